@@ -1,0 +1,45 @@
+# `make help` lists the targets. ARGS goes to the program: make test ARGS="-k roster -x"
+ARGS ?=
+python = .venv/bin/python
+typed = $(wildcard src scripts servers tests demo)
+
+# In CI a server that is missing is a failure, not a reason to skip.
+ifdef CI
+export DBROSTER_REQUIRE = all
+endif
+
+.PHONY: help setup demo test lint fmt check bench soak clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+setup: ## install what tests and demo need (Debian packages, .venv, a private MySQL)
+	@tools/setup.sh
+
+demo: setup ## show dbroster at work on real servers of its own
+	@$(python) -m demo $(ARGS)
+
+test: setup ## run the tests on real servers
+	@$(python) -m pytest $(ARGS)
+
+lint: setup ## style, types and the borders between modules
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@$(python) -m mypy --strict $(typed)
+	@.venv/bin/lint-imports
+
+fmt: setup ## let ruff mend style and layout
+	@.venv/bin/ruff check --fix .
+	@.venv/bin/ruff format .
+
+check: lint test ## what CI runs
+
+bench: setup ## measure against a raw script (benchmarks/)
+	@$(python) -m benchmarks $(ARGS)
+
+soak: setup ## the long attack and load runs
+	@$(python) -m pytest -m soak $(ARGS)
+
+clean: ## remove everything that setup and the tools have made
+	@rm -rf .venv .cache .*_cache .import_linter_cache .hypothesis build dist src/*.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

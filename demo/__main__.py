@@ -1,0 +1,142 @@
+"""The story of a roster: a dry run, a run, a login, a changed password, a removed user, the audit log."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import yaml
+
+import servers
+from servers import MariaDB, MySQL, PostgreSQL, Server
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPTS = ("postgresql", "mysql")
+USER, PASSWORD, NEW_PASSWORD = "developer1", "MySecurePass123!", "EvenMoreSecure456?"
+
+
+def main() -> int:
+    """Run the demo and return 0 if every step did what it should."""
+    began = time.monotonic()
+    with ExitStack() as stack:
+        say("Starting real servers of our own, on free ports of this machine")
+        running = [stack.enter_context(kind()) for kind in (PostgreSQL, MySQL, MariaDB)]
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dbroster-demo-")))
+        story(Demo(directory, running))
+    say(f"Everything is stopped and removed. {time.monotonic() - began:.0f} s")
+    return 0
+
+
+class Demo:
+    """A config directory for the running servers, and the commands of a developer's administrator."""
+
+    def __init__(self, directory: Path, running: list[Server]) -> None:
+        self.directory = directory
+        self.running = running
+        for file in (ROOT / "config").glob("*.txt"):
+            (directory / file.name).write_bytes(file.read_bytes())
+        self.write("connections.yaml", yaml.safe_dump(connections(running)))
+        (directory / "users.txt").chmod(0o600)
+        self.environment = {**os.environ, **{variable(server): server.admin_password for server in running}}
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file of the config directory that only we may read."""
+        (self.directory / name).write_text(text)
+        (self.directory / name).chmod(0o600)
+
+    def edit_users(self, old: str, new: str) -> None:
+        """Edit users.txt as an administrator would with sed."""
+        print(f"\n$ sed -i 's/{old.strip()}/{new.strip()}/' config/users.txt")
+        path = self.directory / "users.txt"
+        self.write("users.txt", path.read_text().replace(old, new))
+
+    def sync(self, engine: str, *options: str, expect: int = 0) -> None:
+        """Run the real script; another exit code than the expected one ends the demo."""
+        print(f"\n$ python scripts/{engine}_sync.py --config config/ {' '.join(options)}".rstrip(), flush=True)
+        command = [sys.executable, f"scripts/{engine}_sync.py", "--config", str(self.directory), *options]
+        done = subprocess.run(command, cwd=ROOT, env=self.environment, check=False)
+        if done.returncode != expect:
+            sys.exit(f"the demo failed: exit code {done.returncode}, {expect} was expected")
+
+    def login(self, user: str, password: str, *, works: bool, statement: str = "SELECT 1") -> None:
+        """Log in with every server's own client, into the user's own database."""
+        for server in self.running:
+            done = server.client(user, password, f"{user}_web", statement)
+            answer = done.stdout.strip() or "ok" if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
+            print(f"  {type(server).__name__:<11} {user} -> {user}_web: {answer}")
+            if (done.returncode == 0) is not works:
+                sys.exit(f"the demo failed: that login should {'have worked' if works else 'have been refused'}")
+
+
+def connections(running: list[Server]) -> dict[str, object]:
+    """Return what stands in connections.yaml: one server for PostgreSQL, a list of two for MySQL and MariaDB."""
+    sections: dict[str, list[dict[str, object]]] = {}
+    for server in running:
+        engine = "mysql" if server.engine == "mariadb" else server.engine
+        sections.setdefault(engine, []).append({
+            "name": server.engine,
+            "host": server.host,
+            "port": server.port,
+            "username": server.admin_user,
+            "password_env": variable(server),
+            "tls": {"ca": str(server.ca)},
+        })  # fmt: skip
+    return {engine: parts if len(parts) > 1 else parts[0] for engine, parts in sections.items()}
+
+
+def variable(server: Server) -> str:
+    """Name of the environment variable that holds a server's admin password."""
+    return f"DBROSTER_{server.engine.upper()}_PASSWORD"
+
+
+def say(text: str) -> None:
+    """Print a heading."""
+    print(f"\n=== {text}", flush=True)
+
+
+def story(demo: Demo) -> None:
+    """Tell the whole life of a roster, on every server."""
+    say("The roster, and the databases that every user has")
+    print((demo.directory / "users.txt").read_text() + (demo.directory / "mysql_databases.txt").read_text())
+
+    say("What would happen? A dry run changes nothing")
+    for engine in SCRIPTS:
+        demo.sync(engine, "--dry-run", "--detailed-exitcode", expect=4)
+
+    say("Do it")
+    for engine in SCRIPTS:
+        demo.sync(engine)
+
+    say("Once more: nothing is left to do")
+    for engine in SCRIPTS:
+        demo.sync(engine, "--dry-run", "--detailed-exitcode")
+
+    say("A user of the roster logs in with each server's own client and writes a row")
+    row = "CREATE TABLE note (text varchar(40)); INSERT INTO note VALUES ('hello from {0}'); SELECT text FROM note"
+    demo.login(USER, PASSWORD, works=True, statement=row.format(USER))
+
+    say("A changed password")
+    demo.edit_users(f"{USER}:{PASSWORD}", f"{USER}:{NEW_PASSWORD}")
+    for engine in SCRIPTS:
+        demo.sync(engine)
+    demo.login(USER, NEW_PASSWORD, works=True)
+    demo.login(USER, PASSWORD, works=False)
+
+    say("A removed line removes the account and its databases")
+    demo.edit_users("qa_user:TestPassword789#\n", "")
+    for engine in SCRIPTS:
+        demo.sync(engine)
+    demo.login("qa_user", "TestPassword789#", works=False)
+
+    say("The audit log: one line before and one after each change (the last four)")
+    print("\n".join((demo.directory / "audit.jsonl").read_text().splitlines()[-4:]))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except servers.Missing as missing:
+        sys.exit(f"{missing}")

@@ -1,0 +1,25 @@
+"""Database servers for tests, demo and benchmarks: throw-away ones, or given ones. See servers/README.md."""
+
+from servers.base import LocalServer, Missing, Server, StartFailed
+from servers.clickhouse import ClickHouse
+from servers.given import ENGINES, GivenServer, find
+from servers.mariadb import MariaDB
+from servers.mongodb import MongoDB
+from servers.mysql import MySQL
+from servers.postgresql import PostgreSQL, wheel_bindirs
+
+__all__ = [
+    "ENGINES",
+    "ClickHouse",
+    "GivenServer",
+    "LocalServer",
+    "MariaDB",
+    "Missing",
+    "MongoDB",
+    "MySQL",
+    "PostgreSQL",
+    "Server",
+    "StartFailed",
+    "find",
+    "wheel_bindirs",
+]

@@ -1,0 +1,52 @@
+"""For people: `python -m servers start postgresql mysql` starts servers and keeps them until Ctrl-C."""
+
+import argparse
+import contextlib
+import shlex
+import signal
+import sys
+from types import FrameType
+
+from servers.base import Missing, Server
+from servers.given import ENGINES, variable
+
+
+def facts(server: Server) -> str:
+    """What one needs for connecting."""
+    lines = [
+        server.engine,
+        f"  address    {server.host}:{server.port}",
+        f"  login      {server.admin_user}",
+        f"  password   {server.admin_password}",
+        f"  TLS        {server.ca or 'none'}",
+        *(f"  log        {path}" for path in server.log_files()),
+        f"  for tests  export {variable(server.engine)}={shlex.quote(server.url)}",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Start what is asked for, print how to connect, wait."""
+    parser = argparse.ArgumentParser(prog="python -m servers", description="Throw-away database servers.")
+    parser.add_argument("command", choices=["start"])
+    parser.add_argument("engine", nargs="+", choices=sorted(ENGINES))
+    wanted = parser.parse_args().engine
+    signal.signal(signal.SIGTERM, _interrupt)
+    with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
+        try:
+            for engine in wanted:
+                print(facts(stack.enter_context(ENGINES[engine]())), flush=True)
+        except Missing as missing:
+            print(missing, file=sys.stderr)
+            return 1
+        print("Ctrl-C ends and removes them.", flush=True)
+        signal.pause()
+    return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,6 @@
+"""x."""
+from servers.base import LocalServer
+
+
+class ClickHouse(LocalServer):
+    """x."""

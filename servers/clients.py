@@ -1,0 +1,118 @@
+"""The engines' native clients, run with a password that never stands on a command line."""
+
+import json
+import os
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+Done = subprocess.CompletedProcess[str]
+
+PATIENCE = 60
+"""Seconds after which a client is given up."""
+
+
+class Address(Protocol):
+    """What a client has to know of a server."""
+
+    engine: str
+    host: str
+    port: int
+    ca: Path | None
+    client_program: str
+
+
+class Login(NamedTuple):
+    """Who logs in, and to which database ("" is none)."""
+
+    user: str
+    password: str
+    database: str
+
+
+def run(address: Address, login: Login, statement: str) -> Done:
+    """Run a statement on a server; the answer is tab- or bar-separated text without headings."""
+    return _CLIENTS[address.engine](address, login, statement)
+
+
+def _program(arguments: list[str], environment: Mapping[str, str], statement: str) -> Done:
+    # The statement goes through standard input, since it may hold a password as well.
+    return subprocess.run(
+        arguments,
+        env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "HOME": "/nonexistent", **environment},
+        input=statement,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def _psql(address: Address, login: Login, statement: str) -> Done:
+    tls = {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": str(address.ca)} if address.ca else {"PGSSLMODE": "prefer"}
+    where = {"PGHOST": address.host, "PGPORT": str(address.port), "PGDATABASE": login.database or "postgres"}
+    who = {"PGUSER": login.user, "PGPASSWORD": login.password}
+    arguments = [address.client_program, "-XAtq", "-v", "ON_ERROR_STOP=1", "-f", "-"]
+    return _program(arguments, {**where, **who, **tls}, statement)
+
+
+def _mysql(address: Address, login: Login, statement: str) -> Done:
+    tls = ["--ssl-mode=VERIFY_IDENTITY", f"--ssl-ca={address.ca}"] if address.ca else ["--get-server-public-key"]
+    return _mysql_like(address, login, statement, tls)
+
+
+def _mariadb(address: Address, login: Login, statement: str) -> Done:
+    tls = ["--ssl-verify-server-cert", f"--ssl-ca={address.ca}"] if address.ca else []
+    return _mysql_like(address, login, statement, ["--no-defaults", *tls])
+
+
+def _mysql_like(address: Address, login: Login, statement: str, options: list[str]) -> Done:
+    where = ["--protocol=tcp", f"--host={address.host}", f"--port={address.port}"]
+    how = ["--batch", "--skip-column-names", "--default-character-set=utf8mb4"]
+    database = [f"--database={login.database}"] if login.database else []
+    arguments = [address.client_program, *options, *where, *how, f"--user={login.user}", *database]
+    return _program(arguments, {"MYSQL_PWD": login.password}, statement)
+
+
+def _mongodb(address: Address, login: Login, statement: str) -> Done:
+    """A command in JSON, through PyMongo: MongoDB's own shell is in no package registry for Python or Debian."""
+    from pymongo import MongoClient
+    from pymongo.errors import PyMongoError
+
+    tls = {"tls": True, "tlsCAFile": str(address.ca)} if address.ca else {}
+    who = {"username": login.user, "password": login.password, "authSource": "admin"}
+    try:
+        with MongoClient[dict[str, object]](
+            address.host, address.port, directConnection=True, serverSelectionTimeoutMS=5000, **who, **tls
+        ) as client:
+            answer = client[login.database or "admin"].command(json.loads(statement))
+    except PyMongoError as error:
+        return Done(["pymongo"], 1, "", str(error))
+    return Done(["pymongo"], 0, json.dumps(answer, default=str), "")
+
+
+def _clickhouse(address: Address, login: Login, statement: str) -> Done:
+    """A statement over HTTP, as curl would send it."""
+    headers = {"X-ClickHouse-User": login.user, "X-ClickHouse-Key": login.password}
+    query = urllib.parse.urlencode({"database": login.database or "default", "default_format": "TSV"})
+    url = f"http://{address.host}:{address.port}/?{query}"
+    request = urllib.request.Request(url, data=statement.encode(), headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            return Done(["http"], 0, answer.read().decode(), "")
+    except urllib.error.HTTPError as error:
+        with error:
+            return Done(["http"], 1, "", error.read().decode())
+
+
+_CLIENTS: dict[str, Callable[[Address, Login, str], Done]] = {
+    "postgresql": _psql,
+    "mysql": _mysql,
+    "mariadb": _mariadb,
+    "mongodb": _mongodb,
+    "clickhouse": _clickhouse,
+}

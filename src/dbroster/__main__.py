@@ -1,0 +1,8 @@
+"""Run as `python -m dbroster`."""
+
+import sys
+
+from dbroster.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,295 @@
+"""connections.yaml: from YAML to one frozen Connection per server, collecting every problem with its line.
+
+Only the section of the engine that runs is judged; the others may be missing or broken.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dbroster.errors import ConfigError
+from dbroster.files import mode_problem, read_file
+from dbroster.model import Problem
+from dbroster.names import did_you_mean
+from dbroster.policy import PasswordRules
+from dbroster.secret import Secret
+from dbroster.section import Section, find_lines
+
+CONNECTIONS_FILE = "connections.yaml"
+TLS_MODES = ("disable", "require", "verify-ca", "verify-full")
+LOOPBACK = ("localhost", "127.", "::1", "/")
+_QUOTED = re.compile(r"'.*'|\".*\"", re.DOTALL)
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How the connection is protected; mode None leaves it to what driver and server agree on, unverified."""
+
+    mode: str | None = None
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Removals:
+    """How many accounts, or databases of users who stay, one run may remove: the larger of the two counts."""
+
+    max: int | None = 3
+    max_percent: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One server, as connections.yaml describes it. `host` may be a socket (a path); `connect_timeout` in seconds."""
+
+    engine: str
+    server: str
+    host: str
+    port: int
+    username: str
+    password: Secret | None
+    tls: Tls = Tls()
+    connect_timeout: int = 10
+    jobs: int | None = None
+    rules: PasswordRules = field(default_factory=PasswordRules)
+    protected: frozenset[str] = frozenset()
+    removals: Removals = Removals()
+    roster: str = "default"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def loopback(self) -> bool:
+        """Whether nobody outside this machine can listen on the way to the server."""
+        return self.host.startswith(LOOPBACK)
+
+
+PORTS = {"mysql": 3306, "postgresql": 5432, "clickhouse": 8123, "mongodb": 27017}
+
+
+def read_connections(directory: Path, engine: str, server: str | None = None) -> list[Connection]:
+    """Read the servers of one engine, or the one that is named.
+
+    Raises ConfigError with everything that is wrong in the engine's section, or with the file as a whole.
+    """
+    path = directory / CONNECTIONS_FILE
+    content = read_file(path)
+    if content.problem:
+        raise ConfigError([content.problem])
+    document, lines, problems = _load(content.data)
+    unsafe = mode_problem(path, content.mode) if _holds_password(document) else None
+    if unsafe:
+        problems.append(unsafe)
+    section = Section(document, lines, problems, CONNECTIONS_FILE)
+    roster = section.label("roster", "default", _LABEL)
+    found = [_connection(part, engine, roster, directory) for part in _servers(section, engine)]
+    if server is not None:
+        _check_known(server, found, engine, problems)
+        found = [connection for connection in found if connection.server == server]
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
+def has_section(directory: Path, engine: str) -> bool:
+    """Whether connections.yaml has a section for the engine, sound or not."""
+    content = read_file(directory / CONNECTIONS_FILE)
+    return not content.problem and engine in _load(content.data)[0]
+
+
+def transport_warning(connection: Connection) -> Problem | None:
+    """Warn when the way to the server leaves this machine without TLS that is asked for."""
+    if connection.loopback or connection.tls.mode not in (None, "disable"):
+        return None
+    return Problem(
+        f"{connection.engine} {connection.server}: {connection.host} is not this machine and no TLS is asked for, so "
+        "the admin's password and the roster's verifiers may be read on the way; set tls: {ca: FILE}",
+        CONNECTIONS_FILE,
+        warning=True,
+    )
+
+
+def _check_known(server: str, found: list[Connection], engine: str, problems: list[Problem]) -> None:
+    names = [connection.server for connection in found]
+    if server not in names and not problems:
+        problems.append(Problem(f"{engine} has no server {server!r}{did_you_mean(server, names)}", CONNECTIONS_FILE))
+
+
+def _load(data: bytes) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int], list[Problem]]:
+    """Parse YAML safely; a document that can't be parsed is one problem, with its line and without its text."""
+    try:
+        node = yaml.compose(data.decode("utf-8"), Loader=yaml.SafeLoader)
+        document = yaml.safe_load(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        return {}, {}, [Problem("not UTF-8", CONNECTIONS_FILE)]
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or type(error).__name__
+        text = f"not valid YAML: {re.sub(_QUOTED, '...', reason)}"  # what stands in quotes comes from the file
+        return {}, {}, [Problem(text, CONNECTIONS_FILE, mark.line + 1 if mark else None)]
+    if not isinstance(document, dict):
+        return {}, {}, [Problem("expected one section per engine (mysql:, postgresql:, ...)", CONNECTIONS_FILE)]
+    lines, repeated = find_lines(node)
+    problems = [Problem(f"{key!r} stands twice", CONNECTIONS_FILE, line) for key, line in repeated]
+    return {str(key): value for key, value in document.items()}, lines, problems
+
+
+def _holds_password(document: Any) -> bool:
+    if isinstance(document, dict):
+        own = document.get("password")
+        return (own is not None and not _is_reference(own)) or any(_holds_password(part) for part in document.values())
+    return isinstance(document, list) and any(_holds_password(part) for part in document)
+
+
+def _is_reference(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"\$\{\w+\}", value) is not None
+
+
+def _servers(section: Section, engine: str) -> list[Section]:
+    """Return the engine's section as a list: it may be one server, or a list of named ones."""
+    value = section.value(engine)
+    if value is None:
+        known = [key for key in section.data if key != "roster"]
+        section.problem(None, f"no section {engine!r}{did_you_mean(engine, known)}")
+        return []
+    if isinstance(value, list):
+        parts = [section.part(engine, index) for index in range(len(value))]
+        names = [part.data.get("name") for part in parts]
+        for part, name in zip(parts, names, strict=True):
+            if name is None or names.count(name) > 1:
+                part.problem(None, "each server of a list needs a `name` of its own")
+        return parts
+    return [section.part(engine)]
+
+
+def _connection(section: Section, engine: str, roster: str, directory: Path) -> Connection:
+    options = {key: read(section, key) for key, read in OPTIONS[engine].items()}
+    tls = _tls(section.part("tls"), directory)
+    host = section.text("host")
+    password = _password(section, directory, needed=tls.cert is None and not host.startswith("/"))
+    connection = Connection(
+        engine=engine,
+        server=section.label("name", "default", _LABEL),
+        host=host,
+        port=section.integer("port", PORTS[engine], 1, 65535),
+        username=section.text("username"),
+        password=password,
+        tls=tls,
+        connect_timeout=section.integer("connect_timeout", 10, 1, 600),
+        jobs=section.integer("jobs", 0, 1, 64) or None,
+        rules=_rules(section.part("password_policy")),
+        protected=frozenset(section.texts("protected", ())),
+        removals=_removals(section.part("removals")),
+        roster=roster,
+        options=options,
+    )
+    section.finish()
+    return connection
+
+
+def _password(section: Section, directory: Path, *, needed: bool) -> Secret | None:
+    """Take the admin's password from the one place that is named: the value, a file, or the environment."""
+    given = [key for key in ("password", "password_file", "password_env") if section.value(key) is not None]
+    if len(given) > 1:
+        section.problem(given[1], f"only one of {' and '.join(given)} may be set")
+    if not given:
+        if needed:
+            section.problem(None, "one of password, password_file and password_env must be set")
+        return None
+    text = section.text(given[0])
+    if given[0] == "password_env":
+        text = _from_environment(section, text)
+    elif given[0] == "password_file":
+        text = _from_file(section, directory / text)
+    if not text:
+        section.problem(given[0], "the admin's password is empty")
+    return Secret(text)
+
+
+def _from_environment(section: Section, variable: str) -> str:
+    if variable not in os.environ:
+        section.problem("password_env", f"the environment variable {variable} is not set")
+    return os.environ.get(variable, "?")
+
+
+def _from_file(section: Section, path: Path) -> str:
+    content = read_file(path)
+    problem = content.problem or mode_problem(path, content.mode)
+    if problem:
+        section.problem("password_file", problem.text)
+        return "?"
+    try:
+        return content.data.decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        section.problem("password_file", f"{path} is not UTF-8")
+        return "?"
+
+
+def _tls(section: Section, directory: Path) -> Tls:
+    """Read how to protect the connection: verified in full as soon as TLS is mentioned, unless told otherwise."""
+    if not section.data:
+        return Tls()
+    mode = section.choice("mode", "verify-full", TLS_MODES)
+    files = {key: section.text(key, "") for key in ("ca", "cert", "key")}
+    for key, name in files.items():
+        if name and not (directory / name).is_file():
+            section.problem(key, f"{directory / name} does not exist")
+    paths = {key: str(directory / name) if name else None for key, name in files.items()}
+    section.finish()
+    return Tls(mode, **paths)
+
+
+def _rules(section: Section) -> PasswordRules:
+    rules = PasswordRules(
+        min_length=section.integer("min_length", 12, 1, 1024),
+        classes=section.integer("classes", 3, 0, 4),
+        forbid_user_name=section.flag("forbid_user_name", default=True),
+        forbidden=section.texts("forbidden", ()),
+    )
+    section.finish()
+    return rules
+
+
+def _removals(section: Section) -> Removals:
+    unlimited = section.value("max") == "all"
+    removals = Removals(
+        max=None if unlimited else section.integer("max", 3, 0, 1_000_000),
+        max_percent=section.integer("max_percent", 10, 0, 100),
+    )
+    if unlimited:
+        section.text("max")
+    section.finish()
+    return removals
+
+
+MYSQL_PRIVILEGES = (
+    "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "REFERENCES", "INDEX", "ALTER",
+    "CREATE TEMPORARY TABLES", "LOCK TABLES", "EXECUTE", "CREATE VIEW", "SHOW VIEW", "CREATE ROUTINE",
+    "ALTER ROUTINE", "EVENT", "TRIGGER",
+)  # fmt: skip
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "mysql": {
+        "hosts": lambda section, key: section.texts(key, ("%",)),
+        "auth_plugin": lambda section, key: section.choice(
+            key, "auto", ("auto", "caching_sha2_password", "mysql_native_password", "ed25519")
+        ),
+        "privileges": lambda section, key: section.words(key, MYSQL_PRIVILEGES),
+        "charset": lambda section, key: section.text(key, "utf8mb4"),
+    },
+    "postgresql": {
+        "maintenance_database": lambda section, key: section.text(key, "postgres"),
+        "connection_limit": lambda section, key: section.integer(key, -1, -1, 100_000),
+        "encoding": lambda section, key: section.text(key, "UTF8"),
+        "locale": lambda section, key: section.text(key, ""),
+    },
+    "clickhouse": {},
+    "mongodb": {},
+}
+"""What each engine's section may hold besides the keys that all have; read as (section, key) -> value."""

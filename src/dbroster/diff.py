@@ -1,0 +1,178 @@
+"""From what the roster wants and what the server has to the plan; pure, and the same for every engine."""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from dbroster.model import (
+    Action,
+    Actual,
+    Conflict,
+    ExistingDatabase,
+    ExistingUser,
+    Lock,
+    PasswordCheck,
+    Plan,
+    Problem,
+    Roster,
+    User,
+    Verb,
+)
+
+
+@dataclass(frozen=True)
+class Differ:
+    """Compares one roster with one server.
+
+    `adopt`: users whose foreign account and databases may be taken over. `protected`: names that are never touched.
+    `fold`: what database names that the server takes for the same have in common.
+    """
+
+    roster: Roster
+    actual: Actual
+    adopt: Collection[str] = ()
+    protected: Collection[str] = ()
+    fold: Callable[[str], str] = str
+
+    def plan(self) -> Plan:
+        """Return every action that brings the server in step, and the conflicts that stand in the way."""
+        by_fold = {self.fold(name): database for name, database in self.actual.databases.items()}
+        conflicts: list[Conflict] = []
+        problems: list[Problem] = []
+        actions: list[Action] = []
+        unchanged = 0
+        for user in sorted(self.roster.users.values(), key=lambda user: user.name):
+            found = list(self._conflicts(user.name, by_fold))
+            conflicts += [Conflict(user.name, f"{text} (users.txt line {user.line})") for text in found]
+            if found:
+                continue
+            problems += self._doubts(user)
+            wanted = list(self._wanted(user, by_fold))
+            unchanged += not wanted
+            actions += wanted
+        actions += self._removals()
+        return Plan(
+            tuple(sorted(actions, key=_order)),
+            frozenset(self.roster.users.keys() - self.actual.users.keys()),
+            tuple(conflicts),
+            tuple(problems),
+            sum(user.managed for user in self.actual.users.values()),
+            sum(database.owner is not None for database in self.actual.databases.values()),
+            unchanged,
+        )
+
+    # --- what stands in the way -------------------------------------------------------------------------------------
+
+    def _conflicts(self, name: str, by_fold: Mapping[str, ExistingDatabase]) -> Iterator[str]:
+        """Say which foreign objects have a name that this user wants."""
+        existing = self.actual.users.get(name)
+        if existing and not existing.managed:
+            yield from self._foreign_account(existing)
+        for wanted in self.roster.databases(name):
+            database = by_fold.get(self.fold(wanted))
+            if database and database.owner != name:
+                yield from self._foreign_database(name, wanted, database)
+
+    def _foreign_account(self, existing: ExistingUser) -> Iterator[str]:
+        if existing.protected:
+            yield f"the account {existing.name} can never be managed: {existing.protected}"
+        elif existing.roster is not None:
+            yield f"the account {existing.name} belongs to the roster {existing.roster!r}"
+        elif existing.name not in self.adopt:
+            name = existing.name
+            yield f"an account {name} exists that dbroster did not create; take it over with --adopt {name}"
+
+    def _foreign_database(self, name: str, wanted: str, database: ExistingDatabase) -> Iterator[str]:
+        if database.name != wanted:
+            yield f"the database {database.name} exists, and this server takes {wanted} for the same name"
+        elif database.owner is not None:
+            yield f"the database {wanted} belongs to the user {database.owner}"
+        elif database.protected:
+            yield f"the database {wanted} can never be managed: {database.protected}"
+        elif name not in self.adopt:
+            yield f"a database {wanted} exists that dbroster did not create; take it over with --adopt {name}"
+
+    def _doubts(self, user: User) -> Iterator[Problem]:
+        """Tell what can't be known or won't be done for a user whose other actions go on."""
+        existing = self.actual.users.get(user.name)
+        if existing is None or not existing.managed:
+            return
+        if self.actual.passwords.get(user.name) is PasswordCheck.UNKNOWN:
+            text = "the password could not be checked against the server, so it is left as it is"
+            yield Problem(text, "users.txt", user.line, user.name)
+        if existing.lock is Lock.FOREIGN:
+            text = "the account is locked, but not by dbroster: it stays locked"
+            yield Problem(text, "users.txt", user.line, user.name, warning=True)
+
+    # --- what to do -------------------------------------------------------------------------------------------------
+
+    def _wanted(self, user: User, by_fold: Mapping[str, ExistingDatabase]) -> Iterator[Action]:
+        yield from self._account(user)
+        names = self.roster.databases(user.name)
+        for name in names:
+            yield from self._database(user.name, name, by_fold.get(self.fold(name)))
+        if not self.roster.suspended:
+            kept = {self.fold(name) for name in names}
+            yield from self._dropped_databases(user.name, kept, "its template is no longer listed")
+
+    def _account(self, user: User) -> Iterator[Action]:
+        existing = self.actual.users.get(user.name)
+        if existing is None:
+            yield Action(Verb.CREATE_USER, user.name, None, user.password, "in users.txt, not on the server")
+        elif not existing.managed:
+            yield Action(Verb.ADOPT, user.name, None, user.password, "taken over as --adopt says")
+        else:
+            if not existing.complete:
+                yield Action(Verb.CREATE_USER, user.name, None, user.password, "a part of the account is missing")
+            if existing.lock is Lock.OURS:
+                yield Action(Verb.UPDATE_PASSWORD, user.name, None, user.password, "back in users.txt: opened again")
+            elif self.actual.passwords.get(user.name) is PasswordCheck.DIFFERENT:
+                yield Action(Verb.UPDATE_PASSWORD, user.name, None, user.password, "the password differs")
+            if not self.roster.suspended:
+                for part in existing.surplus:
+                    yield Action(Verb.DROP_USER, part, reason="no longer configured")
+
+    def _database(self, user: str, name: str, existing: ExistingDatabase | None) -> Iterator[Action]:
+        if existing is None or not existing.usable:
+            yield Action(Verb.CREATE_DATABASE, user, name, reason="not on the server")
+            yield Action(Verb.GRANT_PRIVILEGES, user, name, reason="new database")
+        elif existing.owner is None:
+            yield Action(Verb.ADOPT, user, name, reason="taken over as --adopt says")
+        elif not existing.granted:
+            yield Action(Verb.GRANT_PRIVILEGES, user, name, reason="privileges differ")
+
+    # --- what to take away ------------------------------------------------------------------------------------------
+
+    def _removals(self) -> Iterator[Action]:
+        """Remove managed accounts that no line mentions, with every database that is theirs."""
+        if self.roster.suspended:
+            return
+        kept = self.roster.users.keys() | self.roster.mentioned
+        for name, existing in self.actual.users.items():
+            if not existing.managed or name in kept or name in self.protected:
+                continue
+            if existing.lock is not Lock.OURS:
+                yield Action(Verb.LOCK_USER, name, reason="not in users.txt")
+            yield from self._dropped_databases(name, (), "its user is not in users.txt")
+            yield Action(Verb.DROP_USER, name, reason="not in users.txt")
+
+    def _dropped_databases(self, user: str, kept: Collection[str], reason: str) -> Iterator[Action]:
+        for database in self._owned.get(user, ()):
+            if self.fold(database.name) not in kept and database.droppable:
+                yield Action(Verb.DROP_DATABASE, user, database.name, reason=reason)
+
+    @cached_property
+    def _owned(self) -> Mapping[str, list[ExistingDatabase]]:
+        owned: defaultdict[str, list[ExistingDatabase]] = defaultdict(list)
+        for database in self.actual.databases.values():
+            if database.owner is not None:
+                owned[database.owner].append(database)
+        return owned
+
+
+_PHASES = {verb: number for number, verb in enumerate(Verb)}
+
+
+def _order(action: Action) -> tuple[int, str, str]:
+    return _PHASES[action.verb], action.user, action.database or ""

@@ -1,0 +1,223 @@
+"""What dbroster asks of an engine: `Handler`, one open connection to one server, used by one thread at a time.
+
+The engine decides statements, transactions, batches, quoting and what proves ownership. The core decides order,
+parallel sessions, retries, skipping, audit, dry run and rollback. Driver errors never leave an engine: each has one
+context manager that turns them into `ConnectError` (the connection is gone or refused) or `OperationError` (this one
+action failed), with a text that holds no statement, no password and no verifier.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import ClassVar, Self
+
+from dbroster.config import Connection
+from dbroster.errors import OperationError
+from dbroster.model import (
+    Action,
+    ExistingDatabase,
+    ExistingUser,
+    Outcome,
+    PasswordCheck,
+    Problem,
+    Server,
+    Status,
+    User,
+    Verb,
+)
+from dbroster.policy import PasswordRules
+from dbroster.secret import Secret
+
+ATTEMPTS = 4
+FIRST_PAUSE = 0.05  # seconds; doubled after each attempt
+
+
+class Handler(ABC):
+    """One open connection to one server, as the admin account of connections.yaml.
+
+    Reads are plural and take a fixed number of queries, however many accounts there are. Writes are singular, and may
+    be repeated after a lost answer: doing again what is already done is a success.
+    """
+
+    creation_order: ClassVar[tuple[Verb, Verb]] = (Verb.CREATE_DATABASE, Verb.GRANT_PRIVILEGES)
+    """The order that claims ownership first: a kill between the two leaves something that the next run recognises."""
+
+    batch_sizes: ClassVar[Mapping[Verb, int]] = {}
+    """How many actions `perform_all` takes at once, per verb; 1 where nothing is said."""
+
+    default_jobs: ClassVar[int] = 4
+    """Parallel sessions when connections.yaml says nothing; chosen by measurement."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    @classmethod
+    @abstractmethod
+    def open(cls, connection: Connection) -> Self:
+        """Connect and set up the session. Raises ConnectError or UnsupportedServer (too old, replica, pooler)."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection; never raises."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- the server -------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def server(self) -> Server:
+        """Product with version, and address."""
+
+    @abstractmethod
+    def missing_privileges(self, templates: Sequence[str]) -> list[str]:
+        """Statements that would give the admin what it lacks for a sync; empty when nothing is missing."""
+
+    @abstractmethod
+    def acquire_lock(self) -> None:
+        """Hold the server's lock against a second sync until `close`. Raises LockHeld, naming who has it."""
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Create what marks accounts on this server (a marker role) where the engine needs one. Not in a dry run."""
+
+    def password_rules(self) -> Sequence[PasswordRules]:
+        """Rules that the server itself has for passwords, to be applied here, since a verifier bypasses them."""
+        return ()
+
+    def warnings(self) -> list[Problem]:
+        """Things about this server that the DBA should know (anonymous accounts, statement logging)."""
+        return []
+
+    # --- names and passwords that this server can carry -------------------------------------------------------------
+
+    @abstractmethod
+    def refuse_user(self, name: str) -> str | None:
+        """Why this engine can't carry this user name; None when it can."""
+
+    @abstractmethod
+    def refuse_database(self, name: str) -> str | None:
+        """Why this engine can't carry this database name; None when it can."""
+
+    @abstractmethod
+    def refuse_password(self, password: Secret) -> str | None:
+        """Why this engine can't carry this password, in words that don't contain it; None when it can."""
+
+    def fold_database(self, name: str) -> str:
+        """What names that this server takes for the same database have in common; case matters unless overridden."""
+        return name
+
+    # --- state ------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def get_existing_users(self) -> dict[str, ExistingUser]:
+        """Every account on the server, foreign and protected ones too, in a fixed number of queries."""
+
+    @abstractmethod
+    def get_existing_databases(self) -> dict[str, ExistingDatabase]:
+        """Every database on the server, in a fixed number of queries."""
+
+    @abstractmethod
+    def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
+        """Say for each user whether the server's account has the roster's password.
+
+        By the stored verifier; where that can't be read, by a login. UNKNOWN never leads to a change.
+        """
+
+    # --- changes: one object each -----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def create_user(self, user: str, password: Secret) -> None:
+        """Create the account with its marker, both at once or neither, with least privilege.
+
+        An account that already carries our marker gets the password; a foreign one raises OperationError.
+        """
+
+    @abstractmethod
+    def update_user_password(self, user: str, password: Secret) -> None:
+        """Set the password of a managed account, and open it again if `lock_user` had shut it."""
+
+    @abstractmethod
+    def create_database(self, user: str, database: str) -> None:
+        """Create the database for its managed user, closed to everybody else. A foreign one raises OperationError."""
+
+    @abstractmethod
+    def grant_privileges(self, user: str, database: str) -> None:
+        """Give the user exactly the wanted privileges on the own database, and take away what is too much."""
+
+    @abstractmethod
+    def lock_user(self, user: str) -> None:
+        """Shut a managed account that is about to be removed, and end its sessions."""
+
+    @abstractmethod
+    def drop_database(self, user: str, database: str) -> None:
+        """Drop a database that is proven to be this managed user's; one already gone is a success."""
+
+    @abstractmethod
+    def drop_user(self, user: str) -> None:
+        """Drop a managed account; the marker goes with it. One already gone is a success."""
+
+    @abstractmethod
+    def adopt_user(self, user: str, password: Secret) -> None:
+        """Take over a foreign account: set marker and password. Protected accounts raise OperationError."""
+
+    def adopt_database(self, user: str, database: str) -> None:
+        """Take over a foreign database for a managed user; by the grant, where that is what proves ownership."""
+        self.grant_privileges(user, database)
+
+    # --- performing a plan ------------------------------------------------------------------------------------------
+
+    def perform(self, action: Action) -> None:
+        """Do one action by the method of its name."""
+        user, database, password = action.user, action.database, action.password
+        if password is not None:
+            {
+                Verb.ADOPT: self.adopt_user,
+                Verb.CREATE_USER: self.create_user,
+                Verb.UPDATE_PASSWORD: self.update_user_password,
+            }[action.verb](user, password)
+        elif database is not None:
+            {
+                Verb.ADOPT: self.adopt_database,
+                Verb.CREATE_DATABASE: self.create_database,
+                Verb.GRANT_PRIVILEGES: self.grant_privileges,
+                Verb.DROP_DATABASE: self.drop_database,
+            }[action.verb](user, database)
+        else:
+            {Verb.LOCK_USER: self.lock_user, Verb.DROP_USER: self.drop_user}[action.verb](user)
+
+    def perform_all(self, actions: Sequence[Action]) -> list[Outcome]:
+        """Do actions of one verb and return one outcome for each, in their order.
+
+        This default does them one by one. An engine overrides it where a batch pays by measurement, and then does a
+        failed batch again through `super().perform_all`, so that each error belongs to one user.
+        Raises ConnectError only; the core then repeats the call on a new connection.
+        """
+        return [self._attempt(action) for action in actions]
+
+    def _attempt(self, action: Action) -> Outcome:
+        """Do one action, again after a pause while the server says that it may succeed a moment later."""
+        began = time.perf_counter()
+        for attempt in range(ATTEMPTS):
+            try:
+                self.perform(action)
+            except OperationError as error:
+                if error.retryable and attempt + 1 < ATTEMPTS:
+                    time.sleep(FIRST_PAUSE * 2**attempt)
+                    continue
+                return Outcome(action, Status.FAILED, str(error), error.code, time.perf_counter() - began)
+            break
+        return Outcome(action, Status.DONE, seconds=time.perf_counter() - began)
+
+    @contextmanager
+    def batch(self, actions: Sequence[Action]) -> Iterator[list[Outcome]]:
+        """Time the block as one batch; leaving it without an error fills the list with a done outcome per action."""
+        outcomes: list[Outcome] = []
+        began = time.perf_counter()
+        yield outcomes
+        share = (time.perf_counter() - began) / max(len(actions), 1)
+        outcomes.extend(Outcome(action, Status.DONE, seconds=share) for action in actions)

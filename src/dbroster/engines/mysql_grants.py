@@ -1,0 +1,159 @@
+"""Database-level grants: how names are spelled in them, what they reach, and what they prove. Pure functions.
+
+In `GRANT ... ON name.*` the characters `_` and `%` are wildcards, so an exact name is written with backslashes:
+`bob\\_web`. With partial_revokes=ON (MySQL) patterns are read literally and exact names stand as they are.
+Source: MySQL Reference Manual, "GRANT Statement" and "Privilege Restriction Using Partial Revokes".
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Self
+
+MAX_NAME = 64  # characters of a database name, and of its spelling in a grant
+CHANGING = frozenset({"CREATE", "ALTER", "DROP"})
+_TOKEN = re.compile(r"\\(.)|(.)", re.DOTALL)
+SYSTEM_DATABASES = frozenset({"mysql", "sys", "information_schema", "performance_schema", "ndbinfo"})
+_SPECIAL_COLUMNS = {"Create_tmp_table_priv": "CREATE TEMPORARY TABLES", "Grant_priv": "GRANT OPTION"}
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One row of mysql.db; `pattern` as it is stored."""
+
+    user: str
+    host: str
+    pattern: str
+    privileges: frozenset[str]
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        """Read a row; privileges of newer servers come along by the names of their columns."""
+        return cls(row["User"], row["Host"].lower(), row["Db"], privileges(row))
+
+
+def privileges(row: Mapping[str, Any]) -> frozenset[str]:
+    """Name the privileges in a row of mysql.db or mysql.user: columns `..._priv` that hold Y."""
+    return frozenset(
+        _SPECIAL_COLUMNS.get(column) or column.removesuffix("_priv").replace("_", " ").upper()
+        for column, value in row.items()
+        if column.endswith("_priv") and value == "Y"
+    )
+
+
+def escaped(name: str) -> str:
+    """Spell a name so that it reaches only itself where patterns count."""
+    return re.sub(r"([\\_%])", r"\\\1", name)
+
+
+def unescaped(pattern: str) -> str:
+    """Take the backslashes away."""
+    return re.sub(r"\\(.)", r"\1", pattern, flags=re.DOTALL)
+
+
+def reaches(pattern: str, name: str) -> bool:
+    """Whether the server lets a grant on this pattern into the database."""
+    return _expression(pattern).fullmatch(name) is not None
+
+
+@cache
+def _expression(pattern: str) -> re.Pattern[str]:
+    wild = {"%": ".*", "_": "."}
+    tokens = _TOKEN.findall(pattern)  # (escaped character, or "", bare character)
+    return re.compile("".join(re.escape(plain) or wild.get(bare, re.escape(bare)) for plain, bare in tokens), re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What decides whether grants are as they should be, on one server with one configuration."""
+
+    wanted: frozenset[str]
+    hosts: tuple[str, ...]
+    literal: bool  # partial_revokes=ON
+    fold: Callable[[str], str]
+
+    def spelled(self, database: str) -> str:
+        """Spell a database in a grant of this server."""
+        return self.fold(database) if self.literal else escaped(self.fold(database))
+
+    def is_exact(self, grant: Grant) -> bool:
+        """Whether the grant is spelled as this server wants it, and reaches one database only."""
+        return self.literal or grant.pattern == escaped(unescaped(grant.pattern))
+
+    def database(self, grant: Grant) -> str:
+        """Name the database that an exact grant is on."""
+        return self.fold(grant.pattern if self.literal else unescaped(grant.pattern))
+
+    def names(self, grant: Grant) -> set[str]:
+        """Both databases that a grant may have been meant for, with backslashes read as such or as escapes."""
+        return {self.fold(grant.pattern), self.fold(unescaped(grant.pattern))}
+
+    def belongs(self, user: str, database: str) -> bool:
+        """Whether the database has a name of this user."""
+        return self.fold(database).startswith(self.fold(f"{user}_"))
+
+    def claims(self, grant: Grant, database: str) -> bool:
+        """Whether a grant makes a database its user's.
+
+        Whoever may drop it could take it away anyhow, so no more is asked for. Either spelling counts, or all
+        grants would be lost from sight when partial_revokes is switched.
+        """
+        return (
+            self.fold(database) in self.names(grant)
+            and self.belongs(grant.user, database)
+            and ("DROP" in grant.privileges or grant.privileges >= self.wanted)
+        )
+
+    def proves(self, grant: Grant, database: str) -> bool:
+        """Whether a grant is enough to drop the database for its user.
+
+        It has to be one that dbroster makes: what an admin grants by hand must not become an order to drop.
+        """
+        return (
+            self.claims(grant, database)
+            and self.is_exact(grant)
+            and grant.privileges >= self.wanted
+            and not CHANGING.isdisjoint(grant.privileges)
+        )
+
+    def complete(self, grants: Iterable[Grant], database: str) -> bool:
+        """Whether one user's grants on a database are one per configured host, exactly as wanted, and no others."""
+        right = {(host, self.spelled(database), self.wanted) for host in self.hosts}
+        found = [
+            (grant.host, self.fold(grant.pattern), grant.privileges) for grant in grants if grant.host in self.hosts
+        ]
+        return len(found) == len(right) and set(found) == right
+
+
+class GrantTable:
+    """The grants of many accounts, found by the database that they reach."""
+
+    def __init__(self, grants: Iterable[Grant], rules: Rules) -> None:
+        self._rules = rules
+        self._named: defaultdict[str, list[Grant]] = defaultdict(list)
+        self._wild: list[Grant] = []
+        self.exact: list[Grant] = []
+        for grant in grants:
+            self._add(grant)
+
+    def _add(self, grant: Grant) -> None:
+        for name in self._rules.names(grant):
+            self._named[name].append(grant)
+        if self._rules.is_exact(grant):
+            self.exact.append(grant)
+        # a user's own name without backslashes is found by name and mended; only other patterns need a search
+        elif "%" in grant.pattern or not self._rules.belongs(grant.user, grant.pattern):
+            self._wild.append(grant)
+
+    def on(self, database: str) -> list[Grant]:
+        """Grants whose name, in either spelling, is this database."""
+        return self._named.get(self._rules.fold(database), [])
+
+    def reaching(self, database: str) -> list[Grant]:
+        """Grants that let somebody into this database, by name or by pattern."""
+        fold = self._rules.fold
+        named = self.on(database)
+        wild = [grant for grant in self._wild if reaches(fold(grant.pattern), fold(database))]
+        return named + [grant for grant in wild if grant not in named]

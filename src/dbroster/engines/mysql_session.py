@@ -1,0 +1,146 @@
+"""One connection to MySQL or MariaDB: opening it, quoting, and turning the driver's errors into ours."""
+
+import ssl
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pymysql
+from pymysql.cursors import DictCursor
+
+from dbroster.config import Connection, Tls
+from dbroster.errors import ConnectError, OperationError, ServerError
+from dbroster.secret import scrub
+
+READ_TIMEOUT = 600  # seconds; locks are waited for much shorter, so only a server that is gone takes so long
+LOCK_WAIT = 10  # seconds; the server's own default is a year
+_BROKEN = frozenset({0, 1053, 1077, 1079, 1927, 2002, 2003, 2006, 2013, 2014, 2026, 2055, 3169, 4031})
+_RETRYABLE = frozenset({1205, 1213})
+DATABASE_EXISTS = "1007"
+NO_SUCH_THREAD = "1094"
+NOT_OWNER_OF_THREAD = "1095"
+READ_ONLY_DATABASE = "3989"
+_ADVICE = {
+    1044: "let `check --connect` say what to grant to the admin account",
+    1142: "let `check --connect` say what to grant to the admin account",
+    1227: "let `check --connect` say what to grant to the admin account",
+    1205: "another session holds a lock on it; it is tried again in the next run",
+    1290: "the server is read-only, or asks for plain passwords (strict_password_validation)",
+    1396: "somebody else changes accounts at the same time, or the server refused the account",
+    1524: "load that authentication plugin, or choose another auth_plugin in connections.yaml",
+    4006: "another account's routines, views or events have this account as their definer; change or drop them first",
+}
+
+
+def identifier(name: str) -> str:
+    """Quote a name of a database, table or role."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def literal(text: str) -> str:
+    """Quote a text; right because the session's sql_mode leaves the backslash its meaning."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def account(name: str, host: str) -> str:
+    """Quote an account, `'bob'@'%'`."""
+    return f"{literal(name)}@{literal(host)}"
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Make a failed query a failure of the whole server: without the state there is nothing to plan."""
+    try:
+        yield
+    except OperationError as error:
+        raise ServerError(f"can't read the state of the server: {error}") from None
+
+
+class Session:
+    """One open connection; every statement is committed by itself."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Connect. Raises ConnectError, with the server's own reason."""
+        self._address = connection.host if _is_socket(connection) else f"{connection.host}:{connection.port}"
+        password = connection.password.reveal() if connection.password else ""
+        try:
+            self._driver = _connect(connection, password)
+        except (pymysql.Error, OSError, RuntimeError) as error:  # RuntimeError: the driver misses `cryptography`
+            text = scrub(_words(error), [password] if password else [])
+            raise ConnectError(f"can't connect to {self._address} as {connection.username}: {text}") from None
+
+    def close(self) -> None:
+        """Close the connection; never raises."""
+        with suppress(pymysql.Error, OSError):
+            self._driver.close()
+
+    def rows(self, statement: str, *values: object) -> list[dict[str, Any]]:
+        """Return what a query finds; each `%s` in it stands for a value or a tuple for `IN`, quoted by the driver.
+
+        Raises ConnectError or OperationError.
+        """
+        with self._translated(()), self._driver.cursor(DictCursor) as cursor:
+            cursor.execute(statement, values or None)
+            return list(cursor.fetchall())
+
+    def run(self, statement: str, secrets: Iterable[str] = ()) -> None:
+        """Perform a statement; `secrets` are its parts that no error may show. Raises ConnectError, OperationError."""
+        with self._translated(secrets), self._driver.cursor() as cursor:
+            cursor.execute(statement)
+
+    @contextmanager
+    def _translated(self, secrets: Iterable[str]) -> Iterator[None]:
+        try:
+            yield
+        except (pymysql.Error, OSError) as error:
+            code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+            text = scrub(_words(error), secrets)
+            if code in _BROKEN:
+                raise ConnectError(f"the connection to {self._address} broke: {text}") from None
+            advice = f"; {_ADVICE[code]}" if code in _ADVICE else ""
+            raise OperationError(f"{text}{advice}", str(code), retryable=code in _RETRYABLE) from None
+
+
+def _is_socket(connection: Connection) -> bool:
+    return connection.host.startswith("/")
+
+
+def _connect(connection: Connection, password: str) -> "pymysql.Connection[Any]":
+    return pymysql.connect(
+        host="localhost" if _is_socket(connection) else connection.host,
+        unix_socket=connection.host if _is_socket(connection) else None,
+        port=connection.port,
+        user=connection.username,
+        password=password.encode(),  # the driver encodes a str as latin-1
+        charset="utf8mb4",
+        autocommit=True,
+        connect_timeout=connection.connect_timeout,
+        read_timeout=READ_TIMEOUT,
+        write_timeout=READ_TIMEOUT,
+        ssl=_tls_context(connection.tls),
+        ssl_disabled=connection.tls.mode == "disable",
+        init_command=f"SET SESSION lock_wait_timeout = {LOCK_WAIT}, wait_timeout = 604800",
+    )
+
+
+def _tls_context(tls: Tls) -> ssl.SSLContext | None:
+    """None leaves it to driver and server: encrypted if both can, unverified. A context makes encryption a must."""
+    if tls.mode in (None, "disable"):
+        return None
+    context = ssl.create_default_context(cafile=tls.ca)
+    # servers make their own certificates without the extensions that the strict check asks for
+    context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", ssl.VerifyFlags(0))
+    context.check_hostname = tls.mode == "verify-full"
+    if tls.mode == "require":
+        context.verify_mode = ssl.CERT_NONE
+    if tls.cert:
+        context.load_cert_chain(tls.cert, tls.key)
+    return context
+
+
+def _words(error: BaseException) -> str:
+    """The server's sentence with its number; the driver puts both into `args`."""
+    match error.args:
+        case (int(code), str(text), *_) if code and text:
+            return f"{text} (error {code})"
+    return str(error) or type(error).__name__

@@ -1,0 +1,346 @@
+"""The half of the MySQL engine that changes nothing: opening a connection, judging the server, reading its state."""
+
+import json
+import re
+from abc import abstractmethod
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+from dbroster.config import Connection
+from dbroster.engines import mysql_accounts, mysql_databases
+from dbroster.engines.base import Handler
+from dbroster.engines.mysql_accounts import Account, Key, View
+from dbroster.engines.mysql_grants import MAX_NAME, SYSTEM_DATABASES, Grant, GrantTable, Rules, privileges
+from dbroster.engines.mysql_privileges import held, missing_grants
+from dbroster.engines.mysql_session import Session, account, literal, reading
+from dbroster.errors import LockHeld, OperationError, UnsupportedServer
+from dbroster.model import (
+    ExistingDatabase,
+    ExistingUser,
+    PasswordCheck,
+    Problem,
+    Server,
+    StoredVerifier,
+    User,
+)
+from dbroster.policy import PasswordRules
+from dbroster.secret import Secret
+from dbroster.verifiers import Algorithm, Check, matches_many
+
+LOCK_NAME = "dbroster:sync"
+LOCK_PATIENCE = 3  # seconds
+SETTINGS = (
+    "version", "lower_case_table_names", "partial_revokes", "read_only", "super_read_only", "general_log",
+    "caching_sha2_password_digest_rounds", "strict_password_validation",
+)  # fmt: skip
+OFF = frozenset({"OFF", "0", ""})
+
+
+class MySQLState(Handler):
+    """Reads a MySQL server; `MySQLHandler` adds the changes."""
+
+    product: ClassVar[str] = "MySQL"
+    oldest: ClassVar[tuple[int, ...]] = (8, 0, 21)  # ATTRIBUTE came with it
+    sql_mode: ClassVar[str] = "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION"
+    default_plugin: ClassVar[str] = "caching_sha2_password"
+    plugins: ClassVar[tuple[str, ...]] = ("caching_sha2_password", "mysql_native_password")
+    max_user: ClassVar[int] = 32
+    max_password: ClassVar[int | None] = 256  # bytes; MySQL denies the login with more
+    tables: ClassVar[tuple[str, ...]] = ("user", "db", "global_grants", "role_edges")
+    end_sessions_privilege: ClassVar[str] = "CONNECTION_ADMIN"
+
+    def __init__(self, connection: Connection, session: Session) -> None:
+        super().__init__(connection)
+        self._session = session
+        self._settings: dict[str, str] = {}
+        self._admin: Key = ("", "")
+        wanted = connection.options["auth_plugin"]
+        self._plugin: str = self.default_plugin if wanted == "auto" else wanted
+        hosts = tuple(dict.fromkeys(host.lower() for host in connection.options["hosts"]))
+        self._view = View(connection.roster, hosts, connection.protected, connection.username)
+        self._known_databases: set[str] = set()
+
+    @classmethod
+    def open(cls, connection: Connection) -> Self:
+        """Connect and set up the session. Raises ConnectError, UnsupportedServer (too old, replica, no plugin)."""
+        return cls.begin(connection, Session(connection))
+
+    @classmethod
+    def begin(cls, connection: Connection, session: Session) -> Self:
+        """Set up a session that is open already, and close it if this server can't be served."""
+        try:
+            handler = cls(connection, session)
+            with reading():
+                handler._set_up()
+        except BaseException:
+            session.close()
+            raise
+        return handler
+
+    def close(self) -> None:
+        """Close the connection, which gives the lock back; never raises."""
+        self._session.close()
+
+    # --- the server -------------------------------------------------------------------------------------------------
+
+    def _set_up(self) -> None:
+        self._session.run(f"SET SESSION sql_mode = {literal(self.sql_mode)}")
+        rows = self._session.rows(
+            "SHOW GLOBAL VARIABLES WHERE Variable_name IN %s OR Variable_name LIKE %s OR Variable_name LIKE %s",
+            SETTINGS,
+            "validate_password%",
+            "simple_password_check%",
+        )
+        self._settings = {row["Variable_name"].lower(): str(row["Value"]) for row in rows}
+        name, _, host = self._session.rows("SELECT CURRENT_USER() AS account")[0]["account"].rpartition("@")
+        self._admin = name, host
+        self._check_server()
+
+    def _check_server(self) -> None:
+        version = self._settings["version"]
+        numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+        if numbers < self.oldest:
+            oldest = ".".join(str(part) for part in self.oldest)
+            raise UnsupportedServer(f"{self.product} {version} is too old; {oldest} or newer is needed")
+        if self._is_on("read_only") or self._is_on("super_read_only"):
+            raise UnsupportedServer(
+                f"{self.product} {version} is read-only: connected to a replica? Name the primary in connections.yaml"
+            )
+        if self._plugin not in self.plugins or not self._is_loaded(self._plugin):
+            raise UnsupportedServer(
+                f"{self.product} {version} lacks the plugin {self._plugin}: load it, or set auth_plugin: auto"
+            )
+
+    def _is_on(self, setting: str) -> bool:
+        return self._settings.get(setting, "OFF").upper() not in OFF
+
+    def _is_loaded(self, plugin: str) -> bool:
+        statement = "SELECT 1 FROM information_schema.PLUGINS WHERE PLUGIN_NAME = %s AND PLUGIN_STATUS = 'ACTIVE'"
+        return bool(self._session.rows(statement, plugin))
+
+    def server(self) -> Server:
+        """Product with version, and address."""
+        version = self._settings["version"].split("-")[0]
+        socket = self.connection.host.startswith("/")
+        host = self.connection.host if socket else f"{self.connection.host}:{self.connection.port}"
+        return Server(f"{self.product} {version}", host)
+
+    def missing_privileges(self, templates: Sequence[str]) -> list[str]:
+        """GRANT statements for what the admin lacks."""
+        admin = account(*self._admin)
+        unreadable = [name for name in self.tables if not self._is_readable(name)]
+        lines = self._session.rows("SHOW GRANTS")
+        found = held(str(next(iter(line.values()))) for line in lines)
+        return [f"GRANT SELECT ON mysql.{name} TO {admin};" for name in unreadable] + missing_grants(
+            found, admin, self.connection.options["privileges"], templates, literal=self._rules.literal
+        )
+
+    def _is_readable(self, table: str) -> bool:
+        try:
+            self._session.rows(f"SELECT 1 FROM mysql.{table} LIMIT 0")  # noqa: S608 - one of `tables`
+        except OperationError:
+            return False
+        return True
+
+    def acquire_lock(self) -> None:
+        """Hold a lock of the server until `close`; the server frees it when this connection ends, however it ends.
+
+        It is not replicated: every sync has to go to the same node of a cluster.
+        Source: MySQL Reference Manual, "Locking Functions".
+        """
+        with reading():
+            statement = "SELECT GET_LOCK(%s, %s) AS held, IS_USED_LOCK(%s) AS holder"
+            row = self._session.rows(statement, LOCK_NAME, LOCK_PATIENCE, LOCK_NAME)[0]
+            if row["held"] != 1:
+                raise LockHeld(f"another sync is at work on this server: {self._session_words(row['holder'])}")
+
+    def _session_words(self, number: int) -> str:
+        visible = (row for row in self._session.rows("SHOW PROCESSLIST") if row["Id"] == number)
+        return next(
+            (f"connection {number}, {row['User']} from {row['Host']}" for row in visible), f"connection {number}"
+        )
+
+    def password_rules(self) -> Sequence[PasswordRules]:
+        """Read the rules of validate_password, as component (names with a dot) or as plugin.
+
+        `check_user_name` refuses the name itself and the name backwards; here every password with the name in it.
+        Source: MySQL Reference Manual, "Password Validation Options and Variables".
+        """
+        prefix = "validate_password"
+        found = {key[len(prefix) + 1 :]: value for key, value in self._settings.items() if key.startswith(prefix)}
+        if not found:
+            return ()
+        lax = found["policy"].upper() in ("LOW", "0")
+        cases, digits, others = (
+            0 if lax else int(found[f"{kind}_count"]) for kind in ("mixed_case", "number", "special_char")
+        )
+        return (
+            PasswordRules(
+                int(found["length"]), 0, cases, cases, digits, others, found.get("check_user_name", "OFF") == "ON",
+                source=prefix,
+            ),
+        )  # fmt: skip
+
+    def warnings(self) -> list[Problem]:
+        """Anonymous accounts, accounts that shadow ours, statement logging, rules and rights that are out of reach."""
+        with reading():
+            accounts = self._read_accounts()
+            texts = [*self._server_warnings(), *self._session_warnings()]
+        texts += [
+            f"the anonymous account {found} takes logins from {found.host} away from the roster's users; drop it: "
+            f"DROP USER {account(*found.key)};"
+            for found in accounts
+            if not found.name
+        ]
+        return [Problem(text, warning=True) for text in texts] + self._view.shadows(accounts)
+
+    def _server_warnings(self) -> list[str]:
+        found = []
+        if self._is_on("general_log"):
+            found.append("general_log is on: the server's log will show password hashes, though no passwords")
+        if self._settings.get("validate_password.policy", "").upper() in ("STRONG", "2"):
+            found.append("validate_password's dictionary can't be read by clients, so it is not applied")
+        return found
+
+    def _session_warnings(self) -> list[str]:
+        found = held(str(next(iter(line.values()))) for line in self._session.rows("SHOW GRANTS"))
+        if found.has("SUPER") or (found.has("PROCESS") and found.has(self.end_sessions_privilege)):
+            return []
+        rights = f"PROCESS, {self.end_sessions_privilege}"
+        return [
+            "sessions of removed users can't be ended, and stay at work until they disconnect; to allow it: "
+            f"GRANT {rights} ON *.* TO {account(*self._admin)};"
+        ]
+
+    # --- names and passwords ----------------------------------------------------------------------------------------
+
+    def refuse_user(self, name: str) -> str | None:
+        """By length only: the roster's own rule for names is narrower than the server's."""
+        if len(name) > self.max_user:
+            return f"the user name has {len(name)} characters, {self.product} takes {self.max_user}"
+        return None
+
+    def refuse_database(self, name: str) -> str | None:
+        """By length, in grants too, where `_` takes two characters; and the server's own databases."""
+        spelled = self._rules.spelled(name)
+        if name.lower() in SYSTEM_DATABASES:
+            return f"{name} is a database of the server itself"
+        if len(name) > MAX_NAME:
+            return f"the database name {name} has {len(name)} characters, {self.product} takes {MAX_NAME}"
+        if len(spelled) > MAX_NAME:
+            return (
+                f"the database name {name} has {len(spelled)} characters as grants have to spell it ({spelled}), "
+                f"{self.product} takes {MAX_NAME}"
+            )
+        return None
+
+    def refuse_password(self, password: Secret) -> str | None:
+        """By length in bytes."""
+        size = len(password.bytes())
+        if self.max_password and size > self.max_password:
+            return f"the password has {size} bytes in UTF-8, {self.product} takes {self.max_password}"
+        return None
+
+    def fold_database(self, name: str) -> str:
+        """Lower case where the server takes names without regard to it."""
+        return name.lower() if self._is_on("lower_case_table_names") else name
+
+    # --- state ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _rules(self) -> Rules:
+        options = self.connection.options
+        wanted = frozenset(options["privileges"])
+        return Rules(wanted, self._view.hosts, self._is_on("partial_revokes"), self.fold_database)
+
+    def get_existing_users(self) -> dict[str, ExistingUser]:
+        """Every user name that concerns us: foreign accounts on hosts that are not configured stand beside ours."""
+        grouped: defaultdict[str, list[Account]] = defaultdict(list)
+        with reading():
+            for found in self._read_accounts():
+                grouped[found.name].append(found)
+        summaries = (self._view.summary(name, accounts) for name, accounts in grouped.items())
+        return {summary.name: summary for summary in summaries if summary}
+
+    def get_existing_databases(self) -> dict[str, ExistingDatabase]:
+        """Every database that the admin can see, and those that are granted to a user and not created yet."""
+        with reading():
+            accounts = self._read_accounts()
+            grants = self._read_grants()
+            names = [
+                row["name"] for row in self._session.rows("SELECT SCHEMA_NAME AS name FROM information_schema.SCHEMATA")
+            ]
+        others = {a.key: a.roster for a in accounts if a.roster and not self._view.is_ours(a)}
+        table = self._table(accounts, grants)
+        found = mysql_databases.describe(names, table, mysql_databases.taken(grants, others, self._rules), self._rules)
+        self._known_databases = {self.fold_database(db.name) for db in found.values() if db.owner and db.usable}
+        return found
+
+    def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
+        """Compute each stored verifier anew from the roster's password, in parallel processes when there are many."""
+        stored = [(user, verifier) for user in users for verifier in existing[user.name].verifiers]
+        known = [(user, verifier) for user, verifier in stored if mysql_accounts.is_known(verifier.algorithm)]
+        answers = matches_many([Check(Algorithm(v.algorithm), user.name, user.password, v.value) for user, v in known])
+        found: defaultdict[str, list[PasswordCheck]] = defaultdict(list)
+        for (user, _), answer in zip(known, answers, strict=True):
+            # what a known plugin can't read is no password at all (empty, or `invalid`): it has to be set
+            found[user.name].append(PasswordCheck.SAME if answer else PasswordCheck.DIFFERENT)
+        for user, verifier in stored:
+            if not mysql_accounts.is_known(verifier.algorithm):
+                found[user.name].append(PasswordCheck.UNKNOWN)
+        return {user.name: mysql_accounts.strictest(found[user.name]) for user in users}
+
+    def _table(self, accounts: Iterable[Account], grants: Iterable[Grant]) -> GrantTable:
+        ours = {a.key for a in accounts if self._view.is_ours(a)}
+        return GrantTable((grant for grant in grants if (grant.user, grant.host) in ours), self._rules)
+
+    def _read_grants(self, users: Collection[str] | None = None) -> list[Grant]:
+        """Read mysql.db: information_schema has the same in a form that takes ten times as long."""
+        if users is None:
+            return [Grant.of(row) for row in self._session.rows("SELECT * FROM mysql.db")]
+        return [Grant.of(row) for row in self._session.rows("SELECT * FROM mysql.db WHERE User IN %s", tuple(users))]
+
+    def _read_accounts(self, users: Collection[str] | None = None) -> list[Account]:
+        """Read the accounts of these names, or all, with markers and powers, in a fixed number of queries."""
+        edges = [
+            ((row["FROM_USER"], row["FROM_HOST"]), (row["TO_USER"], row["TO_HOST"]))
+            for row in self._session.rows("SELECT * FROM mysql.role_edges")
+        ]
+        roles = {role for role, _ in edges}
+        rows = self._session.rows(
+            "SELECT *, HEX(authentication_string) AS stored FROM mysql.user WHERE %s OR User IN %s",
+            users is None,
+            ("", *(users or ()), *(name for name, _ in roles)),
+        )
+        dynamic = {
+            (row["USER"], row["HOST"]) for row in self._session.rows("SELECT USER, HOST FROM mysql.global_grants")
+        }
+        static = {(row["User"], row["Host"]) for row in rows if privileges(row)}
+        powerful = mysql_accounts.with_roles(dynamic | static, edges)
+        return [
+            _account(row, (row["User"], row["Host"]) in powerful, (row["User"], row["Host"]) in roles)
+            for row in rows
+            if users is None or row["User"] in users
+        ]
+
+    @abstractmethod
+    def _auth(self, password: Secret) -> str:
+        """Clause that gives an account this password, holding its verifier."""
+
+
+def _account(row: Mapping[str, Any], powerful: bool, granted_as_role: bool) -> Account:
+    attributes = json.loads(row["User_attributes"] or "{}")
+    marker = (attributes.get("metadata") or {}).get("dbroster")
+    marker = marker if isinstance(marker, dict) else {}
+    stored = bytes.fromhex(row["stored"] or "").decode("utf-8", "replace")
+    # CREATE ROLE makes exactly this; an account of a person may be locked and expired, but has a password
+    is_role = granted_as_role or (row["account_locked"] == row["password_expired"] == "Y" and not stored)
+    return Account(
+        name=row["User"],
+        host=row["Host"].lower(),
+        roster=marker.get("roster"),
+        lock=mysql_accounts.lock_state(locked=row["account_locked"] == "Y", noted=bool(marker.get("locked"))),
+        powers=mysql_accounts.powers(role=is_role, powerful=powerful),
+        verifier=StoredVerifier(row["plugin"], Secret(stored)),
+    )

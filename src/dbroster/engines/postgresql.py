@@ -1,0 +1,392 @@
+"""PostgreSQL 13 and newer.
+
+An account is a role marked by its comment, in the transaction that creates it. A database is created closed, owned by
+its user, and is opened only in the transaction that takes it away from everybody else and marks it. dbroster never
+connects to a user's database. Statements that carry verifiers are kept out of the server's log where possible.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import ClassVar, Self
+
+from psycopg import sql
+
+from dbroster.config import Connection
+from dbroster.engines import postgresql_statements as statements
+from dbroster.engines.base import Handler
+from dbroster.engines.postgresql_lock import acquire_lock
+from dbroster.engines.postgresql_login import check_logins
+from dbroster.engines.postgresql_session import DEPENDED_ON, Session, open_session
+from dbroster.engines.postgresql_state import DatabaseState, Marker, read_databases, read_users
+from dbroster.engines.postgresql_statements import MEMBERSHIP_OPTIONS
+from dbroster.errors import OperationError
+from dbroster.model import (
+    Action,
+    ExistingDatabase,
+    ExistingUser,
+    Lock,
+    Outcome,
+    PasswordCheck,
+    Problem,
+    Server,
+    StoredVerifier,
+    User,
+    Verb,
+)
+from dbroster.policy import unprintable
+from dbroster.secret import Secret
+from dbroster.verifiers import Algorithm, Check, matches_many, scram_sha_256
+
+NAME_BYTES = 63
+"""Longer names are cut without an error, so that a DROP would hit another object (manual, "Lexical Structure")."""
+
+_BATCH = 50
+
+
+def connect(connection: Connection) -> Handler:
+    """Open a connection. Raises ConnectError or UnsupportedServer."""
+    return PostgreSQL.open(connection)
+
+
+class PostgreSQL(Handler):
+    """A PostgreSQL server."""
+
+    batch_sizes: ClassVar[Mapping[Verb, int]] = {
+        Verb.CREATE_USER: _BATCH,
+        Verb.UPDATE_PASSWORD: _BATCH,
+        Verb.GRANT_PRIVILEGES: _BATCH,
+        Verb.LOCK_USER: _BATCH,
+        Verb.DROP_USER: _BATCH,
+    }
+
+    def __init__(self, connection: Connection, session: Session) -> None:
+        super().__init__(connection)
+        self._session = session
+
+    @classmethod
+    def open(cls, connection: Connection) -> Self:
+        """Connect as the admin. Raises ConnectError or UnsupportedServer (too old, standby, pooler)."""
+        return cls(connection, open_session(connection))
+
+    def close(self) -> None:
+        """End the session, and with it the lock."""
+        self._session.close()
+
+    # --- the server -------------------------------------------------------------------------------------------------
+
+    def server(self) -> Server:
+        """Product with version, and address."""
+        return Server(self._session.product, f"{self.connection.host}:{self.connection.port}")
+
+    def missing_privileges(self, templates: Sequence[str]) -> list[str]:  # noqa: ARG002 - the same for all databases
+        """State the role attributes that the admin lacks; a superuser lacks none."""
+        session = self._session
+        needed = {"CREATEROLE": session.createrole, "CREATEDB": session.createdb}
+        if session.version < MEMBERSHIP_OPTIONS:
+            needed["INHERIT"] = session.inherits  # later each membership has this option for itself
+        lacking = [name for name, has in needed.items() if not has]
+        if session.superuser or not lacking:
+            return []
+        return [session.text(statements.give_attributes(session.admin, lacking))]
+
+    def acquire_lock(self) -> None:
+        """Hold an advisory lock until `close`. Raises LockHeld, naming who has it."""
+        acquire_lock(self._session)
+
+    def prepare(self) -> None:
+        """Nothing to do: comments need no marker role."""
+
+    def warnings(self) -> list[Problem]:
+        """Managed accounts that are out of this admin's reach or have md5 verifiers, and a log that shows verifiers."""
+        managed = [user for user in self.get_existing_users().values() if user.managed]
+        found = [self._out_of_reach(name) for name in self._without_admin_option([user.name for user in managed])]
+        weak = sorted(user.name for user in managed if any(_is_md5(stored) for stored in user.verifiers))
+        if weak:
+            text = f"accounts with md5 verifiers, which only a new password replaces: {', '.join(weak)}"
+            found.append(Problem(text, warning=True))
+        if not self._session.hides_statements:
+            found.append(self._loud_log())
+        return found
+
+    def _without_admin_option(self, names: list[str]) -> list[str]:
+        """Name the roles that CREATEROLE does not reach; before PostgreSQL 16 it reached all."""
+        if self._session.superuser or self._session.version < MEMBERSHIP_OPTIONS:
+            return []
+        query = (
+            "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)"
+            " AND NOT pg_has_role(oid, 'MEMBER WITH ADMIN OPTION') ORDER BY 1"
+        )
+        return [name for (name,) in self._session.rows(query, [names])]
+
+    def _out_of_reach(self, name: str) -> Problem:
+        grant = self._session.text(statements.give_administration(name, self._session.admin))
+        text = f"the admin has not created role {name!r} and can't change it; a superuser may allow it: {grant}"
+        return Problem(text, user=name, warning=True)
+
+    def _loud_log(self) -> Problem:
+        grant = self._session.text(statements.give_log_switch(self._session.admin))
+        return Problem(
+            f"log_statement is {self._session.statement_log!r}, so the server's log shows password verifiers (never "
+            f"passwords); on PostgreSQL 15 and newer a superuser may let dbroster switch it off for them: {grant}",
+            warning=True,
+        )
+
+    # --- names and passwords that this server can carry -------------------------------------------------------------
+
+    def refuse_user(self, name: str) -> str | None:
+        """Refuse names that PostgreSQL reserves or would cut."""
+        if name.startswith("pg_") or name in ("public", "none"):
+            return f"PostgreSQL reserves the role name {name!r}"
+        return _too_long("role", name)
+
+    def refuse_database(self, name: str) -> str | None:
+        """Refuse names that PostgreSQL would cut."""
+        return _too_long("database", name)
+
+    def refuse_password(self, password: Secret) -> str | None:
+        """Refuse what no client can send; an empty password would be stored as none at all."""
+        return unprintable(password) if password.reveal() else "the password is empty"
+
+    # --- state ------------------------------------------------------------------------------------------------------
+
+    def get_existing_users(self) -> dict[str, ExistingUser]:
+        """Every role of the server, in one query."""
+        return read_users(self._session, self.connection)
+
+    def get_existing_databases(self) -> dict[str, ExistingDatabase]:
+        """Every database of the server, in one query."""
+        return {name: state.existing for name, state in read_databases(self._session, self.connection).items()}
+
+    def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
+        """Compare with the stored verifiers where the admin may read them, else by logging in."""
+        known = [user for user in users if user.name in existing]
+        unknown = {user.name: PasswordCheck.UNKNOWN for user in users}
+        if not self._session.reads_verifiers:
+            return unknown | check_logins(self._session, self.connection, known)
+        stored = {user.name: verifier for user in known for verifier in existing[user.name].verifiers}
+        checks = [
+            Check(Algorithm.POSTGRESQL, user.name, user.password, stored[user.name].value)
+            for user in known
+            if user.name in stored
+        ]
+        answers = zip((check.user for check in checks), map(_answer, matches_many(checks)), strict=True)
+        # a managed account without a verifier has no password at all
+        without = {user.name: PasswordCheck.DIFFERENT for user in known if existing[user.name].managed}
+        return unknown | without | dict(answers)
+
+    # --- changes: one object each -----------------------------------------------------------------------------------
+
+    def create_user(self, user: str, password: Secret) -> None:
+        """Create the role with its marker; a role that is already ours gets the password."""
+        self._create_users({user: password})
+
+    def update_user_password(self, user: str, password: Secret) -> None:
+        """Set the password, and open the role if dbroster had shut it; a lock of somebody else's stays."""
+        self._update_passwords({user: password})
+
+    def create_database(self, user: str, database: str) -> None:
+        """Create the database closed to all, for `grant_privileges` to open; one that is ours already will do.
+
+        From template0, since a session in template1 would block it. Not in a transaction, as PostgreSQL wants it.
+        """
+        self._managed([user])
+        found = self._databases([database])
+        if found:
+            self._prove_own([(user, database)], found)
+            if found[database].existing.usable:
+                return
+            self.drop_database(user, database)  # what an interrupted DROP has left
+        self._reach([user])
+        options = self.connection.options
+        encoding, locale = options.get("encoding", "UTF8"), options.get("locale", "")
+        self._session.run([statements.create_database(user, database, encoding, locale)])
+
+    def grant_privileges(self, user: str, database: str) -> None:
+        """Close the database to all but its owner, mark it and open it, in one transaction."""
+        self._finish_databases([(user, database)])
+
+    def lock_user(self, user: str) -> None:
+        """Forbid the login, note in the marker that it was us, and end the role's sessions."""
+        self._lock_users([user])
+
+    def drop_database(self, user: str, database: str) -> None:
+        """Drop the user's database, ending the sessions in it."""
+        found = self._databases([database])
+        if found:
+            self._prove_own([(user, database)], found)
+            self._reach([user])
+            self._session.run([statements.drop_database(database)])
+
+    def drop_user(self, user: str) -> None:
+        """Drop the role. One that still owns something, or has privileges elsewhere, stays, and the error names it."""
+        self._drop_users([user])
+
+    def adopt_user(self, user: str, password: Secret) -> None:
+        """Put our marker and the password on a foreign role; whether it may log in stays as it is."""
+        role = self._users([user]).get(user)
+        if role is None:
+            raise OperationError(f"there is no role {user!r} to adopt")
+        if role.protected:
+            raise OperationError(f"role {user!r} can't be adopted: {role.protected}")
+        if role.roster not in (None, self.connection.roster):
+            raise OperationError(f"role {user!r} can't be adopted: it belongs to roster {role.roster!r}")
+        self._reach([user])
+        marked = statements.mark_role(self._marker(user))
+        self._change_passwords({user: password}, lambda _, verifier: [statements.set_password(user, verifier), marked])
+
+    def adopt_database(self, user: str, database: str) -> None:
+        """Give a foreign database to the user, close it to everybody else and mark it.
+
+        What is inside keeps its owners: changing that would need a session in the database.
+        """
+        self._managed([user])
+        state = self._databases([database]).get(database)
+        if state is None:
+            raise OperationError(f"there is no database {database!r} to adopt")
+        if state.existing.protected or not database.startswith(f"{user}_"):
+            reason = state.existing.protected or f"its name does not start with {user}_"
+            raise OperationError(f"database {database!r} can't be adopted: {reason}")
+        self._reach([user])
+        self._session.run([statements.own_database(user, database), *self._finish(user, state)])
+
+    # --- performing a plan ------------------------------------------------------------------------------------------
+
+    def perform_all(self, actions: Sequence[Action]) -> list[Outcome]:
+        """Do a batch in one transaction, and again one by one if anything is wrong with it."""
+        if len(actions) > 1 and actions[0].verb in self.batch_sizes:
+            try:
+                with self.batch(actions) as outcomes:
+                    self._perform_batch(actions)
+            except OperationError:
+                return super().perform_all(actions)
+            return outcomes
+        return super().perform_all(actions)
+
+    def _perform_batch(self, actions: Sequence[Action]) -> None:
+        users = [action.user for action in actions]
+        passwords = {action.user: action.password for action in actions if action.password}
+        pairs = [(action.user, action.database) for action in actions if action.database]
+        work: dict[Verb, Callable[[], None]] = {
+            Verb.CREATE_USER: lambda: self._create_users(passwords),
+            Verb.UPDATE_PASSWORD: lambda: self._update_passwords(passwords),
+            Verb.GRANT_PRIVILEGES: lambda: self._finish_databases(pairs),
+            Verb.LOCK_USER: lambda: self._lock_users(users),
+            Verb.DROP_USER: lambda: self._drop_users(users),
+        }
+        work[actions[0].verb]()
+
+    def _create_users(self, passwords: Mapping[str, Secret]) -> None:
+        existing = self._users(passwords)
+        self._change_passwords({user: passwords[user] for user in passwords if user not in existing}, self._creation)
+        self._update_passwords({user: passwords[user] for user in existing})
+
+    def _creation(self, user: str, verifier: str) -> list[sql.Composable]:
+        role = statements.create_role(self._marker(user), verifier)
+        if self._session.superuser:
+            return role
+        return [*role, statements.give_membership(user, self._session.version)]
+
+    def _update_passwords(self, passwords: Mapping[str, Secret]) -> None:
+        roles = self._managed(passwords)
+
+        def update(user: str, verifier: str) -> list[sql.Composable]:
+            opening = statements.open_role(self._marker(user)) if roles[user].lock is Lock.OURS else []
+            return [statements.set_password(user, verifier), *opening]
+
+        self._change_passwords(passwords, update)
+
+    def _change_passwords(
+        self, passwords: Mapping[str, Secret], change: Callable[[str, str], list[sql.Composable]]
+    ) -> None:
+        """Send what `change` makes of each user and verifier, all in one transaction and out of the server's log."""
+        iterations = self._session.iterations
+        verifiers = {user: scram_sha_256(secret.reveal(), iterations=iterations) for user, secret in passwords.items()}
+        changes = [statement for user, verifier in verifiers.items() for statement in change(user, verifier)]
+        if changes:
+            secrets = [secret.reveal() for secret in passwords.values()]
+            self._session.run_unlogged(changes, [*secrets, *verifiers.values()])
+
+    def _finish_databases(self, pairs: Sequence[tuple[str, str]]) -> None:
+        found = self._databases([database for _, database in pairs])
+        self._prove_own(pairs, found)
+        self._reach({user for user, _ in pairs})
+        self._session.run([part for user, database in pairs for part in self._finish(user, found[database])])
+
+    def _finish(self, user: str, state: DatabaseState) -> list[sql.Composable]:
+        limit = self.connection.options.get("connection_limit", -1)
+        return statements.finish_database(self._marker(user), state, limit)
+
+    def _lock_users(self, users: Sequence[str]) -> None:
+        roles = self._managed(users, gone_is_fine=True)
+        self._reach(roles)
+        open_ones = [user for user, role in roles.items() if role.lock is Lock.OPEN]
+        shutting = [part for user in open_ones for part in statements.shut_role(self._marker(user, locked=True))]
+        self._session.run(shutting)
+        self._session.end_sessions(roles)
+
+    def _drop_users(self, users: Sequence[str]) -> None:
+        roles = self._managed(users, gone_is_fine=True)
+        try:
+            self._session.run([statements.drop_role(user) for user in roles])
+        except OperationError as error:
+            if error.code != DEPENDED_ON:
+                raise
+            advice = "run REASSIGN OWNED BY and DROP OWNED BY for it in those databases; until then it stays locked"
+            raise OperationError(f"{error}; {advice}", error.code) from None
+
+    # --- what proves that something is ours -------------------------------------------------------------------------
+
+    def _users(self, names: Collection[str]) -> dict[str, ExistingUser]:
+        return read_users(self._session, self.connection, list(names))
+
+    def _databases(self, names: Collection[str]) -> dict[str, DatabaseState]:
+        return read_databases(self._session, self.connection, list(names))
+
+    def _managed(self, names: Collection[str], *, gone_is_fine: bool = False) -> dict[str, ExistingUser]:
+        """Read roles just before a change. Raises OperationError for one that is not ours, or no longer there."""
+        found = self._users(names)
+        for name in names:
+            role = found.get(name)
+            if role is None and not gone_is_fine:
+                raise OperationError(f"role {name!r} does not exist any more")
+            if role and not role.managed:
+                reason = role.protected or f"its comment is not the marker of roster {self.connection.roster!r}"
+                raise OperationError(f"role {name!r} is not managed by dbroster and is left alone: {reason}")
+        return found
+
+    def _prove_own(self, pairs: Sequence[tuple[str, str]], found: Mapping[str, DatabaseState]) -> None:
+        """Raise OperationError for a database that, as read just now, is not proven to be its user's."""
+        for user, database in pairs:
+            if database not in found:
+                raise OperationError(f"database {database!r} does not exist any more")
+            if found[database].existing.owner != user:
+                raise OperationError(f"database {database!r} is not proven to be {user}'s and is left alone")
+
+    def _reach(self, users: Collection[str]) -> None:
+        """Let an admin who is no superuser act for these users: by a membership that inherits and may SET ROLE."""
+        if self._session.superuser:
+            return
+        settable = "SET" if self._session.version >= MEMBERSHIP_OPTIONS else "MEMBER"
+        query = (
+            "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)"
+            " AND NOT (pg_has_role(oid, 'USAGE') AND pg_has_role(oid, %s))"
+        )
+        missing = self._session.rows(query, [list(users), settable])
+        self._session.run([statements.give_membership(name, self._session.version) for (name,) in missing])
+
+    def _marker(self, user: str, *, locked: bool = False) -> Marker:
+        return Marker(self.connection.roster, user, locked)
+
+
+def _too_long(kind: str, name: str) -> str | None:
+    size = len(name.encode())
+    return (
+        f"the {kind} name {name!r} has {size} bytes; PostgreSQL cuts it at {NAME_BYTES}" if size > NAME_BYTES else None
+    )
+
+
+def _is_md5(stored: StoredVerifier) -> bool:
+    return stored.value.reveal().startswith("md5")
+
+
+def _answer(matches: bool | None) -> PasswordCheck:
+    return {True: PasswordCheck.SAME, False: PasswordCheck.DIFFERENT, None: PasswordCheck.UNKNOWN}[matches]

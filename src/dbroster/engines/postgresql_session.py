@@ -1,0 +1,221 @@
+"""A session with PostgreSQL: how it is opened and judged, how statements are sent, and what errors become."""
+
+import os
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import pq, sql
+from psycopg.types.string import TextLoader
+
+from dbroster.config import Connection
+from dbroster.errors import ConnectError, DbrosterError, OperationError, UnsupportedServer
+from dbroster.secret import scrub
+
+OLDEST = 130000
+DEPENDED_ON = "2BP01"
+"""SQLSTATE: other objects depend on what should be dropped."""
+
+LIBPQ_16 = 160000
+"""The client library that knows require_auth, and the machine's own list of authorities."""
+
+_RETRYABLE = {"40001", "40P01", "55006", "XX000"}  # XX000: "tuple concurrently updated", whatever its language
+_BROKEN = {"57P01", "57P02", "57P03", "57P05"}  # the server is going down, or has ended an idle session
+_DETAILED = {DEPENDED_ON, "42501", "55006"}  # their details name roles and databases, never a part of the statement
+
+_QUIET = {
+    "log_statement": "none",
+    "log_min_duration_statement": "-1",
+    "log_min_duration_sample": "-1",
+    "log_transaction_sample_rate": "0",
+    "log_min_error_statement": "panic",
+    "pg_stat_statements.track_utility": "off",
+}
+"""What keeps a statement out of the server's log and out of its statistics."""
+
+
+class _AnyText(TextLoader):
+    """Text of a SQL_ASCII database may be no UTF-8; such names are never ours, but they must not stop the reading."""
+
+    def load(self, data: Any) -> str:
+        return bytes(data).decode("utf-8", "replace")
+
+
+class Session:
+    """One connection of the admin to the maintenance database; every statement is its own transaction."""
+
+    def __init__(self, raw: psycopg.Connection) -> None:
+        """Read once what the admin is and may do. Raises UnsupportedServer, ConnectError and OperationError."""
+        self.raw = raw
+        self.version = raw.info.server_version
+        for name in ("text", "name", "varchar"):
+            raw.adapters.register_loader(name, _AnyText)
+        self._refuse_unsupported()
+        ((self.admin, self.superuser, self.createrole, self.createdb, self.inherits),) = self.rows(
+            "SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolinherit FROM pg_roles"
+            " WHERE rolname = current_user"
+        )
+        ((self.reads_verifiers, self.iterations, self.statement_log),) = self.rows(
+            "SELECT has_column_privilege('pg_authid', 'rolpassword', 'SELECT'),"
+            " coalesce(current_setting('scram_iterations', true), '4096')::int, current_setting('log_statement')"
+        )
+        self._loud = self._settings_to_quieten()
+        # the session that holds the lock is idle while others work
+        self.rows("SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'")
+
+    def close(self) -> None:
+        """End the session; never raises."""
+        self.raw.close()
+
+    def rows(self, query: LiteralString, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[Any]:
+        """Ask one query and return all its rows."""
+        with translated(self.raw):
+            return self.raw.execute(query, parameters or None).fetchall()
+
+    def run(self, statements: Iterable[sql.Composable], secrets: Iterable[str] = ()) -> None:
+        """Send statements in one message: PostgreSQL makes one transaction of it, so all take effect or none.
+
+        Source: PostgreSQL manual, "Multiple Statements in a Simple Query".
+        """
+        together = list(statements)
+        if together:
+            with translated(self.raw, secrets):
+                self.raw.execute(sql.SQL("; ").join(together))
+
+    def text(self, statement: sql.Composable) -> str:
+        """Return a statement for a person to read and run."""
+        return statement.as_string(self.raw)
+
+    def run_unlogged(self, statements: Iterable[sql.Composable], secrets: Iterable[str]) -> None:
+        """Send statements that carry verifiers, keeping them out of the server's log where the admin may.
+
+        The switch itself is logged where statements are, so the log still shows that something has happened.
+        """
+        if self._loud:
+            self.run(sql.SQL("SET {} = {}").format(_setting(name), sql.Literal(_QUIET[name])) for name in self._loud)
+        try:
+            self.run(statements, secrets)
+        finally:
+            if self._loud and not self.raw.closed:
+                self.run(sql.SQL("RESET {}").format(_setting(name)) for name in self._loud)
+
+    def end_sessions(self, users: Iterable[str]) -> None:
+        """End all sessions of roles; where the server can (14 and newer), wait until they are gone."""
+        names = list(users)
+        if self.version >= 140000:
+            query: LiteralString = (
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = ANY(%s)"
+            )
+        else:
+            query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = ANY(%s)"
+        self.rows(query, [names])
+
+    @property
+    def product(self) -> str:
+        """Product and version for people, without what a packager adds."""
+        version = self.raw.info.parameter_status("server_version") or "?"
+        return f"PostgreSQL {version.split()[0]}"
+
+    @property
+    def hides_statements(self) -> bool:
+        """Whether statements with verifiers stay out of the server's log."""
+        return self.statement_log == "none" or "log_statement" in self._loud
+
+    def _refuse_unsupported(self) -> None:
+        if self.version < OLDEST:
+            raise UnsupportedServer(f"{self.product} is too old: PostgreSQL {OLDEST // 10000} or newer is needed")
+        ((kind, backend, recovering, read_only),) = self.rows(
+            "SELECT split_part(version(), ' ', 1), pg_backend_pid(), pg_is_in_recovery(),"
+            " current_setting('default_transaction_read_only') = 'on'"
+        )
+        if kind != "PostgreSQL":
+            raise UnsupportedServer(f"this is {kind}, which only speaks PostgreSQL's protocol")
+        if backend != self.raw.info.backend_pid:
+            raise UnsupportedServer("there is a connection pooler in between: connect to the server itself")
+        if recovering:
+            raise UnsupportedServer("this server is a standby: connect to the primary")
+        if read_only:
+            raise UnsupportedServer("default_transaction_read_only is on for this admin: switch it off")
+
+    def _settings_to_quieten(self) -> list[str]:
+        """Name the settings that would record a statement and that this admin may change."""
+        if self.version >= 150000:
+            allowed = (
+                "SELECT name, setting FROM pg_settings WHERE name = ANY(%s) AND has_parameter_privilege(name, 'SET')"
+            )
+        elif self.superuser:
+            allowed = "SELECT name, setting FROM pg_settings WHERE name = ANY(%s)"
+        else:
+            return []
+        return [name for name, setting in self.rows(allowed, [list(_QUIET)]) if setting != _QUIET[name]]
+
+
+def open_session(connection: Connection) -> Session:
+    """Connect as the admin. Raises ConnectError and UnsupportedServer."""
+    secrets = [connection.password.reveal()] if connection.password else []
+    parameters: dict[str, Any] = {
+        "host": connection.host,
+        "user": connection.username,
+        "password": secrets[0] if secrets else None,
+        # in the startup packet, so that not even the first query can meet a function of somebody else
+        "options": "-c search_path=pg_catalog -c lock_timeout=10s -c statement_timeout=0",
+        "application_name": f"dbroster {os.getpid()}@{socket.gethostname()}",
+        "keepalives_idle": "60",
+        **login_parameters(connection),
+    }
+    try:
+        with translated(None, secrets):
+            raw = psycopg.connect(**parameters, autocommit=True, prepare_threshold=None)
+    except ConnectError as error:
+        if "unsupported startup parameter" in str(error):  # PgBouncer's own words
+            raise UnsupportedServer("there is a PgBouncer in between: connect to the server itself") from None
+        raise
+    try:
+        return Session(raw)
+    except BaseException:
+        raw.close()
+        raise
+
+
+def login_parameters(connection: Connection) -> dict[str, Any]:
+    """What the admin's login and a user's have in common."""
+    tls = connection.tls
+    files = {"sslrootcert": tls.ca, "sslcert": tls.cert, "sslkey": tls.key}
+    if tls.mode == "verify-full" and tls.ca is None and pq.version() >= LIBPQ_16:
+        files["sslrootcert"] = "system"  # the authorities that this machine trusts
+    return {
+        "port": connection.port,
+        "dbname": connection.options.get("maintenance_database", "postgres"),
+        "connect_timeout": connection.connect_timeout,
+        "client_encoding": "UTF8",
+        "sslmode": tls.mode or "prefer",
+        **{key: value for key, value in files.items() if value},
+    }
+
+
+def _setting(name: str) -> sql.Identifier:
+    return sql.Identifier(*name.split("."))
+
+
+@contextmanager
+def translated(raw: psycopg.Connection | None, secrets: Iterable[str] = ()) -> Iterator[None]:
+    """Turn the driver's errors into ConnectError or OperationError; `raw` is None while connecting."""
+    try:
+        yield
+    except psycopg.Error as error:
+        # not chained: the driver's error carries the statement
+        raise _translate(error, secrets, broken=raw is None or raw.closed) from None
+
+
+def _translate(error: psycopg.Error, secrets: Iterable[str], *, broken: bool) -> DbrosterError:
+    code = error.sqlstate
+    # str(error) may quote the statement, but an error without a code comes from libpq, which has never seen it
+    text = (error.diag.message_primary or "") if code else str(error)
+    if code in _DETAILED and error.diag.message_detail:
+        text += f" ({error.diag.message_detail.replace(chr(10), '; ')})"
+    text = scrub(text, secrets).strip()
+    if broken or code in _BROKEN or (code or "").startswith("08"):
+        return ConnectError(text)
+    return OperationError(text, code, retryable=code in _RETRYABLE)

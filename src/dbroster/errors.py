@@ -1,0 +1,74 @@
+"""Every error that dbroster raises on purpose.
+
+    DbrosterError
+    ├── ConfigError            files or arguments are wrong; carries every problem found   exit 2
+    ├── ServerError            nothing can be done on this server                          exit 2
+    │   ├── ConnectError           host, port, TLS, login of the admin, connection lost
+    │   ├── UnsupportedServer      product, version or role (replica, pooler) of the server
+    │   ├── PrivilegeError         carries what the admin lacks
+    │   └── LockHeld               another sync is at work
+    ├── AuditError             the audit log can't be written: no change may be made       exit 2
+    └── OperationError         one action on one object failed; never leaves `apply`       exit 1
+
+A plan that the guard refuses is a result, not an error (exit 3). Anything else is a defect and shows its traceback.
+No text here ever contains a statement, a password or a verifier.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dbroster.model import Problem
+
+
+class DbrosterError(Exception):
+    """The root of all errors that dbroster raises on purpose."""
+
+
+class ConfigError(DbrosterError):
+    """Files or arguments can't be used; `problems` holds everything that was found, not only the first."""
+
+    def __init__(self, problems: Sequence["Problem"]) -> None:
+        super().__init__("; ".join(problem.text for problem in problems))
+        self.problems = tuple(problems)
+
+
+class ServerError(DbrosterError):
+    """Nothing can be done on this server."""
+
+
+class ConnectError(ServerError):
+    """The server can't be reached, refused the admin's login, or the connection broke."""
+
+
+class UnsupportedServer(ServerError):  # noqa: N818 - reads as what it is
+    """This server is too old, a replica, read-only, or behind a pooler that breaks sessions."""
+
+
+class PrivilegeError(ServerError):
+    """The admin account lacks privileges; `missing` says in the server's own words what to grant."""
+
+    def __init__(self, missing: Sequence[str]) -> None:
+        super().__init__("the admin account lacks privileges; grant it:\n" + "\n".join(f"  {line}" for line in missing))
+        self.missing = tuple(missing)
+
+
+class LockHeld(ServerError):  # noqa: N818 - reads as what it is
+    """Another sync holds the lock; the text says who."""
+
+
+class AuditError(DbrosterError):
+    """The audit log can't be written, so no change may be made."""
+
+
+class OperationError(DbrosterError):
+    """One action on one object failed.
+
+    `code` is the server's own (SQLSTATE, errno, MongoDB code); `retryable` says that the same call may succeed
+    a moment later (deadlock, object in use).
+    """
+
+    def __init__(self, text: str, code: str | None = None, *, retryable: bool = False) -> None:
+        super().__init__(text)
+        self.code = code
+        self.retryable = retryable

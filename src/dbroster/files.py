@@ -1,0 +1,52 @@
+"""Reading the files of a config directory: only regular files, only of a sane size, mode and bytes from one open."""
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from dbroster.model import Problem
+
+MAX_BYTES = 32 * 1024 * 1024
+_UNSAFE_BITS = stat.S_IRWXO | stat.S_IWGRP
+
+
+@dataclass(frozen=True, slots=True)
+class FileContent:
+    """A file's bytes and permission bits; `problem` says why it can't be used, `missing` that it isn't there."""
+
+    name: str
+    data: bytes = b""
+    mode: int = 0
+    problem: Problem | None = None
+    missing: bool = False
+
+
+def read_file(path: Path) -> FileContent:
+    """Read a file of the config directory; never blocks on a FIFO, never follows the content of a device."""
+    name = path.name
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return FileContent(name, problem=Problem(f"{path} does not exist", name), missing=True)
+    except OSError as error:
+        return FileContent(name, problem=Problem(f"{path} can't be opened: {error.strerror}", name))
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return FileContent(name, problem=Problem(f"{path} is not a regular file", name))
+        if status.st_size > MAX_BYTES:
+            text = f"{path} has {status.st_size} bytes, more than the {MAX_BYTES} that a roster can need"
+            return FileContent(name, problem=Problem(text, name))
+        return FileContent(name, file.read(MAX_BYTES + 1), stat.S_IMODE(status.st_mode))
+
+
+def mode_problem(path: Path, mode: int) -> Problem | None:
+    """Refuse a file with passwords that others may read or write, or that its group may write."""
+    if not mode & _UNSAFE_BITS:
+        return None
+    return Problem(
+        f"{path} holds passwords and has mode {mode:04o}: others must not read it, nor its group write it; "
+        f"mend it with: chmod 600 {path}",
+        path.name,
+    )

@@ -1,0 +1,38 @@
+"""A local lock: two syncs of one config directory on one machine exclude each other before they reach the server."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dbroster.errors import LockHeld, ServerError
+
+
+@contextmanager
+def lock_file(path: Path) -> Iterator[None]:
+    """Hold the lock while the block runs; the system frees it when the process ends, however it ends.
+
+    Raises LockHeld with the holder's process id and start, ServerError when the file can't be written.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise ServerError(f"the lock file {path} can't be opened: {error.strerror}") from None
+    try:
+        _take(descriptor, path)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.pread(descriptor, 200, 0).decode("ascii", "replace").strip() or "another process"
+        raise LockHeld(f"another sync is at work: {holder} holds {path}") from None
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"process {os.getpid()}, since {now}\n".encode("ascii"), 0)

@@ -1,0 +1,174 @@
+"""What a run tells: text for people and JSON for programs, with the same words for dry and real runs."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+from typing import Any
+
+from dbroster.model import Outcome, Problem, Result, Status, Verb
+
+JSON_VERSION = 1
+_COLOURS = {
+    Status.PLANNED: "36",
+    Status.DONE: "32",
+    Status.FAILED: "31",
+    Status.SKIPPED: "33",
+    Status.NOT_ATTEMPTED: "33",
+}
+_WENT_WRONG = (Status.FAILED, Status.SKIPPED, Status.NOT_ATTEMPTED)
+
+
+class Exit(IntEnum):
+    """The exit codes; of several servers the highest wins."""
+
+    IN_STEP = 0
+    INCOMPLETE = 1
+    NOT_STARTED = 2
+    REFUSED = 3
+    PENDING = 4
+
+
+def exit_code(result: Result, *, detailed: bool) -> Exit:
+    """Judge one result; `detailed` tells a dry run with changes to make from one without."""
+    if result.fatal is not None:
+        return Exit.NOT_STARTED
+    if result.refusals:
+        return Exit.REFUSED
+    if detailed and any(outcome.status is Status.PLANNED for outcome in result.outcomes):
+        return Exit.PENDING
+    wrong = any(outcome.status in _WENT_WRONG for outcome in result.outcomes)
+    if wrong or result.conflicts or any(not problem.warning for problem in result.problems):
+        return Exit.INCOMPLETE
+    return Exit.IN_STEP
+
+
+# --- JSON -----------------------------------------------------------------------------------------------------------
+
+
+def as_json(results: Sequence[Result], code: Exit, *, dry_run: bool) -> str:
+    """Return one JSON document for all servers."""
+    document = {
+        "version": JSON_VERSION,
+        "dry_run": dry_run,
+        "exit_code": int(code),
+        "results": [_json_result(result) for result in results],
+    }
+    return json.dumps(document, indent=2)
+
+
+def _json_result(result: Result) -> dict[str, Any]:
+    return {
+        "engine": result.engine,
+        "server": result.server,
+        "product": result.product,
+        "actions": [_json_outcome(outcome) for outcome in result.outcomes],
+        "problems": [_json_problem(problem) for problem in result.problems],
+        "conflicts": [{"user": conflict.user, "text": conflict.text} for conflict in result.conflicts],
+        "refusals": list(result.refusals),
+        "error": result.fatal,
+        "summary": summary(result),
+    }
+
+
+def _json_outcome(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "action": outcome.action.verb.value,
+        "user": outcome.action.user,
+        "database": outcome.action.database,
+        "reason": outcome.action.reason,
+        "status": outcome.status.value,
+        "error": outcome.error,
+        "code": outcome.code,
+        "seconds": round(outcome.seconds, 6),
+    }
+
+
+def _json_problem(problem: Problem) -> dict[str, Any]:
+    return {
+        "file": problem.file,
+        "line": problem.line,
+        "user": problem.user,
+        "text": problem.text,
+        "warning": problem.warning,
+    }
+
+
+def summary(result: Result) -> dict[str, int | float]:
+    """Count what was done (in a dry run: what is planned), what went wrong, and the seconds of the whole run."""
+    done = Counter(o.action.verb for o in result.outcomes if o.status in (Status.DONE, Status.PLANNED))
+    wrong = Counter(o.status for o in result.outcomes)
+    return {
+        "users": result.users,
+        **{verb.value: done[verb] for verb in Verb},
+        **{status.value: wrong[status] for status in _WENT_WRONG},
+        "unchanged": result.unchanged,
+        "seconds": round(sum(result.stages.values()), 3),
+    }
+
+
+# --- text -----------------------------------------------------------------------------------------------------------
+
+
+def as_text(result: Result, *, colour: bool = False, verbose: bool = False, quiet: bool = False) -> str:
+    """Return the report of one server; a quiet one tells only what a person must look at, and may be empty."""
+    parts = [*_outcome_lines(result, colour=colour, verbose=verbose, quiet=quiet), *_trouble_lines(result, quiet=quiet)]
+    if quiet and not parts:
+        return ""
+    lines = [_headline(result), *parts]
+    if not quiet:
+        lines += _closing_lines(result)
+    return "\n".join(_printable(line) for line in lines) + "\n"
+
+
+def _headline(result: Result) -> str:
+    server = "" if result.server == "default" else f" {result.server}"
+    reached = f": {result.product} at {result.host}" if result.product else ""
+    return f"{result.engine}{server}{reached}{' (dry run)' if result.dry_run else ''}"
+
+
+def _outcome_lines(result: Result, *, colour: bool, verbose: bool, quiet: bool) -> Iterator[str]:
+    shown = [o for o in result.outcomes if not quiet or o.status in _WENT_WRONG]
+    names = [(o.action.database or o.action.user) for o in shown]
+    width = max(map(len, names), default=0)
+    for outcome, name in zip(shown, names, strict=True):
+        status = f"{outcome.status.value:<13}"
+        if colour:
+            status = f"\x1b[{_COLOURS[outcome.status]}m{status}\x1b[0m"
+        seconds = f"{outcome.seconds:8.3f} s  " if verbose else ""
+        tail = outcome.error or outcome.action.reason
+        code = f" [{outcome.code}]" if outcome.code else ""
+        yield f"  {status} {outcome.action.verb:<16}  {name:<{width}}  {seconds}{tail}{code}".rstrip()
+
+
+def _trouble_lines(result: Result, *, quiet: bool) -> Iterator[str]:
+    for problem in result.problems:
+        if not (quiet and problem.warning):
+            yield f"  {'warning' if problem.warning else 'problem'}: {problem_text(problem)}"
+    for conflict in result.conflicts:
+        yield f"  conflict: {conflict.user}: {conflict.text}"
+    for refusal in result.refusals:
+        yield f"  refused, nothing was done: {refusal}"
+    if result.fatal is not None:
+        yield f"  error: {result.fatal}"
+
+
+def problem_text(problem: Problem) -> str:
+    """Return a problem with its place and user in front."""
+    place = f"{problem.file} line {problem.line}: " if problem.line else f"{problem.file}: " if problem.file else ""
+    return f"{place}{f'{problem.user}: ' if problem.user else ''}{problem.text}"
+
+
+def _closing_lines(result: Result) -> Iterator[str]:
+    counts = summary(result)
+    changes = [f"{counts[verb.value]} {verb.value}" for verb in Verb if counts[verb.value]] or ["nothing to do"]
+    wrong = [f"{counts[status.value]} {status.value}" for status in _WENT_WRONG if counts[status.value]]
+    total = f"{counts['users']} users, {counts['unchanged']} unchanged"
+    yield f"  {total}: {', '.join([*changes, *wrong])}"
+    stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in result.stages.items())
+    yield f"  {counts['seconds']:.2f} s ({stages})"
+
+
+def _printable(line: str) -> str:
+    """A server's text must not move a terminal's cursor; our own colours pass."""
+    return "".join(c if c.isprintable() or c in "\x1b\n" else "?" for c in line)

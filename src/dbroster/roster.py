@@ -1,0 +1,150 @@
+"""users.txt and the template lists: from bytes to a Roster, with every problem and its line number.
+
+A line `username:password` is split at its first colon. White space around the name is ignored; the password is all
+that follows, to the end of the line. Blank lines and lines that begin with `#` are comments. UTF-8, with or without a
+byte order mark, with LF or CRLF. Nothing in a problem's text is ever taken from a line, since it may hold a password.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dbroster.errors import ConfigError
+from dbroster.files import mode_problem, read_file
+from dbroster.model import Problem, Roster, User
+from dbroster.names import is_name, system_account
+from dbroster.secret import Secret
+
+USERS_FILE = "users.txt"
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One line that is not a comment: `name` is None when it can't be told whose it is."""
+
+    number: int
+    name: str | None = None
+    password: str | None = None
+    problem: str | None = None
+
+
+def read_roster(directory: Path, engine: str) -> Roster:
+    """Read users.txt and the engine's template list.
+
+    Lines that can't be used are problems of the roster. Raises ConfigError when a file can't be used at all: wrong
+    mode, not a file, no template list. A missing users.txt is an empty roster that removes nothing; the guard
+    judges it.
+    """
+    path = directory / USERS_FILE
+    content = read_file(path)
+    templates = read_file(directory / f"{engine}_databases.txt")
+    unsafe = None if content.problem else mode_problem(path, content.mode)
+    fatal = [p for p in (unsafe, templates.problem, None if content.missing else content.problem) if p]
+    roster = parse_users(content.data) if not content.problem else Roster()
+    if content.missing and content.problem:
+        roster = Roster(problems=(content.problem,), suspended=(f"{USERS_FILE} is missing",))
+    names, problems = parse_templates(templates.data, templates.name)
+    if fatal:
+        raise ConfigError([*fatal, *roster.problems, *problems])
+    broken = tuple(f"{p.file} line {p.line} can't be used" for p in problems if not p.warning)
+    return Roster(roster.users, roster.mentioned, names, roster.problems + tuple(problems), roster.suspended + broken)
+
+
+def parse_users(data: bytes) -> Roster:
+    """Parse the bytes of users.txt; never raises."""
+    lines = list(_user_lines(data))
+    problems = [Problem(line.problem, USERS_FILE, line.number, line.name) for line in lines if line.problem]
+    suspended = tuple(f"{USERS_FILE} line {line.number}: its user can't be told" for line in lines if line.name is None)
+    usable = [line for line in lines if not line.problem]
+    repeated = list(_repeated(lines))
+    bad = {problem.user for problem in [*problems, *repeated] if problem.user and not problem.warning}
+    users = {
+        line.name: User(line.name, Secret(line.password or ""), line.number)
+        for line in reversed(usable)
+        if line.name and line.name not in bad
+    }
+    ordered = sorted([*problems, *repeated], key=lambda problem: problem.line or 0)
+    return Roster(dict(reversed(users.items())), frozenset(bad), (), tuple(ordered), suspended)
+
+
+def parse_templates(data: bytes, file: str) -> tuple[tuple[str, ...], list[Problem]]:
+    """Parse a template list; the problems tell lines that can't be used, and warn of repeated ones."""
+    names: dict[str, int] = {}
+    problems = []
+    for number, raw in _lines(data):
+        text = _decode(raw)
+        if text is None or not is_name(text.strip()):
+            rule = "letters, digits, and . _ - after the first one"
+            problems.append(Problem(f"not a template name ({rule}); nothing is removed in this run", file, number))
+        elif text.strip() in names:
+            first = names[text.strip()]
+            problems.append(Problem(f"the template stands in line {first} already", file, number, warning=True))
+        else:
+            names[text.strip()] = number
+    return tuple(names), problems
+
+
+def _user_lines(data: bytes) -> Iterator[_Line]:
+    for number, raw in _lines(data):
+        text = _decode(raw)
+        yield _split(number, text) if text is not None else _Line(number, problem="not UTF-8; nothing is removed")
+
+
+def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Number the lines that are not blank and not comments; only LF and CRLF end a line."""
+    for number, raw in enumerate(data.removeprefix(_BOM).split(b"\n"), start=1):
+        line = raw.removesuffix(b"\r")
+        if line.strip() and not line.lstrip().startswith(b"#"):
+            yield number, line
+
+
+def _decode(raw: bytes) -> str | None:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def _split(number: int, text: str) -> _Line:
+    name, colon, password = text.partition(":")
+    name = name.strip()
+    if not colon:
+        return _Line(number, problem="no colon: expected username:password; nothing is removed")
+    if not is_name(name):
+        rule = "letters, digits, and . _ - after the first one"
+        return _Line(number, problem=f"not a user name ({rule}); nothing is removed")
+    return _Line(number, name, password, _password_problem(password) or _name_problem(name))
+
+
+def _password_problem(password: str) -> str | None:
+    if not password:
+        return "the password is empty"
+    if password != password.strip():
+        return "the password begins or ends with white space"
+    return None
+
+
+def _name_problem(name: str) -> str | None:
+    return "the name of a system account can't stand in the roster" if system_account(name) else None
+
+
+def _repeated(lines: list[_Line]) -> Iterator[Problem]:
+    """Tell lines whose user stood before: a warning with the same password, a problem for that user otherwise."""
+    seen: dict[str, _Line] = {}
+    for line in lines:
+        if line.name is None:
+            continue
+        first = seen.setdefault(line.name.casefold(), line)
+        if first is line:
+            continue
+        if first.name != line.name:
+            text = f"the user names of lines {first.number} and {line.number} differ only in case"
+            yield Problem(text, USERS_FILE, first.number, first.name)
+            yield Problem(text, USERS_FILE, line.number, line.name)
+        elif first.password == line.password:
+            text = f"the user stands in line {first.number} already, with the same password"
+            yield Problem(text, USERS_FILE, line.number, line.name, warning=True)
+        else:
+            text = f"the user stands in line {first.number} already, with another password"
+            yield Problem(text, USERS_FILE, line.number, line.name)

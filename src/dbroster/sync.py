@@ -1,0 +1,217 @@
+"""The data flow of one sync: files, server, plan, guard, changes, result."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Event
+
+from dbroster import engines
+from dbroster.apply import Apply
+from dbroster.audit import AUDIT_FILE, Audit
+from dbroster.config import Connection, has_section, read_connections, transport_warning
+from dbroster.diff import Differ
+from dbroster.engines.base import Handler
+from dbroster.errors import AuditError, ConfigError, PrivilegeError, ServerError
+from dbroster.guard import limit_of, refusals
+from dbroster.lockfile import lock_file
+from dbroster.model import Actual, Outcome, Plan, Problem, Result, Roster, Status
+from dbroster.progress import Task
+from dbroster.roster import read_roster
+from dbroster.screen import screen
+from dbroster.sessions import Sessions
+
+Connect = Callable[[Connection], Handler]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asks for; `audit_log` is in the config directory unless it is named."""
+
+    directory: Path
+    dry_run: bool = False
+    jobs: int | None = None
+    max_removals: str | None = None
+    adopt: frozenset[str] = frozenset()
+    audit_log: Path | None = None
+
+    @property
+    def audit_path(self) -> Path:
+        """Where the audit log is."""
+        return self.audit_log or self.directory / AUDIT_FILE
+
+
+def load(directory: Path, engine: str, server: str | None = None) -> tuple[list[Connection], Roster]:
+    """Read all files that a sync of this engine needs. Raises ConfigError with every problem in every one of them."""
+    problems: list[Problem] = []
+    connections: list[Connection] = []
+    roster = Roster()
+    try:
+        connections = read_connections(directory, engine, server)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        roster = read_roster(directory, engine)
+    except ConfigError as error:
+        problems += error.problems
+    else:
+        if problems:
+            problems += roster.problems
+    if problems:
+        raise ConfigError(problems)
+    return connections, roster
+
+
+def configured(directory: Path) -> list[str]:
+    """Return the engines that have a section in connections.yaml; all of them when it can't be read, to say why."""
+    return [engine for engine in engines.ENGINES if has_section(directory, engine)] or list(engines.ENGINES)
+
+
+@dataclass
+class Sync:
+    """One sync of one server; `run` tells the story, and what it has learned so far is in the fields."""
+
+    connection: Connection
+    roster: Roster
+    options: Options
+    connect: Connect = engines.connect
+    task: Task = field(default_factory=Task)
+    stop: Event = field(default_factory=Event)
+    stages: dict[str, float] = field(default_factory=dict)
+
+    def run(self) -> Result:
+        """Bring the server in step with the roster, or say what would be done.
+
+        Never raises for anything that is wrong with files, server or single actions: the result tells it.
+        """
+        result = self._blank()
+        try:
+            with ExitStack() as stack:
+                return self._run(result, self._reach(stack))
+        except (ServerError, AuditError) as error:
+            return replace(result, fatal=str(error), users=len(self.roster.users), problems=self._problems(self.roster))
+
+    def check_files(self) -> Result:
+        """Judge what the files tell by themselves."""
+        roster = screen(self.roster, self.connection)
+        return replace(self._blank(), users=len(roster.users), problems=self._problems(roster))
+
+    def check_connected(self) -> Result:
+        """Judge the files, the login and the admin's privileges, and what this server can carry."""
+        try:
+            with ExitStack() as stack:
+                handler = self._reach(stack)
+                roster = screen(self.roster, self.connection, handler)
+                server = handler.server()
+                problems = self._problems(roster, *handler.warnings())
+        except ServerError as error:
+            return replace(self.check_files(), fatal=str(error))
+        return replace(
+            self._blank(), product=server.product, host=server.host, users=len(roster.users), problems=problems
+        )
+
+    def _blank(self) -> Result:
+        return Result(self.connection.engine, self.connection.server, self.options.dry_run, stages=self.stages)
+
+    def _run(self, result: Result, handler: Handler) -> Result:
+        server = handler.server()
+        roster = screen(self.roster, self.connection, handler)
+        actual = self._read(handler, roster)
+        plan = self._plan(roster, actual, handler)
+        result = replace(
+            result,
+            product=server.product,
+            host=server.host,
+            users=len(roster.users),
+            unchanged=plan.unchanged,
+            problems=self._problems(roster, *plan.problems, *handler.warnings()),
+            conflicts=plan.conflicts,
+            refusals=tuple(refusals(plan, roster, limit_of(self.connection.removals, self.options.max_removals))),
+        )
+        if result.refusals or not plan.actions:
+            return result
+        if self.options.dry_run:
+            return replace(result, outcomes=tuple(Outcome(action, Status.PLANNED) for action in plan.actions))
+        return self._apply(result, plan, handler)
+
+    def _reach(self, stack: ExitStack) -> Handler:
+        """Connect, check what the admin may do, and keep every other sync out. Raises ServerError."""
+        with self._stage("connect"):
+            if not self.options.dry_run:
+                lock = f".{self.connection.engine}-{self.connection.server}.lock"
+                stack.enter_context(lock_file(self.options.audit_path.parent / lock))
+            handler = stack.enter_context(self.connect(self.connection))
+            missing = handler.missing_privileges(self.roster.templates)
+            if missing:
+                raise PrivilegeError(missing)
+            if not self.options.dry_run:
+                handler.acquire_lock()
+            return handler
+
+    def _read(self, handler: Handler, roster: Roster) -> Actual:
+        with self._stage("read"):
+            users = handler.get_existing_users()
+            databases = handler.get_existing_databases()
+        with self._stage("check passwords"):
+            known = [user for user in roster.users.values() if user.name in users and users[user.name].managed]
+            return Actual(users, databases, handler.check_passwords(known, users) if known else {})
+
+    def _plan(self, roster: Roster, actual: Actual, handler: Handler) -> Plan:
+        differ = Differ(roster, actual, self.options.adopt, self.connection.protected, handler.fold_database)
+        with self._stage("plan"):
+            return differ.plan()
+
+    def _problems(self, roster: Roster, *more: Problem) -> tuple[Problem, ...]:
+        """Everything that a person should look at. The line that suspends removals has a problem of its own."""
+        warning = transport_warning(self.connection)
+        suspended = f"nothing is removed in this run: {'; '.join(roster.suspended)}"
+        return (
+            *roster.problems,
+            *more,
+            *([Problem(suspended, warning=True)] if roster.suspended else ()),
+            *([warning] if warning else ()),
+        )
+
+    def _apply(self, result: Result, plan: Plan, handler: Handler) -> Result:
+        """Make the changes. The first handler holds the lock, so the work is done on sessions of its own."""
+        jobs = self.options.jobs or self.connection.jobs or handler.default_jobs
+        self.task.total(len(plan.actions))
+        fatal = None
+        with (
+            self._stage("apply"),
+            Audit(self.options.audit_path, self.connection.engine, self.connection.server) as audit,
+            Sessions(lambda: self.connect(self.connection), jobs) as sessions,
+        ):
+            handler.prepare()
+            apply = Apply(
+                sessions, type(handler), starting=audit.started, finished=self._finished(audit), stop=self.stop
+            )
+            try:
+                apply.run(plan)
+            except AuditError as error:
+                fatal = str(error)
+        return replace(result, outcomes=_complete(plan, apply.outcomes), fatal=fatal)
+
+    def _finished(self, audit: Audit) -> Callable[[Sequence[Outcome]], None]:
+        def finished(outcomes: Sequence[Outcome]) -> None:
+            audit.finished(outcomes)
+            self.task.advance(len(outcomes))
+
+        return finished
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        self.task.stage(name)
+        try:
+            yield
+        finally:
+            self.stages[name] = self.stages.get(name, 0.0) + time.perf_counter() - began
+
+
+def _complete(plan: Plan, outcomes: Sequence[Outcome]) -> tuple[Outcome, ...]:
+    """Give every planned action an outcome, even when the run broke off."""
+    have = {id(outcome.action) for outcome in outcomes}
+    rest = (Outcome(a, Status.NOT_ATTEMPTED, "the run broke off") for a in plan.actions if id(a) not in have)
+    return (*outcomes, *rest)

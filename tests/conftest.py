@@ -1,0 +1,70 @@
+"""Servers that are shared by all tests of a session, started when the first test asks for them.
+
+A server that is not installed skips its tests; with DBROSTER_REQUIRE=all, or in CI, it fails them. An environment
+variable like DBROSTER_TEST_POSTGRESQL names a server that runs already (see servers/README.md).
+"""
+
+import os
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from servers import LocalServer, Missing, PostgreSQL, Server, find
+from tests.contract.adapter_postgresql import OPTIONS
+
+ENGINES = ("postgresql", "mysql", "mariadb")
+
+
+def everything_is_required() -> bool:
+    """Whether a server that is missing is a failure."""
+    return os.environ.get("DBROSTER_REQUIRE") == "all" or bool(os.environ.get("CI"))
+
+
+def server(engine: str) -> Server:
+    """Return the server that tests of an engine use, not started yet. Raises Missing."""
+    found = find(engine)
+    return PostgreSQL(options=OPTIONS) if isinstance(found, PostgreSQL) else found
+
+
+def started(engine: str) -> Server:
+    """Start a server; a missing one skips or fails the test that asked for it."""
+    try:
+        return server(engine).start()
+    except Missing as missing:
+        if everything_is_required():
+            pytest.fail(str(missing), pytrace=False)
+        pytest.skip(str(missing))
+
+
+def pytest_report_header() -> list[str]:
+    return [f"{engine}: {_version(engine)}" for engine in ENGINES]
+
+
+def _version(engine: str) -> str:
+    try:
+        found = server(engine)
+    except Missing as missing:
+        return f"missing: {missing}"
+    if not isinstance(found, LocalServer):
+        return f"given at {found.host}:{found.port}"
+    said = subprocess.run([found.program, "--version"], capture_output=True, text=True, check=False)
+    return said.stdout.strip().removeprefix(f"{found.program}").strip()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[Server]:
+    with started("postgresql") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mysql_server() -> Iterator[Server]:
+    with started("mysql") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[Server]:
+    with started("mariadb") as server:
+        yield server

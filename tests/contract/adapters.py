@@ -1,0 +1,199 @@
+"""What the contract suite needs to know of an engine besides its handler: how a DBA and how a user work with it.
+
+A new engine gives one subclass of `Adapter`, and a line in `tests/contract/conftest.py`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import yaml
+
+from dbroster.config import CONNECTIONS_FILE, Connection, read_connections
+from dbroster.engines import connect
+from dbroster.engines.base import Handler
+from dbroster.policy import PasswordRules
+from tests.contract.proxy import Proxy
+
+RULES = PasswordRules(min_length=8, classes=1)
+"""Hostile passwords need not be strong."""
+
+
+class Refused(Exception):  # noqa: N818 - reads as what it is
+    """The server refused a user's login or statement."""
+
+
+class Session(Protocol):
+    """A login of a user that stays open."""
+
+    def alive(self) -> bool:
+        """Whether the server still serves it."""
+
+
+@dataclass(frozen=True)
+class Doomed:
+    """How a program connects that will be killed, and how many messages it has sent so far."""
+
+    connect: Callable[[Connection], Handler]
+    messages: Callable[[], int]
+
+
+class Adapter(ABC):
+    """One engine, seen by its DBA (`..._by_hand`) and by its users (`put`, `get`, `visible`, `session`)."""
+
+    engine: ClassVar[str]
+    """The section of connections.yaml."""
+
+    hides_databases: ClassVar[bool] = True
+    """Whether a user can be kept from listing other users' databases."""
+
+    def __init__(self, server: Any) -> None:
+        self.server = server
+
+    @abstractmethod
+    def section(self) -> dict[str, object]:
+        """The engine's section of connections.yaml, for the admin."""
+
+    def close(self) -> None:  # noqa: B027 - not every adapter holds something open
+        """Close what the adapter has opened."""
+
+    def configure(self, directory: Path, roster: str) -> None:
+        """Write connections.yaml for a roster, unread by others."""
+        path = directory / CONNECTIONS_FILE
+        path.touch(mode=0o600)
+        policy = {"min_length": RULES.min_length, "classes": RULES.classes}
+        path.write_text(yaml.safe_dump({"roster": roster, self.engine: {**self.section(), "password_policy": policy}}))
+
+    def connection(self, directory: Path, roster: str) -> Connection:
+        """Read the connection of a roster from a connections.yaml that is written for it."""
+        self.configure(directory, roster)
+        (connection,) = read_connections(directory, self.engine)
+        return connection
+
+    def connect(self, connection: Connection) -> Handler:
+        """Open a handler as a sync does."""
+        return connect(connection)
+
+    def open(self, directory: Path, roster: str) -> Handler:
+        """Open a handler for a roster."""
+        return self.connect(self.connection(directory, roster))
+
+    @contextmanager
+    def doomed(self, after: int | None, *, answer_lost: bool = True) -> Iterator[Doomed]:
+        """Yield a way to connect for a program that is dead after so many messages; None never kills it."""
+        with Proxy(self.server.host, self.server.port, after, deliver_last=answer_lost) as proxy:
+            yield Doomed(lambda c: connect(replace(c, host="127.0.0.1", port=proxy.port)), lambda: proxy.messages)
+
+    # --- by hand, as a DBA --------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def create_account_by_hand(self, user: str, password: str) -> None:
+        """Create an account without any marker."""
+
+    @abstractmethod
+    def create_database_by_hand(self, database: str) -> None:
+        """Create a database that belongs to the admin, and to no user."""
+
+    @abstractmethod
+    def drop_account_by_hand(self, user: str) -> None:
+        """Drop an account; its databases must be gone."""
+
+    @abstractmethod
+    def drop_database_by_hand(self, database: str) -> None:
+        """Drop a database."""
+
+    @abstractmethod
+    def lock_by_hand(self, user: str) -> None:
+        """Lock an account without leaving dbroster's note."""
+
+    @abstractmethod
+    def clear_password_by_hand(self, user: str) -> None:
+        """Take the password away, so that none is right."""
+
+    @abstractmethod
+    def revoke_by_hand(self, user: str, database: str) -> None:
+        """Take a privilege away that the owner of a database should have."""
+
+    @abstractmethod
+    def share_by_hand(self, user: str, database: str) -> None:
+        """Give a user entry to the database of another one."""
+
+    @abstractmethod
+    def accounts(self) -> set[str]:
+        """Every account name on the server."""
+
+    @abstractmethod
+    def databases(self) -> set[str]:
+        """Every database on the server."""
+
+    @abstractmethod
+    def fingerprint(self, user: str) -> str:
+        """Everything that the server keeps of an account: password, marker, lock, privileges."""
+
+    @abstractmethod
+    def end_connections(self) -> None:
+        """End every connection to the server but the adapter's own."""
+
+    @abstractmethod
+    def wipe(self, prefix: str) -> None:
+        """Drop every account, database and helper object that a test has made; names begin with its prefix."""
+
+    # --- what the server says of a run --------------------------------------------------------------------------------
+
+    @abstractmethod
+    @contextmanager
+    def changes(self) -> Iterator[list[str]]:
+        """Yield a list that after the block tells every change made or tried in it, by the server's own account."""
+
+    def log_text(self) -> str:
+        """Everything that the server has written so far, statements included."""
+        return "\n".join(path.read_text(errors="replace") for path in self.server.log_files())
+
+    # --- as a user ----------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def session(self, user: str, password: str) -> AbstractContextManager[Session]:
+        """Log in and stay; raises Refused."""
+
+    @abstractmethod
+    def put(self, user: str, password: str, database: str, text: str) -> None:
+        """Make a table in a database if there is none, and write a row into it; raises Refused."""
+
+    @abstractmethod
+    def get(self, user: str, password: str, database: str) -> list[str]:
+        """Read the rows that `put` has written; raises Refused."""
+
+    @abstractmethod
+    def give_away(self, user: str, password: str, database: str, receiver: str) -> None:
+        """As a user, try to give another one entry to a database; what the server says to it does not matter."""
+
+    @abstractmethod
+    def visible(self, user: str, password: str) -> set[str]:
+        """List the databases that the server shows to a user."""
+
+    def can_login(self, user: str, password: str) -> bool:
+        """Whether this login is accepted."""
+        try:
+            with self.session(user, password):
+                return True
+        except Refused:
+            return False
+
+    def can_write(self, user: str, password: str, database: str) -> bool:
+        """Whether the user can make a table in the database and write into it."""
+        try:
+            self.put(user, password, database, "a row")
+        except Refused:
+            return False
+        return True
+
+    def can_read(self, user: str, password: str, database: str) -> bool:
+        """Whether the user can read what its owner has written."""
+        try:
+            self.get(user, password, database)
+        except Refused:
+            return False
+        return True

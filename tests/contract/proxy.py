@@ -1,0 +1,82 @@
+"""A TCP relay that dies: what the server sees of a client that was killed at a chosen moment."""
+
+import contextlib
+import socket
+import threading
+from types import TracebackType
+from typing import Self
+
+
+class Proxy:
+    """Relays to a server until `budget` messages of the client have gone through; then it cuts every connection.
+
+    The message that uses up the budget still reaches the server (its answer is lost), or is lost itself when
+    `deliver_last` is false. After that nobody gets through any more. `messages` counts all that the client sent.
+    """
+
+    def __init__(self, host: str, port: int, budget: int | None, *, deliver_last: bool = True) -> None:
+        self.messages = 0
+        self._target = (host, port)
+        self._budget = budget
+        self._deliver_last = deliver_last
+        self._lock = threading.Lock()
+        self._open: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+
+    def __enter__(self) -> Self:
+        self._start(self._accept)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.cut()
+        for thread in self._threads:
+            thread.join(5)
+
+    def cut(self) -> None:
+        """Close every connection on both sides, and let nobody in any more."""
+        with self._lock:
+            for end in (self._listener, *self._open):
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+                end.close()
+            self._open.clear()
+
+    def _start(self, work: "threading._Target", *arguments: object) -> None:  # type: ignore[name-defined]
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # the listener was closed
+            while True:
+                client, _ = self._listener.accept()
+                self._relay(client)
+
+    def _relay(self, client: socket.socket) -> None:
+        server = socket.create_connection(self._target)
+        with self._lock:
+            self._open += [client, server]
+        self._start(self._to_server, client, server)
+        self._start(self._to_client, server, client)
+
+    def _to_server(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # one side is gone
+            while data := client.recv(1 << 20):
+                with self._lock:
+                    self.messages += 1
+                    last = self._budget is not None and self.messages >= self._budget
+                if not last or self._deliver_last:
+                    server.sendall(data)
+                if last:
+                    self.cut()
+            server.shutdown(socket.SHUT_WR)
+
+    def _to_client(self, server: socket.socket, client: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := server.recv(1 << 20):
+                client.sendall(data)
+            client.shutdown(socket.SHUT_WR)

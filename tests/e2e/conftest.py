@@ -1,0 +1,28 @@
+"""Real servers behind the real scripts: no fake here."""
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.contract.adapters import Adapter
+from tests.contract.conftest import ADAPTERS
+from tests.e2e.site import Site
+
+REAL = [name for name in ADAPTERS if name != "fake"]
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session", params=REAL)
+def adapter(request: pytest.FixtureRequest) -> Iterator[Adapter]:
+    adapter = ADAPTERS[request.param](request.getfixturevalue(f"{request.param}_server"))
+    yield adapter
+    adapter.close()
+
+
+@pytest.fixture
+def site(adapter: Adapter, tmp_path: Path) -> Iterator[Site]:
+    site = Site(adapter, tmp_path / "config", f"e{next(_numbers)}q")
+    yield site
+    adapter.wipe(site.prefix)
