@@ -23,7 +23,9 @@ def main() -> int:
     began = time.monotonic()
     with ExitStack() as stack:
         say("Starting real servers of our own, on free ports of this machine")
-        running = [stack.enter_context(kind()) for kind in (PostgreSQL, MySQL, MariaDB)]
+        quiet = {"general_log": "OFF"}
+        kinds = (PostgreSQL(), MySQL(options=quiet), MariaDB(options=quiet))
+        running: list[Server] = [stack.enter_context(server) for server in kinds]
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dbroster-demo-")))
         story(Demo(directory, running))
     say(f"Everything is stopped and removed. {time.monotonic() - began:.0f} s")
@@ -47,11 +49,10 @@ class Demo:
         (self.directory / name).write_text(text)
         (self.directory / name).chmod(0o600)
 
-    def edit_users(self, old: str, new: str) -> None:
-        """Edit users.txt as an administrator would with sed."""
-        print(f"\n$ sed -i 's/{old.strip()}/{new.strip()}/' config/users.txt")
-        path = self.directory / "users.txt"
-        self.write("users.txt", path.read_text().replace(old, new))
+    def sed(self, command: str) -> None:
+        """Edit users.txt as an administrator would."""
+        print(f"\n$ sed -i '{command}' config/users.txt", flush=True)
+        subprocess.run(["sed", "-i", command, str(self.directory / "users.txt")], check=True)
 
     def sync(self, engine: str, *options: str, expect: int = 0) -> None:
         """Run the real script; another exit code than the expected one ends the demo."""
@@ -66,7 +67,7 @@ class Demo:
         for server in self.running:
             done = server.client(user, password, f"{user}_web", statement)
             answer = done.stdout.strip() or "ok" if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
-            print(f"  {type(server).__name__:<11} {user} -> {user}_web: {answer}")
+            print(f"  {type(server).__name__:<11} {user} -> {user}_web: {answer}", flush=True)
             if (done.returncode == 0) is not works:
                 sys.exit(f"the demo failed: that login should {'have worked' if works else 'have been refused'}")
 
@@ -84,7 +85,7 @@ def connections(running: list[Server]) -> dict[str, object]:
             "password_env": variable(server),
             "tls": {"ca": str(server.ca)},
         })  # fmt: skip
-    return {engine: parts if len(parts) > 1 else parts[0] for engine, parts in sections.items()}
+    return {engine: parts if len(parts) > 1 else parts[0] | {"name": "default"} for engine, parts in sections.items()}
 
 
 def variable(server: Server) -> str:
@@ -119,14 +120,14 @@ def story(demo: Demo) -> None:
     demo.login(USER, PASSWORD, works=True, statement=row.format(USER))
 
     say("A changed password")
-    demo.edit_users(f"{USER}:{PASSWORD}", f"{USER}:{NEW_PASSWORD}")
+    demo.sed(f"s/{USER}:{PASSWORD}/{USER}:{NEW_PASSWORD}/")
     for engine in SCRIPTS:
         demo.sync(engine)
     demo.login(USER, NEW_PASSWORD, works=True)
     demo.login(USER, PASSWORD, works=False)
 
     say("A removed line removes the account and its databases")
-    demo.edit_users("qa_user:TestPassword789#\n", "")
+    demo.sed("/qa_user:/d")
     for engine in SCRIPTS:
         demo.sync(engine)
     demo.login("qa_user", "TestPassword789#", works=False)

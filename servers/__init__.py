@@ -4,7 +4,7 @@ from servers.base import LocalServer, Missing, Server, StartFailed
 from servers.clickhouse import ClickHouse
 from servers.given import ENGINES, GivenServer, find
 from servers.mariadb import MariaDB
-from servers.mongodb import MongoDB
+from servers.mongodb import MongoDB, MongoReplicaSet
 from servers.mysql import MySQL
 from servers.postgresql import PostgreSQL, wheel_bindirs
 
@@ -16,6 +16,7 @@ __all__ = [
     "MariaDB",
     "Missing",
     "MongoDB",
+    "MongoReplicaSet",
     "MySQL",
     "PostgreSQL",
     "Server",

@@ -5,7 +5,6 @@ import contextlib
 import shlex
 import signal
 import sys
-from types import FrameType
 
 from servers.base import Missing, Server
 from servers.given import ENGINES, variable
@@ -31,7 +30,7 @@ def main() -> int:
     parser.add_argument("command", choices=["start"])
     parser.add_argument("engine", nargs="+", choices=sorted(ENGINES))
     wanted = parser.parse_args().engine
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
         try:
             for engine in wanted:
@@ -42,10 +41,6 @@ def main() -> int:
         print("Ctrl-C ends and removes them.", flush=True)
         signal.pause()
     return 0
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
@@ -19,11 +20,11 @@ PATIENCE = 60.0
 """Seconds that a server has for starting and for stopping."""
 
 
-class Missing(RuntimeError):
+class Missing(RuntimeError):  # noqa: N818 - servers.Missing says it
     """A program that is needed is not installed; the text says what to do."""
 
 
-class StartFailed(RuntimeError):
+class StartFailed(RuntimeError):  # noqa: N818 - servers.StartFailed says it
     """The server ended, or did not answer in time; the text ends with what it said last."""
 
 
@@ -211,7 +212,9 @@ class LocalServer(Server):
         WATCHER.order(f"directory {self.home}")
         self.account.own(self.home)
         program = self.program.stat()
-        name = f"{self.engine}-{template.digest(self.program, program.st_mtime_ns, self.account, self._initial_options())}"
+        name = (
+            f"{self.engine}-{template.digest(self.program, program.st_mtime_ns, self.account, self._initial_options())}"
+        )
         content = template.digest([path.read_text() for path in sorted(Path(__file__).parent.glob("*.py"))])
         template.copy(name, content, self._initialise, self.account, self.home)
         self.admin_password = (self.home / template.PASSWORD_FILE).read_text()
@@ -238,6 +241,13 @@ class LocalServer(Server):
                 said = self._log.read_text(errors="replace")[-2000:]
                 raise StartFailed(f"{self.engine} did not start on port {self.port}. It said last:\n{said}")
             time.sleep(0.02)
+
+    def _accepts_connections(self) -> bool:
+        try:
+            socket.create_connection((self.host, self.port), timeout=5).close()
+        except OSError:
+            return False
+        return True
 
     def _forget(self) -> None:
         if self.process is not None:

@@ -8,7 +8,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 Done = subprocess.CompletedProcess[str]
 
@@ -78,18 +78,26 @@ def _mysql_like(address: Address, login: Login, statement: str, options: list[st
     return _program(arguments, {"MYSQL_PWD": login.password}, statement)
 
 
-def _mongodb(address: Address, login: Login, statement: str) -> Done:
-    """A command in JSON, through PyMongo: MongoDB's own shell is in no package registry for Python or Debian."""
+def mongo_command(
+    address: tuple[str, int], body: dict[str, Any], login: Login | None = None, ca: Path | None = None
+) -> dict[str, Any]:
+    """Run one command on one MongoDB server, through PyMongo: its own shell is no Debian or Python package."""
     from pymongo import MongoClient
+
+    options: dict[str, Any] = {"directConnection": True}
+    if login:
+        options |= {"username": login.user, "password": login.password, "authSource": "admin"}
+    if ca:
+        options |= {"tls": True, "tlsCAFile": str(ca)}
+    with MongoClient[dict[str, Any]](*address, **options) as client:
+        return client[login.database if login and login.database else "admin"].command(body)
+
+
+def _mongodb(address: Address, login: Login, statement: str) -> Done:
     from pymongo.errors import PyMongoError
 
-    tls = {"tls": True, "tlsCAFile": str(address.ca)} if address.ca else {}
-    who = {"username": login.user, "password": login.password, "authSource": "admin"}
     try:
-        with MongoClient[dict[str, object]](
-            address.host, address.port, directConnection=True, serverSelectionTimeoutMS=5000, **who, **tls
-        ) as client:
-            answer = client[login.database or "admin"].command(json.loads(statement))
+        answer = mongo_command((address.host, address.port), json.loads(statement), login, address.ca)
     except PyMongoError as error:
         return Done(["pymongo"], 1, "", str(error))
     return Done(["pymongo"], 0, json.dumps(answer, default=str), "")

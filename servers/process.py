@@ -17,7 +17,6 @@ from typing import IO
 
 from servers import guard
 
-
 ENOUGH_MEMORY = 4 * 1024**3
 
 

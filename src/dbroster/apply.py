@@ -12,7 +12,7 @@ from itertools import groupby
 from threading import Event
 
 from dbroster.engines.base import Handler
-from dbroster.errors import ServerError
+from dbroster.errors import AuditError, ServerError
 from dbroster.model import Action, Outcome, Plan, Status, Verb
 from dbroster.sessions import Sessions
 
@@ -28,7 +28,8 @@ class Apply:
     """One run of a plan on one server.
 
     `starting` is told of each chunk before it is sent, `finished` of its outcomes; both may raise AuditError, which
-    ends the run. `stop` asks to start nothing new. `outcomes` grows as the run goes on.
+    ends the run. `stop` asks to start nothing new. `outcomes` grows as the run goes on, and at its end, however it
+    ended, holds every action of the plan.
     """
 
     def __init__(
@@ -47,7 +48,8 @@ class Apply:
         self._finished = finished
         self._stop = stop
         self._broken = Event()
-        self._failed: dict[str, str] = {}
+        self._failed: dict[str, Verb] = {}
+        self._unaudited: AuditError | None = None
 
     def run(self, plan: Plan) -> None:
         """Perform the plan in phases, and take back what was created for new users that could not be completed.
@@ -56,22 +58,28 @@ class Apply:
         """
         with ThreadPoolExecutor(self._sessions.count, "dbroster") as pool:
             for verb in (Verb.CREATE_USER, Verb.ADOPT, Verb.UPDATE_PASSWORD, *self._handler.creation_order):
-                self._phase(pool, [action for action in plan.actions if action.verb is verb])
+                self._phase(pool, plan, verb)
             half_created = (
                 plan.new_users & self._users(Verb.CREATE_USER, Status.DONE) & self._users(None, Status.FAILED)
             )
             self._chunks(pool, list(self._databases_taken_back(half_created)))
             self._chunks(pool, list(self._users_taken_back(half_created)))
             for verb in (Verb.LOCK_USER, Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE, Verb.DROP_USER):
-                self._phase(pool, [action for action in plan.actions if action.verb is verb])
+                self._phase(pool, plan, verb)
+        if self._unaudited:
+            raise self._unaudited
 
-    def _phase(self, pool: ThreadPoolExecutor, actions: Sequence[Action]) -> None:
-        """Skip the actions of users that failed before, and perform the others."""
-        skipped = [self._skipped(action) for action in actions if action.user in self._failed]
-        if skipped:
+    def _phase(self, pool: ThreadPoolExecutor, plan: Plan, verb: Verb) -> None:
+        """Skip the actions of users that failed before, and perform the others.
+
+        One verb has both: an account is adopted before its databases, which are left alone when that fails.
+        """
+        for of_account in (True, False):
+            actions = [a for a in plan.actions if a.verb is verb and (a.database is None) is of_account]
+            skipped = [self._skipped(action) for action in actions if action.user in self._failed]
             self._finished(skipped)
             self._keep(skipped)
-        self._chunks(pool, [action for action in actions if action.user not in self._failed])
+            self._chunks(pool, [action for action in actions if action.user not in self._failed])
 
     def _chunks(self, pool: ThreadPoolExecutor, actions: Sequence[Action]) -> None:
         """Share actions of one verb among the sessions."""
@@ -84,27 +92,27 @@ class Apply:
         self.outcomes += outcomes
         for outcome in outcomes:
             if outcome.status is Status.FAILED:
-                self._failed.setdefault(outcome.action.user, f"{outcome.action.verb} failed")
-            elif outcome.status is Status.NOT_ATTEMPTED:
-                self._failed.setdefault(outcome.action.user, "the run was stopped")
+                self._failed.setdefault(outcome.action.user, outcome.action.verb)
 
     def _skipped(self, action: Action) -> Outcome:
-        return Outcome(action, Status.SKIPPED, f"skipped, since {self._failed[action.user]} for this user")
+        return Outcome(action, Status.SKIPPED, f"skipped, since {self._failed[action.user]} failed for this user")
 
     # --- one chunk, in a worker's thread ----------------------------------------------------------------------------
 
     def _perform(self, chunk: Chunk) -> list[Outcome]:
         """Perform a chunk on a session of its own, with the audit log written before and after."""
-        if self._stop.is_set() or self._broken.is_set():
-            outcomes = [Outcome(action, Status.NOT_ATTEMPTED, "the run was stopped") for action in chunk]
-        else:
-            try:
+        outcomes = [Outcome(action, Status.NOT_ATTEMPTED, "the run was stopped") for action in chunk]
+        try:
+            if not (self._stop.is_set() or self._broken.is_set()):
                 self._starting(chunk)
                 outcomes = self._persist(chunk)
-            except BaseException:
-                self._broken.set()
-                raise
-        self._finished(outcomes)
+            self._finished(outcomes)
+        except AuditError as error:  # raised at the end of the run: what was done until then must be reported
+            self._unaudited = error
+            self._broken.set()
+        except BaseException:
+            self._broken.set()
+            raise
         return outcomes
 
     def _persist(self, chunk: Chunk) -> list[Outcome]:

@@ -7,6 +7,7 @@ import getpass
 import json
 import os
 import socket
+import stat
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,12 +35,7 @@ class Audit:
             "engine": engine,
             "server": server,
         }
-        try:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._descriptor = os.open(path, flags, 0o600)
-            os.fchmod(self._descriptor, 0o600)
-        except OSError as error:
-            raise AuditError(f"the audit log {path} can't be opened: {error.strerror}") from None
+        self._descriptor = _open(path)
 
     def __enter__(self) -> Self:
         return self
@@ -56,7 +52,8 @@ class Audit:
     def finished(self, outcomes: Sequence[Outcome]) -> None:
         """Write what became of the changes that were attempted. Raises AuditError."""
         attempted = [o for o in outcomes if o.status in (Status.DONE, Status.FAILED)]
-        self._write([self._line(o.action, o.status.value, o.code, o.error) for o in attempted])
+        if attempted:
+            self._write([self._line(o.action, o.status.value, o.code, o.error) for o in attempted])
 
     def _line(self, action: Action, status: str, code: str | None = None, error: str | None = None) -> str:
         entry = {
@@ -82,6 +79,23 @@ class Audit:
                 raise AuditError(f"the audit log {self._path} can't be written: {error.strerror}") from None
         if written != len(data):
             raise AuditError(f"the audit log {self._path} can't be written: the disk is full")
+
+
+def _open(path: Path) -> int:
+    """Open the log to append to it, on a line of its own even where a full disk has cut the last one."""
+    try:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(path, flags, 0o600)
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):  # nor would /dev/null survive the chmod
+            os.close(descriptor)
+            raise AuditError(f"the audit log {path} is not a regular file")
+        os.fchmod(descriptor, 0o600)
+        if status.st_size and os.pread(descriptor, 1, status.st_size - 1) != b"\n":
+            os.write(descriptor, b"\n")
+    except OSError as error:
+        raise AuditError(f"the audit log {path} can't be opened: {error.strerror}") from None
+    return descriptor
 
 
 def _os_user() -> str:

@@ -11,22 +11,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
-from dbroster import __version__
+from dbroster import __version__, engines
 from dbroster.config import Removals
 from dbroster.engines import ENGINES
 from dbroster.errors import ConfigError
 from dbroster.guard import limit_of
 from dbroster.model import Problem, Result
 from dbroster.progress import Progress
-from dbroster.report import Exit, as_json, as_text, exit_code
-from dbroster.sync import Options, Sync, configured, load
+from dbroster.report import as_json, as_text, exit_code, gravest
+from dbroster.sync import Connect, Options, Sync, configured, load
 
 EPILOG = """exit codes: 0 in step, or everything applied; 1 finished, but something failed, was skipped or is in
 conflict; 2 could not start; 3 refused by the guard, nothing was done; 4 changes are pending (with --dry-run
 --detailed-exitcode)"""
 
 
-def main(arguments: Sequence[str] | None = None, engine: str | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, engine: str | None = None, connect: Connect = engines.connect) -> int:
     """Run the command and return its exit code; with an engine named, as that engine's own script."""
     given = _parser(engine).parse_args(arguments)
     given.engines = [engine] if engine else given.engines
@@ -34,10 +34,8 @@ def main(arguments: Sequence[str] | None = None, engine: str | None = None) -> i
         given.verb = "sync"
     if given.verb == "plan":
         given.dry_run = True
-    results = list(_results(given))
-    code = max(
-        (exit_code(r, detailed=given.dry_run and given.detailed_exitcode) for r in results), default=Exit.IN_STEP
-    )
+    results = _results(given, connect)
+    code = gravest(exit_code(r, detailed=given.dry_run and given.detailed_exitcode) for r in results)
     if given.output == "json":
         print(as_json(results, code, dry_run=given.dry_run))
     else:
@@ -153,15 +151,15 @@ def _max_removals(text: str) -> str:
 # --- running --------------------------------------------------------------------------------------------------------
 
 
-def _results(given: argparse.Namespace) -> Iterator[Result]:
-    """Load the files, run every server in a thread of its own, and yield the results in the files' order."""
+def _results(given: argparse.Namespace, connect: Connect) -> list[Result]:
+    """Load the files, run every server in a thread of its own, and return the results in the files' order."""
     options = Options(
         given.directory, given.dry_run, given.jobs, given.max_removals, frozenset(given.adopt), given.audit_log
     )
     progress = Progress(enabled=not given.quiet)
     work: list[Sync | Result] = []
     with _stopping() as stop:
-        for engine in given.engines or configured(given.directory):
+        for engine in dict.fromkeys(given.engines) or configured(given.directory):
             try:
                 connections, roster = load(given.directory, engine, given.server)
             except ConfigError as error:
@@ -169,14 +167,14 @@ def _results(given: argparse.Namespace) -> Iterator[Result]:
                 continue
             for connection in connections:
                 task = progress.task(f"{engine} {connection.server}".removesuffix(" default"))
-                work.append(Sync(connection, roster, options, task=task, stop=stop))
+                work.append(Sync(connection, roster, options, connect, task, stop))
         run = Sync.run if given.verb != "check" else Sync.check_connected if given.connect else Sync.check_files
         with ThreadPoolExecutor(max(len(work), 1), "dbroster-server") as pool:
             results = list(
                 pool.map(lambda each: each if isinstance(each, Result) else _guarded(run, each, given), work)
             )
     progress.close()
-    yield from results
+    return results
 
 
 def _unusable(engine: str, given: argparse.Namespace, problems: Sequence[Problem]) -> Result:

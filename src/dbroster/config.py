@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,12 @@ from dbroster.model import Problem
 from dbroster.names import did_you_mean
 from dbroster.policy import PasswordRules
 from dbroster.secret import Secret
-from dbroster.section import Section, find_lines
+from dbroster.section import Section, find_lines, sendable
 
 CONNECTIONS_FILE = "connections.yaml"
 TLS_MODES = ("disable", "require", "verify-ca", "verify-full")
-LOOPBACK = ("localhost", "127.", "::1", "/")
 _QUOTED = re.compile(r"'.*'|\".*\"", re.DOTALL)
+_WRONG_TAGS = (ValueError, LookupError, AttributeError, TypeError)  # what PyYAML lets out for `!!bool maybe`
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", re.ASCII)
 
 
@@ -67,7 +68,12 @@ class Connection:
     @property
     def loopback(self) -> bool:
         """Whether nobody outside this machine can listen on the way to the server."""
-        return self.host.startswith(LOOPBACK)
+        if self.host == "localhost" or self.host.startswith("/"):
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False  # a name; `localhost.example.com` and `127.example.com` are other machines
 
 
 PORTS = {"mysql": 3306, "postgresql": 5432, "clickhouse": 8123, "mongodb": 27017}
@@ -82,7 +88,9 @@ def read_connections(directory: Path, engine: str, server: str | None = None) ->
     content = read_file(path)
     if content.problem:
         raise ConfigError([content.problem])
-    document, lines, problems = _load(content.data)
+    document, lines, problems = _load(content.data, engine)
+    if not document and problems:
+        raise ConfigError(problems)
     unsafe = mode_problem(path, content.mode) if _holds_password(document) else None
     if unsafe:
         problems.append(unsafe)
@@ -100,7 +108,7 @@ def read_connections(directory: Path, engine: str, server: str | None = None) ->
 def has_section(directory: Path, engine: str) -> bool:
     """Whether connections.yaml has a section for the engine, sound or not."""
     content = read_file(directory / CONNECTIONS_FILE)
-    return not content.problem and engine in _load(content.data)[0]
+    return not content.problem and engine in _load(content.data, engine)[0]
 
 
 def transport_warning(connection: Connection) -> Problem | None:
@@ -121,14 +129,17 @@ def _check_known(server: str, found: list[Connection], engine: str, problems: li
         problems.append(Problem(f"{engine} has no server {server!r}{did_you_mean(server, names)}", CONNECTIONS_FILE))
 
 
-def _load(data: bytes) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int], list[Problem]]:
-    """Parse YAML safely; a document that can't be parsed is one problem, with its line and without its text."""
+def _load(data: bytes, engine: str) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int], list[Problem]]:
+    """Parse YAML safely; a document that can't be parsed is one problem, with its line and without its text.
+
+    Keys that stand twice are problems too, except inside the sections of other engines.
+    """
     try:
         node = yaml.compose(data.decode("utf-8"), Loader=yaml.SafeLoader)
         document = yaml.safe_load(data.decode("utf-8"))
     except UnicodeDecodeError:
         return {}, {}, [Problem("not UTF-8", CONNECTIONS_FILE)]
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, *_WRONG_TAGS, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or type(error).__name__
         text = f"not valid YAML: {re.sub(_QUOTED, '...', reason)}"  # what stands in quotes comes from the file
@@ -136,15 +147,27 @@ def _load(data: bytes) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int]
     if not isinstance(document, dict):
         return {}, {}, [Problem("expected one section per engine (mysql:, postgresql:, ...)", CONNECTIONS_FILE)]
     lines, repeated = find_lines(node)
-    problems = [Problem(f"{key!r} stands twice", CONNECTIONS_FILE, line) for key, line in repeated]
+    ours = [(path, line) for path, line in repeated if len(path) == 1 or path[0] == engine]
+    problems = [Problem(f"{path[-1]!r} stands twice", CONNECTIONS_FILE, line) for path, line in ours]
     return {str(key): value for key, value in document.items()}, lines, problems
 
 
 def _holds_password(document: Any) -> bool:
-    if isinstance(document, dict):
-        own = document.get("password")
-        return (own is not None and not _is_reference(own)) or any(_holds_password(part) for part in document.values())
-    return isinstance(document, list) and any(_holds_password(part) for part in document)
+    """Whether a password stands anywhere in the file, in sections of other engines too."""
+    parts, seen = [document], set()
+    while parts:
+        part = parts.pop()
+        if id(part) in seen:  # an alias may point at its own parent
+            continue
+        seen.add(id(part))
+        if isinstance(part, dict):
+            own = part.get("password")
+            if own is not None and not _is_reference(own):
+                return True
+            parts += part.values()
+        elif isinstance(part, list):
+            parts += part
+    return False
 
 
 def _is_reference(value: object) -> bool:
@@ -158,6 +181,8 @@ def _servers(section: Section, engine: str) -> list[Section]:
         known = [key for key in section.data if key != "roster"]
         section.problem(None, f"no section {engine!r}{did_you_mean(engine, known)}")
         return []
+    if value == []:
+        section.problem(engine, "expected a server, or a list of them")
     if isinstance(value, list):
         parts = [section.part(engine, index) for index in range(len(value))]
         names = [part.data.get("name") for part in parts]
@@ -209,6 +234,9 @@ def _password(section: Section, directory: Path, *, needed: bool) -> Secret | No
         text = _from_file(section, directory / text)
     if not text:
         section.problem(given[0], "the admin's password is empty")
+    if not sendable(text):
+        section.problem(given[0], "the admin's password contains a character that can't be sent")
+        return None
     return Secret(text)
 
 
@@ -262,8 +290,6 @@ def _removals(section: Section) -> Removals:
         max=None if unlimited else section.integer("max", 3, 0, 1_000_000),
         max_percent=section.integer("max_percent", 10, 0, 100),
     )
-    if unlimited:
-        section.text("max")
     section.finish()
     return removals
 

@@ -29,16 +29,25 @@ def read_file(path: Path) -> FileContent:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return FileContent(name, problem=Problem(f"{path} does not exist", name), missing=True)
+    except ValueError:  # a NUL, or what no file name can hold
+        return FileContent(name, problem=Problem(f"{path} can't be the name of a file", name))
     except OSError as error:
         return FileContent(name, problem=Problem(f"{path} can't be opened: {error.strerror}", name))
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            return FileContent(name, problem=Problem(f"{path} is not a regular file", name))
-        if status.st_size > MAX_BYTES:
-            text = f"{path} has {status.st_size} bytes, more than the {MAX_BYTES} that a roster can need"
-            return FileContent(name, problem=Problem(text, name))
-        return FileContent(name, file.read(MAX_BYTES + 1), stat.S_IMODE(status.st_mode))
+    try:
+        return _read(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
+def _read(descriptor: int, path: Path) -> FileContent:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        return FileContent(path.name, problem=Problem(f"{path} is not a regular file", path.name))
+    if status.st_size > MAX_BYTES:
+        text = f"{path} has {status.st_size} bytes, more than the {MAX_BYTES} that a roster can need"
+        return FileContent(path.name, problem=Problem(text, path.name))
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        return FileContent(path.name, file.read(MAX_BYTES + 1), stat.S_IMODE(status.st_mode))
 
 
 def mode_problem(path: Path, mode: int) -> Problem | None:

@@ -8,6 +8,7 @@ from dbroster.config import Removals
 from dbroster.model import Action, Plan, Roster, Verb
 
 PERMIT = "permit it with --max-removals N, N% or all, or with removals: in connections.yaml"
+PERMIT_ALL = "permit it with --max-removals all, or with removals: {max: all} in connections.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,9 @@ class Limit:
         return self.count is None or removed <= max(self.count, managed * self.percent // 100)
 
     def __str__(self) -> str:
-        return f"the larger of {self.count} and {self.percent} %"
+        if self.count and self.percent:
+            return f"the larger of {self.count} and {self.percent} %"
+        return f"{self.percent} %" if self.percent else str(self.count)
 
 
 def limit_of(removals: Removals, option: str | None) -> Limit:
@@ -50,14 +53,16 @@ def _refusals(plan: Plan, roster: Roster, limit: Limit) -> Iterator[str]:
     users = removed_users(plan)
     databases = [a for a in plan.actions if a.verb is Verb.DROP_DATABASE and a.user not in users]
     if limit.count is not None and not roster.users and plan.managed_users:
-        yield f"users.txt holds no usable user, but {plan.managed_users} managed accounts are on the server; {PERMIT}"
+        found = f"{plan.managed_users} managed accounts are on the server"
+        yield f"users.txt holds no usable user, but {found}; {PERMIT_ALL}"
     elif not limit.allows(len(users), plan.managed_users):
         yield (
             f"{len(users)} of {plan.managed_users} managed accounts would be removed, "
             f"more than the limit ({limit}); {PERMIT}"
         )
     if limit.count is not None and not roster.templates and databases:
-        yield f"the template list is empty, but {plan.managed_databases} managed databases are on the server; {PERMIT}"
+        found = f"{plan.managed_databases} managed databases are on the server"
+        yield f"the template list is empty, but {found}; {PERMIT_ALL}"
     elif not limit.allows(len(databases), plan.managed_databases):
         yield (
             f"{len(databases)} of {plan.managed_databases} managed databases would be dropped from users who stay, "

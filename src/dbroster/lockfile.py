@@ -30,9 +30,11 @@ def lock_file(path: Path) -> Iterator[None]:
 def _take(descriptor: int, path: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         holder = os.pread(descriptor, 200, 0).decode("ascii", "replace").strip() or "another process"
         raise LockHeld(f"another sync is at work: {holder} holds {path}") from None
+    except OSError as error:
+        raise ServerError(f"the lock file {path} can't be locked: {error.strerror}") from None
     now = datetime.now(UTC).isoformat(timespec="seconds")
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"process {os.getpid()}, since {now}\n".encode("ascii"), 0)

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -20,7 +20,7 @@ _WENT_WRONG = (Status.FAILED, Status.SKIPPED, Status.NOT_ATTEMPTED)
 
 
 class Exit(IntEnum):
-    """The exit codes; of several servers the highest wins."""
+    """The exit codes."""
 
     IN_STEP = 0
     INCOMPLETE = 1
@@ -29,13 +29,21 @@ class Exit(IntEnum):
     PENDING = 4
 
 
+_GRAVITY = (Exit.IN_STEP, Exit.INCOMPLETE, Exit.PENDING, Exit.NOT_STARTED, Exit.REFUSED)
+
+
+def gravest(codes: Iterable[Exit]) -> Exit:
+    """Return the one that stands for several servers; changes pending on one never hide that another is refused."""
+    return max(codes, key=_GRAVITY.index, default=Exit.IN_STEP)
+
+
 def exit_code(result: Result, *, detailed: bool) -> Exit:
     """Judge one result; `detailed` tells a dry run with changes to make from one without."""
     if result.fatal is not None:
         return Exit.NOT_STARTED
     if result.refusals:
         return Exit.REFUSED
-    if detailed and any(outcome.status is Status.PLANNED for outcome in result.outcomes):
+    if detailed and result.pending:
         return Exit.PENDING
     wrong = any(outcome.status in _WENT_WRONG for outcome in result.outcomes)
     if wrong or result.conflicts or any(not problem.warning for problem in result.problems):
@@ -103,7 +111,7 @@ def summary(result: Result) -> dict[str, int | float]:
         **{verb.value: done[verb] for verb in Verb},
         **{status.value: wrong[status] for status in _WENT_WRONG},
         "unchanged": result.unchanged,
-        "seconds": round(sum(result.stages.values()), 3),
+        "seconds": round(result.seconds, 3),
     }
 
 
@@ -112,13 +120,12 @@ def summary(result: Result) -> dict[str, int | float]:
 
 def as_text(result: Result, *, colour: bool = False, verbose: bool = False, quiet: bool = False) -> str:
     """Return the report of one server; a quiet one tells only what a person must look at, and may be empty."""
-    parts = [*_outcome_lines(result, colour=colour, verbose=verbose, quiet=quiet), *_trouble_lines(result, quiet=quiet)]
-    if quiet and not parts:
+    outcomes = list(_outcome_lines(result, colour=colour, verbose=verbose, quiet=quiet))
+    trouble = [_printable(line) for line in _trouble_lines(result, quiet=quiet)]
+    if quiet and not outcomes and not trouble:
         return ""
-    lines = [_headline(result), *parts]
-    if not quiet:
-        lines += _closing_lines(result)
-    return "\n".join(_printable(line) for line in lines) + "\n"
+    closing = () if quiet else _closing_lines(result)
+    return "\n".join([_printable(_headline(result)), *outcomes, *trouble, *closing]) + "\n"
 
 
 def _headline(result: Result) -> str:
@@ -138,7 +145,8 @@ def _outcome_lines(result: Result, *, colour: bool, verbose: bool, quiet: bool) 
         seconds = f"{outcome.seconds:8.3f} s  " if verbose else ""
         tail = outcome.error or outcome.action.reason
         code = f" [{outcome.code}]" if outcome.code else ""
-        yield f"  {status} {outcome.action.verb:<16}  {name:<{width}}  {seconds}{tail}{code}".rstrip()
+        text = _printable(f"{name:<{width}}  {seconds}{tail}{code}".rstrip())
+        yield f"  {status} {outcome.action.verb:<16}  {text}"
 
 
 def _trouble_lines(result: Result, *, quiet: bool) -> Iterator[str]:
@@ -164,11 +172,13 @@ def _closing_lines(result: Result) -> Iterator[str]:
     changes = [f"{counts[verb.value]} {verb.value}" for verb in Verb if counts[verb.value]] or ["nothing to do"]
     wrong = [f"{counts[status.value]} {status.value}" for status in _WENT_WRONG if counts[status.value]]
     total = f"{counts['users']} users, {counts['unchanged']} unchanged"
-    yield f"  {total}: {', '.join([*changes, *wrong])}"
+    if result.outcomes or not (result.fatal or result.refusals):
+        yield f"  {total}: {', '.join([*changes, *wrong])}"
     stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in result.stages.items())
-    yield f"  {counts['seconds']:.2f} s ({stages})"
+    if stages:
+        yield f"  {counts['seconds']:.2f} s ({stages})"
 
 
 def _printable(line: str) -> str:
-    """A server's text must not move a terminal's cursor; our own colours pass."""
-    return "".join(c if c.isprintable() or c in "\x1b\n" else "?" for c in line)
+    """A server's text must not move a terminal's cursor, nor look like a line of ours."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in line).replace("\n", "\n      ")

@@ -26,7 +26,8 @@ def screen(roster: Roster, connection: Connection, handler: Handler | None = Non
 def _shared(roster: Roster, handler: Handler | None) -> Iterator[Problem]:
     databases = {name: roster.databases(name) for name in roster.users}
     for name, (other, database) in shared_databases(databases, handler.fold_database if handler else str).items():
-        text = f"the users {name} and {other} would share the database {database}: rename a user or a template"
+        who = f"the users {name} and {other}" if other != name else f"two templates of {name}"
+        text = f"{who} would share the database {database}: rename a user or a template"
         yield Problem(text, USERS_FILE, roster.users[name].line, name)
 
 

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import yaml
@@ -14,30 +14,41 @@ Path = tuple[str | int, ...]
 _REFERENCE = re.compile(r"\$\{(\w+)\}")
 
 
-def find_lines(node: yaml.Node | None) -> tuple[dict[Path, int], list[tuple[str, int]]]:
+def find_lines(node: yaml.Node | None) -> tuple[dict[Path, int], list[tuple[Path, int]]]:
     """Map each key's path in a YAML document to its line, and list the keys that stand twice in one mapping."""
     lines: dict[Path, int] = {}
-    repeated: list[tuple[str, int]] = []
+    repeated: list[tuple[Path, int]] = []
+    seen: set[yaml.Node] = set()  # an alias may point at its own parent, and many aliases at one part
 
-    def walk(part: yaml.Node | None, path: Path, depth: int) -> None:
-        if depth > 20:  # an alias may point at its own parent; no real section is that deep
+    def walk(part: yaml.Node | None, path: Path) -> None:
+        if part in seen or not isinstance(part, yaml.CollectionNode):
             return
-        if isinstance(part, yaml.MappingNode):
-            seen = set()
-            for key, value in part.value:
-                name = str(key.value)
-                if name in seen:
-                    repeated.append((name, key.start_mark.line + 1))
-                seen.add(name)
-                lines[(*path, name)] = key.start_mark.line + 1
-                walk(value, (*path, name), depth + 1)
-        elif isinstance(part, yaml.SequenceNode):
-            for index, value in enumerate(part.value):
-                lines[(*path, index)] = value.start_mark.line + 1
-                walk(value, (*path, index), depth + 1)
+        seen.add(part)
+        for key, line, value in _entries(part):
+            if (*path, key) in lines:
+                repeated.append(((*path, key), line))
+            lines[(*path, key)] = line
+            walk(value, (*path, key))
 
-    walk(node, (), 0)
+    walk(node, ())
     return lines, repeated
+
+
+def _entries(part: yaml.CollectionNode) -> Iterator[tuple[str | int, int, yaml.Node]]:
+    if isinstance(part, yaml.MappingNode):
+        for key, value in part.value:
+            yield str(key.value), key.start_mark.line + 1, value
+    else:
+        for index, value in enumerate(part.value):
+            yield index, value.start_mark.line + 1, value
+
+
+def sendable(text: str) -> bool:
+    """Whether a text can be sent to a server at all: no NUL, no half of a surrogate pair."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 class Section:
@@ -84,7 +95,11 @@ class Section:
         if not isinstance(value, str):
             self.problem(key, "expected text; put it in quotes")
             return default or ""
-        return _REFERENCE.sub(lambda match: self._environment(key, match[1]), value)
+        text = _REFERENCE.sub(lambda match: self._environment(key, match[1]), value)
+        if not sendable(text):
+            self.problem(key, "contains a character that can't be sent")
+            return default or ""
+        return text
 
     def _environment(self, key: str, variable: str) -> str:
         if variable not in os.environ:
@@ -121,12 +136,15 @@ class Section:
         return value
 
     def texts(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
-        """Return a list of texts."""
+        """Return a list of texts; where there are some by default, an empty list makes no sense."""
         value = self.value(key)
         if value is None:
             return default
-        if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        if not isinstance(value, list) or not all(isinstance(i, str) and i and sendable(i) for i in value):
             self.problem(key, "expected a list of texts")
+            return default
+        if default and not value:
+            self.problem(key, "must not be empty")
             return default
         return tuple(value)
 
@@ -136,8 +154,6 @@ class Section:
         for word in words:
             if word not in known:
                 self.problem(key, f"unknown: {word}{did_you_mean(word, known)}")
-        if not words:
-            self.problem(key, "must not be empty")
         return words
 
     def label(self, key: str, default: str, pattern: re.Pattern[str]) -> str:

@@ -13,7 +13,7 @@ from dbroster.audit import AUDIT_FILE, Audit
 from dbroster.config import Connection, has_section, read_connections, transport_warning
 from dbroster.diff import Differ
 from dbroster.engines.base import Handler
-from dbroster.errors import AuditError, ConfigError, PrivilegeError, ServerError
+from dbroster.errors import AuditError, ConfigError, DbrosterError, PrivilegeError
 from dbroster.guard import limit_of, refusals
 from dbroster.lockfile import lock_file
 from dbroster.model import Actual, Outcome, Plan, Problem, Result, Roster, Status
@@ -89,7 +89,7 @@ class Sync:
         try:
             with ExitStack() as stack:
                 return self._run(result, self._reach(stack))
-        except (ServerError, AuditError) as error:
+        except DbrosterError as error:
             return replace(result, fatal=str(error), users=len(self.roster.users), problems=self._problems(self.roster))
 
     def check_files(self) -> Result:
@@ -105,7 +105,7 @@ class Sync:
                 roster = screen(self.roster, self.connection, handler)
                 server = handler.server()
                 problems = self._problems(roster, *handler.warnings())
-        except ServerError as error:
+        except DbrosterError as error:
             return replace(self.check_files(), fatal=str(error))
         return replace(
             self._blank(), product=server.product, host=server.host, users=len(roster.users), problems=problems
@@ -191,7 +191,7 @@ class Sync:
                 apply.run(plan)
             except AuditError as error:
                 fatal = str(error)
-        return replace(result, outcomes=_complete(plan, apply.outcomes), fatal=fatal)
+        return replace(result, outcomes=tuple(apply.outcomes), fatal=fatal)
 
     def _finished(self, audit: Audit) -> Callable[[Sequence[Outcome]], None]:
         def finished(outcomes: Sequence[Outcome]) -> None:
@@ -208,10 +208,3 @@ class Sync:
             yield
         finally:
             self.stages[name] = self.stages.get(name, 0.0) + time.perf_counter() - began
-
-
-def _complete(plan: Plan, outcomes: Sequence[Outcome]) -> tuple[Outcome, ...]:
-    """Give every planned action an outcome, even when the run broke off."""
-    have = {id(outcome.action) for outcome in outcomes}
-    rest = (Outcome(a, Status.NOT_ATTEMPTED, "the run broke off") for a in plan.actions if id(a) not in have)
-    return (*outcomes, *rest)

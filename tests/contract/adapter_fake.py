@@ -25,6 +25,8 @@ class FakeAdapter(Adapter):
     """What DBA and users do at the fake server."""
 
     engine = "fake"
+    kills = 10_000  # all of them
+    death = Killed
     server: FakeServer
 
     def section(self) -> dict[str, object]:
@@ -42,7 +44,11 @@ class FakeAdapter(Adapter):
         if after is not None:
             self.server.kill(after, answer_lost=answer_lost)
         try:
-            yield Doomed(self.connect, lambda: len(self.server.log) - before)
+            yield Doomed(
+                self.connect,
+                lambda: len(self.server.log) - before,
+                lambda messages: self.server.kill(messages, answer_lost=answer_lost),
+            )
         except Killed:
             pass
         finally:

@@ -36,6 +36,11 @@ class Proxy:
         for thread in self._threads:
             thread.join(5)
 
+    def arm(self, messages: int) -> None:
+        """Set the budget anew, counted from now."""
+        with self._lock:
+            self._budget = self.messages + messages
+
     def cut(self) -> None:
         """Close every connection on both sides, and let nobody in any more."""
         with self._lock:

@@ -65,17 +65,25 @@ def test_invariant_2_no_password_gets_out(team: Team, capfd: pytest.CaptureFixtu
     world = team.world
     team.sync({"bob": TELLTALE + "-bob1", "al": TELLTALE + "-al"})
     eve = world.foreign_user()
-    team.write_users(
-        {"bob": TELLTALE + "-bob2", "carl": TELLTALE + "-carl", "dan": TELLTALE + " "}, "nonsense " + TELLTALE
-    )
+    users = {short: f"{TELLTALE}-{short}2" for short in ("bob", "carl", "eve")}
+    team.write_users({**users, "dan": TELLTALE + " "}, "nonsense " + TELLTALE)
     results = [team.run(dry_run=True), _run_with_a_race(team, "carl"), team.run(), team.run(adopt=[eve])]
+    done = {(o.action.verb, o.status) for result in results for o in result.outcomes}
+    assert done >= {
+        (Verb.CREATE_USER, Status.FAILED),
+        (Verb.UPDATE_PASSWORD, Status.DONE),
+        (Verb.ADOPT, Status.DONE),
+    }
     verifiers = [v.value.reveal() for user in world.handler.get_existing_users().values() for v in user.verifiers]
+    assert verifiers
     written = [path.read_text(errors="replace") for path in _written(team.directory)]
     said = "".join(capfd.readouterr())
     for text in (reports(*results), said, *written):
         assert TELLTALE not in text
         assert not [verifier for verifier in verifiers if verifier in text]
-    assert TELLTALE not in team.adapter.log_text()
+    log = team.adapter.log_text()
+    assert eve in log  # the log is alive
+    assert TELLTALE not in log
 
 
 def _written(directory: Path) -> list[Path]:
@@ -88,38 +96,41 @@ def _written(directory: Path) -> list[Path]:
 
 BEFORE = {"bob": PASSWORD, "al": PASSWORD, "gone": PASSWORD}
 AFTER = {"bob": OTHER_PASSWORD, "al": PASSWORD, "new": PASSWORD}
-KILLS = 8
 
 
 def test_invariant_3_killed_at_any_point_the_next_run_converges(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apply, "PAUSE", 0.0)  # a dead program does not try again
-    messages = _killed_run(team, None)
-    for moment in _moments(messages):
-        _killed_run(team, moment, answer_lost=moment % 2 == 0)
+    messages, hurt = _killed_run(team, None)
+    assert not hurt
+    moments = _moments(messages, team.adapter.kills)
+    runs = [_killed_run(team, moment, answer_lost=moment % 2 == 0) for moment in moments]
+    assert sum(hurt for _, hurt in runs) >= len(moments) // 2  # a kill after the last change hurts nobody
 
 
-def _moments(messages: int) -> list[int]:
-    """Some moments of a run, spread over all of it; other ones each time."""
-    step = messages / KILLS
-    return [1 + int(step * number + random.random() * step) for number in range(KILLS)]
+def _moments(messages: int, kills: int) -> list[int]:
+    """Every moment of a run, or some that are spread over all of it; other ones each time."""
+    step = max(1.0, messages / kills)
+    return [1 + int(step * number + random.random() * (step - 1)) for number in range(min(messages, kills))]
 
 
-def _killed_run(team: Team, moment: int | None, *, answer_lost: bool = True) -> int:
-    """Kill the run from BEFORE to AFTER at a moment, check what it left, let another run finish; count its messages."""
+def _killed_run(team: Team, moment: int | None, *, answer_lost: bool = True) -> tuple[int, bool]:
+    """Kill the run from BEFORE to AFTER at a moment, check what it left, and let another run finish.
+
+    Return how many messages the first run sent, and whether it was stopped before its end.
+    """
     world, adapter = team.world, team.adapter
     team.write_templates("web", "data")
     team.sync(BEFORE)
     team.write_users(AFTER)
     team.write_templates("web", "more")
+    hurt = True
     with adapter.doomed(moment, answer_lost=answer_lost) as doomed:
         result = team.run(connect=doomed.connect)
-        assert moment is not None or result.fatal is None
-    left = world.open().get_existing_users()
-    for name in own(adapter.accounts(), world.prefix):
-        assert left[name].managed, f"half-managed after a kill at message {moment}: {name}"
+        hurt = result.fatal is not None or any(outcome.status is not Status.DONE for outcome in result.outcomes)
+    assert not world.half_managed(), moment
     assert_well(team.run())
     team.assert_in_step(AFTER, ("web", "more"))
-    return doomed.messages()
+    return doomed.messages(), hurt
 
 
 # --- 4 ----------------------------------------------------------------------------------------------------------------
@@ -208,7 +219,8 @@ def test_invariant_7_reading_takes_as_many_queries_for_60_users_as_for_3(team: T
             dry = team.run(dry_run=True, connect=immortal.connect)
             counts.append(immortal.messages())
         assert (dry.users, dry.unchanged) == (size, size)
-    assert 0 < counts[0] == counts[1]
+    # Two messages of a handshake may arrive as one; the contract of reading counts exactly, on an open connection.
+    assert 0 < counts[1] <= counts[0] + 2
 
 
 # --- 8 ----------------------------------------------------------------------------------------------------------------

@@ -106,6 +106,57 @@ def test_dropping_databases_next_to_a_foreign_one(world: World) -> None:
     assert world.adapter.databases() & set(databases) == {databases[1]}
 
 
+def _life(world: World) -> list[Sequence[Action]]:
+    """Everything that happens to three users, as calls of perform_all."""
+    users = [world.name(short) for short in ("a", "b", "c")]
+    return [
+        actions(Verb.CREATE_USER, users),
+        actions(Verb.UPDATE_PASSWORD, users, OTHER_PASSWORD),
+        *([Action(verb, user, f"{user}_web") for user in users] for verb in world.handler.creation_order),
+        actions(Verb.LOCK_USER, users),
+        [Action(Verb.DROP_DATABASE, user, f"{user}_web") for user in users],
+        actions(Verb.DROP_USER, users),
+    ]
+
+
+def test_the_witness_sees_every_write_and_no_read(world: World) -> None:
+    """Without this, `no change was sent` would prove nothing."""
+    handler = world.handler
+    with world.adapter.changes() as reads:
+        handler.get_existing_users()
+        handler.get_existing_databases()
+    assert reads == []
+    for wanted in _life(world):
+        with world.adapter.changes() as changes:
+            handler.perform_all(wanted)
+        assert changes, wanted[0].verb
+
+
+@pytest.mark.parametrize("answer_lost", [True, False], ids=["answer lost", "message lost"])
+def test_killed_at_every_message_nothing_is_half_managed(world: World, answer_lost: bool) -> None:
+    for wanted in _life(world):
+        moment = 1
+        while _killed(world, wanted, moment, answer_lost=answer_lost):
+            assert not world.half_managed(), (wanted[0].verb, moment)
+            moment += 1
+        assert moment > 1
+        assert _statuses(world.open().perform_all(wanted)) == [DONE] * 3
+    assert not any(name.startswith(world.prefix) for name in world.adapter.accounts() | world.adapter.databases())
+
+
+def _killed(world: World, wanted: Sequence[Action], moment: int, *, answer_lost: bool) -> bool:
+    """Perform actions on a connection that dies so many messages later; False when they were finished before."""
+    connection = world.adapter.connection(world.directory, world.prefix)
+    with world.adapter.doomed(None, answer_lost=answer_lost) as doomed, doomed.connect(connection) as handler:
+        doomed.arm(moment)
+        try:
+            outcomes = handler.perform_all(wanted)
+        except world.adapter.death:
+            return True
+    assert _statuses(outcomes) == [DONE] * 3
+    return False
+
+
 # --- connections ------------------------------------------------------------------------------------------------------
 
 CALLS: dict[str, Callable[[Handler], object]] = {

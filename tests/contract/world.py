@@ -86,6 +86,12 @@ class World:
         """What a handler says of a database."""
         return (handler or self.handler).get_existing_databases().get(name)
 
+    def half_managed(self) -> list[str]:
+        """Accounts of this test without the marker, as one query sees them: a dead client's statement may still run."""
+        with self.open() as handler:
+            existing = handler.get_existing_users()
+        return [name for name, user in existing.items() if name.startswith(self.prefix) and not user.managed]
+
     def check(self, user: str, password: str) -> PasswordCheck:
         """Whether the server's password of an account is this one."""
         existing = self.handler.get_existing_users()

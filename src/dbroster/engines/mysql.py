@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 from dbroster.engines.mysql_accounts import Account, Key
-from dbroster.engines.mysql_grants import Grant, GrantTable
+from dbroster.engines.mysql_grants import Grant
 from dbroster.engines.mysql_session import (
     DATABASE_EXISTS,
     NO_SUCH_THREAD,
@@ -63,7 +63,6 @@ class MySQLHandler(MySQLState):
     }
 
     _ahead: Look | None = None
-    _grants_of_all: GrantTable | None = None
 
     # --- accounts ---------------------------------------------------------------------------------------------------
 
@@ -133,16 +132,20 @@ class MySQLHandler(MySQLState):
     def _drop(self, users: Sequence[str]) -> None:
         accounts = self._ours(users)
         if accounts:
-            self._session.run(f"DROP USER IF EXISTS {_list(found.key for found in accounts)}")
+            self._session.run(f"DROP USER IF EXISTS {accounts_list(found.key for found in accounts)}")
 
     def _ours(self, users: Iterable[str]) -> list[Account]:
         """Find the accounts that carry our marker, right now. Raises OperationError if one in their place does not."""
-        parts = {name: host for name, _, host in (user.partition("@") for user in users)}
-        for name in parts:
+        parts = {(name, host) for name, _, host in (user.partition("@") for user in users)}
+        names = {name for name, _ in parts}
+        for name in names:
             if reason := self._view.protection(name):
                 raise OperationError(f"{name} is never touched: {reason}")
-        named = (found for found in self._accounts_of(parts) if parts[found.name] in ("", found.host))
-        accounts = [found for found in named if parts[found.name] or self._view.concerns(found)]
+        accounts = [
+            found
+            for found in self._accounts_of(names)
+            if found.key in parts or ((found.name, "") in parts and self._view.concerns(found))
+        ]
         for found in accounts:
             self._refuse_untouchable(found)
             if not self._view.is_ours(found):
@@ -208,7 +211,7 @@ class MySQLHandler(MySQLState):
         found = self.get_existing_databases().get(self.fold_database(database))
         reason = "there is no such database" if found is None else found.protected
         if reason or (found and found.owner not in (None, user)):
-            raise OperationError(f"{database} can't be adopted for {user}: {reason or "it is another user's"}")
+            raise OperationError(f"{database} can't be adopted for {user}: {reason or 'somebody else has it'}")
         self._grant(user, database, self._estate(user, database))
 
     def drop_database(self, user: str, database: str) -> None:
@@ -268,7 +271,7 @@ class MySQLHandler(MySQLState):
         lacking = [t.key for t in targets if t.host not in right or not right[t.host].privileges >= rules.wanted]
         if lacking:
             listed = ", ".join(sorted(rules.wanted))
-            self._session.run(f"GRANT {listed} ON {identifier(spelled)}.* TO {_list(lacking)}")
+            self._session.run(f"GRANT {listed} ON {identifier(spelled)}.* TO {accounts_list(lacking)}")
         for grant in estate.grants:
             self._revoke(grant, grant.privileges - (rules.wanted if grant in right.values() else frozenset()))
         for grant in self._rivals(user, database):
@@ -342,7 +345,7 @@ class MySQLHandler(MySQLState):
 
     def _write_accounts(self, keys: Iterable[Key], clauses: Mapping[str, str]) -> None:
         """One statement, all or nothing, which fails if one of them exists: nothing foreign is ever touched."""
-        listed = _list(keys, clauses)
+        listed = accounts_list(keys, clauses)
         self._session.run(f"CREATE USER {listed} ATTRIBUTE {self._marker()}", clauses.values())
 
     def _write_adoption(self, accounts: Iterable[Account], clause: str) -> None:
@@ -350,20 +353,20 @@ class MySQLHandler(MySQLState):
         self._session.run(f"ALTER USER {listed} ATTRIBUTE {self._marker()}", [clause])
 
     def _write_passwords(self, accounts: Iterable[Account], clauses: Mapping[str, str], *, opening: bool) -> None:
-        listed = _list((found.key for found in accounts), clauses)
+        listed = accounts_list((found.key for found in accounts), clauses)
         suffix = f" ACCOUNT UNLOCK ATTRIBUTE {_attribute(locked=None)}" if opening else ""
         self._session.run(f"ALTER USER {listed}{suffix}", clauses.values())
 
     def _write_lock(self, accounts: Iterable[Account]) -> None:
         """Lock and note in one statement. ATTRIBUTE merges: what else stands there remains."""
         note = _attribute(locked=datetime.now(UTC).isoformat(timespec="seconds"))
-        self._session.run(f"ALTER USER {_list(found.key for found in accounts)} ACCOUNT LOCK ATTRIBUTE {note}")
+        self._session.run(f"ALTER USER {accounts_list(found.key for found in accounts)} ACCOUNT LOCK ATTRIBUTE {note}")
 
     def _marker(self) -> str:
         return _attribute(v=1, roster=self._view.roster)
 
 
-def _list(keys: Iterable[Key], clauses: Mapping[str, str] | None = None) -> str:
+def accounts_list(keys: Iterable[Key], clauses: Mapping[str, str] | None = None) -> str:
     """Accounts for a statement that takes many, each followed by its user's clause."""
     clauses = clauses or {}
     return ", ".join(f"{account(*key)} {clauses.get(key[0], '')}".rstrip() for key in keys)

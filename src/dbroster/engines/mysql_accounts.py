@@ -66,7 +66,7 @@ class View:
         if not near and not protected:
             return None
         there = {account.host for account in ours}
-        managed = bool(ours) and len(ours) == len(near)
+        managed = bool(ours) and len(ours) == len(near) and not protected
         return ExistingUser(
             name=name,
             managed=managed,

@@ -79,7 +79,10 @@ class Rules:
         return self.fold(database) if self.literal else escaped(self.fold(database))
 
     def is_exact(self, grant: Grant) -> bool:
-        """Whether the grant is spelled as this server wants it, and reaches one database only."""
+        """Whether the grant is spelled as this server wants it, and reaches one database only.
+
+        Where patterns don't count, a name with backslashes reaches nothing; it was granted before that was so.
+        """
         return self.literal or grant.pattern == escaped(unescaped(grant.pattern))
 
     def database(self, grant: Grant) -> str:

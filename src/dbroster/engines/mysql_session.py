@@ -93,7 +93,8 @@ class Session:
         try:
             yield
         except (pymysql.Error, OSError) as error:
-            code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+            is_numbered = isinstance(error, pymysql.Error) and error.args and isinstance(error.args[0], int)
+            code = error.args[0] if is_numbered else 0
             text = scrub(_words(error), secrets)
             if code in _BROKEN:
                 raise ConnectError(f"the connection to {self._address} broke: {text}") from None

@@ -24,7 +24,7 @@ from dbroster.model import (
     StoredVerifier,
     User,
 )
-from dbroster.policy import PasswordRules
+from dbroster.policy import PasswordRules, unprintable
 from dbroster.secret import Secret
 from dbroster.verifiers import Algorithm, Check, matches_many
 
@@ -60,6 +60,7 @@ class MySQLState(Handler):
         hosts = tuple(dict.fromkeys(host.lower() for host in connection.options["hosts"]))
         self._view = View(connection.roster, hosts, connection.protected, connection.username)
         self._known_databases: set[str] = set()
+        self._grants_of_all: GrantTable | None = None
 
     @classmethod
     def open(cls, connection: Connection) -> Self:
@@ -236,11 +237,13 @@ class MySQLState(Handler):
         return None
 
     def refuse_password(self, password: Secret) -> str | None:
-        """By length in bytes."""
+        """By what clients can send, and by length in bytes; an empty one would be stored as none at all."""
         size = len(password.bytes())
+        if not size:
+            return "the password is empty"
         if self.max_password and size > self.max_password:
             return f"the password has {size} bytes in UTF-8, {self.product} takes {self.max_password}"
-        return None
+        return unprintable(password)
 
     def fold_database(self, name: str) -> str:
         """Lower case where the server takes names without regard to it."""
@@ -274,12 +277,14 @@ class MySQLState(Handler):
         others = {a.key: a.roster for a in accounts if a.roster and not self._view.is_ours(a)}
         table = self._table(accounts, grants)
         found = mysql_databases.describe(names, table, mysql_databases.taken(grants, others, self._rules), self._rules)
+        self._grants_of_all = table
         self._known_databases = {self.fold_database(db.name) for db in found.values() if db.owner and db.usable}
         return found
 
     def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
         """Compute each stored verifier anew from the roster's password, in parallel processes when there are many."""
-        stored = [(user, verifier) for user in users for verifier in existing[user.name].verifiers]
+        asked = [user for user in users if user.name in existing]
+        stored = [(user, verifier) for user in asked for verifier in existing[user.name].verifiers]
         known = [(user, verifier) for user, verifier in stored if mysql_accounts.is_known(verifier.algorithm)]
         answers = matches_many([Check(Algorithm(v.algorithm), user.name, user.password, v.value) for user, v in known])
         found: defaultdict[str, list[PasswordCheck]] = defaultdict(list)
@@ -309,7 +314,7 @@ class MySQLState(Handler):
         ]
         roles = {role for role, _ in edges}
         rows = self._session.rows(
-            "SELECT *, HEX(authentication_string) AS stored FROM mysql.user WHERE %s OR User IN %s",
+            "SELECT *, HEX(authentication_string) AS verifier FROM mysql.user WHERE %s OR User IN %s",
             users is None,
             ("", *(users or ()), *(name for name, _ in roles)),
         )
@@ -333,7 +338,7 @@ def _account(row: Mapping[str, Any], powerful: bool, granted_as_role: bool) -> A
     attributes = json.loads(row["User_attributes"] or "{}")
     marker = (attributes.get("metadata") or {}).get("dbroster")
     marker = marker if isinstance(marker, dict) else {}
-    stored = bytes.fromhex(row["stored"] or "").decode("utf-8", "replace")
+    stored = bytes.fromhex(row["verifier"] or "").decode("utf-8", "replace")
     # CREATE ROLE makes exactly this; an account of a person may be locked and expired, but has a password
     is_role = granted_as_role or (row["account_locked"] == row["password_expired"] == "Y" and not stored)
     return Account(

@@ -15,7 +15,7 @@ from dbroster.engines import postgresql_statements as statements
 from dbroster.engines.base import Handler
 from dbroster.engines.postgresql_lock import acquire_lock
 from dbroster.engines.postgresql_login import check_logins
-from dbroster.engines.postgresql_session import DEPENDED_ON, Session, open_session
+from dbroster.engines.postgresql_session import DEPENDED_ON, PARAMETER_GRANTS, Session, open_session
 from dbroster.engines.postgresql_state import DatabaseState, Marker, read_databases, read_users
 from dbroster.engines.postgresql_statements import MEMBERSHIP_OPTIONS
 from dbroster.errors import OperationError
@@ -123,12 +123,11 @@ class PostgreSQL(Handler):
         return Problem(text, user=name, warning=True)
 
     def _loud_log(self) -> Problem:
-        grant = self._session.text(statements.give_log_switch(self._session.admin))
-        return Problem(
-            f"log_statement is {self._session.statement_log!r}, so the server's log shows password verifiers (never "
-            f"passwords); on PostgreSQL 15 and newer a superuser may let dbroster switch it off for them: {grant}",
-            warning=True,
-        )
+        text = f"log_statement is {self._session.statement_log!r}, so the server's log shows password verifiers"
+        if self._session.version >= PARAMETER_GRANTS:
+            grant = self._session.text(statements.give_log_switch(self._session.admin))
+            text += f"; a superuser may let dbroster switch it off for them: {grant}"
+        return Problem(text, warning=True)
 
     # --- names and passwords that this server can carry -------------------------------------------------------------
 

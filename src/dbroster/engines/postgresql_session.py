@@ -18,6 +18,9 @@ OLDEST = 130000
 DEPENDED_ON = "2BP01"
 """SQLSTATE: other objects depend on what should be dropped."""
 
+PARAMETER_GRANTS = 150000
+"""Since PostgreSQL 15 single settings can be given to those who are no superusers."""
+
 LIBPQ_16 = 160000
 """The client library that knows require_auth, and the machine's own list of authorities."""
 
@@ -37,7 +40,7 @@ _QUIET = {
 
 
 class _AnyText(TextLoader):
-    """Text of a SQL_ASCII database may be no UTF-8; such names are never ours, but they must not stop the reading."""
+    """Names in a SQL_ASCII database may be no UTF-8; those are never ours, but they must not stop the reading."""
 
     def load(self, data: Any) -> str:
         return bytes(data).decode("utf-8", "replace")
@@ -52,6 +55,8 @@ class Session:
         self.version = raw.info.server_version
         for name in ("text", "name", "varchar"):
             raw.adapters.register_loader(name, _AnyText)
+        if raw.info.parameter_status("server_encoding") == "SQL_ASCII":
+            self.run([sql.SQL("SET client_encoding = 'SQL_ASCII'")])  # such a server can't convert, and refuses to try
         self._refuse_unsupported()
         ((self.admin, self.superuser, self.createrole, self.createdb, self.inherits),) = self.rows(
             "SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolinherit FROM pg_roles"
@@ -141,7 +146,7 @@ class Session:
 
     def _settings_to_quieten(self) -> list[str]:
         """Name the settings that would record a statement and that this admin may change."""
-        if self.version >= 150000:
+        if self.version >= PARAMETER_GRANTS:
             allowed = (
                 "SELECT name, setting FROM pg_settings WHERE name = ANY(%s) AND has_parameter_privilege(name, 'SET')"
             )

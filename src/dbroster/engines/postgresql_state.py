@@ -47,7 +47,7 @@ _ROLES_WITH_VERIFIERS: LiteralString = f"""
     WHERE %(names)s::text[] IS NULL OR r.rolname = ANY(%(names)s)"""  # noqa: S608 - made of constants
 
 # CONNECT, CREATE and TEMPORARY are all that a database has to give; a role may have granted itself to another one
-# (possible before PostgreSQL 16), which opens its databases as well
+# (possible before PostgreSQL 15), which opens its databases as well
 _DATABASES: LiteralString = f"""
     SELECT d.datname, d.datallowconn, d.datconnlimit, d.datistemplate, d.datacl IS NULL,
         shobj_description(d.oid, 'pg_database'), coalesce(acl.public, false), coalesce(acl.owner = 3, false),

@@ -79,9 +79,10 @@ def test_failed_creation_leaves_no_role_and_no_verifier_in_the_log(
     superuser: Handler, user: str, logged: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing = "dbroster.engines.postgresql_statements.mark_role"
-    with monkeypatch.context() as patch, pytest.raises(OperationError, match="division by zero"):
+    with monkeypatch.context() as patch:
         patch.setattr(failing, lambda _: sql.SQL("SELECT 1/0"))
-        superuser.create_user(user, GOOD)
+        with pytest.raises(OperationError, match="division by zero"):
+            superuser.create_user(user, GOOD)
     assert user not in superuser.get_existing_users()
     assert "SCRAM-SHA-256$" not in logged()
     superuser.create_user(user, GOOD)

@@ -1,0 +1,213 @@
+"""MariaDB 10.5 and newer: a MySQL whose accounts carry no attributes.
+
+What marks an account is a role without any privileges, `dbroster:<roster>`. GRANT of that role, with a verifier,
+creates the account: there is no moment in which it exists unmarked. A second role notes that the lock is ours.
+Source: MariaDB documentation, "GRANT", "Roles Overview", "Account Locking", "mysql.global_priv Table".
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from dbroster.config import Connection
+from dbroster.engines import mysql_accounts
+from dbroster.engines.base import Handler
+from dbroster.engines.mysql import MySQLHandler, accounts_list
+from dbroster.engines.mysql_accounts import Account, Key
+from dbroster.engines.mysql_session import Session, account, identifier, literal, reading
+from dbroster.errors import UnsupportedServer
+from dbroster.model import StoredVerifier
+from dbroster.policy import PasswordRules
+from dbroster.secret import Secret
+from dbroster.verifiers import ed25519, mysql_native
+
+ROLE_PREFIX = "dbroster:"
+LOCKED_SUFFIX = ":locked"
+VALIDATOR = "simple_password_check"
+
+
+def connect(connection: Connection) -> Handler:
+    """Open a connection with the handler of the product that answers. Raises ConnectError, UnsupportedServer."""
+    session = Session(connection)
+    try:
+        with reading():
+            version = session.rows("SELECT @@version AS version")[0]["version"]
+    except BaseException:
+        session.close()
+        raise
+    product = MariaDBHandler if "mariadb" in version.lower() else MySQLHandler
+    return product.begin(connection, session)
+
+
+class MariaDBHandler(MySQLHandler):
+    """What MariaDB words, stores or allows differently."""
+
+    product: ClassVar[str] = "MariaDB"
+    oldest: ClassVar[tuple[int, ...]] = (10, 5)
+    # without NO_AUTO_CREATE_USER a GRANT to nobody would create an account without a password
+    sql_mode: ClassVar[str] = "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,NO_AUTO_CREATE_USER"
+    default_plugin: ClassVar[str] = "mysql_native_password"
+    plugins: ClassVar[tuple[str, ...]] = ("mysql_native_password", "ed25519")
+    max_user: ClassVar[int] = 128
+    max_password: ClassVar[int | None] = None
+    tables: ClassVar[tuple[str, ...]] = ("global_priv", "db", "roles_mapping")
+    end_sessions_privilege: ClassVar[str] = "CONNECTION ADMIN"
+    default_jobs: ClassVar[int] = 2  # the server works on one DDL statement at a time
+
+    @property
+    def _role(self) -> str:
+        return f"{ROLE_PREFIX}{self._view.roster}"
+
+    @property
+    def _lock_role(self) -> str:
+        return f"{self._role}{LOCKED_SUFFIX}"
+
+    # --- the server -------------------------------------------------------------------------------------------------
+
+    def _check_server(self) -> None:
+        super()._check_server()
+        validators = self._validators()
+        if validators and self._is_on("strict_password_validation"):
+            raise UnsupportedServer(
+                f"{self.product} refuses verifiers while {', '.join(validators)} is loaded, and dbroster sends no "
+                f"passwords: SET GLOBAL strict_password_validation = OFF (dbroster applies {VALIDATOR} itself)"
+            )
+
+    def _validators(self) -> list[str]:
+        statement = (
+            "SELECT PLUGIN_NAME AS name FROM information_schema.PLUGINS "
+            "WHERE PLUGIN_TYPE = 'PASSWORD VALIDATION' AND PLUGIN_STATUS = 'ACTIVE'"
+        )
+        return [row["name"] for row in self._session.rows(statement)]
+
+    def missing_privileges(self, templates: Sequence[str]) -> list[str]:
+        """GRANT statements for what the admin lacks, the right to give the marker roles included."""
+        missing = super().missing_privileges(templates)
+        if any(f"mysql.{table} " in line for table in self.tables for line in missing):
+            return missing  # whether the roles exist can't be known yet
+        statement = "SELECT ROLE_NAME AS name FROM information_schema.APPLICABLE_ROLES WHERE IS_GRANTABLE = 'YES'"
+        grantable = {row["name"] for row in self._session.rows(statement)}
+        statement = "SELECT Role AS name FROM mysql.roles_mapping WHERE Admin_option = 'Y'"
+        held = {row["name"] for row in self._session.rows(statement)}
+        lacking = sorted(self._existing_roles() - grantable)
+        return missing + [self._admin_option(role, held_by_somebody=role in held) for role in lacking]
+
+    def _admin_option(self, role: str, *, held_by_somebody: bool) -> str:
+        """Word how the admin gets the right to grant a role; when its last holder was dropped, not even root has it."""
+        if held_by_somebody:
+            return f"GRANT {identifier(role)} TO {account(*self._admin)} WITH ADMIN OPTION;"
+        values = ", ".join(literal(value) for value in (self._admin[1], self._admin[0], role, "Y"))
+        return (
+            f"REPLACE INTO mysql.roles_mapping (Host, User, Role, Admin_option) VALUES ({values}); "  # noqa: S608 - shown
+            "FLUSH PRIVILEGES;"
+        )
+
+    def prepare(self) -> None:
+        """Create the two marker roles; whoever creates a role may grant it."""
+        there = self._existing_roles()
+        for role in (self._role, self._lock_role):
+            if role not in there:
+                self._session.run(f"CREATE ROLE IF NOT EXISTS {identifier(role)}")
+
+    def _existing_roles(self) -> set[str]:
+        statement = "SELECT User AS name FROM mysql.global_priv WHERE Host = '' AND User IN %s"
+        return {row["name"] for row in self._session.rows(statement, (self._role, self._lock_role))}
+
+    def password_rules(self) -> Sequence[PasswordRules]:
+        """Read the rules of simple_password_check. Source: MariaDB documentation, "Simple Password Check Plugin"."""
+        prefix = f"{VALIDATOR}_"
+        found = {k.removeprefix(prefix): int(v) for k, v in self._settings.items() if k.startswith(prefix)}
+        if not found:
+            return ()
+        cases = found["letters_same_case"]
+        counts = (cases, cases, found["digits"], found["other_characters"])
+        return (PasswordRules(found["minimal_length"], 0, *counts, source=VALIDATOR),)
+
+    def _server_warnings(self) -> list[str]:
+        unknown = [name for name in self._validators() if name != VALIDATOR]
+        texts = [f"the rules of {name} can't be read by clients, so they are not applied" for name in unknown]
+        return super()._server_warnings() + texts
+
+    # --- state ------------------------------------------------------------------------------------------------------
+
+    def _read_accounts(self, users: Collection[str] | None = None) -> list[Account]:
+        """Read the accounts of these names, or all, with markers and powers, in two queries."""
+        roles: defaultdict[Key, set[str]] = defaultdict(set)
+        edges: list[tuple[Key, Key]] = []
+        for row in self._session.rows("SELECT User, Host, Role, Admin_option FROM mysql.roles_mapping"):
+            edges.append(((row["Role"], ""), (row["User"], row["Host"])))
+            if row["Admin_option"] == "N":  # whoever creates a role holds it too, but with the right to grant it
+                roles[row["User"], row["Host"]].add(row["Role"])
+        rows = self._session.rows(
+            "SELECT User, Host, Priv FROM mysql.global_priv WHERE %s OR User IN %s",
+            users is None,
+            ("", *(users or ()), *{role for (role, _), _ in edges}),
+        )
+        entries = {(row["User"], row["Host"]): json.loads(row["Priv"]) for row in rows}
+        powerful = mysql_accounts.with_roles([key for key, entry in entries.items() if entry.get("access")], edges)
+        return [
+            _account(key, entry, roles[key], powerful=key in powerful)
+            for key, entry in entries.items()
+            if users is None or key[0] in users
+        ]
+
+    # --- statements -------------------------------------------------------------------------------------------------
+
+    def _auth(self, password: Secret) -> str:
+        """Clause that gives an account this password, by a verifier made here."""
+        make = ed25519 if self._plugin == "ed25519" else mysql_native
+        return f"IDENTIFIED VIA {self._plugin} USING {literal(make(password.bytes()))}"
+
+    def _write_accounts(self, keys: Iterable[Key], clauses: Mapping[str, str]) -> None:
+        """Create by GRANT, which would overwrite an account that exists: so the block looks first.
+
+        A list is not all or nothing here, but each account in it is complete or absent.
+        """
+        wanted = list(keys)
+        places = ", ".join(f"({literal(name)}, {literal(host)})" for name, host in wanted)
+        guard = (
+            f"IF EXISTS (SELECT 1 FROM mysql.global_priv WHERE (User, Host) IN ({places})) THEN "  # noqa: S608 - quoted
+            "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'somebody else has just created this account'; END IF"
+        )
+        self._run_block(guard, f"GRANT {identifier(self._role)} TO {accounts_list(wanted, clauses)}", clauses=clauses)
+
+    def _write_adoption(self, accounts: Iterable[Account], clause: str) -> None:
+        keys = [found.key for found in accounts]
+        clauses = {name: clause for name, _ in keys}
+        grant = f"GRANT {identifier(self._role)} TO {accounts_list(keys)}"
+        self._run_block(f"ALTER USER {accounts_list(keys, clauses)}", grant, clauses=clauses)
+
+    def _write_passwords(self, accounts: Iterable[Account], clauses: Mapping[str, str], *, opening: bool) -> None:
+        keys = [found.key for found in accounts]
+        statement = f"ALTER USER {accounts_list(keys, clauses)}"
+        if not opening:
+            self._session.run(statement, clauses.values())
+            return
+        # the note goes last: killed in between, the account still counts as locked by us, and is opened again
+        forget = f"REVOKE {identifier(self._lock_role)} FROM {accounts_list(keys)}"
+        self._run_block(f"{statement} ACCOUNT UNLOCK", forget, clauses=clauses)
+
+    def _write_lock(self, accounts: Iterable[Account]) -> None:
+        listed = accounts_list(found.key for found in accounts)
+        self._run_block(f"GRANT {identifier(self._lock_role)} TO {listed}", f"ALTER USER {listed} ACCOUNT LOCK")
+
+    def _run_block(self, *statements: str, clauses: Mapping[str, str] | None = None) -> None:
+        """Send statements that belong together at once, so that only the server's own end can come between them."""
+        self._session.run(f"BEGIN NOT ATOMIC {'; '.join(statements)}; END", (clauses or {}).values())
+
+
+def _account(key: Key, entry: Mapping[str, Any], roles: Collection[str], *, powerful: bool) -> Account:
+    """Read an entry of mysql.global_priv; of several ways to log in (`auth_or`) none is checked."""
+    name, host = key
+    plugin = "several" if "auth_or" in entry else entry.get("plugin", "mysql_native_password")
+    markers = [role for role in roles if role.startswith(ROLE_PREFIX) and not role.endswith(LOCKED_SUFFIX)]
+    noted = any(role.startswith(ROLE_PREFIX) and role.endswith(LOCKED_SUFFIX) for role in roles)
+    return Account(
+        name=name,
+        host=host.lower(),
+        roster=min(markers).removeprefix(ROLE_PREFIX) if markers else None,
+        lock=mysql_accounts.lock_state(locked=bool(entry.get("account_locked")), noted=noted),
+        powers=mysql_accounts.powers(role=bool(entry.get("is_role")), powerful=powerful),
+        verifier=StoredVerifier(plugin, Secret(entry.get("authentication_string", ""))),
+    )

@@ -1,0 +1,364 @@
+"""Carrying out a plan on the fake server: phases, skipping, retries, taking back, stopping."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from threading import Event
+from typing import ClassVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dbroster.apply import Apply, cut
+from dbroster.config import Connection
+from dbroster.engines.base import Handler
+from dbroster.errors import AuditError, ConnectError
+from dbroster.model import Action, Outcome, Plan, Status, Verb
+from dbroster.secret import Secret
+from dbroster.sessions import Sessions
+from tests.fake import FakeHandler, FakeServer, Killed, fake_connection
+from tests.unit.samples import PASSWORD
+
+
+class Run:
+    """One run of a plan; `told` is what the audit log would hold."""
+
+    handler: ClassVar[type[FakeHandler]] = FakeHandler
+
+    def __init__(self, server: FakeServer, jobs: int = 2) -> None:
+        self.server = server
+        self.jobs = jobs
+        self.stop = Event()
+        self.outcomes: list[Outcome] = []
+        self.told: list[tuple[str, ...]] = []
+        self.starting: Callable[[Sequence[Action]], None] = lambda _: None
+        self.finished: Callable[[Sequence[Outcome]], None] = lambda _: None
+
+    def connect(self) -> Handler:
+        return self.handler.open(fake_connection(self.server))
+
+    def __call__(self, *actions: Action, new: Sequence[str] = ()) -> list[tuple[str, ...]]:
+        """Run, check that every action has one outcome, and return the outcomes in short."""
+        plan = Plan(actions, new_users=frozenset(new))
+        with Sessions(self.connect, self.jobs) as sessions:
+            apply = Apply(sessions, self.handler, starting=self._start, finished=self._finish, stop=self.stop)
+            try:
+                apply.run(plan)
+            finally:
+                self.outcomes = apply.outcomes
+        assert {id(a) for a in actions} <= {id(o.action) for o in self.outcomes}
+        assert len({id(o.action) for o in self.outcomes}) == len(self.outcomes)
+        return self.short()
+
+    def _start(self, actions: Sequence[Action]) -> None:
+        self.starting(actions)
+        self.told += [("started", a.verb.value, a.database or a.user) for a in actions]
+
+    def _finish(self, outcomes: Sequence[Outcome]) -> None:
+        self.finished(outcomes)
+        self.told += [(o.status.value, o.action.verb.value, o.action.database or o.action.user) for o in outcomes]
+
+    def short(self) -> list[tuple[str, ...]]:
+        return [(o.status.value, o.action.verb.value, o.action.database or o.action.user) for o in self.outcomes]
+
+
+@pytest.fixture
+def server() -> FakeServer:
+    return FakeServer()
+
+
+@pytest.fixture
+def run(server: FakeServer) -> Run:
+    return Run(server)
+
+
+def create(*users: str) -> Iterator[Action]:
+    """Actions for new users with two databases each."""
+    yield from (Action(Verb.CREATE_USER, user, None, Secret(PASSWORD)) for user in users)
+    for verb in (Verb.CREATE_DATABASE, Verb.GRANT_PRIVILEGES):
+        yield from (Action(verb, user, f"{user}_{name}") for user in users for name in ("data", "web"))
+
+
+def remove(*users: str) -> Iterator[Action]:
+    yield from (Action(Verb.LOCK_USER, user) for user in users)
+    yield from (Action(Verb.DROP_DATABASE, user, f"{user}_{name}") for user in users for name in ("data", "web"))
+    yield from (Action(Verb.DROP_USER, user) for user in users)
+
+
+def statuses(short: list[tuple[str, ...]], user: str) -> list[str]:
+    return [status for status, _, name in short if name.split("_")[0] == user]
+
+
+# --- the good day ---------------------------------------------------------------------------------------------------
+
+
+def test_users_are_created_and_removed(run: Run, server: FakeServer) -> None:
+    assert {status for status, _, _ in run(*create("ann", "bob"), new=("ann", "bob"))} == {"done"}
+    assert {"ann", "bob"} <= server.accounts.keys()
+    assert server.databases["bob_web"].users == {"bob"}
+    assert {status for status, _, _ in run(*remove("ann", "bob"))} == {"done"}
+    assert server.accounts.keys() == {"admin"}
+    assert server.databases.keys() == {"system"}
+
+
+@pytest.mark.parametrize("jobs", [1, 3, 8])
+def test_phases_follow_each_other(server: FakeServer, jobs: int) -> None:
+    Run(server, jobs)(*create("ann", "bob", "cy", "dan"))
+    verbs = [statement.text.split()[0] for statement in server.changes()]
+    assert [verb for verb, _ in groupby(verbs)] == ["create_user", "create_database", "grant_privileges"]
+
+
+def test_every_change_is_announced_before_it_is_made(run: Run, server: FakeServer) -> None:
+    made: list[int] = []
+    run.starting = lambda actions: made.append(len(server.changes()))
+    run(Action(Verb.CREATE_USER, "bob", None, Secret(PASSWORD)))
+    assert made == [0]
+    assert run.told == [("started", "create_user", "bob"), ("done", "create_user", "bob")]
+
+
+def test_sessions_are_closed(run: Run, server: FakeServer) -> None:
+    run(*create("ann", "bob", "cy"))
+    assert server.sessions == {}
+
+
+class ClaimsFirst(FakeHandler):
+    """An engine where the privileges claim a database before it exists."""
+
+    creation_order: ClassVar = (Verb.GRANT_PRIVILEGES, Verb.CREATE_DATABASE)
+
+
+def test_the_engine_says_what_claims_a_database(server: FakeServer) -> None:
+    class ClaimingRun(Run):
+        handler: ClassVar = ClaimsFirst
+
+    server.fail(Verb.GRANT_PRIVILEGES, "bob")
+    short = ClaimingRun(server)(*create("bob"))
+    assert [verb for _, verb, _ in short] == ["create_user", *["grant_privileges"] * 2, *["create_database"] * 2]
+    assert statuses(short, "bob") == ["done", "failed", "failed", "skipped", "skipped"]
+
+
+# --- failures -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", [Verb.CREATE_USER, Verb.CREATE_DATABASE, Verb.GRANT_PRIVILEGES])
+def test_invariant_4_one_user_s_failure_stops_no_other(run: Run, server: FakeServer, verb: Verb) -> None:
+    server.fail(verb, "bob", text="because")
+    short = run(*create("ann", "bob", "cy"))
+    assert set(statuses(short, "ann") + statuses(short, "cy")) == {"done"}
+    failed = [o for o in run.outcomes if o.status is Status.FAILED]
+    assert {o.action.verb for o in failed} == {verb}
+    assert {(o.error, o.code) for o in failed} == {("because", "F001")}
+    skipped = [o for o in run.outcomes if o.status is Status.SKIPPED]
+    assert {o.error for o in skipped} <= {f"skipped, since {verb.value} failed for this user"}
+
+
+def test_an_account_outlives_a_database_that_can_not_be_dropped(run: Run, server: FakeServer) -> None:
+    run(*create("ann", "bob"))
+    server.fail(Verb.DROP_DATABASE, "bob")
+    short = run(*remove("ann", "bob"))
+    assert statuses(short, "bob") == ["done", "failed", "failed", "skipped"]
+    assert "bob" in server.accounts
+    assert "ann" not in server.accounts
+
+
+def test_an_account_that_can_not_be_locked_keeps_its_databases(run: Run, server: FakeServer) -> None:
+    run(*create("bob"))
+    server.fail(Verb.LOCK_USER, "bob")
+    assert statuses(run(*remove("bob")), "bob") == ["failed", "skipped", "skipped", "skipped"]
+    assert "bob_web" in server.databases
+
+
+def test_databases_are_not_adopted_for_an_account_that_was_not(run: Run, server: FakeServer) -> None:
+    server.add_account("bob")
+    server.add_database("bob_web")
+    server.fail(Verb.ADOPT, "bob", times=1)
+    short = run(Action(Verb.ADOPT, "bob", None, Secret(PASSWORD)), Action(Verb.ADOPT, "bob", "bob_web"))
+    assert [status for status, _, _ in short] == ["failed", "skipped"]
+    assert server.databases["bob_web"].mark is None
+
+
+def test_what_the_server_calls_retryable_is_done_again(run: Run, server: FakeServer) -> None:
+    server.fail(Verb.CREATE_USER, "bob", times=2, retryable=True)
+    assert statuses(run(*create("bob")), "bob") == ["done"] * 5
+    server.fail(Verb.DROP_USER, "bob", times=2)
+    assert statuses(run(*remove("bob")), "bob")[-1] == "failed"
+
+
+# --- taking back ----------------------------------------------------------------------------------------------------
+
+
+def test_what_was_created_for_a_new_user_is_taken_back(run: Run, server: FakeServer) -> None:
+    server.fail(Verb.GRANT_PRIVILEGES, "bob")
+    short = run(*create("ann", "bob"), new=("ann", "bob"))
+    assert short[-3:] == [
+        ("done", "drop_database", "bob_data"),
+        ("done", "drop_database", "bob_web"),
+        ("done", "drop_user", "bob"),
+    ]
+    assert all("taken back" in outcome.action.reason for outcome in run.outcomes[-3:])
+    assert run.told[-1] == ("done", "drop_user", "bob")  # taking back is audited too
+    assert server.accounts.keys() == {"admin", "ann"}
+    assert server.databases.keys() == {"system", "ann_data", "ann_web"}
+
+
+def test_an_account_that_could_not_even_be_created_needs_no_taking_back(run: Run, server: FakeServer) -> None:
+    server.fail(Verb.CREATE_USER, "bob")
+    assert statuses(run(*create("bob"), new=("bob",)), "bob") == ["failed"] + ["skipped"] * 4
+    assert [s for s in server.changes() if "drop" in s.text] == []
+
+
+def test_an_account_that_was_there_before_is_never_taken_back(run: Run, server: FakeServer) -> None:
+    """MySQL has an account for each host: creating the missing one does not make the user a new one."""
+    run(*create("bob"))
+    server.fail(Verb.GRANT_PRIVILEGES, "bob")
+    short = run(*create("bob"), new=())
+    assert not [verb for _, verb, _ in short if verb.startswith("drop")]
+    assert {"bob_web", "bob_data"} <= server.databases.keys()
+    assert "bob" in server.accounts
+
+
+def test_an_account_stays_when_its_database_can_not_be_taken_back(run: Run, server: FakeServer) -> None:
+    server.fail(Verb.GRANT_PRIVILEGES, "bob")
+    server.fail(Verb.DROP_DATABASE, "bob")
+    short = run(*create("bob"), new=("bob",))
+    assert not [verb for _, verb, _ in short if verb == "drop_user"]
+    assert server.accounts["bob"].roster == "default"
+    assert server.databases["bob_web"].mark == "bob"
+
+
+# --- lost connections -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer_lost", [False, True])
+def test_a_lost_connection_is_replaced_and_the_change_repeated(server: FakeServer, *, answer_lost: bool) -> None:
+    run = Run(server, jobs=1)
+    server.drop_connection(1, answer_lost=answer_lost)
+    assert statuses(run(*create("bob")), "bob") == ["done"] * 5
+    assert server.databases["bob_web"].users == {"bob"}
+    assert run.told[:2] == [("started", "create_user", "bob"), ("done", "create_user", "bob")]
+
+
+def test_a_server_that_stays_away_ends_the_run(server: FakeServer) -> None:
+    class Away(Run):
+        def connect(self) -> Handler:
+            if server.changes():
+                raise ConnectError("nobody there")
+            return super().connect()
+
+    run = Away(server, jobs=1)
+    server.drop_connection(2)
+    short = run(*create("ann", "bob", "cy"), *remove("zoe"), new=("ann", "bob", "cy"))
+    failed = [o for o in run.outcomes if o.status is Status.FAILED]
+    assert {o.error for o in failed} == {"connection lost: nobody there"}
+    assert {o.action.verb for o in failed} == {Verb.CREATE_DATABASE}
+    assert {status for status, verb, _ in short if verb.startswith(("grant", "lock"))} <= {"skipped", "not_attempted"}
+    assert "done" not in {status for status, verb, _ in short if verb != "create_user"}
+
+
+# --- stopping -------------------------------------------------------------------------------------------------------
+
+
+def test_a_stop_before_the_run_attempts_nothing(run: Run, server: FakeServer) -> None:
+    run.stop.set()
+    short = run(*create("bob"), *remove("zoe"), new=("bob",))
+    assert {status for status, _, _ in short} == {"not_attempted"}
+    assert server.log == []
+    assert {told[0] for told in run.told} == {"not_attempted"}
+
+
+def test_a_stop_finishes_what_runs_and_starts_nothing_new(server: FakeServer) -> None:
+    run = Run(server, jobs=1)
+    run.starting = lambda actions: run.stop.set() if actions[0].database == "ann_data" else None
+    short = run(*create("ann", "bob"), *remove("zoe"), new=("ann", "bob"))
+    done = [outcome for outcome in short if outcome[0] == "done"]
+    assert done == [
+        ("done", "create_user", "ann"),
+        ("done", "create_user", "bob"),
+        ("done", "create_database", "ann_data"),
+        ("done", "create_database", "ann_web"),
+    ] or done[-1] == ("done", "create_database", "ann_data")
+    assert {status for status, _, _ in short} == {"done", "not_attempted"}
+    assert not [s for s in server.changes() if s.text.startswith(("grant", "drop", "lock"))]
+
+
+def test_an_audit_log_that_fails_before_a_change_stops_that_change(server: FakeServer) -> None:
+    run = Run(server, jobs=1)
+
+    def starting(actions: Sequence[Action]) -> None:
+        if actions[0].verb is Verb.CREATE_DATABASE:
+            raise AuditError("no space left")
+
+    run.starting = starting
+    with pytest.raises(AuditError, match="no space left"):
+        run(*create("ann", "bob"), new=("ann", "bob"))
+    assert {status for status, verb, _ in run.short() if verb == "create_user"} == {"done"}
+    assert {status for status, verb, _ in run.short() if verb != "create_user"} == {"not_attempted"}
+    assert len(server.changes()) == 2
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_an_audit_log_that_fails_after_a_change_does_not_hide_it(server: FakeServer, jobs: int) -> None:
+    run = Run(server, jobs)
+
+    def finished(outcomes: Sequence[Outcome]) -> None:
+        if any(o.status is Status.DONE and o.action.verb is Verb.CREATE_DATABASE for o in outcomes):
+            raise AuditError("no space left")
+
+    run.finished = finished
+    with pytest.raises(AuditError):
+        run(*create("ann", "bob", "cy", "dan"))
+    made = {name for status, verb, name in run.short() if (status, verb) == ("done", "create_database")}
+    assert made == {name for name, database in server.databases.items() if database.usable} - {"system"}
+    assert made
+    assert not [s for s in server.changes() if s.text.startswith("grant")]
+
+
+class Defective(FakeHandler):
+    """An engine with a defect."""
+
+    def create_database(self, user: str, database: str) -> None:
+        raise ZeroDivisionError
+
+
+def test_a_defect_ends_the_run(server: FakeServer) -> None:
+    class DefectiveRun(Run):
+        handler: ClassVar = Defective
+
+    with pytest.raises(ZeroDivisionError):
+        DefectiveRun(server)(*create("ann", "bob"))
+    assert not [s for s in server.changes() if s.text.startswith("grant")]
+    assert server.sessions == {}
+
+
+def test_a_kill_is_not_swallowed(run: Run, server: FakeServer) -> None:
+    server.kill(3)
+    with pytest.raises(Killed):
+        run(*create("ann", "bob", "cy"))
+
+
+# --- sharing the work -----------------------------------------------------------------------------------------------
+
+USERS = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(1, 4)), unique_by=lambda pair: pair[0], min_size=1)
+
+
+@given(USERS, st.integers(1, 20), st.integers(1, 9))
+def test_chunks_hold_everything_in_order_and_part_no_user(
+    users: list[tuple[str, int]], size: int, sessions: int
+) -> None:
+    actions = [Action(Verb.CREATE_DATABASE, user, str(n)) for user, number in users for n in range(number)]
+    chunks = cut(actions, size, sessions)
+    assert [action for chunk in chunks for action in chunk] == actions
+    assert all(chunks)
+    homes = [{action.user for action in chunk} for chunk in chunks]
+    assert sum(map(len, homes)) == len(users)
+    assert all(len(chunk) <= size or len(home) == 1 for chunk, home in zip(chunks, homes, strict=True))
+
+
+def test_a_batch_engine_still_uses_every_session() -> None:
+    actions = [Action(Verb.CREATE_USER, f"u{n}") for n in range(8)]
+    assert len(cut(actions, 100, 4)) == 4
+    assert len(cut(actions, 1, 4)) == 8
+
+
+def test_a_connection_is_needed_only_for_types() -> None:
+    assert isinstance(fake_connection(FakeServer()), Connection)

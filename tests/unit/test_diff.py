@@ -1,0 +1,336 @@
+"""The plan: what is done for each state of a user, what stands in the way, and what is never touched."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dbroster.diff import Differ
+from dbroster.model import (
+    Action,
+    Actual,
+    ExistingDatabase,
+    ExistingUser,
+    Lock,
+    PasswordCheck,
+    Plan,
+    Roster,
+    User,
+    Verb,
+)
+from tests.unit.samples import roster
+
+OURS = ExistingUser("bob", managed=True, roster="default")
+WEB = ExistingDatabase("bob_web", owner="bob", granted=True)
+SAME = {"bob": PasswordCheck.SAME}
+
+
+def actual(
+    users: Iterable[ExistingUser] = (OURS,),
+    databases: Iterable[ExistingDatabase] = (WEB,),
+    passwords: dict[str, PasswordCheck] = SAME,
+) -> Actual:
+    return Actual({u.name: u for u in users}, {d.name: d for d in databases}, passwords)
+
+
+def plan(wanted: Roster, found: Actual, **more: Any) -> Plan:
+    return Differ(wanted, found, **more).plan()
+
+
+def short(made: Plan) -> list[tuple[str, ...]]:
+    """Actions as a person would note them down."""
+    return [tuple(filter(None, (a.verb.value, a.user, a.database))) for a in made.actions]
+
+
+def texts(made: Plan) -> list[str]:
+    return [conflict.text for conflict in made.conflicts]
+
+
+# --- one user -------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_user() -> None:
+    made = plan(roster("bob", templates=("web", "data")), actual((), (), {}))
+    assert short(made) == [
+        ("create_user", "bob"),
+        ("create_database", "bob", "bob_data"),
+        ("create_database", "bob", "bob_web"),
+        ("grant_privileges", "bob", "bob_data"),
+        ("grant_privileges", "bob", "bob_web"),
+    ]
+    assert made.new_users == {"bob"}
+    assert made.unchanged == 0
+
+
+def test_a_user_in_step() -> None:
+    made = plan(roster("bob"), actual())
+    assert made == Plan(managed_users=1, managed_databases=1, unchanged=1)
+
+
+def test_another_password() -> None:
+    made = plan(roster("bob"), actual(passwords={"bob": PasswordCheck.DIFFERENT}))
+    assert short(made) == [("update_password", "bob")]
+    assert made.actions[0].password == roster("bob").users["bob"].password
+
+
+def test_a_password_that_can_not_be_checked_is_told_and_left_alone() -> None:
+    made = plan(roster("bob"), actual(passwords={"bob": PasswordCheck.UNKNOWN}))
+    assert made.actions == ()
+    (problem,) = made.problems
+    assert (problem.user, problem.file, problem.line, problem.warning) == ("bob", "users.txt", 1, False)
+
+
+def test_a_user_who_is_back_is_opened_again() -> None:
+    made = plan(roster("bob"), actual([replace(OURS, lock=Lock.OURS)]))
+    assert short(made) == [("update_password", "bob")]
+
+
+def test_a_user_locked_by_others_stays_locked() -> None:
+    made = plan(roster("bob"), actual([replace(OURS, lock=Lock.FOREIGN)]))
+    assert made.actions == ()
+    assert [problem.warning for problem in made.problems] == [True]
+
+
+def test_an_account_of_which_a_part_is_missing() -> None:
+    made = plan(roster("bob"), actual([replace(OURS, complete=False)], passwords={"bob": PasswordCheck.DIFFERENT}))
+    assert short(made) == [("create_user", "bob"), ("update_password", "bob")]
+    assert made.new_users == frozenset()  # so nothing of it is ever taken back
+
+
+def test_parts_of_an_account_that_are_no_longer_wanted() -> None:
+    found = actual([replace(OURS, surplus=("bob@old",))])
+    assert short(plan(roster("bob"), found)) == [("drop_user", "bob@old")]
+    assert plan(replace(roster("bob"), suspended=("why",)), found).actions == ()
+
+
+@pytest.mark.parametrize(
+    ("database", "expected"),
+    [
+        (replace(WEB, granted=False), [("grant_privileges", "bob", "bob_web")]),
+        (
+            replace(WEB, usable=False),
+            [("create_database", "bob", "bob_web"), ("grant_privileges", "bob", "bob_web")],
+        ),
+        (replace(WEB, droppable=False), []),
+    ],
+)
+def test_a_database_that_is_not_as_it_should_be(database: ExistingDatabase, expected: list[tuple[str, ...]]) -> None:
+    assert short(plan(roster("bob"), actual(databases=[database]))) == expected
+
+
+# --- removals -------------------------------------------------------------------------------------------------------
+
+OLD = ExistingDatabase("bob_old", owner="bob", granted=True)
+
+
+def test_a_user_who_left() -> None:
+    made = plan(roster("eve", templates=()), actual(databases=(WEB, OLD)))
+    assert short(made) == [
+        ("create_user", "eve"),
+        ("lock_user", "bob"),
+        ("drop_database", "bob", "bob_old"),
+        ("drop_database", "bob", "bob_web"),
+        ("drop_user", "bob"),
+    ]
+
+
+def test_a_removal_that_was_interrupted_goes_on() -> None:
+    made = plan(roster(), actual([replace(OURS, lock=Lock.OURS)], ()))
+    assert short(made) == [("drop_user", "bob")]
+
+
+def test_a_template_that_left() -> None:
+    made = plan(roster("bob"), actual(databases=(WEB, OLD)))
+    assert short(made) == [("drop_database", "bob", "bob_old")]
+    assert "template" in made.actions[0].reason
+
+
+def test_what_is_not_proven_enough_is_not_dropped() -> None:
+    assert plan(roster("bob"), actual(databases=(WEB, replace(OLD, droppable=False)))).actions == ()
+
+
+def test_invariant_8_a_suspended_roster_removes_nothing() -> None:
+    for names in ((), ("bob",)):
+        wanted = replace(roster(*names), suspended=("users.txt line 2: its user can't be told",))
+        assert plan(wanted, actual(databases=(WEB, OLD))).actions == ()
+
+
+def test_a_mentioned_user_is_left_exactly_as_it_is() -> None:
+    wanted = replace(roster("eve"), mentioned=frozenset({"bob"}))
+    found = actual([replace(OURS, complete=False, surplus=("bob@x",))], (replace(WEB, granted=False), OLD))
+    assert {action.user for action in plan(wanted, found).actions} == {"eve"}
+
+
+def test_a_protected_name_is_not_removed() -> None:
+    assert plan(roster(), actual(), protected={"bob"}).actions == ()
+
+
+# --- conflicts ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("account", "adopt", "text"),
+    [
+        (ExistingUser("bob"), (), "an account bob exists that dbroster did not create; take it over with --adopt bob"),
+        (ExistingUser("bob", roster="b"), ("bob",), "the account bob belongs to the roster 'b'"),
+        (ExistingUser("bob", protected="it may do all"), ("bob",), "account bob can never be managed: it may do all"),
+    ],
+)
+def test_invariant_1_foreign_accounts(account: ExistingUser, adopt: tuple[str, ...], text: str) -> None:
+    made = plan(roster("bob", "eve"), actual([account], ()), adopt=adopt)
+    assert {action.user for action in made.actions} == {"eve"}
+    assert text in texts(made)[0]
+    assert "(users.txt line 1)" in texts(made)[0]
+
+
+@pytest.mark.parametrize(
+    ("database", "adopt", "text"),
+    [
+        (ExistingDatabase("bob_web"), (), "a database bob_web exists that dbroster did not create"),
+        (ExistingDatabase("bob_web", owner="eve"), ("bob",), "the database bob_web belongs to the user eve"),
+        (ExistingDatabase("bob_web", protected="x"), ("bob",), "the database bob_web can never be managed: x"),
+        (ExistingDatabase("Bob_Web"), ("bob",), "Bob_Web exists, and this server takes bob_web for the same name"),
+    ],
+)
+def test_invariant_1_foreign_databases(database: ExistingDatabase, adopt: tuple[str, ...], text: str) -> None:
+    made = plan(roster("bob"), actual(databases=[database]), adopt=adopt, fold=str.casefold)
+    assert text in texts(made)[0]
+    assert made.actions == ()
+
+
+def test_a_database_of_ours_in_the_case_that_the_server_keeps() -> None:
+    mine = ExistingDatabase("BOB_WEB", owner="bob", granted=True)
+    assert plan(roster("bob"), actual(databases=[mine]), fold=str.casefold).unchanged == 1
+    assert plan(roster("bob"), actual(databases=[mine])).unchanged == 0
+
+
+def test_adopting_takes_account_and_databases() -> None:
+    found = actual([ExistingUser("bob")], [ExistingDatabase("bob_web")], {})
+    made = plan(roster("bob", templates=("web", "data")), found, adopt={"bob"})
+    assert short(made) == [
+        ("adopt", "bob"),
+        ("adopt", "bob", "bob_web"),
+        ("create_database", "bob", "bob_data"),
+        ("grant_privileges", "bob", "bob_data"),
+    ]
+    assert made.actions[0].password is not None
+    assert made.actions[1].password is None
+    assert made.new_users == frozenset()
+
+
+def test_adopting_a_database_for_a_user_of_ours() -> None:
+    made = plan(roster("bob"), actual(databases=[ExistingDatabase("bob_web")]), adopt={"bob"})
+    assert short(made) == [("adopt", "bob", "bob_web")]
+
+
+def test_adopting_changes_nothing_for_others() -> None:
+    found = actual([ExistingUser("bob"), ExistingUser("eve")], (), {})
+    made = plan(roster("bob", "eve", templates=()), found, adopt={"bob"})
+    assert short(made) == [("adopt", "bob")]
+    assert [conflict.user for conflict in made.conflicts] == ["eve"]
+
+
+# --- any state ------------------------------------------------------------------------------------------------------
+
+NAMES = ("ann", "bob", "cy", "dan")
+TEMPLATES = ("web", "data")
+ACCOUNTS = st.builds(
+    ExistingUser,
+    name=st.just(""),
+    managed=st.booleans(),
+    roster=st.sampled_from([None, "other"]),
+    protected=st.sampled_from([None, "system"]),
+    lock=st.sampled_from(Lock),
+    complete=st.booleans(),
+    surplus=st.sampled_from([(), ("part",)]),
+).map(lambda u: replace(u, roster="default", protected=None) if u.managed else u)
+DATABASES = st.builds(
+    ExistingDatabase,
+    name=st.just(""),
+    owner=st.sampled_from([None, *NAMES]),
+    granted=st.booleans(),
+    usable=st.booleans(),
+    droppable=st.booleans(),
+    protected=st.sampled_from([None, "system"]),
+)
+
+
+@st.composite
+def states(draw: st.DrawFn) -> Actual:
+    users = draw(st.dictionaries(st.sampled_from(NAMES), ACCOUNTS))
+    names = st.sampled_from([f"{name}_{template}" for name in NAMES for template in (*TEMPLATES, "old")])
+    databases = draw(st.dictionaries(names, DATABASES))
+    managed = {name for name, user in users.items() if user.managed}
+    return Actual(
+        {name: replace(user, name=name) for name, user in users.items()},
+        {  # an owner is a managed user: that is what the engines promise
+            name: replace(database, name=name, owner=database.owner if database.owner in managed else None)
+            for name, database in databases.items()
+        },
+        draw(st.fixed_dictionaries({name: st.sampled_from(PasswordCheck) for name in managed})),
+    )
+
+
+@st.composite
+def rosters(draw: st.DrawFn) -> Roster:
+    where = draw(st.fixed_dictionaries({name: st.sampled_from(["listed", "mentioned", "absent"]) for name in NAMES}))
+    wanted = roster(*(name for name in NAMES if where[name] == "listed"), templates=TEMPLATES)
+    mentioned = frozenset(name for name in NAMES if where[name] == "mentioned")
+    return replace(wanted, mentioned=mentioned, suspended=draw(st.sampled_from([(), ("why",)])))
+
+
+@given(rosters(), states(), st.sets(st.sampled_from(NAMES)))
+def test_invariant_1_no_plan_touches_what_is_foreign(wanted: Roster, found: Actual, adopt: set[str]) -> None:
+    made = plan(wanted, found, adopt=adopt)
+    stopped = {conflict.user for conflict in made.conflicts}
+    for action in made.actions:
+        if action.user == "part":
+            continue
+        assert action.user not in wanted.mentioned | stopped
+        account = found.users.get(action.user)
+        assert account is None or account.managed or action.user in adopt
+        database = found.databases.get(action.database or "")
+        if database and database.owner != action.user:
+            assert database.owner is None
+            assert database.protected is None
+            assert action.user in adopt
+
+
+@given(rosters(), states())
+def test_every_removal_is_of_ours(wanted: Roster, found: Actual) -> None:
+    made = plan(wanted, found)
+    removals = [a for a in made.actions if a.verb in (Verb.LOCK_USER, Verb.DROP_DATABASE, Verb.DROP_USER)]
+    assert not (removals and wanted.suspended)
+    for action in removals:
+        if action.database:
+            assert found.databases[action.database].owner == action.user
+            assert action.database not in wanted.databases(action.user) or action.user not in wanted.users
+        elif action.user != "part":
+            assert found.users[action.user].managed
+            assert action.user not in wanted.users.keys() | wanted.mentioned
+
+
+@given(rosters(), states())
+def test_actions_come_in_phases_and_never_twice(wanted: Roster, found: Actual) -> None:
+    actions = plan(wanted, found).actions
+    keys = [(list(Verb).index(a.verb), a.user, a.database or "") for a in actions]
+    assert keys == sorted(keys)
+    assert len({key for key in keys if key[1] != "part"}) == len([key for key in keys if key[1] != "part"])
+
+
+@given(rosters(), states())
+def test_a_plan_does_not_depend_on_the_order_of_what_was_read(wanted: Roster, found: Actual) -> None:
+    backwards = Actual(
+        dict(reversed(found.users.items())), dict(reversed(found.databases.items())), dict(found.passwords)
+    )
+    users: dict[str, User] = dict(reversed(wanted.users.items()))
+    assert plan(replace(wanted, users=users), backwards) == plan(wanted, found)
+
+
+def test_actions_hold_their_passwords_in_secret() -> None:
+    made = plan(roster("bob", password="S3cr3t-in-the-plan"), actual((), (), {}))
+    assert "S3cr3t" not in repr(made)
+    assert isinstance(made.actions[0], Action)

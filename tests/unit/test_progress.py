@@ -1,0 +1,73 @@
+"""Progress on a terminal: nothing for short runs, a line or rich's bars for long ones, gone before the report."""
+
+import io
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TextIO
+
+import pytest
+
+from dbroster.progress import QUIET_SECONDS, Progress
+from tests.unit.samples import Terminal
+
+
+@pytest.fixture
+def without_rich(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's own way to say that a module can't be imported."""
+    for module in ("rich.console", "rich.progress"):
+        monkeypatch.setitem(sys.modules, module, None)
+
+
+def work(stream: TextIO, *, seconds: float = 0.0, enabled: bool = True) -> None:
+    progress = Progress(stream, enabled=enabled)
+    tasks = [progress.task("mysql"), progress.task("postgresql eu")]
+    for task in tasks:
+        task.stage("apply")
+        task.total(40)
+    time.sleep(seconds)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: tasks[number % 2].advance(1), range(40)))
+    tasks[0].stage("done")
+    progress.close()
+
+
+@pytest.mark.usefixtures("without_rich")
+def test_a_plain_line_that_is_taken_away() -> None:
+    stream = Terminal()
+    work(stream, seconds=QUIET_SECONDS + 0.05)
+    told = stream.getvalue()
+    assert "mysql: apply" in told
+    assert "postgresql eu: apply" in told
+    assert "/40" in told
+    assert "\n" not in told
+    assert told.endswith("\r\x1b[K")
+
+
+def test_rich_bars_that_are_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    work(stream, seconds=QUIET_SECONDS + 0.05)
+    told = stream.getvalue()
+    assert "mysql apply" in told
+    assert "/40" in told
+    assert "\x1b[?25h" in told  # the cursor is back
+
+
+@pytest.mark.parametrize("stream", [Terminal(), io.StringIO()])
+def test_nothing_for_a_short_run(stream: io.StringIO) -> None:
+    work(stream)
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.usefixtures("without_rich")
+def test_nothing_for_a_short_run_without_rich() -> None:
+    stream = Terminal()
+    work(stream)
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize(("stream", "enabled"), [(io.StringIO(), True), (Terminal(), False)])
+def test_nothing_where_nobody_looks(stream: io.StringIO, *, enabled: bool) -> None:
+    work(stream, seconds=QUIET_SECONDS + 0.05, enabled=enabled)
+    assert stream.getvalue() == ""

@@ -1,0 +1,227 @@
+"""Text, JSON and exit codes: the same words for dry and real runs, and nothing hostile reaches a terminal."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dbroster.model import Action, Conflict, Outcome, Problem, Result, Status, Verb
+from dbroster.report import Exit, as_json, as_text, exit_code, gravest, problem_text, summary
+from dbroster.secret import Secret
+
+CREATE = Action(Verb.CREATE_USER, "bob", None, Secret("S3cr3t-password"), "in users.txt, not on the server")
+GRANT = Action(Verb.GRANT_PRIVILEGES, "bob", "bob_web", reason="new database")
+PROBLEM = Problem("the password is empty", "users.txt", 3, "eve")
+WARNING = Problem("no TLS", "connections.yaml", warning=True)
+
+
+def result(**more: Any) -> Result:
+    defaults: dict[str, Any] = {"product": "PostgreSQL 15.18", "host": "db:5432", "stages": {"read": 0.25}}
+    return Result(**{"engine": "postgresql", "server": "default", "dry_run": False, **defaults, **more})
+
+
+def outcome(status: Status = Status.DONE, action: Action = CREATE, **more: Any) -> Outcome:
+    return Outcome(action, status, **more)
+
+
+# --- exit codes -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ({}, 0),
+        ({"outcomes": (outcome(),)}, 0),
+        ({"problems": (WARNING,)}, 0),
+        ({"outcomes": (outcome(Status.PLANNED),)}, 0),
+        ({"outcomes": (outcome(Status.FAILED),)}, 1),
+        ({"outcomes": (outcome(), outcome(Status.SKIPPED))}, 1),
+        ({"outcomes": (outcome(Status.NOT_ATTEMPTED),)}, 1),
+        ({"problems": (PROBLEM,)}, 1),
+        ({"conflicts": (Conflict("root", "x"),)}, 1),
+        ({"fatal": "no server"}, 2),
+        ({"fatal": "the audit log is full", "outcomes": (outcome(),)}, 2),
+        ({"refusals": ("too many",)}, 3),
+        ({"refusals": ("too many",), "problems": (PROBLEM,)}, 3),
+    ],
+)
+def test_exit_codes(more: dict[str, Any], code: int) -> None:
+    assert exit_code(result(**more), detailed=False) == code
+
+
+def test_changes_that_are_pending_have_a_code_when_asked_for() -> None:
+    pending = result(outcomes=(outcome(Status.PLANNED),))
+    assert exit_code(pending, detailed=True) == 4
+    assert exit_code(result(), detailed=True) == 0
+    assert exit_code(result(refusals=("x",)), detailed=True) == 3
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"), [((), 0), ((0, 0), 0), ((0, 1), 1), ((1, 4), 4), ((4, 2), 2), ((2, 3, 4), 3), ((3, 0), 3)]
+)
+def test_of_several_servers_the_gravest_counts(codes: tuple[int, ...], expected: int) -> None:
+    assert gravest(map(Exit, codes)) == expected
+
+
+# --- JSON -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_json_document_has_the_shape_of_the_design() -> None:
+    found = result(
+        outcomes=(outcome(seconds=0.004), outcome(Status.FAILED, GRANT, error="no", code="42501")),
+        problems=(PROBLEM,),
+        conflicts=(Conflict("root", "an account root exists"),),
+        users=3,
+        unchanged=2,
+    )
+    document = json.loads(as_json([found], Exit.INCOMPLETE, dry_run=False))
+    assert (document["version"], document["dry_run"], document["exit_code"]) == (1, False, 1)
+    (part,) = document["results"]
+    assert (part["engine"], part["server"], part["product"]) == ("postgresql", "default", "PostgreSQL 15.18")
+    first, second = part["actions"]
+    assert first == {"action": "create_user", "user": "bob", "database": None, "status": "done", "error": None,
+                     "seconds": 0.004, "reason": "in users.txt, not on the server", "code": None}  # fmt: skip
+    assert (second["action"], second["database"], second["error"], second["code"]) == (
+        "grant_privileges", "bob_web", "no", "42501",
+    )  # fmt: skip
+    assert part["problems"] == [
+        {"file": "users.txt", "line": 3, "user": "eve", "text": "the password is empty", "warning": False}
+    ]
+    assert part["conflicts"] == [{"user": "root", "text": "an account root exists"}]
+    assert part["summary"] == {
+        "users": 3, "create_user": 1, "adopt": 0, "update_password": 0, "create_database": 0, "grant_privileges": 0,
+        "lock_user": 0, "archive_database": 0, "drop_database": 0, "drop_user": 0, "failed": 1, "skipped": 0,
+        "not_attempted": 0, "unchanged": 2, "seconds": 0.25,
+    }  # fmt: skip
+
+
+def test_json_of_no_server_and_of_several() -> None:
+    assert json.loads(as_json([], Exit.IN_STEP, dry_run=True))["results"] == []
+    assert len(json.loads(as_json([result(), result(server="b")], Exit.IN_STEP, dry_run=True))["results"]) == 2
+
+
+def test_a_dry_run_counts_what_is_planned() -> None:
+    assert summary(result(outcomes=(outcome(Status.PLANNED),)))["create_user"] == 1
+    assert summary(result(outcomes=(outcome(Status.FAILED),)))["create_user"] == 0
+
+
+# --- text -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_report_of_a_run() -> None:
+    found = result(
+        outcomes=(outcome(), outcome(Status.FAILED, GRANT, error="permission denied", code="42501")),
+        problems=(PROBLEM, WARNING),
+        conflicts=(Conflict("root", "an account root exists"),),
+        users=3,
+    )
+    assert as_text(found) == (
+        "postgresql: PostgreSQL 15.18 at db:5432\n"
+        "  done          create_user       bob      in users.txt, not on the server\n"
+        "  failed        grant_privileges  bob_web  permission denied [42501]\n"
+        "  problem: users.txt line 3: eve: the password is empty\n"
+        "  warning: connections.yaml: no TLS\n"
+        "  conflict: root: an account root exists\n"
+        "  3 users, 0 unchanged: 1 create_user, 1 failed\n"
+        "  0.25 s (read 0.25)\n"
+    )
+
+
+def test_a_dry_run_has_the_same_words() -> None:
+    done = as_text(result(outcomes=(outcome(), outcome(action=GRANT))))
+    planned = as_text(result(dry_run=True, outcomes=(outcome(Status.PLANNED), outcome(Status.PLANNED, GRANT))))
+    assert planned == done.replace("done   ", "planned").replace("db:5432", "db:5432 (dry run)")
+
+
+def test_nothing_to_do() -> None:
+    assert "2 users, 2 unchanged: nothing to do" in as_text(result(users=2, unchanged=2))
+
+
+@pytest.mark.parametrize("more", [{"fatal": "no server"}, {"refusals": ("too many",)}])
+def test_what_could_not_be_done_is_not_called_nothing_to_do(more: dict[str, Any]) -> None:
+    text = as_text(result(**more))
+    assert "nothing to do" not in text
+    assert "no server" in text or "refused, nothing was done: too many" in text
+
+
+def test_a_named_server_is_named() -> None:
+    assert as_text(result(server="eu-1")).startswith("postgresql eu-1: PostgreSQL")
+
+
+def test_quiet_tells_only_what_a_person_must_look_at() -> None:
+    assert as_text(result(outcomes=(outcome(),), problems=(WARNING,)), quiet=True) == ""
+    text = as_text(result(outcomes=(outcome(), outcome(Status.SKIPPED, GRANT)), problems=(PROBLEM,)), quiet=True)
+    assert [line.split()[0] for line in text.splitlines()] == ["postgresql:", "skipped", "problem:"]
+    for more in ({"fatal": "x"}, {"refusals": ("x",)}, {"conflicts": (Conflict("root", "x"),)}):
+        assert as_text(result(**more), quiet=True)
+
+
+def test_verbose_tells_the_seconds() -> None:
+    found = result(outcomes=(outcome(seconds=1.5),))
+    assert "1.500 s" in as_text(found, verbose=True)
+    assert "1.500 s" not in as_text(found)
+
+
+@pytest.mark.parametrize("status", Status)
+def test_colours(status: Status) -> None:
+    found = result(outcomes=(outcome(status),))
+    coloured = as_text(found, colour=True)
+    assert coloured.count("\x1b[") == 2
+    assert "\x1b" not in as_text(found)
+    for code in ("31", "32", "33", "36", "0"):
+        coloured = coloured.replace(f"\x1b[{code}m", "")
+    assert coloured == as_text(found)
+
+
+@pytest.mark.parametrize(
+    ("problem", "text"),
+    [
+        (Problem("x"), "x"),
+        (Problem("x", "users.txt"), "users.txt: x"),
+        (Problem("x", "users.txt", 3), "users.txt line 3: x"),
+        (Problem("x", "users.txt", 3, "eve"), "users.txt line 3: eve: x"),
+        (Problem("x", user="eve"), "eve: x"),
+    ],
+)
+def test_problems_begin_with_their_place(problem: Problem, text: str) -> None:
+    assert problem_text(problem) == text
+
+
+# --- hostile texts --------------------------------------------------------------------------------------------------
+
+HOSTILE = st.text(st.sampled_from("ab\x1b[2J\x9b\r\n\t\0\x07\u202e\u2028\u200b\ud800\x85é")) | st.text()
+
+
+@given(text=HOSTILE, colour=st.booleans())
+def test_no_text_moves_a_terminal_s_cursor_or_looks_like_a_line_of_ours(text: str, *, colour: bool) -> None:
+    action = Action(Verb.CREATE_DATABASE, text, text, reason=text)
+    found = result(
+        product=text,
+        host=text,
+        server=text,
+        outcomes=(Outcome(action, Status.DONE), Outcome(action, Status.FAILED, text, text)),
+        problems=(Problem(text, text, 1, text),),
+        conflicts=(Conflict(text, text),),
+        refusals=(text,),
+        fatal=text,
+    )
+    told = as_text(found, colour=colour)
+    for code in ("31", "32", "0"):
+        told = told.replace(f"\x1b[{code}m", "") if colour else told
+    assert all(char.isprintable() or char == "\n" for char in told)
+    own = [line for line in told.splitlines()[1:] if line.startswith("  ") and not line.startswith("   ")]
+    assert len(own) == 8
+    told.encode()
+    as_json([found], Exit.IN_STEP, dry_run=False).encode("ascii")
+
+
+def test_lines_that_an_error_needs_stay_lines() -> None:
+    assert "\n      GRANT a;\n      GRANT b;" in as_text(result(fatal="grant it:\nGRANT a;\nGRANT b;"))
+
+
+def test_invariant_2_no_secret_in_any_report() -> None:
+    found = result(outcomes=(outcome(), outcome(Status.FAILED, error="x")))
+    texts = [as_text(found, verbose=True), as_json([found], Exit.IN_STEP, dry_run=False), repr(found)]
+    assert all("S3cr3t" not in text for text in texts)

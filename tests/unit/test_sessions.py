@@ -1,0 +1,58 @@
+"""Sessions are opened when first needed, lent again, and replaced when they broke."""
+
+from itertools import count
+
+import pytest
+
+from dbroster.engines.base import Handler
+from dbroster.errors import ConnectError
+from dbroster.sessions import Sessions
+from tests.fake import FakeHandler, FakeServer, fake_connection
+
+
+def open_sessions(server: FakeServer, number: int = 2) -> Sessions:
+    return Sessions(lambda: FakeHandler.open(fake_connection(server)), number)
+
+
+def test_nothing_is_opened_before_it_is_needed() -> None:
+    server = FakeServer()
+    with open_sessions(server):
+        assert server.sessions == {}
+
+
+def test_a_session_is_lent_again() -> None:
+    server = FakeServer()
+    with open_sessions(server) as sessions:
+        with sessions.borrow() as first:
+            pass
+        with sessions.borrow() as second, sessions.borrow() as third:
+            assert second is first
+            assert third is not first
+        assert len(server.sessions) == 2
+    assert server.sessions == {}
+
+
+@pytest.mark.parametrize("error", [ConnectError, ZeroDivisionError, KeyboardInterrupt])
+def test_a_session_that_broke_is_closed_and_not_lent_again(error: type[BaseException]) -> None:
+    server = FakeServer()
+    with open_sessions(server) as sessions:
+        with pytest.raises(error), sessions.borrow() as first:
+            raise error
+        assert server.sessions == {}
+        with sessions.borrow() as second:
+            assert second is not first
+
+
+def test_a_server_that_refuses_is_asked_again_the_next_time() -> None:
+    server, attempts = FakeServer(), count()
+
+    def connect() -> Handler:
+        if next(attempts) == 0:
+            raise ConnectError("refused")
+        return FakeHandler.open(fake_connection(server))
+
+    with Sessions(connect, 1) as sessions:
+        with pytest.raises(ConnectError), sessions.borrow():
+            pass
+        with sessions.borrow() as handler:
+            assert handler.server().product == "Fake 1.0"
