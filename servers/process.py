@@ -37,13 +37,14 @@ class Account:
 
 def account_for(program: Path) -> Account:
     """Root starts servers as `nobody`, unless the program lies where `nobody` cannot reach it (below /root, say)."""
-    if os.geteuid() != 0 or not _reachable(program.resolve()):
+    if os.geteuid() != 0 or not is_reachable(program.resolve()):
         return Account()
     nobody = pwd.getpwnam("nobody")
     return Account(nobody.pw_uid, nobody.pw_gid)
 
 
-def _reachable(path: Path) -> bool:
+def is_reachable(path: Path) -> bool:
+    """Whether any account may come to this program or directory."""
     return all(part.stat().st_mode & stat.S_IXOTH for part in (path, *path.parents))
 
 

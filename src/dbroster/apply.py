@@ -5,7 +5,6 @@ failed action skips that user's later actions and nobody else's, so an account b
 that could not be dropped. What a run created for a new user is taken back when the rest of it fails.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
@@ -124,7 +123,7 @@ class Apply:
             except ServerError as error:
                 lost = f"connection lost: {error}"
                 if attempt < RETRIES:
-                    time.sleep(PAUSE * 2**attempt)
+                    self._stop.wait(PAUSE * 2**attempt)
         self._broken.set()
         return [Outcome(action, Status.FAILED, lost) for action in chunk]
 

@@ -202,9 +202,8 @@ def _stopping() -> Iterator[Event]:
     stop = Event()
 
     def ask(number: int, _: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
         stop.set()
+        signal.signal(number, signal.SIG_DFL)  # a kill at any moment loses nothing, so the second one may be just that
         name = signal.Signals(number).name
         sys.stderr.write(f"{name}: finishing what runs, starting nothing new (once more to break off)\n")
 

@@ -97,6 +97,9 @@ def read_connections(directory: Path, engine: str, server: str | None = None) ->
     section = Section(document, lines, problems, CONNECTIONS_FILE)
     roster = section.label("roster", "default", _LABEL)
     found = [_connection(part, engine, roster, directory) for part in _servers(section, engine)]
+    for other in PORTS:
+        section.value(other)
+    section.finish()
     if server is not None:
         _check_known(server, found, engine, problems)
         found = [connection for connection in found if connection.server == server]

@@ -52,6 +52,7 @@ class Differ:
             unchanged += not wanted
             actions += wanted
         actions += self._removals()
+        conflicts += self._kept_back()
         return Plan(
             tuple(sorted(actions, key=_order)),
             frozenset(self.roster.users.keys() - self.actual.users.keys()),
@@ -88,8 +89,8 @@ class Differ:
             yield f"the database {database.name} exists, and this server takes {wanted} for the same name"
         elif database.owner is not None:
             yield f"the database {wanted} belongs to the user {database.owner}"
-        elif database.protected:
-            yield f"the database {wanted} can never be managed: {database.protected}"
+        elif database.protected or wanted in self.protected:
+            yield f"the database {wanted} can never be managed: {database.protected or 'connections.yaml protects it'}"
         elif name not in self.adopt:
             yield f"a database {wanted} exists that dbroster did not create; take it over with --adopt {name}"
 
@@ -98,7 +99,7 @@ class Differ:
         existing = self.actual.users.get(user.name)
         if existing is None or not existing.managed:
             return
-        if self.actual.passwords.get(user.name) is PasswordCheck.UNKNOWN:
+        if existing.lock is Lock.OPEN and self.actual.passwords.get(user.name) is PasswordCheck.UNKNOWN:
             text = "the password could not be checked against the server, so it is left as it is"
             yield Problem(text, "users.txt", user.line, user.name)
         if existing.lock is Lock.FOREIGN:
@@ -145,22 +146,39 @@ class Differ:
     # --- what to take away ------------------------------------------------------------------------------------------
 
     def _removals(self) -> Iterator[Action]:
-        """Remove managed accounts that no line mentions, with every database that is theirs."""
-        if self.roster.suspended:
-            return
-        kept = self.roster.users.keys() | self.roster.mentioned
-        for name, existing in self.actual.users.items():
-            if not existing.managed or name in kept or name in self.protected:
-                continue
+        """Remove managed accounts that no line mentions, with every database that is theirs.
+
+        An account outlives a database that must stay: without it, nobody would know any more whose that was.
+        """
+        for existing in self._gone():
             if existing.lock is not Lock.OURS:
-                yield Action(Verb.LOCK_USER, name, reason="not in users.txt")
-            yield from self._dropped_databases(name, (), "its user is not in users.txt")
-            yield Action(Verb.DROP_USER, name, reason="not in users.txt")
+                yield Action(Verb.LOCK_USER, existing.name, reason="not in users.txt")
+            yield from self._dropped_databases(existing.name, (), "its user is not in users.txt")
+            if not self._staying(existing.name):
+                yield Action(Verb.DROP_USER, existing.name, reason="not in users.txt")
+
+    def _kept_back(self) -> Iterator[Conflict]:
+        for existing in self._gone():
+            if staying := self._staying(existing.name):
+                text = f"the account is locked, not dropped, since this may not be dropped: {', '.join(staying)}"
+                advice = "it is protected, or the account has only a part of the privileges on it: mend that by hand"
+                yield Conflict(existing.name, f"{text} ({advice})")
+
+    def _gone(self) -> Iterator[ExistingUser]:
+        if not self.roster.suspended:
+            kept = self.roster.users.keys() | self.roster.mentioned | set(self.protected)
+            yield from (e for name, e in sorted(self.actual.users.items()) if e.managed and name not in kept)
+
+    def _staying(self, user: str) -> list[str]:
+        return [database.name for database in self._owned.get(user, ()) if not self._may_drop(database)]
 
     def _dropped_databases(self, user: str, kept: Collection[str], reason: str) -> Iterator[Action]:
         for database in self._owned.get(user, ()):
-            if self.fold(database.name) not in kept and database.droppable:
+            if self.fold(database.name) not in kept and self._may_drop(database):
                 yield Action(Verb.DROP_DATABASE, user, database.name, reason=reason)
+
+    def _may_drop(self, database: ExistingDatabase) -> bool:
+        return database.droppable and database.name not in self.protected
 
     @cached_property
     def _owned(self) -> Mapping[str, list[ExistingDatabase]]:

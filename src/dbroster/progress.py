@@ -25,12 +25,12 @@ class Task:
 class Progress:
     """Shows the tasks of a run on a terminal; safe to use from several threads."""
 
-    def __init__(self, stream: TextIO = sys.stderr, *, enabled: bool = True) -> None:
+    def __init__(self, stream: TextIO = sys.stderr, *, enabled: bool = True, after: float = QUIET_SECONDS) -> None:
         self._enabled = enabled and stream.isatty()
         self._stream = stream
         self._tasks: list[_Shown] = []
         self._lock = Lock()
-        self._last = time.monotonic() + QUIET_SECONDS - EVERY_SECONDS
+        self._last = time.monotonic() + after - EVERY_SECONDS
         self._rich: Any = _rich(stream) if self._enabled else None
         self._shown = False
 

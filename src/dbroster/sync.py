@@ -16,7 +16,7 @@ from dbroster.engines.base import Handler
 from dbroster.errors import AuditError, ConfigError, DbrosterError, PrivilegeError
 from dbroster.guard import limit_of, refusals
 from dbroster.lockfile import lock_file
-from dbroster.model import Actual, Outcome, Plan, Problem, Result, Roster, Status
+from dbroster.model import Actual, Outcome, Plan, Problem, Result, Roster, Status, Verb
 from dbroster.progress import Task
 from dbroster.roster import read_roster
 from dbroster.screen import screen
@@ -125,7 +125,7 @@ class Sync:
             host=server.host,
             users=len(roster.users),
             unchanged=plan.unchanged,
-            problems=self._problems(roster, *plan.problems, *handler.warnings()),
+            problems=self._problems(roster, *plan.problems, *self._not_adopted(plan), *handler.warnings()),
             conflicts=plan.conflicts,
             refusals=tuple(refusals(plan, roster, limit_of(self.connection.removals, self.options.max_removals))),
         )
@@ -161,6 +161,11 @@ class Sync:
         differ = Differ(roster, actual, self.options.adopt, self.connection.protected, handler.fold_database)
         with self._stage("plan"):
             return differ.plan()
+
+    def _not_adopted(self, plan: Plan) -> Iterator[Problem]:
+        adopted = {action.user for action in plan.actions if action.verb is Verb.ADOPT}
+        for name in sorted(self.options.adopt - adopted):
+            yield Problem("--adopt: there is nothing of that name to take over", user=name, warning=True)
 
     def _problems(self, roster: Roster, *more: Problem) -> tuple[Problem, ...]:
         """Everything that a person should look at. The line that suspends removals has a problem of its own."""

@@ -18,6 +18,13 @@ def script(site: Site, *options: str) -> list[str]:
     return [sys.executable, str(path), "--config", str(site.directory), *options]
 
 
+def wait_for_work(site: Site) -> None:
+    """Wait until the first change is about to be made."""
+    deadline = time.monotonic() + 60
+    while not site.audit() and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
 def test_a_roster_that_others_can_read_is_refused(site: Site) -> None:
     site.users("ann")
     (site.directory / "users.txt").chmod(0o644)
@@ -83,9 +90,7 @@ def test_sigterm_finishes_what_runs_and_starts_nothing_new(site: Site) -> None:
     with subprocess.Popen(
         script(site, "--output", "json", "--jobs", "1"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        deadline = time.monotonic() + 60
-        while not site.audit() and time.monotonic() < deadline:
-            time.sleep(0.005)
+        wait_for_work(site)
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=60)
     assert "SIGTERM" in err
@@ -95,9 +100,31 @@ def test_sigterm_finishes_what_runs_and_starts_nothing_new(site: Site) -> None:
     site.converge()
 
 
+def test_a_second_sigterm_breaks_off_and_the_next_run_converges(site: Site) -> None:
+    site.users(*(f"u{number:03}" for number in range(60)))
+    with subprocess.Popen(script(site, "--jobs", "1"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        wait_for_work(site)
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr
+        process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+    assert process.returncode in (-signal.SIGTERM, 1)  # it may have finished in the meantime
+    site.sync()
+    site.in_step()
+
+
+def test_a_name_that_there_is_nothing_to_adopt_of(site: Site) -> None:
+    site.users("ann")
+    run = site.sync("--adopt", site.name("amn"))
+    (warning,) = [p for p in run.result["problems"] if p["user"] == site.name("amn")]
+    assert warning["warning"]
+
+
 def test_progress_on_a_terminal_and_a_report_without_it(site: Site) -> None:
-    number = 600 if site.adapter.server.engine == "mariadb" else 60  # progress is shown after a second
-    users = site.users(*(f"u{number:03}" for number in range(number)))
+    """Progress is shown after a second, so the process is put to sleep for longer than that as soon as it is at work."""
+    number = 60
+    users = site.users(*(f"u{index:03}" for index in range(number)))
     ours, theirs = pty.openpty()
     report = site.directory / "report"
     with (
@@ -105,6 +132,10 @@ def test_progress_on_a_terminal_and_a_report_without_it(site: Site) -> None:
         subprocess.Popen(script(site, "--jobs", "1"), stdout=stdout, stderr=theirs) as process,
     ):
         os.close(theirs)
+        wait_for_work(site)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(1.2)
+        process.send_signal(signal.SIGCONT)
         shown = b""
         with contextlib.suppress(OSError):  # the terminal's end is an error on Linux
             while part := os.read(ours, 4096):

@@ -6,7 +6,7 @@ from tests.e2e.site import OTHER_PASSWORD, PASSWORD, TEMPLATES, Site
 def test_an_empty_server_gets_everything(site: Site) -> None:
     users = site.users("ann", "bob", "cyd")
     run = site.converge()
-    wanted = {("create_user", user, None) for user in users}
+    wanted: set[tuple[str, str, str | None]] = {("create_user", user, None) for user in users}
     for verb in ("create_database", "grant_privileges"):
         wanted |= {(verb, user, f"{user}_{template}") for user in users for template in TEMPLATES}
     assert run.actions == wanted

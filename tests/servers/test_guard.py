@@ -14,6 +14,7 @@ import pytest
 
 from servers import MariaDB
 from servers.guard import is_alive
+from servers.process import is_reachable
 from tests.servers.available import available
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -80,7 +81,7 @@ def test_servers_start_for_an_ordinary_user_too() -> None:
         pytest.skip("the other tests are run by an ordinary user already")
     python, nobody = "/usr/bin/python3", pwd.getpwnam("nobody")
     code = subprocess.run([python, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"], check=False).returncode
-    if code != 0 or not REPOSITORY.stat().st_mode & 1:
+    if code != 0 or not is_reachable(REPOSITORY):
         pytest.skip("no Python 3.11, or no checkout, that an ordinary user can reach")
     cache = Path("/tmp") / f"dbr-cache-{os.getpid()}"
     cache.mkdir()

@@ -1,6 +1,6 @@
 """The plan: what is done for each state of a user, what stands in the way, and what is never touched."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,13 +18,13 @@ from dbroster.model import (
     PasswordCheck,
     Plan,
     Roster,
-    User,
     Verb,
 )
 from tests.unit.samples import roster
 
 OURS = ExistingUser("bob", managed=True, roster="default")
 WEB = ExistingDatabase("bob_web", owner="bob", granted=True)
+OLD_OF_BOB = ExistingDatabase("bob_old", owner="bob", granted=True)
 SAME = {"bob": PasswordCheck.SAME}
 
 
@@ -47,6 +47,37 @@ def short(made: Plan) -> list[tuple[str, ...]]:
 
 def texts(made: Plan) -> list[str]:
     return [conflict.text for conflict in made.conflicts]
+
+
+# --- what must stay ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("databases", "protected"),
+    [((WEB, ExistingDatabase("bob_old", owner="bob", droppable=False)), ()), ((WEB, OLD_OF_BOB), ("bob_old",))],
+)
+def test_a_removed_account_outlives_a_database_that_must_stay(
+    databases: tuple[ExistingDatabase, ...], protected: tuple[str, ...]
+) -> None:
+    """Without the account nobody would know any more whose the database was."""
+    made = plan(roster("ann"), actual(databases=databases), protected=protected)
+    assert [action for action in short(made) if "bob" in action] == [
+        ("lock_user", "bob"),
+        ("drop_database", "bob", "bob_web"),
+    ]
+    assert [(c.user, "bob_old" in c.text) for c in made.conflicts] == [("bob", True)]
+    shut = replace(OURS, lock=Lock.OURS)
+    again = plan(roster("ann"), actual((shut,), databases[1:]), protected=protected)
+    assert not [action for action in short(again) if "bob" in action]
+    assert [conflict.user for conflict in again.conflicts] == ["bob"]
+
+
+def test_a_protected_database_is_not_adopted_and_not_dropped() -> None:
+    foreign = ExistingDatabase("bob_web")
+    made = plan(roster("bob"), actual(databases=(foreign,)), adopt={"bob"}, protected={"bob_web"})
+    assert made.actions == ()
+    assert "protects" in texts(made)[0]
+    assert plan(roster("bob"), actual(databases=(WEB, OLD_OF_BOB)), protected={"bob_old"}).actions == ()
 
 
 # --- one user -------------------------------------------------------------------------------------------------------
@@ -285,7 +316,7 @@ def rosters(draw: st.DrawFn) -> Roster:
 @given(rosters(), states(), st.sets(st.sampled_from(NAMES)))
 def test_invariant_1_no_plan_touches_what_is_foreign(wanted: Roster, found: Actual, adopt: set[str]) -> None:
     made = plan(wanted, found, adopt=adopt)
-    stopped = {conflict.user for conflict in made.conflicts}
+    stopped = {conflict.user for conflict in made.conflicts if conflict.user in wanted.users}
     for action in made.actions:
         if action.user == "part":
             continue
@@ -321,13 +352,14 @@ def test_actions_come_in_phases_and_never_twice(wanted: Roster, found: Actual) -
     assert len({key for key in keys if key[1] != "part"}) == len([key for key in keys if key[1] != "part"])
 
 
+def backward(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(reversed(list(mapping.items())))
+
+
 @given(rosters(), states())
 def test_a_plan_does_not_depend_on_the_order_of_what_was_read(wanted: Roster, found: Actual) -> None:
-    backwards = Actual(
-        dict(reversed(found.users.items())), dict(reversed(found.databases.items())), dict(found.passwords)
-    )
-    users: dict[str, User] = dict(reversed(wanted.users.items()))
-    assert plan(replace(wanted, users=users), backwards) == plan(wanted, found)
+    backwards = Actual(backward(found.users), backward(found.databases), backward(found.passwords))
+    assert plan(replace(wanted, users=backward(wanted.users)), backwards) == plan(wanted, found)
 
 
 def test_actions_hold_their_passwords_in_secret() -> None:

@@ -77,13 +77,17 @@ def test_what_can_be_no_file_name_is_a_problem(name: str, tmp_path: Path) -> Non
     assert read_file(tmp_path / name).problem is not None
 
 
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     private(tmp_path / "file", b"x")
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     for _ in range(5):
         read_file(tmp_path)
         read_file(tmp_path / "file")
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o400, 0o440, 0o700])

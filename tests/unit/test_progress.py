@@ -8,7 +8,7 @@ from typing import TextIO
 
 import pytest
 
-from dbroster.progress import QUIET_SECONDS, Progress
+from dbroster.progress import EVERY_SECONDS, QUIET_SECONDS, Progress
 from tests.unit.samples import Terminal
 
 
@@ -19,23 +19,24 @@ def without_rich(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, module, None)
 
 
-def work(stream: TextIO, *, seconds: float = 0.0, enabled: bool = True) -> None:
-    progress = Progress(stream, enabled=enabled)
+def work(stream: TextIO, *, after: float = QUIET_SECONDS, enabled: bool = True) -> None:
+    """Two servers at work; what is drawn at once holds their first stage, what is drawn later their progress."""
+    progress = Progress(stream, enabled=enabled, after=after)
     tasks = [progress.task("mysql"), progress.task("postgresql eu")]
     for task in tasks:
         task.stage("apply")
         task.total(40)
-    time.sleep(seconds)
+    if after < QUIET_SECONDS:
+        time.sleep(EVERY_SECONDS)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda number: tasks[number % 2].advance(1), range(40)))
-    tasks[0].stage("done")
     progress.close()
 
 
 @pytest.mark.usefixtures("without_rich")
 def test_a_plain_line_that_is_taken_away() -> None:
     stream = Terminal()
-    work(stream, seconds=QUIET_SECONDS + 0.05)
+    work(stream, after=0.0)
     told = stream.getvalue()
     assert "mysql: apply" in told
     assert "postgresql eu: apply" in told
@@ -47,7 +48,7 @@ def test_a_plain_line_that_is_taken_away() -> None:
 def test_rich_bars_that_are_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     stream = Terminal()
-    work(stream, seconds=QUIET_SECONDS + 0.05)
+    work(stream, after=0.0)
     told = stream.getvalue()
     assert "mysql apply" in told
     assert "/40" in told
@@ -68,6 +69,6 @@ def test_nothing_for_a_short_run_without_rich() -> None:
 
 
 @pytest.mark.parametrize(("stream", "enabled"), [(io.StringIO(), True), (Terminal(), False)])
-def test_nothing_where_nobody_looks(stream: io.StringIO, *, enabled: bool) -> None:
-    work(stream, seconds=QUIET_SECONDS + 0.05, enabled=enabled)
+def test_nothing_where_nobody_looks(stream: io.StringIO, enabled: bool) -> None:
+    work(stream, after=0.0, enabled=enabled)
     assert stream.getvalue() == ""

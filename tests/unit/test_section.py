@@ -89,7 +89,7 @@ def test_what_is_no_text(value: object) -> None:
     assert texts(problems) == ["mysql.x: expected text; put it in quotes"]
 
 
-@pytest.mark.parametrize("value", ["a\0b", "\ud800", "\udcff"])
+@pytest.mark.parametrize("value", ["a\0b", "x\ud800"])
 def test_texts_that_no_server_can_be_sent(value: str) -> None:
     assert not sendable(value)
     part, problems = section({"x": value, "list": [value]})

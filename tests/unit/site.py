@@ -1,0 +1,52 @@
+"""A fake server with a config directory, and short ways to sync a roster and to look at the result."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from dbroster.config import Connection
+from dbroster.engines.base import Handler
+from dbroster.model import Outcome, Result, Roster
+from dbroster.policy import PasswordRules
+from dbroster.report import exit_code
+from dbroster.sync import Options, Sync
+from tests.fake import FakeHandler, FakeServer, fake_connection
+
+RULES = PasswordRules(min_length=1, classes=0)
+
+
+class Site:
+    """A fake server, a config directory, and syncs of a roster."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.server = FakeServer()
+        self.stop = Event()
+        self.connect: Callable[[Connection], Handler] = FakeHandler.open
+
+    def sync(self, wanted: Roster, *, connection: dict[str, object] | None = None, **options: Any) -> Sync:
+        settings = {"rules": RULES, **(connection or {})}
+        given = Options(self.directory, **options)
+        return Sync(fake_connection(self.server, **settings), wanted, given, self.connect, stop=self.stop)
+
+    def run(self, wanted: Roster, **options: Any) -> Result:
+        return self.sync(wanted, **options).run()
+
+    @property
+    def audit(self) -> list[dict[str, Any]]:
+        path = self.directory / "audit.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def short(result: Result) -> list[tuple[str, str, str]]:
+    return [(o.status.value, o.action.verb.value, o.action.database or o.action.user) for o in result.outcomes]
+
+
+def code(result: Result) -> int:
+    return exit_code(result, detailed=False)
+
+
+def actions(outcomes: Sequence[Outcome]) -> list[tuple[str, str, str, str]]:
+    return sorted((o.action.verb, o.action.user, o.action.database or "", o.action.reason) for o in outcomes)
