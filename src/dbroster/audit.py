@@ -84,7 +84,7 @@ class Audit:
 def _open(path: Path) -> int:
     """Open the log to append to it, on a line of its own even where a full disk has cut the last one."""
     try:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(path, flags, 0o600)
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):  # nor would /dev/null survive the chmod

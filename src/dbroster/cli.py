@@ -35,14 +35,23 @@ def main(arguments: Sequence[str] | None = None, engine: str | None = None, conn
     if given.verb == "plan":
         given.dry_run = True
     results = _results(given, connect)
-    code = gravest(exit_code(r, detailed=given.dry_run and given.detailed_exitcode) for r in results)
+    code = gravest(exit_code(r, detailed=given.detailed_exitcode) for r in results)
     if given.output == "json":
-        print(as_json(results, code, dry_run=given.dry_run))
+        _say(as_json(results, code, dry_run=given.dry_run) + "\n")
     else:
         colour = sys.stdout.isatty() and not given.no_color and "NO_COLOR" not in os.environ
         texts = [as_text(r, colour=colour, verbose=given.verbose, quiet=given.quiet) for r in results]
-        print("\n".join(filter(None, texts)), end="")
+        _say("\n".join(filter(None, texts)))
     return int(code)
+
+
+def _say(text: str) -> None:
+    """Print a report; a reader who has gone away (`| head`) is no failure of what was done."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's own flush at exit succeeds
 
 
 def mysql_sync() -> int:

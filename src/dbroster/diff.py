@@ -170,7 +170,7 @@ class Differ:
             yield from (e for name, e in sorted(self.actual.users.items()) if e.managed and name not in kept)
 
     def _staying(self, user: str) -> list[str]:
-        return [database.name for database in self._owned.get(user, ()) if not self._may_drop(database)]
+        return sorted(d.name for d in self._owned.get(user, ()) if not self._may_drop(d))
 
     def _dropped_databases(self, user: str, kept: Collection[str], reason: str) -> Iterator[Action]:
         for database in self._owned.get(user, ()):

@@ -165,7 +165,11 @@ class Sync:
     def _not_adopted(self, plan: Plan) -> Iterator[Problem]:
         adopted = {action.user for action in plan.actions if action.verb is Verb.ADOPT}
         for name in sorted(self.options.adopt - adopted):
-            yield Problem("--adopt: there is nothing of that name to take over", user=name, warning=True)
+            yield Problem(
+                "--adopt had no effect: nothing foreign of that name may be taken over, or needs to be",
+                user=name,
+                warning=True,
+            )
 
     def _problems(self, roster: Roster, *more: Problem) -> tuple[Problem, ...]:
         """Everything that a person should look at. The line that suspends removals has a problem of its own."""

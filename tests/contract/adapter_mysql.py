@@ -143,10 +143,12 @@ class MySQLAdapter(Adapter):
     def _lock_and_marker(self, user: str) -> list[tuple[Any, ...]]:
         return self._rows("SELECT account_locked, User_attributes FROM mysql.user WHERE User = %s", user)
 
+    def spare_connections(self) -> None:
+        self._spared = {thread for (thread,) in self._rows("SELECT ID FROM information_schema.PROCESSLIST")}
+
     def end_connections(self) -> None:
-        own = self._thread()
         for thread, user in self._rows("SELECT ID, USER FROM information_schema.PROCESSLIST"):
-            if thread != own and user == self.server.admin_user:
+            if thread not in self._spared and user == self.server.admin_user:
                 with suppress(pymysql.err.Error):  # it may have gone by itself
                     self._rows(f"KILL {thread}")
 

@@ -119,10 +119,14 @@ class PostgreSQLAdapter(Adapter):
         )
         return repr((role, members, owned))
 
+    def spare_connections(self) -> None:
+        self._spared = [pid for (pid,) in self._rows("SELECT pid FROM pg_stat_activity")]
+
     def end_connections(self) -> None:
         self._admin.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-            " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            " WHERE pid <> ALL(%s) AND backend_type = 'client backend'",
+            [self._spared],
         )
 
     def wipe(self, prefix: str) -> None:

@@ -59,6 +59,9 @@ class Adapter(ABC):
     death: ClassVar[type[BaseException]] = ConnectError
     """What a program gets that `doomed` has killed."""
 
+    messages_per_check: ClassVar[int] = 0
+    """How many messages it takes to check one password, where stored verifiers can't be read."""
+
     def __init__(self, server: Any) -> None:
         self.server = server
 
@@ -144,9 +147,12 @@ class Adapter(ABC):
     def fingerprint(self, user: str) -> str:
         """Everything that the server keeps of an account: password, marker, lock, privileges."""
 
+    def spare_connections(self) -> None:  # noqa: B027 - only for drivers that don't reconnect by themselves
+        """Note the connections that other tests hold on the same server, for `end_connections` to leave them alone."""
+
     @abstractmethod
     def end_connections(self) -> None:
-        """End every connection to the server but the adapter's own."""
+        """End every connection to the server, but the adapter's own and those that were there before the test."""
 
     @abstractmethod
     def wipe(self, prefix: str) -> None:
@@ -165,6 +171,10 @@ class Adapter(ABC):
         if not files:
             pytest.skip("the log of this server is out of reach")
         return "\n".join(path.read_text(errors="replace") for path in files)
+
+    def verifiers(self, handler: Handler) -> list[str]:
+        """Every verifier that the server stores."""
+        return [v.value.reveal() for user in handler.get_existing_users().values() for v in user.verifiers]
 
     # --- as a user ----------------------------------------------------------------------------------------------------
 

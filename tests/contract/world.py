@@ -21,6 +21,7 @@ class World:
         self.prefix = prefix
         self.directory = directory
         self._handlers: list[Handler] = []
+        adapter.spare_connections()
 
     def close(self) -> None:
         """Close every handler and remove everything that the test has made."""

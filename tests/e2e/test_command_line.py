@@ -114,6 +114,17 @@ def test_a_second_sigterm_breaks_off_and_the_next_run_converges(site: Site) -> N
     site.in_step()
 
 
+def test_a_reader_who_goes_away_is_no_failure(site: Site) -> None:
+    site.users("ann")
+    with subprocess.Popen(script(site), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (0, b"")
+    site.in_step()
+
+
 def test_a_name_that_there_is_nothing_to_adopt_of(site: Site) -> None:
     site.users("ann")
     run = site.sync("--adopt", site.name("amn"))
@@ -122,7 +133,7 @@ def test_a_name_that_there_is_nothing_to_adopt_of(site: Site) -> None:
 
 
 def test_progress_on_a_terminal_and_a_report_without_it(site: Site) -> None:
-    """Progress is shown after a second, so the process is put to sleep for longer than that as soon as it is at work."""
+    """Progress is shown after a second, so the process is put to sleep for longer as soon as it is at work."""
     number = 60
     users = site.users(*(f"u{index:03}" for index in range(number)))
     ours, theirs = pty.openpty()

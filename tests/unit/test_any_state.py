@@ -45,7 +45,9 @@ def servers(draw: st.DrawFn) -> FakeServer:
         for template in ("web", "data", "old"):
             kind = draw(DATABASES)
             if kind != "absent":
-                server.databases[f"{name}_{template}"] = database(kind, name)
+                made = server.databases[f"{name}_{template}"] = database(kind, name)
+                if name not in server.accounts:
+                    made.mark = None  # on every engine, what proves an owner goes with the account
     return server
 
 

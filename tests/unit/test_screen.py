@@ -56,6 +56,12 @@ def test_protected_names(server: FakeServer) -> None:
     assert texts.keys() == {"boss"}
 
 
+def test_protected_databases(server: FakeServer) -> None:
+    texts = found(roster("ann", "bob"), fake_connection(server, protected=frozenset({"bob_web"})))
+    assert "bob_web" in texts["bob"]
+    assert texts.keys() == {"bob"}
+
+
 def test_names_that_the_engine_refuses(server: FakeServer, handler: FakeHandler) -> None:
     long_user, long_database = "u" * 33, "d" * 32
     before = roster(long_user, long_database, "bob", templates=("t" * 32,))

@@ -178,6 +178,14 @@ def test_a_server_s_own_rules_and_notes(site: Site) -> None:
     assert result.outcomes == ()
 
 
+def test_adopting_what_is_not_there_is_told(site: Site) -> None:
+    result = site.run(roster("ann"), adopt=frozenset({"ann", "typo"}))
+    assert [(problem.user, problem.warning) for problem in result.problems] == [("ann", True), ("typo", True)]
+    assert {o.action.verb for o in result.outcomes} == {
+        Verb.CREATE_USER, Verb.CREATE_DATABASE, Verb.GRANT_PRIVILEGES,
+    }  # fmt: skip
+
+
 # --- the guard ------------------------------------------------------------------------------------------------------
 
 
