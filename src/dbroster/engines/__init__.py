@@ -23,6 +23,8 @@ def connect(connection: "Connection") -> "Handler":
     try:
         module = import_module(f"dbroster.engines.{name}")
     except ModuleNotFoundError as error:
+        if error.name == f"dbroster.engines.{name}":
+            raise ServerError(f"dbroster has no engine for {connection.engine} yet") from None
         raise ServerError(
             f"the driver for {connection.engine} is not installed ({error.name} is missing): "
             f"pip install -r requirements-{connection.engine}.txt"
