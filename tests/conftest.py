@@ -10,10 +10,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from servers import LocalServer, Missing, PostgreSQL, Server, find
+from servers import LocalServer, Missing, MongoDB, PostgreSQL, Server, find
+from tests.contract import adapter_mongodb
 from tests.contract.adapter_postgresql import OPTIONS
 
-ENGINES = ("postgresql", "mysql", "mariadb")
+ENGINES = ("postgresql", "mysql", "mariadb", "clickhouse", "mongodb")
 
 
 def everything_is_required() -> bool:
@@ -24,6 +25,8 @@ def everything_is_required() -> bool:
 def server(engine: str) -> Server:
     """Return the server that tests of an engine use, not started yet. Raises Missing."""
     found = find(engine)
+    if isinstance(found, MongoDB):
+        return MongoDB(options=adapter_mongodb.OPTIONS)
     return PostgreSQL(options=OPTIONS) if isinstance(found, PostgreSQL) else found
 
 
@@ -67,4 +70,16 @@ def mysql_server() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[Server]:
     with started("mariadb") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def clickhouse_server() -> Iterator[Server]:
+    with started("clickhouse") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mongodb_server() -> Iterator[Server]:
+    with started("mongodb") as server:
         yield server

@@ -20,6 +20,8 @@ class Engine:
         self.directory, self.store = directory, store
         self.lock = threading.RLock()
         self.sessions: dict[str, Any] = {}
+        self.sleeping: dict[str, tuple[str, str, str]] = {}
+        """Queries that only sleep, by id: user, address, statement. They hold no lock, and are no business of chdb."""
         self._base: Any = None
         self._identity = self._shown = ""  # who it runs as, and the users.xml it has read
         self._privileges = "ALL"

@@ -88,11 +88,26 @@ class _Handler(BaseHTTPRequestHandler):
         parts = (params.get("query", ""), body.decode("utf-8", "surrogateescape"))
         sql = "\n".join(part for part in parts if part)
         self._note(user, sql)
+        if "sleepEachRow" in sql:
+            self._sleep(params.get("query_id", ""), user, sql)
+            return b"", "Null"
         if "X-ClickHouse-Database" in self.headers:
             params.setdefault("database", self.headers["X-ClickHouse-Database"])
         request = Request(self.server.engine, user, params)
         request.format = self.headers.get("X-ClickHouse-Format", request.format)
         return request.execute(sql, readonly=readonly), request.format
+
+    def _sleep(self, query_id: str, user: str, sql: str) -> None:
+        """Do nothing until the client goes away; like a server, refuse a second query of the same id."""
+        sleeping, mine = self.server.engine.sleeping, (user, self.client_address[0], sql)
+        if sleeping.setdefault(query_id, mine) is not mine:
+            text = f"Query with id = {query_id} is already running"
+            raise ServerError(216, "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING", text)
+        try:
+            self.connection.recv(1)
+        finally:
+            del sleeping[query_id]
+            self.close_connection = True
 
     def _note(self, user: str, sql: str) -> None:
         """Log the statement as it came; a real server would hide plain passwords, and a test wants to see them."""

@@ -64,6 +64,16 @@ def postgresql_sync() -> int:
     return main(engine="postgresql")
 
 
+def clickhouse_sync() -> int:
+    """Run as `clickhouse-sync`."""
+    return main(engine="clickhouse")
+
+
+def mongodb_sync() -> int:
+    """Run as `mongodb-sync`."""
+    return main(engine="mongodb")
+
+
 # --- arguments ------------------------------------------------------------------------------------------------------
 
 

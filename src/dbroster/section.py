@@ -148,9 +148,9 @@ class Section:
             return default
         return tuple(value)
 
-    def words(self, key: str, known: tuple[str, ...]) -> tuple[str, ...]:
-        """Return a list of known words in upper case; all of them by default."""
-        words = tuple(word.upper() for word in self.texts(key, known))
+    def words(self, key: str, known: tuple[str, ...], default: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Return a list of known words in upper case; without a default, all of them."""
+        words = tuple(word.upper() for word in self.texts(key, default or known))
         for word in words:
             if word not in known:
                 self.problem(key, f"unknown: {word}{did_you_mean(word, known)}")

@@ -53,6 +53,9 @@ class Adapter(ABC):
     hides_databases: ClassVar[bool] = True
     """Whether a user can be kept from listing other users' databases."""
 
+    dots: ClassVar[bool] = True
+    """Whether names may contain a dot."""
+
     kills: ClassVar[int] = 8
     """At how many moments of a whole sync it is killed."""
 
@@ -64,6 +67,10 @@ class Adapter(ABC):
 
     def __init__(self, server: Any) -> None:
         self.server = server
+
+    def carries(self, password: str) -> bool:
+        """Whether the server's way to log in can carry a password."""
+        return True
 
     @abstractmethod
     def section(self) -> dict[str, object]:

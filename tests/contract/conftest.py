@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.adapter_clickhouse import ClickHouseAdapter
 from tests.contract.adapter_fake import FakeAdapter
+from tests.contract.adapter_mongodb import MongoDBAdapter
 from tests.contract.adapter_mysql import MariaDBAdapter, MySQLAdapter
 from tests.contract.adapter_postgresql import PostgreSQLAdapter
 from tests.contract.adapters import Adapter
@@ -18,6 +20,8 @@ ADAPTERS: dict[str, type[Adapter]] = {
     "postgresql": PostgreSQLAdapter,
     "mysql": MySQLAdapter,
     "mariadb": MariaDBAdapter,
+    "clickhouse": ClickHouseAdapter,
+    "mongodb": MongoDBAdapter,
 }
 
 _numbers = count(1)

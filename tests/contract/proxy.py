@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import threading
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -68,9 +69,14 @@ class Proxy:
         self._start(self._to_server, client, server)
         self._start(self._to_client, server, client)
 
+    def _messages_of(self, client: socket.socket) -> Iterator[bytes]:
+        """What the client sends, as it arrives."""
+        while data := client.recv(1 << 20):
+            yield data
+
     def _to_server(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):  # one side is gone
-            while data := client.recv(1 << 20):
+            for data in self._messages_of(client):
                 with self._lock:
                     self.messages += 1
                     last = self._budget is not None and self.messages >= self._budget

@@ -28,6 +28,9 @@ hostile = pytest.mark.parametrize("password", HOSTILE.values(), ids=HOSTILE)
 
 @hostile
 def test_a_hostile_password_logs_in_and_is_recognised(world: World, password: str) -> None:
+    if not world.adapter.carries(password):
+        assert world.handler.refuse_password(Secret(password))
+        return
     assert world.handler.refuse_password(Secret(password)) is None
     bob, alice = world.user("bob", password), world.user("alice")
     world.handler.update_user_password(alice, Secret(password))

@@ -1,6 +1,5 @@
 """One connection to MySQL or MariaDB: opening it, quoting, and turning the driver's errors into ours."""
 
-import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -8,7 +7,8 @@ from typing import Any
 import pymysql
 from pymysql.cursors import DictCursor
 
-from dbroster.config import Connection, Tls
+from dbroster.config import Connection
+from dbroster.engines import tls
 from dbroster.errors import ConnectError, OperationError, ServerError
 from dbroster.secret import scrub
 
@@ -118,25 +118,10 @@ def _connect(connection: Connection, password: str) -> "pymysql.Connection[Any]"
         connect_timeout=connection.connect_timeout,
         read_timeout=READ_TIMEOUT,
         write_timeout=READ_TIMEOUT,
-        ssl=_tls_context(connection.tls),
+        ssl=tls.context(connection.tls),
         ssl_disabled=connection.tls.mode == "disable",
         init_command=f"SET SESSION lock_wait_timeout = {LOCK_WAIT}, wait_timeout = 604800",
     )
-
-
-def _tls_context(tls: Tls) -> ssl.SSLContext | None:
-    """None leaves it to driver and server: encrypted if both can, unverified. A context makes encryption a must."""
-    if tls.mode in (None, "disable"):
-        return None
-    context = ssl.create_default_context(cafile=tls.ca)
-    # servers make their own certificates without the extensions that the strict check asks for
-    context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", ssl.VerifyFlags(0))
-    context.check_hostname = tls.mode == "verify-full"
-    if tls.mode == "require":
-        context.verify_mode = ssl.CERT_NONE
-    if tls.cert:
-        context.load_cert_chain(tls.cert, tls.key)
-    return context
 
 
 def _words(error: BaseException) -> str:

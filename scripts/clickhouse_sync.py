@@ -1,0 +1,12 @@
+#!/usr/bin/env python3
+"""Bring the accounts and databases on clickhouse in step with users.txt; runs from a plain checkout."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+
+from dbroster.cli import main  # only now is it on the path
+
+if __name__ == "__main__":  # the processes that check many passwords import this file again
+    sys.exit(main(engine="clickhouse"))

@@ -1,0 +1,88 @@
+"""ClickHouse's privileges: groups and what they stand for, and what an admin lacks."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+from dbroster.engines.clickhouse_session import identifier
+
+FOR_ADMIN = (
+    "CREATE USER", "ALTER USER", "DROP USER", "SHOW USERS", "SHOW ROLES", "SHOW DATABASES", "CREATE DATABASE",
+    "DROP DATABASE",
+)  # fmt: skip
+"""What dbroster needs besides what it passes on to users."""
+
+POWERS = (
+    "ALL", "ACCESS MANAGEMENT", "CREATE USER", "ALTER USER", "DROP USER", "CREATE ROLE", "ALTER ROLE", "DROP ROLE",
+    "ROLE ADMIN",
+)  # fmt: skip
+"""Who has one of these on the whole server manages accounts, and is never taken over."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Every privilege that this server knows; groups differ between versions, and the server shows them folded."""
+
+    parents: Mapping[str, str]
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[Any, ...]]) -> Self:
+        """Build it from `system.privileges`."""
+        return cls({str(name).upper(): str(parent or "").upper() for name, parent in rows})
+
+    @cached_property
+    def _children(self) -> Mapping[str, list[str]]:
+        children: defaultdict[str, list[str]] = defaultdict(list)
+        for name, parent in self.parents.items():
+            children[parent].append(name)
+        return children
+
+    def known(self, names: Iterable[str]) -> list[str]:
+        """Leave out what this server does not have yet."""
+        return [name for name in names if name.upper() in self.parents]
+
+    def leaves(self, names: Iterable[str]) -> frozenset[str]:
+        """What privileges and groups stand for in the end."""
+        found: set[str] = set()
+        todo = [name.upper() for name in names]
+        while todo:
+            name = todo.pop()
+            children = self._children.get(name)
+            if children:
+                todo += children
+            else:
+                found.add(name)
+        return frozenset(found)
+
+    def lacking(self, wanted: Iterable[str], held: Iterable[str]) -> list[str]:
+        """Name the wanted privileges that are not held in full."""
+        leaves = self.leaves(held)
+        return [name for name in wanted if not self.leaves([name]) <= leaves]
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What the admin has on the whole server: plainly, and with the right to pass it on."""
+
+    plain: frozenset[str]
+    passable: frozenset[str]
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[Any, ...]]) -> Self:
+        """Build it from (privilege, grant option)."""
+        found = [(str(name), bool(option)) for name, option in rows]
+        return cls(frozenset(name for name, _ in found), frozenset(name for name, option in found if option))
+
+
+def missing_grants(tree: Tree, held: Holdings, admin: str, wanted: Iterable[str]) -> list[str]:
+    """Statements that give the admin what it lacks."""
+    statements = []
+    plain = tree.lacking(tree.known(FOR_ADMIN), held.plain)
+    passable = tree.lacking(tree.known(wanted), held.passable)
+    if plain:
+        statements.append(f"GRANT {', '.join(plain)} ON *.* TO {identifier(admin)};")
+    if passable:
+        statements.append(f"GRANT {', '.join(passable)} ON *.* TO {identifier(admin)} WITH GRANT OPTION;")
+    return statements

@@ -1,0 +1,177 @@
+"""One connection to ClickHouse over HTTP: opening it, quoting, and turning the driver's errors into ours."""
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import clickhouse_connect
+import urllib3
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error
+
+from dbroster.config import Connection
+from dbroster.engines import tls
+from dbroster.errors import ConnectError, DbrosterError, OperationError
+from dbroster.secret import Secret, scrub
+
+ANSWER_TIMEOUT = 600  # seconds; DROP DATABASE ... SYNC waits for running queries
+LOGINS_AT_ONCE = 8
+SYNTAX_ERROR, USER_EXISTS, DATABASE_EXISTS, DENIED, HAS_DEPENDENTS = "62", "493", "82", "497", "630"
+_REFUSED_LOGINS = frozenset({192, 193, 194, 516})
+_UNCLEAR_LOGINS = frozenset({201})  # a quota, maybe the one for failed logins
+_ADMIN_REFUSED = frozenset({516})
+_RETRYABLE = frozenset({159, 202, 209, 210, 999})
+_ADVICE = {
+    359: "it holds a table that is larger than max_table_size_to_drop; drop that by hand",
+    495: "it is defined outside of SQL (users.xml, LDAP), where only the server's own configuration changes it",
+    497: "let `check --connect` say what to grant to the admin account",
+    514: "the server has no writable user directory; add <local_directory> to <user_directories> in its configuration",
+    630: "views in other databases have this account as their definer; drop them first, until then it stays locked",
+    701: "name a cluster of this server under `cluster` in connections.yaml",
+}
+_MESSAGE = re.compile(r"DB::Exception: (.*?)\.?(?: \([A-Z][A-Z0-9_]+\))?(?:\s*\(version .*)?\s*$", re.DOTALL)
+_CODE = re.compile(r"\bCode: (\d+)")
+
+# the driver logs what it also raises; with no handler at all Python would print that
+logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
+
+
+def identifier(name: str) -> str:
+    r"""Quote a name of a database, user or role; `\x41` and its like count inside of backticks too."""
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def literal(text: str) -> str:
+    """Quote a text."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+class Session:
+    """What stands for a connection: HTTP has none that lasts, but once closed this one is never used again."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Log in as the admin. Raises ConnectError with the server's own reason."""
+        self.address = f"{connection.host}:{connection.port}"
+        self.tls = tls.context(connection.tls)
+        self.path = connection.options.get("http_path", "").strip("/")
+        self._closed = False
+        self._admin_secrets = [connection.password.reveal()] if connection.password else []
+        self._pool = urllib3.PoolManager(
+            maxsize=LOGINS_AT_ONCE,
+            timeout=urllib3.Timeout(connect=connection.connect_timeout, read=ANSWER_TIMEOUT),
+            retries=False,
+            ssl_context=self.tls,
+        )
+        with self._translated(opening=True):
+            self._client = self._connect(connection)
+
+    def close(self) -> None:
+        """End the session; never raises."""
+        self._closed = True
+        with suppress(Error, OSError):
+            self._client.close()
+        self._pool.clear()
+
+    @property
+    def version(self) -> str:
+        """The server's version as it says it."""
+        return str(self._client.server_version)
+
+    @property
+    def url(self) -> str:
+        """Where requests go."""
+        return f"{'https' if self.tls else 'http'}://{_uri_host(self.address)}/{self.path}"
+
+    def rows(self, query: str, **texts: str | Sequence[str]) -> list[tuple[Any, ...]]:
+        """Return what a query finds; each `{name}` in it stands for a text, or for texts for `IN`, quoted here.
+
+        Raises ConnectError or OperationError.
+        """
+        quoted = {
+            name: literal(value) if isinstance(value, str) else ", ".join(map(literal, value))
+            for name, value in texts.items()
+        }
+        with self._translated():
+            return [tuple(row) for row in self._client.query(query.format(**quoted)).result_rows]
+
+    def run(self, statement: str, secrets: Iterable[str] = ()) -> None:
+        """Perform a statement; `secrets` are its parts that no error may show. Raises ConnectError, OperationError."""
+        with self._translated(secrets):
+            self._client.command(statement)
+
+    def login(self, user: str, password: Secret) -> bool | None:
+        """Try a login: whether the password was accepted; None when there was no clear answer.
+
+        Any other error than a refused login comes from a user who has been let in. In the Basic scheme, since names
+        and passwords may hold characters that a plain header can't carry.
+        Source: ClickHouse documentation, "HTTP Interface".
+        """
+        headers = urllib3.make_headers(basic_auth=_latin(f"{user}:{password.reveal()}"))
+        try:
+            answer = self._pool.request("POST", self.url, body=b"SELECT 1", headers=headers)
+        except urllib3.exceptions.HTTPError:
+            return None
+        if answer.status == 200:
+            return True
+        text = answer.data.decode("utf-8", "replace")
+        found = _CODE.search(f"Code: {answer.headers.get('X-ClickHouse-Exception-Code', '')} {text}")
+        code = int(found[1]) if found else None
+        return None if code is None or code in _UNCLEAR_LOGINS else code not in _REFUSED_LOGINS
+
+    def _connect(self, connection: Connection) -> Client:
+        return clickhouse_connect.get_client(
+            host=connection.host,
+            port=connection.port,
+            username=connection.username,
+            password=connection.password.reveal() if connection.password else "",
+            secure=self.tls is not None,
+            proxy_path=self.path,
+            pool_mgr=self._pool,
+            connect_timeout=connection.connect_timeout,
+            send_receive_timeout=ANSWER_TIMEOUT,
+            autogenerate_session_id=False,  # the server would let one session's requests wait for each other
+            compress=False,
+            query_retries=0,
+            show_clickhouse_errors=True,
+        )
+
+    @contextmanager
+    def _translated(self, secrets: Iterable[str] = (), *, opening: bool = False) -> Iterator[None]:
+        if self._closed:
+            raise ConnectError(f"the connection to {self.address} is closed")
+        try:
+            yield
+        except (Error, OSError, urllib3.exceptions.HTTPError) as error:
+            # not chained: the driver's error may carry a part of the statement
+            raise self._error(error, [*secrets, *self._admin_secrets], opening=opening) from None
+
+    def _error(self, error: Exception, secrets: Iterable[str], *, opening: bool) -> DbrosterError:
+        code = getattr(error, "code", None)
+        if code is None:
+            reason = getattr(error.__cause__, "reason", None) or error.__cause__ or error
+            return ConnectError(f"no answer from ClickHouse at {self.address}: {scrub(str(reason), secrets)}")
+        text = scrub(_words(error, code), secrets)
+        if opening or code in _ADMIN_REFUSED:
+            return ConnectError(f"ClickHouse at {self.address}: {text}")
+        advice = f"; {_ADVICE[code]}" if code in _ADVICE else ""
+        return OperationError(f"{text} (code {code}){advice}", str(code), retryable=code in _RETRYABLE)
+
+
+def _words(error: Exception, code: int) -> str:
+    """The server's sentence; of a syntax error only that it was one, since the rest quotes the statement."""
+    if str(code) == SYNTAX_ERROR:
+        return "this server does not understand a statement of dbroster; it may be too old"
+    found = _MESSAGE.search(str(error))
+    return found[1] if found else "the server gave no reason"
+
+
+def _uri_host(address: str) -> str:
+    host, _, port = address.rpartition(":")
+    return f"[{host}]:{port}" if ":" in host else address
+
+
+def _latin(text: str) -> str:
+    """The same bytes after urllib3 has encoded them as latin-1; ClickHouse takes them for UTF-8."""
+    return text.encode().decode("latin-1")

@@ -1,0 +1,389 @@
+"""MongoDB 5 and newer, alone or as a replica set.
+
+An account stands in the authentication database (`auth_database`, by default admin); its marker is a part of it. The
+marker names the user's databases, and is changed in the same command as the roles on them. A database comes into
+being with its first collection, so an empty one is made, if connections.yaml does not switch that off.
+
+A command with a password never names a role: when it names one that is not built in, the server's profiler keeps the
+password in clear (MongoDB 6.0).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any, ClassVar, Self
+
+from dbroster.config import Connection
+from dbroster.engines.base import Handler
+from dbroster.engines.mongodb_lock import acquire_lock
+from dbroster.engines.mongodb_names import DATABASE_BYTES, USER_BYTES, refuse_name, refuse_password
+from dbroster.engines.mongodb_privileges import access_control_is_off, own_privileges, statements
+from dbroster.engines.mongodb_session import (
+    ADMIN,
+    MAX_TIME_EXPIRED,
+    NAMESPACE_EXISTS,
+    USER_EXISTS,
+    USER_NOT_FOUND,
+    Session,
+    open_session,
+)
+from dbroster.engines.mongodb_state import (
+    NOWHERE,
+    SYSTEM_DATABASES,
+    Account,
+    Marker,
+    Role,
+    read_accounts,
+    read_databases,
+    wanted_mechanisms,
+    wanted_roles,
+)
+from dbroster.errors import OperationError
+from dbroster.model import (
+    Action,
+    ExistingDatabase,
+    ExistingUser,
+    Lock,
+    Outcome,
+    PasswordCheck,
+    Problem,
+    Server,
+    User,
+    Verb,
+)
+from dbroster.secret import Secret
+from dbroster.verifiers import Algorithm, Check, matches_many
+
+_DROP_MILLISECONDS = 30_000
+
+
+def connect(connection: Connection) -> Handler:
+    """Open a connection. Raises ConnectError or UnsupportedServer."""
+    return MongoDB.open(connection)
+
+
+class MongoDB(Handler):
+    """A MongoDB server or replica set."""
+
+    creation_order: ClassVar[tuple[Verb, Verb]] = (Verb.GRANT_PRIVILEGES, Verb.CREATE_DATABASE)
+
+    def __init__(self, connection: Connection, session: Session) -> None:
+        super().__init__(connection)
+        self._session = session
+        self._lock: Session | None = None
+
+    @classmethod
+    def open(cls, connection: Connection) -> Self:
+        """Connect as the admin. Raises ConnectError or UnsupportedServer (too old, no TLS, managed, sharded)."""
+        return cls(connection, open_session(connection))
+
+    def close(self) -> None:
+        """End the session, and with it the lock."""
+        for session in (self._session, self._lock):
+            if session:
+                session.close()
+
+    # --- the server -------------------------------------------------------------------------------------------------
+
+    def server(self) -> Server:
+        """Product with version, and address of the primary."""
+        return Server(f"MongoDB {self._session.version}", self._session.address)
+
+    def missing_privileges(self, templates: Sequence[str]) -> list[str]:  # noqa: ARG002 - the same for all databases
+        """Commands that give the admin everything that a sync needs, when anything is missing."""
+        privileges = own_privileges(self._session)
+        if access_control_is_off(self._session, privileges):
+            return []
+        return statements(privileges, self.connection.username, self._session.auth_database)
+
+    def acquire_lock(self) -> None:
+        """Hold a connection that other syncs see, until `close`. Raises LockHeld, naming who has it."""
+        self._lock = acquire_lock(self.connection)
+
+    def prepare(self) -> None:
+        """Nothing to do: the marker is a part of the account."""
+
+    def warnings(self) -> list[Problem]:
+        """Say that the server lets everybody do everything, if it does."""
+        if not access_control_is_off(self._session, own_privileges(self._session)):
+            return []
+        text = "access control is off, so accounts and roles protect nothing; start mongod with --auth"
+        return [Problem(text, warning=True)]
+
+    # --- names and passwords that this server can carry -------------------------------------------------------------
+
+    def refuse_user(self, name: str) -> str | None:
+        """Refuse names of which no database name can be made."""
+        return refuse_name("user", name, USER_BYTES)
+
+    def refuse_database(self, name: str) -> str | None:
+        """Refuse names that MongoDB can't carry or keeps for itself."""
+        if self.fold_database(name) in (*SYSTEM_DATABASES, self.fold_database(self._session.auth_database)):
+            return f"MongoDB keeps the database {name!r} for itself"
+        return refuse_name("database", name, DATABASE_BYTES)
+
+    def refuse_password(self, password: Secret) -> str | None:
+        """Refuse what no client can send, and what SCRAM-SHA-256 can't carry (RFC 4013)."""
+        return refuse_password(password, wanted_mechanisms(self.connection))
+
+    def fold_database(self, name: str) -> str:
+        """MongoDB refuses a database whose name differs from another one only in case."""
+        return name.lower()
+
+    # --- state ------------------------------------------------------------------------------------------------------
+
+    def get_existing_users(self) -> dict[str, ExistingUser]:
+        """Every account of the authentication database, in one query for each 5000 of them."""
+        return {name: account.existing for name, account in read_accounts(self._session, self.connection).items()}
+
+    def get_existing_databases(self) -> dict[str, ExistingDatabase]:
+        """Every database of the server, in one query and one for each 5000 accounts."""
+        return read_databases(self._session, self.connection)
+
+    def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
+        """Compare with the stored credentials; other mechanisms than wanted count as a different password."""
+        stored = {user.name: v.value for user in users if user.name in existing for v in existing[user.name].verifiers}
+        checks = [
+            Check(Algorithm.MONGODB, user.name, user.password, stored[user.name])
+            for user in users
+            if user.name in stored
+        ]
+        wanted = set(wanted_mechanisms(self.connection))
+        found = {user.name: PasswordCheck.UNKNOWN for user in users}
+        for check, matches in zip(checks, matches_many(checks), strict=True):
+            if matches is not None:
+                same = matches and set(json.loads(check.stored.reveal())) == wanted
+                found[check.user] = PasswordCheck.SAME if same else PasswordCheck.DIFFERENT
+        return found
+
+    # --- changes: one object each -----------------------------------------------------------------------------------
+
+    def create_user(self, user: str, password: Secret) -> None:
+        """Create the account with its marker and without any role; one that is already ours gets the password."""
+        marker = Marker(self.connection.roster)
+        try:
+            self._change({"createUser": user, "roles": [], "customData": marker.into({})}, password)
+        except OperationError as error:
+            if error.code != USER_EXISTS:
+                raise
+            self.update_user_password(user, password)  # ours already, or the answer to an earlier try was lost
+
+    def update_user_password(self, user: str, password: Secret) -> None:
+        """Set the password, and open the account if dbroster had shut it; a lock of somebody else's stays."""
+        account = self._managed(user)
+        self._change({"updateUser": user}, password)
+        if account.existing.lock is Lock.OURS:
+            self._open(account)
+
+    def create_database(self, user: str, database: str) -> None:
+        """Make an empty collection in a database that `grant_privileges` has claimed, so that it exists."""
+        self._prove_own(self._managed(user), database)
+        collection = self.connection.options.get("marker_collection", "_dbroster")
+        if collection:
+            self._unless(NAMESPACE_EXISTS, {"create": collection}, database)
+
+    def grant_privileges(self, user: str, database: str) -> None:
+        """Claim the database for its user, with exactly the wanted roles, and take other managed users' roles away."""
+        self._grant(user, [database])
+
+    def lock_user(self, user: str) -> None:
+        """Take all roles away and forbid the login, in one command that also notes it; then end the sessions.
+
+        From then on an open connection can do nothing any more.
+        """
+        account = self._managed(user)
+        if account.existing.lock is not Lock.OURS:
+            now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            marker = replace(_marker(account), locked=now, restrictions=account.restrictions)
+            self._update(account, marker, (), authenticationRestrictions=NOWHERE)
+        self._end_sessions(user)
+
+    def drop_database(self, user: str, database: str) -> None:
+        """Drop the user's database, with the accounts and roles that were defined in it.
+
+        The roles go first, so that an open connection can't make the database again; the claim goes last.
+        """
+        account = self._managed(user)
+        if database not in account.databases and database not in self._session.database_names():
+            return
+        self._prove_own(account, database)
+        roles = _roles_beside(account, [database])
+        if roles != account.roles:
+            self._update(account, _marker(account), roles)
+        self._drop(user, database)
+        rest = tuple(name for name in _marker(account).databases if name != database)
+        self._update(account, replace(_marker(account), databases=rest), roles)
+
+    def drop_user(self, user: str) -> None:
+        """Drop the account. One that still has a database stays: nobody would know any more whose that is."""
+        account = self._account(user)
+        if account is None:
+            return
+        self._refuse_unmanaged(user, account)
+        left = sorted(set(account.databases) & set(self._session.database_names())) if account.databases else []
+        if left:
+            raise OperationError(f"user {user!r} still has databases and stays: {', '.join(left)}")
+        self._unless(USER_NOT_FOUND, {"dropUser": user})
+
+    def adopt_user(self, user: str, password: Secret) -> None:
+        """Put our marker and the password on a foreign account; its roles stay as they are."""
+        account = self._account(user)
+        if account is None:
+            raise OperationError(f"there is no user {user!r} to adopt")
+        existing = account.existing
+        if existing.protected:
+            raise OperationError(f"user {user!r} can't be adopted: {existing.protected}")
+        if existing.roster not in (None, self.connection.roster):
+            raise OperationError(f"user {user!r} can't be adopted: it belongs to roster {existing.roster!r}")
+        marker = account.marker or Marker(self.connection.roster)
+        self._change({"updateUser": user, "customData": marker.into(account.custom)}, password)
+
+    def adopt_database(self, user: str, database: str) -> None:
+        """Claim a foreign database for the user, with the wanted roles."""
+        self._managed(user)
+        found = self.get_existing_databases().get(database)
+        if found is None:
+            raise OperationError(f"there is no database {database!r} to adopt")
+        if found.protected:
+            raise OperationError(f"database {database!r} can't be adopted: {found.protected}")
+        self._grant(user, [database], foreign=True)
+
+    # --- performing a plan ------------------------------------------------------------------------------------------
+
+    def perform_all(self, actions: Sequence[Action]) -> list[Outcome]:
+        """Give a user the roles on all databases in one command, and again one by one if anything is wrong with it."""
+        if actions and actions[0].verb is Verb.GRANT_PRIVILEGES:
+            groups = [list(group) for _, group in groupby(actions, key=lambda action: action.user)]
+            return [outcome for group in groups for outcome in self._grant_all(group)]
+        return super().perform_all(actions)
+
+    def _grant_all(self, actions: Sequence[Action]) -> list[Outcome]:
+        try:
+            with self.batch(actions) as outcomes:
+                self._grant(actions[0].user, [action.database for action in actions if action.database])
+        except OperationError:
+            return super().perform_all(actions)
+        return outcomes
+
+    # --- parts of changes -------------------------------------------------------------------------------------------
+
+    def _grant(self, user: str, databases: Sequence[str], *, foreign: bool = False) -> None:
+        account = self._managed(user)
+        claimed = [name for name in databases if name not in account.databases]
+        self._refuse_claim(user, claimed, foreign=foreign)
+        marker = _marker(account)
+        roles = (*_roles_beside(account, databases), *self._roles(databases))
+        if claimed or set(roles) != set(account.roles):
+            self._update(account, replace(marker, databases=(*marker.databases, *claimed)), roles)
+        self._take_from_others(user, databases)
+
+    def _refuse_claim(self, user: str, databases: Sequence[str], *, foreign: bool) -> None:
+        """Raise OperationError for a database that can't become this user's."""
+        if not databases:
+            return
+        for name in databases:
+            if not name.startswith(f"{user}_") or self.refuse_database(name):
+                raise OperationError(f"database {name!r} can't be {user}'s: its name does not start with {user}_")
+        existing = {} if foreign else {self.fold_database(name): name for name in self._session.database_names()}
+        taken = next((existing[self.fold_database(n)] for n in databases if self.fold_database(n) in existing), None)
+        if taken:
+            raise OperationError(f"a database {taken!r} exists that is not proven to be {user}'s and is left alone")
+        claims = {"customData.dbroster.databases": {"$in": list(databases)}}
+        for name in read_accounts(self._session, self.connection, claims, credentials=False):
+            raise OperationError(f"the user {name!r} has one of the databases {', '.join(databases)} already")
+
+    def _take_from_others(self, user: str, databases: Sequence[str]) -> None:
+        query = {"roles.db": {"$in": list(databases)}, "user": {"$ne": user}}
+        for name, account in read_accounts(self._session, self.connection, query, credentials=False).items():
+            if account.existing.managed:
+                roles = _documents(role for role in account.roles if role[1] in databases)
+                self._unless(USER_NOT_FOUND, {"revokeRolesFromUser": name, "roles": roles})
+
+    def _open(self, account: Account) -> None:
+        """Undo `lock_user`: roles on the databases that are left, and the restrictions that there were before."""
+        marker = _marker(account)
+        self._update(
+            account,
+            replace(marker, locked=None, restrictions=()),
+            self._roles(account.databases),
+            authenticationRestrictions=list(marker.restrictions),
+        )
+
+    def _drop(self, user: str, database: str) -> None:
+        try:
+            self._change({"dropDatabase": 1, "maxTimeMS": _DROP_MILLISECONDS}, database=database)
+        except OperationError as error:
+            if error.code != MAX_TIME_EXPIRED:
+                raise
+            self._end_sessions(user)  # an open transaction of the user is in the way
+            raise OperationError(str(error), error.code, retryable=True) from None
+        for command in ("dropAllUsersFromDatabase", "dropAllRolesFromDatabase"):
+            self._change({command: 1}, database=database)
+
+    def _end_sessions(self, user: str) -> None:
+        who = {"user": user, "db": self._session.auth_database}
+        self._session.command(ADMIN, {"killAllSessions": [who]})
+
+    def _update(self, account: Account, marker: Marker, roles: Sequence[Role], **more: object) -> None:
+        """Change marker and roles in one command; what others have written into customData stays."""
+        parts = {"customData": marker.into(account.custom), "roles": _documents(roles), **more}
+        self._change({"updateUser": account.existing.name, **parts})
+
+    def _change(self, body: Mapping[str, Any], password: Secret | None = None, database: str | None = None) -> None:
+        """Send a change to the authentication database or another one; with a password always goes how it is kept."""
+        database = database or self._session.auth_database
+        if password is None:
+            self._session.change(database, body)
+            return
+        mechanisms = list(wanted_mechanisms(self.connection))
+        text = password.reveal()
+        self._session.change(database, {**body, "pwd": text, "mechanisms": mechanisms}, [text])
+
+    def _unless(self, done: str, body: Mapping[str, Any], database: str | None = None) -> None:
+        """Send a change; the error code that says that it was made before is a success."""
+        try:
+            self._change(body, database=database)
+        except OperationError as error:
+            if error.code != done:
+                raise
+
+    def _roles(self, databases: Sequence[str]) -> tuple[Role, ...]:
+        return tuple((role, database) for database in databases for role in wanted_roles(self.connection))
+
+    def _account(self, user: str) -> Account | None:
+        return read_accounts(self._session, self.connection, {"user": user}, credentials=False).get(user)
+
+    def _managed(self, user: str) -> Account:
+        """Read an account just before a change. Raises OperationError for one that is not ours, or no longer there."""
+        account = self._account(user)
+        if account is None:
+            raise OperationError(f"user {user!r} does not exist any more")
+        self._refuse_unmanaged(user, account)
+        return account
+
+    def _refuse_unmanaged(self, user: str, account: Account) -> None:
+        if not account.existing.managed:
+            reason = account.existing.protected or f"it has no marker of roster {self.connection.roster!r}"
+            raise OperationError(f"user {user!r} is not managed by dbroster and is left alone: {reason}")
+
+    def _prove_own(self, account: Account, database: str) -> None:
+        if database not in account.databases:
+            name = account.existing.name
+            raise OperationError(f"database {database!r} is not proven to be {name}'s and is left alone")
+
+
+def _marker(account: Account) -> Marker:
+    if account.marker is None:
+        raise OperationError(f"user {account.existing.name!r} has no marker")
+    return account.marker
+
+
+def _roles_beside(account: Account, databases: Sequence[str]) -> tuple[Role, ...]:
+    """The account's roles on all other databases."""
+    return tuple(role for role in account.roles if role[1] not in databases)
+
+
+def _documents(roles: Any) -> list[dict[str, str]]:
+    return [{"role": role, "db": database} for role, database in roles]

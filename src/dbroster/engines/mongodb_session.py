@@ -1,0 +1,205 @@
+"""A session with MongoDB: how it is opened and judged, how commands are sent, and what errors become."""
+
+import os
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from ipaddress import ip_address
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.collection import Collection
+from pymongo.errors import ConfigurationError, ConnectionFailure, InvalidOperation, OperationFailure, PyMongoError
+
+from dbroster.config import Connection
+from dbroster.errors import ConnectError, DbrosterError, OperationError, UnsupportedServer
+from dbroster.secret import scrub
+
+Document = dict[str, Any]
+
+OLDEST = 5
+ADMIN = "admin"
+USER_NOT_FOUND, NAMESPACE_EXISTS, MAX_TIME_EXPIRED, USER_EXISTS = "11", "48", "50", "51003"
+WRITE_CONCERN = {"w": "majority", "wtimeout": 10_000}
+"""What a change waits for: a stepdown of the primary can't undo it any more."""
+
+_UNKNOWN_COMMAND, _WRONG_LOGIN, _ATLAS = 59, 18, 8000
+_RETRYABLE = {24, 46, 112, 215, 246}  # lock timeout, lock busy, write conflict, drop pending, snapshot unavailable
+_SOCKET_TIMEOUT = 60_000  # milliseconds; longer than every limit that commands have
+
+
+class Session:
+    """A logged-in client of one server or replica set; writes go to the primary, wherever that is."""
+
+    def __init__(self, client: MongoClient[Document], connection: Connection) -> None:
+        """Read once what the server is. Raises UnsupportedServer, ConnectError and OperationError."""
+        self.client = client
+        self.auth_database: str = connection.options.get("auth_database", ADMIN)
+        self.secrets = [connection.password.reveal()] if connection.password else []
+        hello = self.command(ADMIN, {"hello": 1})
+        host, port = client.address or (connection.host, connection.port)
+        self.address = f"{host}:{port}" if port else str(host)
+        _refuse_unsupported(hello, str(host))
+        if not (_asks_for_tls(connection) or _is_here(str(host)) or connection.options.get(
+            "allow_plaintext_transport", False
+        )):  # fmt: skip
+            raise UnsupportedServer(
+                f"{host} is not this machine and there is no TLS: MongoDB takes passwords in clear, so anybody on the"
+                " way could read them; set tls: {ca: FILE}, or allow_plaintext_transport: true"
+            )
+        self.version: str = self.command(ADMIN, {"buildInfo": 1})["version"]
+        if int(self.version.split(".")[0]) < OLDEST:
+            raise UnsupportedServer(f"MongoDB {self.version} is too old: MongoDB {OLDEST} or newer is needed")
+
+    def close(self) -> None:
+        """End the session; never raises."""
+        self.client.close()
+
+    def command(self, database: str, body: Mapping[str, Any], secrets: Iterable[str] = ()) -> Document:
+        """Send one command and return the reply."""
+        with translated([*self.secrets, *secrets]):
+            return self.client[database].command(dict(body))
+
+    def change(self, database: str, body: Mapping[str, Any], secrets: Iterable[str] = ()) -> None:
+        """Send a command that changes something, and wait until a majority has it.
+
+        Raises OperationError as well when the majority did not confirm, which the driver does not check here.
+        """
+        reply = self.command(database, {**body, "writeConcern": WRITE_CONCERN}, secrets)
+        failed = reply.get("writeConcernError")
+        if failed:
+            seconds = WRITE_CONCERN["wtimeout"] // 1000  # type: ignore[operator]  # a number
+            raise OperationError(
+                f"the primary has made the change, but a majority of the replica set did not confirm it in {seconds} s",
+                str(failed.get("code", "")),
+            )
+
+    @property
+    def accounts(self) -> Collection[Document]:
+        """The collection that holds all accounts, of every authentication database (manual, "system.users")."""
+        return self.client[ADMIN]["system.users"]
+
+    def find_accounts(self, query: Mapping[str, Any], fields: Mapping[str, int], page: int) -> list[Document]:
+        """Read accounts of the authentication database; one query for each `page` of them."""
+        with translated(self.secrets):
+            found = self.accounts.find({"db": self.auth_database, **query}, fields, batch_size=page)
+            return list(found)
+
+    def database_names(self) -> list[str]:
+        """Name every database that has at least one collection."""
+        reply = self.command(ADMIN, {"listDatabases": 1, "nameOnly": True})
+        return [database["name"] for database in reply["databases"]]
+
+
+def open_session(connection: Connection, role: str = "") -> Session:
+    """Connect as the admin; `role` is what other clients see of this one. Raises ConnectError, UnsupportedServer."""
+    secrets = [connection.password.reveal()] if connection.password else []
+    try:
+        with translated(secrets):
+            client: MongoClient[Document] = MongoClient(**_parameters(connection, role))
+    except OperationError as error:
+        raise ConnectError(str(error)) from None
+    try:
+        return Session(client, connection)
+    except OperationError as error:
+        client.close()
+        raise ConnectError(str(error)) from None
+    except BaseException:
+        client.close()
+        raise
+
+
+def application_name(role: str = "") -> str:
+    """What this program calls itself, for the DBA who looks at the server's sessions."""
+    return f"dbroster{role} {os.getpid()}@{socket.gethostname()[:60]}"
+
+
+def _parameters(connection: Connection, role: str) -> dict[str, Any]:
+    uri = connection.options.get("uri", "")
+    milliseconds = connection.connect_timeout * 1000
+    return {
+        "host": uri or connection.host,
+        "port": connection.port,
+        "username": connection.username,
+        "password": connection.password.reveal() if connection.password else None,
+        **({} if "authsource=" in uri.lower() else {"authSource": ADMIN}),
+        "directConnection": False,  # find the replica set, and its primary
+        "appname": application_name(role),
+        "maxPoolSize": 1,
+        # one look at the start is enough for a session, and needs no second connection that stays open
+        "serverMonitoringMode": "poll",
+        "serverSelectionTimeoutMS": milliseconds,
+        "connectTimeoutMS": milliseconds,
+        "socketTimeoutMS": _SOCKET_TIMEOUT,
+        # what was lost is repeated by the core, which looks first at what has become of it
+        "retryReads": False,
+        "retryWrites": False,
+        **_tls_parameters(connection),
+    }
+
+
+def _tls_parameters(connection: Connection) -> dict[str, Any]:
+    tls = connection.tls
+    if tls.mode in (None, "disable"):
+        return {}
+    if tls.key not in (None, tls.cert):
+        raise UnsupportedServer("MongoDB's driver wants certificate and key in one file: name it as tls: {cert: FILE}")
+    return {
+        "tls": True,
+        "tlsAllowInvalidCertificates": tls.mode == "require",
+        "tlsAllowInvalidHostnames": tls.mode in ("require", "verify-ca"),
+        **({"tlsCAFile": tls.ca} if tls.ca else {}),
+        **({"tlsCertificateKeyFile": tls.cert} if tls.cert else {}),
+    }
+
+
+def _asks_for_tls(connection: Connection) -> bool:
+    uri = connection.options.get("uri", "").lower()
+    return connection.tls.mode not in (None, "disable") or "tls=true" in uri or uri.startswith("mongodb+srv:")
+
+
+def _is_here(host: str) -> bool:
+    """Whether nobody outside this machine can listen on the way to the server."""
+    if host == "localhost" or host.startswith("/"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _refuse_unsupported(hello: Mapping[str, Any], host: str) -> None:
+    if host.endswith(".mongodb.net"):
+        raise UnsupportedServer("this is MongoDB Atlas, which takes accounts only through its own API")
+    if hello.get("msg") == "isdbgrid":
+        raise UnsupportedServer("this is a router of a sharded cluster, which dbroster does not know how to handle")
+
+
+@contextmanager
+def translated(secrets: Iterable[str] = ()) -> Iterator[None]:
+    """Turn the driver's errors into ConnectError or OperationError."""
+    try:
+        yield
+    except PyMongoError as error:
+        # not chained: the driver's error carries the whole reply
+        raise _translate(error, secrets) from None
+
+
+def _translate(error: PyMongoError, secrets: Iterable[str]) -> DbrosterError:
+    if isinstance(error, OperationFailure):
+        return _translate_failure(error, secrets)
+    text = scrub(str(error).split(", Timeout:")[0], secrets)
+    if isinstance(error, (ConnectionFailure, ConfigurationError, InvalidOperation)):  # the last: closed already
+        return ConnectError(text)
+    return OperationError(text)
+
+
+def _translate_failure(error: OperationFailure, secrets: Iterable[str]) -> DbrosterError:
+    details = error.details or {}
+    # "not authorized on admin to execute command { ... }" quotes the command itself
+    text = scrub(str(details.get("errmsg", error.code)).split(" to execute command")[0], secrets)
+    if error.code == _WRONG_LOGIN:
+        return ConnectError(f"the server refused the admin's login: {text}")
+    if error.code in (_ATLAS, _UNKNOWN_COMMAND):
+        text += " (a managed service? then accounts have to be made through the provider's API)"
+    return OperationError(text, str(error.code), retryable=error.code in _RETRYABLE)

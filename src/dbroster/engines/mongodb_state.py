@@ -1,0 +1,199 @@
+"""What stands on a MongoDB server: accounts with their markers, and databases with what proves whose they are.
+
+The marker is `customData.dbroster` of an account in the authentication database, where only its administrators can
+write; in other databases a database's owner could forge it, so nothing is read from there. It names the user's
+databases: the roles alone prove nothing, since a DBA may have shared a database with somebody.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dbroster.config import Connection
+from dbroster.engines.mongodb_session import ADMIN, Session
+from dbroster.model import ExistingDatabase, ExistingUser, Lock, StoredVerifier
+from dbroster.names import system_account
+from dbroster.secret import Secret
+from dbroster.verifiers import Algorithm
+
+NOWHERE = [{"clientSource": ["255.255.255.255"]}]
+"""An address that no client has: MongoDB has no other way to shut an account and to keep its password."""
+
+SYSTEM_DATABASES = frozenset({"admin", "local", "config"})
+PAGE = 5000
+"""Accounts per query; with credentials about a third of the 16 MB that a reply may have."""
+
+_NO_CLIENT = {"255.255.255.255", "255.255.255.255/32", "0.0.0.0", "0.0.0.0/32", "::", "::/128"}  # noqa: S104
+_FIELDS = {"_id": 0, "user": 1, "roles": 1, "customData": 1, "authenticationRestrictions": 1}
+_MARKER = "dbroster"
+
+Role = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """What dbroster notes in an account: its roster, its databases, and since when it is shut.
+
+    `restrictions` are the addresses that somebody had set before that; they come back when it is opened again.
+    """
+
+    roster: str
+    databases: tuple[str, ...] = ()
+    locked: str | None = None
+    restrictions: tuple[Mapping[str, Any], ...] = ()
+
+    @classmethod
+    def parse(cls, custom: object) -> "Marker | None":
+        """Read an account's customData; None when there is no marker in it, or not one of ours."""
+        found = custom.get(_MARKER) if isinstance(custom, dict) else None
+        if not isinstance(found, dict) or found.get("v") != 1 or not isinstance(found.get("roster"), str):
+            return None
+        databases, restrictions = found.get("databases", []), found.get("restrictions", [])
+        if not isinstance(databases, list) or not isinstance(restrictions, list):
+            return None
+        return cls(found["roster"], tuple(map(str, databases)), found.get("locked"), tuple(restrictions))
+
+    def into(self, custom: Mapping[str, Any]) -> dict[str, Any]:
+        """Return customData with this marker, and with everything else that stands in it."""
+        marker: dict[str, Any] = {"v": 1, "roster": self.roster, "databases": list(self.databases)}
+        if self.locked:
+            marker |= {"locked": self.locked, "restrictions": list(self.restrictions)}
+        return {**custom, _MARKER: marker}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account as the core sees it, and what only this engine needs of it."""
+
+    existing: ExistingUser
+    marker: Marker | None
+    roles: tuple[Role, ...]
+    custom: Mapping[str, Any]
+    restrictions: tuple[Mapping[str, Any], ...]
+
+    @property
+    def databases(self) -> tuple[str, ...]:
+        """Databases that are proven to be this account's."""
+        if self.marker is None:
+            return ()
+        own = f"{self.existing.name}_"
+        return tuple(name for name in self.marker.databases if name.startswith(own))
+
+    def roles_on(self, database: str) -> set[str]:
+        """Names of the roles that the account holds on a database."""
+        return {role for role, where in self.roles if where == database}
+
+
+def read_accounts(
+    session: Session, connection: Connection, query: Mapping[str, Any] | None = None, *, credentials: bool = True
+) -> dict[str, Account]:
+    """Read all accounts of the authentication database, or those that match."""
+    fields = {**_FIELDS, "credentials": 1} if credentials else _FIELDS
+    found = session.find_accounts(query or {}, fields, PAGE)
+    return {document["user"]: _account(document, connection) for document in found}
+
+
+def read_databases(session: Session, connection: Connection) -> dict[str, ExistingDatabase]:
+    """Read all databases: those that hold something, and those that are only claimed by an account so far."""
+    accounts = read_accounts(session, connection, credentials=False).values()
+    listed = set(session.database_names())
+    owners = {name: account for account in accounts if account.existing.managed for name in account.databases}
+    others = {name: account for account in accounts if not account.existing.managed for name in account.databases}
+    holders = _holders(accounts)
+    return {
+        name: _database(name, owners.get(name), others.get(name), holders.get(name, set()), connection, name in listed)
+        for name in sorted(listed | owners.keys())
+    }
+
+
+def wanted_roles(connection: Connection) -> tuple[str, ...]:
+    """Roles that a user gets on each own database; built-in ones, which can't give anything to other users."""
+    return tuple(connection.options.get("roles", ("readWrite", "dbAdmin")))
+
+
+def wanted_mechanisms(connection: Connection) -> tuple[str, ...]:
+    """Ways to log in that a password is stored for."""
+    return tuple(connection.options.get("mechanisms", ("SCRAM-SHA-256",)))
+
+
+def _holders(accounts: Iterable[Account]) -> dict[str, set[str]]:
+    """Managed users with any role on a database."""
+    holders: dict[str, set[str]] = {}
+    for account in accounts:
+        if account.existing.managed:
+            for _, database in account.roles:
+                holders.setdefault(database, set()).add(account.existing.name)
+    return holders
+
+
+def _account(document: Mapping[str, Any], connection: Connection) -> Account:
+    name: str = document["user"]
+    roles = tuple((role["role"], role["db"]) for role in document.get("roles", ()))
+    custom = document.get("customData") or {}
+    marker = Marker.parse(custom)
+    protected = _protected_account(name, roles, connection)
+    managed = marker is not None and marker.roster == connection.roster and protected is None
+    restrictions = tuple(document.get("authenticationRestrictions", ()))
+    existing = ExistingUser(
+        name,
+        managed=managed,
+        roster=marker.roster if marker else None,
+        protected=protected,
+        lock=_lock(marker, restrictions),
+        verifiers=_verifiers(document.get("credentials")) if managed else (),
+    )
+    return Account(existing, marker, roles, custom, restrictions)
+
+
+def _lock(marker: Marker | None, restrictions: Collection[Mapping[str, Any]]) -> Lock:
+    if marker and marker.locked:
+        return Lock.OURS
+    shut = any(set(rule.get("clientSource", ())) and set(rule["clientSource"]) <= _NO_CLIENT for rule in restrictions)
+    return Lock.FOREIGN if shut else Lock.OPEN
+
+
+def _verifiers(credentials: object) -> tuple[StoredVerifier, ...]:
+    return (StoredVerifier(Algorithm.MONGODB, Secret(json.dumps(credentials))),) if credentials else ()
+
+
+def _protected_account(name: str, roles: Iterable[Role], connection: Connection) -> str | None:
+    if name == connection.username and connection.options.get("auth_database", ADMIN) == ADMIN:
+        return "it is the account that dbroster itself uses"
+    if system_account(name):
+        return "it is a system account"
+    if name in connection.protected:
+        return "`protected` in connections.yaml lists it"
+    powers = sorted(f"{role}@{database}" for role, database in roles if database in SYSTEM_DATABASES)
+    return f"it has the role {', '.join(powers)}" if powers else None
+
+
+def _database(
+    name: str,
+    owner: Account | None,
+    other: Account | None,
+    holders: set[str],
+    connection: Connection,
+    listed: bool,
+) -> ExistingDatabase:
+    granted = False
+    if owner:
+        exact = owner.roles_on(name) == set(wanted_roles(connection))
+        granted = exact and holders == {owner.existing.name}
+    return ExistingDatabase(
+        name,
+        owner=owner.existing.name if owner else None,
+        granted=granted,
+        usable=listed or not connection.options.get("marker_collection", "_dbroster"),
+        protected=_protected_database(name, other, connection),
+    )
+
+
+def _protected_database(name: str, other: Account | None, connection: Connection) -> str | None:
+    if name.lower() in SYSTEM_DATABASES or name == connection.options.get("auth_database", ADMIN):
+        return "it is a system database"
+    if name in connection.protected:
+        return "`protected` in connections.yaml lists it"
+    if other and other.marker:
+        return f"it belongs to {other.existing.name} of the roster {other.marker.roster!r}"
+    return None

@@ -1,0 +1,217 @@
+"""ClickHouse, for the contract suite."""
+
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+import pytest
+import urllib3
+
+from dbroster.config import Connection
+from dbroster.engines import connect
+from dbroster.engines.base import Handler
+from servers import ClickHouse
+from tests.contract.adapters import Adapter, Doomed, Refused
+from tests.contract.proxy import Proxy
+
+BY_HAND = "/* by hand */ "
+_LENGTH = re.compile(rb"\r\nContent-Length: (\d+)\r\n", re.I)
+_HASH = re.compile(r"sha256_hash BY '(\w+)' SALT '(\w+)'")
+
+
+def quoted(name: str) -> str:
+    """An identifier."""
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def literal(text: str) -> str:
+    """A text."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+class HttpProxy(Proxy):
+    """Counts whole requests: header and body may arrive in any number of pieces."""
+
+    def _messages_of(self, client: socket.socket) -> Iterator[bytes]:
+        data = b""
+        for piece in super()._messages_of(client):
+            data += piece
+            head, end, body = data.partition(b"\r\n\r\n")
+            length = _LENGTH.search(head + end)
+            if end and len(body) >= (int(length[1]) if length else 0):
+                yield data
+                data = b""
+
+
+class ClickHouseSession:
+    """A login that stays: HTTP asks for the password again with every request."""
+
+    def __init__(self, adapter: "ClickHouseAdapter", user: str, password: str) -> None:
+        self._adapter, self._login = adapter, (user, password)
+
+    def alive(self) -> bool:
+        try:
+            self._adapter.ask(*self._login, "SELECT 1")
+        except Refused:
+            return False
+        return True
+
+
+class ClickHouseAdapter(Adapter):
+    """What DBA and users do at ClickHouse; handlers go through a relay, so that their connections can be ended."""
+
+    engine = "clickhouse"
+    messages_per_check = 1
+    server: ClickHouse
+
+    def __init__(self, server: ClickHouse) -> None:
+        super().__init__(server)
+        self._pool = urllib3.PoolManager(retries=False)
+        self._relay: HttpProxy | None = None
+
+    def close(self) -> None:
+        self.end_connections()
+        self._pool.clear()
+
+    def section(self) -> dict[str, object]:
+        server = self.server
+        return {
+            "host": server.host,
+            "port": server.port,
+            "username": server.admin_user,
+            "password": server.admin_password,
+        }
+
+    def connect(self, connection: Connection) -> Handler:
+        if self._relay is None:
+            self._relay = HttpProxy(self.server.host, self.server.port, None).__enter__()
+        return connect(replace(connection, host="127.0.0.1", port=self._relay.port))
+
+    @contextmanager
+    def doomed(self, after: int | None, *, answer_lost: bool = True) -> Iterator[Doomed]:
+        with HttpProxy(self.server.host, self.server.port, after, deliver_last=answer_lost) as proxy:
+            yield Doomed(
+                lambda c: connect(replace(c, host="127.0.0.1", port=proxy.port)), lambda: proxy.messages, proxy.arm
+            )
+
+    def ask(self, user: str, password: str, statement: str) -> str:
+        """Run a statement as anybody; raises Refused."""
+        login = f"{user}:{password}".encode().decode("latin-1")
+        answer = self._pool.request(
+            "POST",
+            f"http://{self.server.host}:{self.server.port}/",
+            body=statement.encode(),
+            headers=urllib3.make_headers(basic_auth=login),
+        )
+        text = answer.data.decode("utf-8", "replace")
+        if answer.status != 200:
+            raise Refused(text)
+        return text
+
+    def _do(self, statement: str) -> str:
+        return self.ask(self.server.admin_user, self.server.admin_password, BY_HAND + statement)
+
+    def _names(self, query: str) -> set[str]:
+        return set(self._do(f"{query} FORMAT TSVRaw").splitlines())
+
+    # --- by hand ------------------------------------------------------------------------------------------------------
+
+    def create_account_by_hand(self, user: str, password: str) -> None:
+        self._do(f"CREATE USER {quoted(user)} IDENTIFIED BY {literal(password)}")
+
+    def create_database_by_hand(self, database: str) -> None:
+        self._do(f"CREATE DATABASE {quoted(database)}")
+
+    def drop_account_by_hand(self, user: str) -> None:
+        self._do(f"DROP USER {quoted(user)}")
+
+    def drop_database_by_hand(self, database: str) -> None:
+        self._do(f"DROP DATABASE {quoted(database)} SYNC")
+
+    def lock_by_hand(self, user: str) -> None:
+        self._do(f"ALTER USER {quoted(user)} HOST NONE")
+
+    def clear_password_by_hand(self, user: str) -> None:
+        self._do(f"ALTER USER {quoted(user)} IDENTIFIED BY 'something that no test knows'")
+
+    def revoke_by_hand(self, user: str, database: str) -> None:
+        self._do(f"REVOKE INSERT ON {quoted(database)}.* FROM {quoted(user)}")
+
+    def share_by_hand(self, user: str, database: str) -> None:
+        self._do(f"GRANT SELECT ON {quoted(database)}.* TO {quoted(user)}")
+
+    def accounts(self) -> set[str]:
+        return self._names("SELECT name FROM system.users")
+
+    def databases(self) -> set[str]:
+        return self._names("SELECT name FROM system.databases")
+
+    def fingerprint(self, user: str) -> str:
+        """Hashes can't be read; that the password stays the same is tested by logins."""
+        name = literal(user)
+        queries = (
+            f"SELECT * EXCEPT id FROM system.users WHERE name = {name}",
+            f"SELECT * FROM system.role_grants WHERE user_name = {name}",
+            f"SELECT * FROM system.grants WHERE user_name = {name} ORDER BY ALL",
+        )
+        return "\n".join(self._do(query) for query in queries)
+
+    def end_connections(self) -> None:
+        if self._relay:
+            self._relay.__exit__(None, None, None)
+        self._relay = None
+
+    def wipe(self, prefix: str) -> None:
+        start = literal(prefix)
+        for name in self._names(f"SELECT name FROM system.databases WHERE startsWith(name, {start})"):
+            self.drop_database_by_hand(name)
+        for name in self._names(f"SELECT name FROM system.users WHERE startsWith(name, {start})"):
+            self.drop_account_by_hand(name)
+        role = literal(f"dbroster:{prefix}")
+        for name in self._names(f"SELECT name FROM system.roles WHERE startsWith(name, {role})"):
+            self._do(f"DROP ROLE {quoted(name)}")
+
+    # --- what the server says of a run --------------------------------------------------------------------------------
+
+    @contextmanager
+    def changes(self) -> Iterator[list[str]]:
+        """By the log of statements as they came."""
+        log = next((path for path in self.server.log_files() if path.name == "statements.log"), None)
+        if log is None:
+            pytest.skip("the statement log of this server is out of reach")
+        before = log.stat().st_size
+        found: list[str] = []
+        yield found
+        text = log.read_bytes()[before:].decode(errors="replace")
+        assert text, "the log is silent, so it proves nothing"
+        change = rf"^{re.escape(self.server.admin_user)}: (?:CREATE|ALTER|DROP|GRANT|REVOKE|INSERT|KILL|TRUNCATE)\b.*"
+        found += re.findall(change, text, re.M)
+
+    def verifiers(self, handler: Handler) -> list[str]:
+        """Every hash and salt that was ever sent, since none can be read."""
+        return [part for found in _HASH.findall(self.log_text()) for part in found]
+
+    # --- as a user ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def session(self, user: str, password: str) -> Iterator[ClickHouseSession]:
+        session = ClickHouseSession(self, user, password)
+        self.ask(user, password, "SELECT 1")
+        yield session
+
+    def put(self, user: str, password: str, database: str, text: str) -> None:
+        table = f"{quoted(database)}.note"
+        self.ask(user, password, f"CREATE TABLE IF NOT EXISTS {table} (line String) ENGINE = MergeTree ORDER BY line")
+        self.ask(user, password, f"INSERT INTO {table} VALUES ({literal(text)})")
+
+    def get(self, user: str, password: str, database: str) -> list[str]:
+        return self.ask(user, password, f"SELECT line FROM {quoted(database)}.note FORMAT TSVRaw").splitlines()
+
+    def give_away(self, user: str, password: str, database: str, receiver: str) -> None:
+        with suppress(Refused):
+            self.ask(user, password, f"GRANT SELECT ON {quoted(database)}.* TO {quoted(receiver)}")
+
+    def visible(self, user: str, password: str) -> set[str]:
+        return set(self.ask(user, password, "SELECT name FROM system.databases FORMAT TSVRaw").splitlines())

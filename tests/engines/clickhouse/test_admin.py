@@ -1,0 +1,143 @@
+"""Who may be admin, what is refused, the lock, and what errors say."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from dbroster.config import Connection
+from dbroster.engines import clickhouse_lock, connect
+from dbroster.engines.base import Handler
+from dbroster.errors import ConnectError, LockHeld, OperationError, UnsupportedServer
+from dbroster.model import PasswordCheck, User
+from dbroster.secret import Secret
+from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
+
+GOOD = Secret("Correct-horse-7")
+OTHER = Secret("Another-staple-8")
+Describe = Callable[..., Connection]
+
+
+def check(handler: Handler, user: str, password: Secret) -> PasswordCheck:
+    return handler.check_passwords([User(user, password, 1)], handler.get_existing_users())[user]
+
+
+# --- connecting -------------------------------------------------------------------------------------------------------
+
+
+def test_wrong_admin_password_is_a_connect_error_without_the_password(describe: Describe) -> None:
+    with pytest.raises(ConnectError) as caught:
+        connect(describe(password=Secret("not-the-password-1")))
+    assert "not-the-password" not in repr(caught.value)
+    assert "Authentication failed" in str(caught.value)
+
+
+def test_nobody_at_home(describe: Describe) -> None:
+    with pytest.raises(ConnectError, match=r"no answer from ClickHouse at 127\.0\.0\.1:1"):
+        connect(describe(port=1))
+
+
+def test_too_old(describe: Describe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dbroster.engines.clickhouse.OLDEST", (99, 1))
+    with pytest.raises(UnsupportedServer, match=r"99\.1 or newer"):
+        connect(describe())
+
+
+# --- the least-privileged admin ---------------------------------------------------------------------------------------
+
+
+def test_what_is_missing_is_all_that_an_admin_needs(
+    adapter: ClickHouseAdapter, describe: Describe, prefix: str
+) -> None:
+    """Every statement that is asked for is run as it stands; then the admin does everything that a sync does."""
+    admin, bob, al = prefix + "admin", prefix + "bob", prefix + "al"
+    adapter.create_account_by_hand(admin, GOOD.reveal())
+    mine = describe(username=admin, password=GOOD)
+    with connect(mine) as handler:
+        wanted = handler.missing_privileges(["web"])
+        assert len(wanted) == 4
+        for statement in wanted:
+            adapter.ask(adapter.server.admin_user, adapter.server.admin_password, statement.rstrip(";"))
+    with connect(mine) as handler:
+        assert handler.missing_privileges(["web"]) == []
+        handler.prepare()
+        for user in (bob, al):
+            handler.create_user(user, GOOD)
+            handler.create_database(user, f"{user}_web")
+            handler.grant_privileges(user, f"{user}_web")
+        adapter.share_by_hand(al, f"{bob}_web")
+        handler.grant_privileges(bob, f"{bob}_web")
+        assert adapter.can_write(bob, GOOD.reveal(), f"{bob}_web")
+        assert not adapter.can_read(al, GOOD.reveal(), f"{bob}_web")
+        assert handler.get_existing_databases()[f"{bob}_web"].granted
+        assert check(handler, bob, OTHER) is PasswordCheck.DIFFERENT
+        handler.update_user_password(bob, OTHER)
+        assert check(handler, bob, OTHER) is PasswordCheck.SAME
+        handler.lock_user(bob)
+        handler.update_user_password(bob, GOOD)
+        handler.lock_user(bob)
+        handler.drop_database(bob, f"{bob}_web")
+        handler.drop_user(bob)
+        assert "KILL QUERY" in " ".join(problem.text for problem in handler.warnings())
+        assert handler.get_existing_users()[admin].protected
+        assert not handler.get_existing_users()[admin].managed
+    assert bob not in adapter.accounts()
+
+
+def test_who_has_the_marker_with_admin_option_is_no_account_of_the_roster(
+    adapter: ClickHouseAdapter, handler: Handler, prefix: str
+) -> None:
+    dba = prefix + "dba"
+    adapter.create_account_by_hand(dba, GOOD.reveal())
+    adapter.ask(
+        adapter.server.admin_user,
+        adapter.server.admin_password,
+        f"GRANT {quoted('dbroster:' + prefix)} TO {quoted(dba)} WITH ADMIN OPTION",
+    )
+    assert not handler.get_existing_users()[dba].managed
+
+
+def test_who_manages_accounts_is_never_adopted(adapter: ClickHouseAdapter, handler: Handler, prefix: str) -> None:
+    dba = prefix + "dba"
+    adapter.create_account_by_hand(dba, GOOD.reveal())
+    adapter.ask(adapter.server.admin_user, adapter.server.admin_password, f"GRANT CREATE USER ON *.* TO {quoted(dba)}")
+    assert handler.get_existing_users()[dba].protected == "it may manage accounts"
+    with pytest.raises(OperationError, match="may manage accounts"):
+        handler.adopt_user(dba, OTHER)
+
+
+# --- the lock ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_lock_names_its_holder(describe: Describe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clickhouse_lock, "PATIENCE", 0.0)
+    with connect(describe()) as first, connect(describe()) as second:
+        first.acquire_lock()
+        with pytest.raises(LockHeld, match=r"dbroster \d+@\S+ \w+ \(default\) from 127.0.0.1 since \d+ s"):
+            second.acquire_lock()
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_syntax_error_never_quotes_the_statement(describe: Describe) -> None:
+    with connect(describe({"database_engine": "Nonsense('tell-tale"})) as handler:
+        handler.prepare()
+        user = f"{handler.connection.roster}bob"
+        handler.create_user(user, GOOD)
+        with pytest.raises(OperationError) as caught:
+            handler.create_database(user, f"{user}_web")
+    assert "tell-tale" not in str(caught.value)
+    assert caught.value.code == "62"
+
+
+def test_an_unknown_cluster_is_named(describe: Describe) -> None:
+    """All that can be seen of ON CLUSTER without a cluster: the server parses it, and looks for the cluster."""
+    with connect(describe({"cluster": "nowhere"})) as handler, connect(describe()) as single:
+        single.prepare()
+        user = f"{handler.connection.roster}bob"
+        single.create_user(user, GOOD)
+        with pytest.raises(OperationError, match="nowhere") as caught:
+            handler.create_database(user, f"{user}_web")
+    assert caught.value.code == "701"
+    assert re.search("name a cluster", str(caught.value))
