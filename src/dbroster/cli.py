@@ -8,27 +8,20 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from threading import Event
 
-from dbroster import __version__, engines
-from dbroster.config import Removals
-from dbroster.engines import ENGINES
+from dbroster import engines
+from dbroster.arguments import parser
 from dbroster.errors import ConfigError
-from dbroster.guard import limit_of
 from dbroster.model import Problem, Result
 from dbroster.progress import Progress
 from dbroster.report import as_json, as_text, exit_code, gravest
 from dbroster.sync import Connect, Options, Sync, configured, load
 
-EPILOG = """exit codes: 0 in step, or everything applied; 1 finished, but something failed, was skipped or is in
-conflict; 2 could not start; 3 refused by the guard, nothing was done; 4 changes are pending (with --dry-run
---detailed-exitcode)"""
-
 
 def main(arguments: Sequence[str] | None = None, engine: str | None = None, connect: Connect = engines.connect) -> int:
     """Run the command and return its exit code; with an engine named, as that engine's own script."""
-    given = _parser(engine).parse_args(arguments)
+    given = parser(engine).parse_args(arguments)
     given.engines = [engine] if engine else given.engines
     if engine:
         given.verb = "sync"
@@ -72,89 +65,6 @@ def clickhouse_sync() -> int:
 def mongodb_sync() -> int:
     """Run as `mongodb-sync`."""
     return main(engine="mongodb")
-
-
-# --- arguments ------------------------------------------------------------------------------------------------------
-
-
-def _parser(engine: str | None) -> argparse.ArgumentParser:
-    if engine:
-        parser = argparse.ArgumentParser(
-            description=f"Bring the accounts and databases on {engine} in step with users.txt.", epilog=EPILOG
-        )
-        _sync_options(parser)
-        return parser
-    parser = argparse.ArgumentParser(
-        prog="dbroster", description="Keep developers' accounts and databases in step with users.txt.", epilog=EPILOG
-    )
-    parser.add_argument("--version", action="version", version=f"dbroster {__version__}")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb, text in (("sync", "bring servers in step with users.txt"), ("plan", "say what a sync would do")):
-        sub = verbs.add_parser(verb, help=text, description=f"{text.capitalize()}.", epilog=EPILOG)
-        _engine_argument(sub)
-        _sync_options(sub)
-    sub = verbs.add_parser("check", help="judge all files, and with --connect logins and privileges; changes nothing")
-    _engine_argument(sub)
-    _common_options(sub)
-    sub.add_argument("--connect", action="store_true", help="log in too, and check the admin's privileges")
-    sub.set_defaults(dry_run=True, detailed_exitcode=False, jobs=None, max_removals=None, adopt=[], audit_log=None)
-    return parser
-
-
-def _engine_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "engines", nargs="*", metavar="ENGINE", type=_engine, help=f"{', '.join(ENGINES)}; default: all with a section"
-    )
-
-
-def _engine(text: str) -> str:
-    if text not in ENGINES:
-        raise argparse.ArgumentTypeError(f"unknown engine {text!r}: choose from {', '.join(ENGINES)}")
-    return text
-
-
-def _common_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config", "--config-path", dest="directory", type=Path, required=True, metavar="DIR",
-        help="directory with users.txt, connections.yaml and the template lists",
-    )  # fmt: skip
-    parser.add_argument("--server", metavar="NAME", help="only this one of the servers that the section lists")
-    parser.add_argument("--output", choices=("text", "json"), default="text", help="how to report (default: text)")
-    parser.add_argument("--quiet", action="store_true", help="report only what a person must look at")
-    parser.add_argument("--verbose", action="store_true", help="report the seconds of each action, too")
-    parser.add_argument("--no-color", action="store_true", help="no colours, as with NO_COLOR in the environment")
-
-
-def _sync_options(parser: argparse.ArgumentParser) -> None:
-    _common_options(parser)
-    parser.add_argument("--dry-run", action="store_true", help="say what a run would do, and change nothing")
-    parser.add_argument(
-        "--detailed-exitcode", action="store_true", help="with --dry-run: exit 4 when changes are pending"
-    )
-    parser.add_argument("--jobs", type=_jobs, metavar="N", help="parallel sessions per server")
-    parser.add_argument(
-        "--max-removals", type=_max_removals, metavar="N|N%|all",
-        help="how many accounts, or databases of users who stay, this run may remove",
-    )  # fmt: skip
-    parser.add_argument(
-        "--adopt", action="append", default=[], metavar="USER",
-        help="take over an account of this name, and its databases, that dbroster did not create (repeatable)",
-    )  # fmt: skip
-    parser.add_argument("--audit-log", type=Path, metavar="FILE", help="default: audit.jsonl in the config directory")
-
-
-def _jobs(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 64:
-        raise argparse.ArgumentTypeError("expected a number from 1 to 64")
-    return int(text)
-
-
-def _max_removals(text: str) -> str:
-    try:
-        limit_of(Removals(), text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return text
 
 
 # --- running --------------------------------------------------------------------------------------------------------

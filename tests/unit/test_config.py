@@ -8,9 +8,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbroster.config import OPTIONS, Connection, Removals, Tls, has_section, read_connections, transport_warning
+from dbroster.config import Connection, Removals, Tls, has_section, read_connections, transport_warning
 from dbroster.errors import ConfigError
 from dbroster.model import Problem
+from dbroster.options import OPTIONS
 from dbroster.policy import PasswordRules
 from dbroster.secret import Secret
 from tests.unit.samples import private

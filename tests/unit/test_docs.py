@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from dbroster import cli
+from dbroster import arguments
 from dbroster.audit import Audit
-from dbroster.config import CONNECTIONS_FILE, MYSQL_PRIVILEGES, OPTIONS, read_connections
+from dbroster.config import CONNECTIONS_FILE, read_connections
 from dbroster.engines.mariadb import MariaDBHandler
 from dbroster.engines.mysql_privileges import Held, missing_grants
 from dbroster.engines.mysql_state import MySQLState
 from dbroster.errors import ConfigError
 from dbroster.model import Action, Conflict, Outcome, Problem, Result, Status, Verb
 from dbroster.names import SYSTEM_ACCOUNTS, SYSTEM_PREFIXES
+from dbroster.options import MYSQL_PRIVILEGES, OPTIONS
 from dbroster.report import Exit, as_json
 from dbroster.section import Section
 from tests.unit.samples import private
@@ -80,7 +81,7 @@ def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser
 
 
 def test_every_command_line_option_is_documented_and_no_other() -> None:
-    every = [*parsers(cli._parser(None)), *parsers(cli._parser("mysql"))]
+    every = [*parsers(arguments.parser(None)), *parsers(arguments.parser("mysql"))]
     options = {option for parser in every for action in parser._actions for option in action.option_strings}
     table = CONFIGURATION.partition("| option | meaning |")[2].partition("\n\n")[0]
     first_cells = " ".join(re.findall(r"^\| (.*?) \| ", table, re.MULTILINE))

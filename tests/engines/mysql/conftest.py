@@ -9,9 +9,10 @@ from typing import Any
 import pymysql
 import pytest
 
-from dbroster.config import MYSQL_PRIVILEGES, Connection, Tls
+from dbroster.config import Connection, Tls
 from dbroster.engines import connect
 from dbroster.engines.mysql import MySQLHandler
+from dbroster.options import MYSQL_PRIVILEGES
 from dbroster.secret import Secret
 from servers import Server
 

@@ -1,0 +1,94 @@
+"""The command line's arguments: verbs, options, and what is wrong with them."""
+
+import argparse
+from pathlib import Path
+
+from dbroster import __version__
+from dbroster.config import Removals
+from dbroster.engines import ENGINES
+from dbroster.guard import limit_of
+
+EPILOG = """exit codes: 0 in step, or everything applied; 1 finished, but something failed, was skipped or is in
+conflict; 2 could not start; 3 refused by the guard, nothing was done; 4 changes are pending (with --dry-run
+--detailed-exitcode)"""
+
+
+def parser(engine: str | None) -> argparse.ArgumentParser:
+    """Return the parser of `dbroster`, or with an engine named that of the engine's own script."""
+    if engine:
+        single = argparse.ArgumentParser(
+            description=f"Bring the accounts and databases on {engine} in step with users.txt.", epilog=EPILOG
+        )
+        _sync_options(single)
+        return single
+    whole = argparse.ArgumentParser(
+        prog="dbroster", description="Keep developers' accounts and databases in step with users.txt.", epilog=EPILOG
+    )
+    whole.add_argument("--version", action="version", version=f"dbroster {__version__}")
+    verbs = whole.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, text in (("sync", "bring servers in step with users.txt"), ("plan", "say what a sync would do")):
+        sub = verbs.add_parser(verb, help=text, description=f"{text.capitalize()}.", epilog=EPILOG)
+        _engine_argument(sub)
+        _sync_options(sub)
+    sub = verbs.add_parser("check", help="judge all files, and with --connect logins and privileges; changes nothing")
+    _engine_argument(sub)
+    _common_options(sub)
+    sub.add_argument("--connect", action="store_true", help="log in too, and check the admin's privileges")
+    sub.set_defaults(dry_run=True, detailed_exitcode=False, jobs=None, max_removals=None, adopt=[], audit_log=None)
+    return whole
+
+
+def _engine_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "engines", nargs="*", metavar="ENGINE", type=_engine, help=f"{', '.join(ENGINES)}; default: all with a section"
+    )
+
+
+def _engine(text: str) -> str:
+    if text not in ENGINES:
+        raise argparse.ArgumentTypeError(f"unknown engine {text!r}: choose from {', '.join(ENGINES)}")
+    return text
+
+
+def _common_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", "--config-path", dest="directory", type=Path, required=True, metavar="DIR",
+        help="directory with users.txt, connections.yaml and the template lists",
+    )  # fmt: skip
+    parser.add_argument("--server", metavar="NAME", help="only this one of the servers that the section lists")
+    parser.add_argument("--output", choices=("text", "json"), default="text", help="how to report (default: text)")
+    parser.add_argument("--quiet", action="store_true", help="report only what a person must look at")
+    parser.add_argument("--verbose", action="store_true", help="report the seconds of each action, too")
+    parser.add_argument("--no-color", action="store_true", help="no colours, as with NO_COLOR in the environment")
+
+
+def _sync_options(parser: argparse.ArgumentParser) -> None:
+    _common_options(parser)
+    parser.add_argument("--dry-run", action="store_true", help="say what a run would do, and change nothing")
+    parser.add_argument(
+        "--detailed-exitcode", action="store_true", help="with --dry-run: exit 4 when changes are pending"
+    )
+    parser.add_argument("--jobs", type=_jobs, metavar="N", help="parallel sessions per server")
+    parser.add_argument(
+        "--max-removals", type=_max_removals, metavar="N|N%|all",
+        help="how many accounts, or databases of users who stay, this run may remove",
+    )  # fmt: skip
+    parser.add_argument(
+        "--adopt", action="append", default=[], metavar="USER",
+        help="take over an account of this name, and its databases, that dbroster did not create (repeatable)",
+    )  # fmt: skip
+    parser.add_argument("--audit-log", type=Path, metavar="FILE", help="default: audit.jsonl in the config directory")
+
+
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 64:
+        raise argparse.ArgumentTypeError("expected a number from 1 to 64")
+    return int(text)
+
+
+def _max_removals(text: str) -> str:
+    try:
+        limit_of(Removals(), text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
