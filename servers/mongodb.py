@@ -33,7 +33,7 @@ def mongod_program() -> Path:
 
 
 class MongoDB(LocalServer):
-    """One mongod with logins switched on and TLS allowed; with a key, a member of a replica set.
+    """One mongod with TLS allowed, and logins needed unless told otherwise; with a key, a member of a replica set.
 
     `options` are command line options (`{"profile": "2"}`); those that begin with `setParameter.` are parameters.
     """
@@ -42,11 +42,18 @@ class MongoDB(LocalServer):
     admin_user = "root"
 
     def __init__(
-        self, *, options: Mapping[str, str] | None = None, durable: bool = False, key: str = "", empty: bool = False
+        self,
+        *,
+        options: Mapping[str, str] | None = None,
+        durable: bool = False,
+        key: str = "",
+        empty: bool = False,
+        access_control: bool = True,
     ) -> None:
         super().__init__(mongod_program(), options=options, durable=durable)
         self._key = key
         self._empty = empty
+        self._access_control = access_control
 
     def _initialise(self, home: Path, password: str) -> None:
         # The first administrator can only be made in a running server that has none yet.
@@ -94,7 +101,7 @@ class MongoDB(LocalServer):
             "--unixSocketPrefix",
             str(home),
         ]
-        return [str(self.program), *where, "--auth", "--wiredTigerCacheSizeGB", "0.25"]
+        return [str(self.program), *where, "--wiredTigerCacheSizeGB", "0.25"]
 
     def _command(self) -> list[str]:
         self.ca = self.home / "ca.pem"
@@ -105,6 +112,8 @@ class MongoDB(LocalServer):
         }
         if not self.durable:  # deriving keys is the slowest part of making an account
             settings[f"{PARAMETER}scramSHA256IterationCount"] = "5000"
+        if self._access_control:
+            settings["auth"] = ""
         if self._key:
             settings |= {"replSet": REPLICA_SET, "keyFile": f"{self.home}/key"}
         settings |= self.options
@@ -178,6 +187,12 @@ class MongoReplicaSet(Server):
                     return node
             time.sleep(0.1)
         raise StartFailed("the replica set has no primary")
+
+    def step_down(self) -> None:
+        """Make the primary give way to another member, as for maintenance."""
+        login = Login(self.admin_user, self.admin_password, "admin")
+        body = {"replSetStepDown": 10, "secondaryCatchUpPeriodSecs": 5}
+        mongo_command((self.primary().host, self.primary().port), body, login)
 
     def stop(self) -> None:
         """Stop all members."""

@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,10 @@ import yaml
 
 from dbroster.errors import ConfigError
 from dbroster.files import mode_problem, read_file
+from dbroster.loopback import is_loopback
 from dbroster.model import Problem
 from dbroster.names import did_you_mean
-from dbroster.options import OPTIONS
+from dbroster.options import OPTIONS, SRV, host_of
 from dbroster.policy import PasswordRules
 from dbroster.secret import Secret
 from dbroster.section import Section, find_lines, sendable
@@ -69,12 +69,7 @@ class Connection:
     @property
     def loopback(self) -> bool:
         """Whether nobody outside this machine can listen on the way to the server."""
-        if self.host == "localhost" or self.host.startswith("/"):
-            return True
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return False  # a name; `localhost.example.com` and `127.example.com` are other machines
+        return is_loopback(self.host)
 
 
 PORTS = {"mysql": 3306, "postgresql": 5432, "clickhouse": 8123, "mongodb": 27017}
@@ -117,7 +112,8 @@ def has_section(directory: Path, engine: str) -> bool:
 
 def transport_warning(connection: Connection) -> Problem | None:
     """Warn when the way to the server leaves this machine without TLS that is asked for."""
-    if connection.loopback or connection.tls.mode not in (None, "disable"):
+    encrypted = connection.tls.mode not in (None, "disable") or connection.options.get("uri", "").startswith(SRV)
+    if connection.loopback or encrypted:
         return None
     return Problem(
         f"{connection.engine} {connection.server}: {connection.host} is not this machine and no TLS is asked for, so "
@@ -200,7 +196,7 @@ def _servers(section: Section, engine: str) -> list[Section]:
 def _connection(section: Section, engine: str, roster: str, directory: Path) -> Connection:
     options = {key: read(section, key) for key, read in OPTIONS[engine].items()}
     tls = _tls(section.part("tls"), directory)
-    host = section.text("host")
+    host = host_of(section, options)
     password = _password(section, directory, needed=tls.cert is None and not host.startswith("/"))
     connection = Connection(
         engine=engine,

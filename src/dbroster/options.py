@@ -1,7 +1,10 @@
 """The keys of connections.yaml that only one engine has, with their defaults."""
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
+from dbroster.loopback import is_loopback
 from dbroster.names import did_you_mean
 from dbroster.section import Section
 
@@ -19,16 +22,58 @@ CLICKHOUSE_PRIVILEGES = (
 # Only when asked for: a dictionary reads with the server's own access to the network and to other accounts.
 CLICKHOUSE_MORE_PRIVILEGES = ("CREATE DICTIONARY", "DROP DICTIONARY")
 
+SRV = "mongodb+srv://"
+"""A URI that asks the name service for hosts; the driver uses TLS then, unless told otherwise."""
+
+_URI_NEVER = {
+    "tls": "set the key `tls`",
+    "ssl": "set the key `tls`",
+    "directConnection": "changes have to find the primary",
+    "loadBalanced": "changes have to find the primary",
+    "readPreference": "what is read from a secondary may be old",
+    "authMechanism": "it follows from `password` and `tls.cert`",
+}
+
+
+def host_of(section: Section, options: Mapping[str, Any]) -> str:
+    """Return `host`; where `uri` stands for it, the host in there that is farthest away."""
+    if "uri" not in options:
+        return section.text("host")
+    host = section.value("host")
+    if section.value("uri") is None:
+        if host is None:
+            section.problem("host", "one of host and uri must be set")
+            return ""
+        return section.text("host")
+    for key in ("host", "port"):
+        if section.value(key) is not None:
+            section.problem(key, "can't be set beside uri, which names hosts and ports itself")
+    hosts = uri_hosts(options["uri"])
+    return next((host for host in hosts if not is_loopback(host)), hosts[0])
+
+
+def uri_hosts(uri: str) -> list[str]:
+    """Return the hosts of a connection string, without their ports."""
+    hosts = uri.partition("://")[2].partition("/")[0].partition("?")[0].split(",")
+    return [host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0] for host in hosts]
+
 
 def _uri(section: Section, key: str) -> str:
-    """Return MongoDB's connection string; a password in it would be shown wherever options are."""
+    """Return MongoDB's connection string: nothing but hosts and what has no key of its own."""
     uri = section.text(key, "")
-    if uri and not uri.startswith(("mongodb://", "mongodb+srv://")):
-        section.problem(key, "expected mongodb://HOST:PORT,.../?replicaSet=NAME")
-    elif "@" in uri:
-        section.problem(key, "must not contain a login: put that into `username` and `password`")
+    if not uri:
+        if section.value(key) is not None:
+            section.problem(key, "must not be empty")
         return ""
-    return uri
+    if not uri.startswith(("mongodb://", SRV)) or not all(uri_hosts(uri)):
+        section.problem(key, "expected mongodb://HOST:PORT,.../?replicaSet=NAME")
+    elif "@" in uri:  # it would be shown wherever options are
+        section.problem(key, "must not contain a login: put that into `username` and `password`")
+    elif found := next((o for o in _URI_NEVER if re.search(rf"[?&]{o}\w*=", uri, re.IGNORECASE)), None):
+        section.problem(key, f"must not contain {found}: {_URI_NEVER[found]}")
+    else:
+        return uri
+    return ""
 
 
 def _known_texts(section: Section, key: str, usual: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:

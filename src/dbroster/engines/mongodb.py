@@ -19,7 +19,8 @@ from dbroster.config import Connection
 from dbroster.engines.base import Handler
 from dbroster.engines.mongodb_lock import acquire_lock
 from dbroster.engines.mongodb_names import DATABASE_BYTES, USER_BYTES, refuse_name, refuse_password
-from dbroster.engines.mongodb_privileges import access_control_is_off, own_privileges, statements
+from dbroster.engines.mongodb_neighbours import Neighbours, possible_owners
+from dbroster.engines.mongodb_privileges import own_rights
 from dbroster.engines.mongodb_session import (
     ADMIN,
     MAX_TIME_EXPIRED,
@@ -27,6 +28,7 @@ from dbroster.engines.mongodb_session import (
     USER_EXISTS,
     USER_NOT_FOUND,
     Session,
+    lets_everybody_in,
     open_session,
 )
 from dbroster.engines.mongodb_state import (
@@ -68,6 +70,7 @@ class MongoDB(Handler):
     """A MongoDB server or replica set."""
 
     creation_order: ClassVar[tuple[Verb, Verb]] = (Verb.GRANT_PRIVILEGES, Verb.CREATE_DATABASE)
+    batch_sizes: ClassVar[Mapping[Verb, int]] = {Verb.GRANT_PRIVILEGES: 100}
 
     def __init__(self, connection: Connection, session: Session) -> None:
         super().__init__(connection)
@@ -93,10 +96,8 @@ class MongoDB(Handler):
 
     def missing_privileges(self, templates: Sequence[str]) -> list[str]:  # noqa: ARG002 - the same for all databases
         """Commands that give the admin everything that a sync needs, when anything is missing."""
-        privileges = own_privileges(self._session)
-        if access_control_is_off(self._session, privileges):
-            return []
-        return statements(privileges, self.connection.username, self._session.auth_database)
+        missing = own_rights(self._session).statements(self._session.auth_database)
+        return [] if missing and lets_everybody_in(self.connection) else missing
 
     def acquire_lock(self) -> None:
         """Hold a connection that other syncs see, until `close`. Raises LockHeld, naming who has it."""
@@ -106,11 +107,13 @@ class MongoDB(Handler):
         """Nothing to do: the marker is a part of the account."""
 
     def warnings(self) -> list[Problem]:
-        """Say that the server lets everybody do everything, if it does."""
-        if not access_control_is_off(self._session, own_privileges(self._session)):
-            return []
-        text = "access control is off, so accounts and roles protect nothing; start mongod with --auth"
-        return [Problem(text, warning=True)]
+        """Say that the server lets everybody in, if it does, and that passwords travel in clear."""
+        texts = []
+        if lets_everybody_in(self.connection):
+            texts.append("access control is off, so accounts and roles protect nothing; start mongod with --auth")
+        if self._session.in_clear:
+            texts.append(f"passwords travel to {self._session.in_clear} in clear, as allow_plaintext_transport permits")
+        return [Problem(text, warning=True) for text in texts]
 
     # --- names and passwords that this server can carry -------------------------------------------------------------
 
@@ -186,7 +189,7 @@ class MongoDB(Handler):
 
     def grant_privileges(self, user: str, database: str) -> None:
         """Claim the database for its user, with exactly the wanted roles, and take other managed users' roles away."""
-        self._grant(user, [database])
+        self._grant(user, [database], self._look([database]))
 
     def lock_user(self, user: str) -> None:
         """Take all roles away and forbid the login, in one command that also notes it; then end the sessions.
@@ -206,7 +209,7 @@ class MongoDB(Handler):
         The roles go first, so that an open connection can't make the database again; the claim goes last.
         """
         account = self._managed(user)
-        if database not in account.databases and database not in self._session.database_names():
+        if database not in account.databases and database not in self._session.database_names([database]):
             return
         self._prove_own(account, database)
         roles = _roles_beside(account, [database])
@@ -222,7 +225,7 @@ class MongoDB(Handler):
         if account is None:
             return
         self._refuse_unmanaged(user, account)
-        left = sorted(set(account.databases) & set(self._session.database_names())) if account.databases else []
+        left = sorted(set(account.databases) & set(self._session.database_names(account.databases)))
         if left:
             raise OperationError(f"user {user!r} still has databases and stays: {', '.join(left)}")
         self._unless(USER_NOT_FOUND, {"dropUser": user})
@@ -248,58 +251,60 @@ class MongoDB(Handler):
             raise OperationError(f"there is no database {database!r} to adopt")
         if found.protected:
             raise OperationError(f"database {database!r} can't be adopted: {found.protected}")
-        self._grant(user, [database], foreign=True)
+        self._grant(user, [database], self._look([database]), foreign=True)
 
     # --- performing a plan ------------------------------------------------------------------------------------------
 
     def perform_all(self, actions: Sequence[Action]) -> list[Outcome]:
         """Give a user the roles on all databases in one command, and again one by one if anything is wrong with it."""
-        if actions and actions[0].verb is Verb.GRANT_PRIVILEGES:
-            groups = [list(group) for _, group in groupby(actions, key=lambda action: action.user)]
-            return [outcome for group in groups for outcome in self._grant_all(group)]
-        return super().perform_all(actions)
+        if not actions or actions[0].verb is not Verb.GRANT_PRIVILEGES:
+            return super().perform_all(actions)
+        groups = [list(group) for _, group in groupby(actions, key=lambda action: action.user)]
+        try:
+            around = self._look([action.database for action in actions if action.database])
+        except OperationError:
+            return super().perform_all(actions)
+        return [outcome for group in groups for outcome in self._grant_all(group, around)]
 
-    def _grant_all(self, actions: Sequence[Action]) -> list[Outcome]:
+    def _grant_all(self, actions: Sequence[Action], around: Neighbours) -> list[Outcome]:
         try:
             with self.batch(actions) as outcomes:
-                self._grant(actions[0].user, [action.database for action in actions if action.database])
+                self._grant(actions[0].user, [action.database for action in actions if action.database], around)
         except OperationError:
             return super().perform_all(actions)
         return outcomes
 
     # --- parts of changes -------------------------------------------------------------------------------------------
 
-    def _grant(self, user: str, databases: Sequence[str], *, foreign: bool = False) -> None:
+    def _look(self, databases: Sequence[str]) -> Neighbours:
+        return Neighbours.look(self._session, self.connection, databases)
+
+    def _grant(self, user: str, databases: Sequence[str], around: Neighbours, *, foreign: bool = False) -> None:
         account = self._managed(user)
         claimed = [name for name in databases if name not in account.databases]
-        self._refuse_claim(user, claimed, foreign=foreign)
+        self._refuse_claim(user, claimed, None if foreign else around)
         marker = _marker(account)
         roles = (*_roles_beside(account, databases), *self._roles(databases))
         if claimed or set(roles) != set(account.roles):
             self._update(account, replace(marker, databases=(*marker.databases, *claimed)), roles)
-        self._take_from_others(user, databases)
+        for name, given in around.roles_of_others(user, databases):
+            self._unless(USER_NOT_FOUND, {"revokeRolesFromUser": name, "roles": _documents(given)})
 
-    def _refuse_claim(self, user: str, databases: Sequence[str], *, foreign: bool) -> None:
-        """Raise OperationError for a database that can't become this user's."""
+    def _refuse_claim(self, user: str, databases: Sequence[str], around: Neighbours | None) -> None:
+        """Raise OperationError for a database that can't become this user's; one that exists may not be `around`."""
         if not databases:
             return
         for name in databases:
             if not name.startswith(f"{user}_") or self.refuse_database(name):
                 raise OperationError(f"database {name!r} can't be {user}'s: its name does not start with {user}_")
-        existing = {} if foreign else {self.fold_database(name): name for name in self._session.database_names()}
-        taken = next((existing[self.fold_database(n)] for n in databases if self.fold_database(n) in existing), None)
-        if taken:
-            raise OperationError(f"a database {taken!r} exists that is not proven to be {user}'s and is left alone")
-        claims = {"customData.dbroster.databases": {"$in": list(databases)}}
-        for name in read_accounts(self._session, self.connection, claims, credentials=False):
-            raise OperationError(f"the user {name!r} has one of the databases {', '.join(databases)} already")
-
-    def _take_from_others(self, user: str, databases: Sequence[str]) -> None:
-        query = {"roles.db": {"$in": list(databases)}, "user": {"$ne": user}}
-        for name, account in read_accounts(self._session, self.connection, query, credentials=False).items():
-            if account.existing.managed:
-                roles = _documents(role for role in account.roles if role[1] in databases)
-                self._unless(USER_NOT_FOUND, {"revokeRolesFromUser": name, "roles": roles})
+            taken = around.same_name(name) if around else None
+            if taken:
+                raise OperationError(f"a database {taken!r} exists that is not proven to be {user}'s and is left alone")
+        owners = {"user": {"$in": sorted(possible_owners(databases))}}
+        for owner in read_accounts(self._session, self.connection, owners, credentials=False).values():
+            both = sorted(set(owner.databases) & set(databases))
+            if both:
+                raise OperationError(f"the user {owner.existing.name!r} has the database {both[0]!r} already")
 
     def _open(self, account: Account) -> None:
         """Undo `lock_user`: roles on the databases that are left, and the restrictions that there were before."""

@@ -1,18 +1,19 @@
 """What the admin account of MongoDB needs for a sync, and the commands that give it what it lacks."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from dbroster.engines.mongodb_session import ADMIN, Session
-from dbroster.errors import OperationError
 
-_ROLE = "dbrosterAdmin"
+ROLE = "dbrosterAdmin"
 _CLUSTER: dict[str, Any] = {"cluster": True}
 _ALL: dict[str, Any] = {"db": "", "collection": ""}
 _USERS: dict[str, Any] = {"db": ADMIN, "collection": "system.users"}
 
-Privileges = list[tuple[dict[str, Any], tuple[str, ...]]]
+Resource = Mapping[str, Any]
+Privileges = list[tuple[Resource, tuple[str, ...]]]
 
 
 def needed(auth_database: str) -> Privileges:
@@ -21,47 +22,68 @@ def needed(auth_database: str) -> Privileges:
         (_USERS, ("find",)),
         (_ALL, ("createCollection", "dropDatabase", "grantRole", "revokeRole", "dropUser", "dropRole")),
         (
-            {"db": auth_database, "collection": ""},
+            _accounts(auth_database),
             ("createUser", "changePassword", "changeCustomData", "setAuthenticationRestriction"),
         ),
         (_CLUSTER, ("listDatabases", "killAnySession", "inprog")),
     ]
 
 
-def own_privileges(session: Session) -> list[Mapping[str, Any]]:
-    """Ask what the admin may do; empty where access control is off, though everything is allowed there."""
-    status = session.command(ADMIN, {"connectionStatus": 1, "showPrivileges": True})
-    found: list[Mapping[str, Any]] = status["authInfo"]["authenticatedUserPrivileges"]
-    return found
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What the admin may do; nothing at all where access control is off, though everything is allowed there."""
+
+    admin: Mapping[str, str]
+    """Name and authentication database."""
+    privileges: list[Mapping[str, Any]]
+    has_role: bool
+    """Whether the admin has the role that `statements` would create."""
+
+    def statements(self, auth_database: str) -> list[str]:
+        """Return the commands that give the admin everything, when anything is missing."""
+        missing = self._missing(auth_database)
+        if not missing:
+            return []
+        if self.has_role:
+            return [_command(ADMIN, {"grantPrivilegesToRole": ROLE, "privileges": _documents(missing)})]
+        create = {"createRole": ROLE, "privileges": _documents(needed(auth_database)), "roles": []}
+        grant = {"grantRolesToUser": self.admin["user"], "roles": [{"role": ROLE, "db": ADMIN}]}
+        return [_command(ADMIN, create), _command(self.admin["db"], grant)]
+
+    def _missing(self, auth_database: str) -> Privileges:
+        missing = []
+        for resource, actions in needed(auth_database):
+            lacking = tuple(action for action in actions if not self._has(resource, action))
+            if resource is _USERS and self._has(_accounts(auth_database), "viewUser"):
+                continue  # slower, and doesn't show whom somebody else has shut out, but enough
+            if lacking:
+                missing.append((resource, lacking))
+        return missing
+
+    def _has(self, resource: Resource, action: str) -> bool:
+        return any(action in entry["actions"] and _covers(entry["resource"], resource) for entry in self.privileges)
 
 
-def access_control_is_off(session: Session, privileges: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether the server lets everybody do everything: then even an admin without rights can read the accounts."""
-    if list(privileges):
-        return False
-    try:
-        session.find_accounts({"user": ""}, {"_id": 1}, 1)
-    except OperationError:
-        return False
-    return True
+def own_rights(session: Session) -> Rights:
+    """Ask what the admin may do."""
+    status = session.command(ADMIN, {"connectionStatus": 1, "showPrivileges": True})["authInfo"]
+    has_role = {"role": ROLE, "db": ADMIN} in status["authenticatedUserRoles"]
+    return Rights(status["authenticatedUsers"][0], status["authenticatedUserPrivileges"], has_role)
 
 
-def statements(privileges: Iterable[Mapping[str, Any]], admin: str, auth_database: str) -> list[str]:
-    """Return the commands that give the admin everything, when anything is missing."""
-    have = list(privileges)
-    if all(_has(have, resource, action) for resource, actions in needed(auth_database) for action in actions):
-        return []
-    wanted = [{"resource": resource, "actions": list(actions)} for resource, actions in needed(auth_database)]
-    create = {"createRole": _ROLE, "privileges": wanted, "roles": []}
-    grant = {"grantRolesToUser": admin, "roles": [{"role": _ROLE, "db": ADMIN}]}
-    return [f'db.getSiblingDB("{ADMIN}").runCommand({json.dumps(command)})' for command in (create, grant)]
+def _accounts(auth_database: str) -> Resource:
+    return {"db": auth_database, "collection": ""}
 
 
-def _has(privileges: Iterable[Mapping[str, Any]], resource: Mapping[str, Any], action: str) -> bool:
-    return any(action in entry["actions"] and _covers(entry["resource"], resource) for entry in privileges)
+def _documents(privileges: Privileges) -> list[dict[str, object]]:
+    return [{"resource": resource, "actions": list(actions)} for resource, actions in privileges]
 
 
-def _covers(given: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+def _command(database: str, body: Mapping[str, object]) -> str:
+    return f'db.getSiblingDB("{database}").runCommand({json.dumps(body)})'
+
+
+def _covers(given: Resource, wanted: Resource) -> bool:
     """Whether rights on one resource are rights on another (manual, "Resource Document")."""
     if given == wanted or given.get("anyResource"):
         return True

@@ -1,29 +1,35 @@
 """A session with MongoDB: how it is opened and judged, how commands are sent, and what errors become."""
 
 import os
+import re
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from ipaddress import ip_address
 from typing import Any
 
 from pymongo import MongoClient
-from pymongo.collection import Collection
 from pymongo.errors import ConfigurationError, ConnectionFailure, InvalidOperation, OperationFailure, PyMongoError
 
 from dbroster.config import Connection
+from dbroster.engines.mongodb_accounts import Document, read_by_usersinfo
 from dbroster.errors import ConnectError, DbrosterError, OperationError, UnsupportedServer
+from dbroster.loopback import is_loopback
+from dbroster.options import SRV, uri_hosts
 from dbroster.secret import scrub
-
-Document = dict[str, Any]
 
 OLDEST = 5
 ADMIN = "admin"
+EXTERNAL = "$external"
+"""Where accounts stand that log in by a certificate."""
+
 USER_NOT_FOUND, NAMESPACE_EXISTS, MAX_TIME_EXPIRED, USER_EXISTS = "11", "48", "50", "51003"
 WRITE_CONCERN = {"w": "majority", "wtimeout": 10_000}
 """What a change waits for: a stepdown of the primary can't undo it any more."""
 
-_UNKNOWN_COMMAND, _WRONG_LOGIN, _ATLAS = 59, 18, 8000
+_UNAUTHORIZED, _WRONG_LOGIN, _UNKNOWN_COMMAND, _ATLAS = 13, 18, 59, 8000
+_NO_PRIMARY = {91, 189, 10058, 10107, 11600, 11602, 13435, 13436}
+"""The server is not the primary, or not any more (specification "Server Discovery and Monitoring")."""
+
 _RETRYABLE = {24, 46, 112, 215, 246}  # lock timeout, lock busy, write conflict, drop pending, snapshot unavailable
 _SOCKET_TIMEOUT = 60_000  # milliseconds; longer than every limit that commands have
 
@@ -36,16 +42,16 @@ class Session:
         self.client = client
         self.auth_database: str = connection.options.get("auth_database", ADMIN)
         self.secrets = [connection.password.reveal()] if connection.password else []
+        self._by_cursor = True
         hello = self.command(ADMIN, {"hello": 1})
         host, port = client.address or (connection.host, connection.port)
         self.address = f"{host}:{port}" if port else str(host)
         _refuse_unsupported(hello, str(host))
-        if not (_asks_for_tls(connection) or _is_here(str(host)) or connection.options.get(
-            "allow_plaintext_transport", False
-        )):  # fmt: skip
+        self.in_clear = _in_clear(connection, [str(host), *uri_hosts(f"//{','.join(hello.get('hosts', ()))}")])
+        if self.in_clear and not connection.options.get("allow_plaintext_transport", False):
             raise UnsupportedServer(
-                f"{host} is not this machine and there is no TLS: MongoDB takes passwords in clear, so anybody on the"
-                " way could read them; set tls: {ca: FILE}, or allow_plaintext_transport: true"
+                f"{self.in_clear} is not this machine and there is no TLS: MongoDB takes passwords in clear, so anybody"
+                " on the way could read them; set tls: {ca: FILE}, or allow_plaintext_transport: true"
             )
         self.version: str = self.command(ADMIN, {"buildInfo": 1})["version"]
         if int(self.version.split(".")[0]) < OLDEST:
@@ -67,6 +73,8 @@ class Session:
         """
         reply = self.command(database, {**body, "writeConcern": WRITE_CONCERN}, secrets)
         failed = reply.get("writeConcernError")
+        if failed and failed.get("code") in _NO_PRIMARY:
+            raise ConnectError("another primary was elected before a majority had confirmed the change")
         if failed:
             seconds = WRITE_CONCERN["wtimeout"] // 1000  # type: ignore[operator]  # a number
             raise OperationError(
@@ -74,21 +82,35 @@ class Session:
                 str(failed.get("code", "")),
             )
 
-    @property
-    def accounts(self) -> Collection[Document]:
-        """The collection that holds all accounts, of every authentication database (manual, "system.users")."""
-        return self.client[ADMIN]["system.users"]
-
     def find_accounts(self, query: Mapping[str, Any], fields: Mapping[str, int], page: int) -> list[Document]:
-        """Read accounts of the authentication database; one query for each `page` of them."""
-        with translated(self.secrets):
-            found = self.accounts.find({"db": self.auth_database, **query}, fields, batch_size=page)
-            return list(found)
+        """Read accounts of the authentication database; one query for each `page` of them (manual, "system.users").
 
-    def database_names(self) -> list[str]:
-        """Name every database that has at least one collection."""
-        reply = self.command(ADMIN, {"listDatabases": 1, "nameOnly": True})
-        return [database["name"] for database in reply["databases"]]
+        An admin who may not look into the collection asks the server's own command, in parts of about 1000 accounts.
+        """
+        if self._by_cursor:
+            try:
+                with translated(self.secrets):
+                    users = self.client[ADMIN]["system.users"]
+                    return list(users.find({"db": self.auth_database, **query}, fields, batch_size=page))
+            except OperationError as error:
+                if error.code != str(_UNAUTHORIZED):
+                    raise
+                self._by_cursor = False
+        return read_by_usersinfo(self._users, self.auth_database, query, credentials="credentials" in fields)
+
+    def _users(self, body: Document) -> list[Document]:
+        users: list[Document] = self.command(self.auth_database, body)["users"]
+        return users
+
+    def database_names(self, like: Collection[str] | None = None) -> list[str]:
+        """Name every database that has at least one collection, or those of these names, in whatever case."""
+        body: Document = {"listDatabases": 1, "nameOnly": True}
+        if like is not None:
+            if not like:
+                return []
+            names = "|".join(map(re.escape, like))
+            body["filter"] = {"name": {"$regex": f"^({names})$", "$options": "i"}}
+        return [database["name"] for database in self.command(ADMIN, body)["databases"]]
 
 
 def open_session(connection: Connection, role: str = "") -> Session:
@@ -114,15 +136,27 @@ def application_name(role: str = "") -> str:
     return f"dbroster{role} {os.getpid()}@{socket.gethostname()[:60]}"
 
 
+def lets_everybody_in(connection: Connection) -> bool:
+    """Whether access control is off: then a client that has not logged in may list all databases."""
+    parameters = {key: value for key, value in _parameters(connection, "").items() if key not in _LOGIN}
+    try:
+        with translated(), MongoClient[Document](**parameters) as client:
+            client[ADMIN].command({"listDatabases": 1, "nameOnly": True})
+    except OperationError:
+        return False
+    return True
+
+
+_LOGIN = {"username", "password", "authSource", "authMechanism"}
+
+
 def _parameters(connection: Connection, role: str) -> dict[str, Any]:
     uri = connection.options.get("uri", "")
     milliseconds = connection.connect_timeout * 1000
     return {
         "host": uri or connection.host,
         "port": connection.port,
-        "username": connection.username,
-        "password": connection.password.reveal() if connection.password else None,
-        **({} if "authsource=" in uri.lower() else {"authSource": ADMIN}),
+        **_login(connection, uri),
         "directConnection": False,  # find the replica set, and its primary
         "appname": application_name(role),
         "maxPoolSize": 1,
@@ -136,6 +170,16 @@ def _parameters(connection: Connection, role: str) -> dict[str, Any]:
         "retryWrites": False,
         **_tls_parameters(connection),
     }
+
+
+def _login(connection: Connection, uri: str) -> dict[str, str]:
+    """How the admin logs in: with a password, else with the certificate (manual, "x.509")."""
+    if connection.password:
+        source = {} if "authsource=" in uri.lower() else {"authSource": ADMIN}
+        return {"username": connection.username, "password": connection.password.reveal(), **source}
+    if not connection.tls.cert:
+        raise UnsupportedServer("MongoDB's admin needs a password, or a certificate (tls.cert)")
+    return {"username": connection.username, "authSource": EXTERNAL, "authMechanism": "MONGODB-X509"}
 
 
 def _tls_parameters(connection: Connection) -> dict[str, Any]:
@@ -153,19 +197,11 @@ def _tls_parameters(connection: Connection) -> dict[str, Any]:
     }
 
 
-def _asks_for_tls(connection: Connection) -> bool:
-    uri = connection.options.get("uri", "").lower()
-    return connection.tls.mode not in (None, "disable") or "tls=true" in uri or uri.startswith("mongodb+srv:")
-
-
-def _is_here(host: str) -> bool:
-    """Whether nobody outside this machine can listen on the way to the server."""
-    if host == "localhost" or host.startswith("/"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _in_clear(connection: Connection, hosts: Iterable[str]) -> str | None:
+    """Name a member of the set to which passwords would travel in clear; any of them may become the primary."""
+    if connection.tls.mode not in (None, "disable") or connection.options.get("uri", "").startswith(SRV):
+        return None
+    return next((host for host in hosts if host and not is_loopback(host)), None)
 
 
 def _refuse_unsupported(hello: Mapping[str, Any], host: str) -> None:
@@ -188,7 +224,7 @@ def translated(secrets: Iterable[str] = ()) -> Iterator[None]:
 def _translate(error: PyMongoError, secrets: Iterable[str]) -> DbrosterError:
     if isinstance(error, OperationFailure):
         return _translate_failure(error, secrets)
-    text = scrub(str(error).split(", Timeout:")[0], secrets)
+    text = scrub(str(error).split(", Timeout:")[0].split(", full error:")[0], secrets)
     if isinstance(error, (ConnectionFailure, ConfigurationError, InvalidOperation)):  # the last: closed already
         return ConnectError(text)
     return OperationError(text)

@@ -158,13 +158,14 @@ def _verifiers(credentials: object) -> tuple[StoredVerifier, ...]:
 
 
 def _protected_account(name: str, roles: Iterable[Role], connection: Connection) -> str | None:
-    if name == connection.username and connection.options.get("auth_database", ADMIN) == ADMIN:
+    if name == connection.username:
         return "it is the account that dbroster itself uses"
     if system_account(name):
         return "it is a system account"
     if name in connection.protected:
         return "`protected` in connections.yaml lists it"
-    powers = sorted(f"{role}@{database}" for role, database in roles if database in SYSTEM_DATABASES)
+    powerful = {*SYSTEM_DATABASES, connection.options.get("auth_database", ADMIN)}
+    powers = sorted(f"{role}@{database}" for role, database in roles if database in powerful)
     return f"it has the role {', '.join(powers)}" if powers else None
 
 

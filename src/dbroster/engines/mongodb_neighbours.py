@@ -1,0 +1,43 @@
+"""What stands around databases that are to become their users': looked at once for a whole batch.
+
+Roles have no index, so each look reads through all accounts; and listing databases takes longer the more there are.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from dbroster.config import Connection
+from dbroster.engines.mongodb_session import Session
+from dbroster.engines.mongodb_state import Account, Role, read_accounts
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Databases of the wanted names, in whatever case, and managed accounts that have roles on them."""
+
+    databases: Collection[str]
+    holders: Mapping[str, Account]
+
+    @classmethod
+    def look(cls, session: Session, connection: Connection, databases: Sequence[str]) -> "Neighbours":
+        """Look around databases in two queries."""
+        query = {"roles.db": {"$in": list(databases)}}
+        found = read_accounts(session, connection, query, credentials=False)
+        managed = {name: account for name, account in found.items() if account.existing.managed}
+        return cls(session.database_names(databases), managed)
+
+    def same_name(self, database: str) -> str | None:
+        """Name the database that the server takes for this one."""
+        return next((name for name in self.databases if name.lower() == database.lower()), None)
+
+    def roles_of_others(self, user: str, databases: Collection[str]) -> Iterator[tuple[str, list[Role]]]:
+        """Yield managed users besides this one, and their roles on any of the databases."""
+        for name, account in self.holders.items():
+            roles = [role for role in account.roles if role[1] in databases]
+            if roles and name != user:
+                yield name, roles
+
+
+def possible_owners(databases: Sequence[str]) -> set[str]:
+    """Name all users who could have such databases: `a_b_c` may be a user `a`'s or a user `a_b`'s."""
+    return {name[:at] for name in databases for at, character in enumerate(name) if character == "_"}
