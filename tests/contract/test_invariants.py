@@ -100,6 +100,7 @@ AFTER = {"bob": OTHER_PASSWORD, "al": PASSWORD, "new": PASSWORD}
 
 def test_invariant_3_killed_at_any_point_the_next_run_converges(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apply, "PAUSE", 0.0)  # a dead program does not try again
+    monkeypatch.setattr(apply, "RETRIES", 0)
     messages, hurt = _killed_run(team, None)
     assert not hurt
     moments = _moments(messages, team.adapter.kills)

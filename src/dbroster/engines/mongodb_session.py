@@ -47,7 +47,7 @@ class Session:
         host, port = client.address or (connection.host, connection.port)
         self.address = f"{host}:{port}" if port else str(host)
         _refuse_unsupported(hello, str(host))
-        self.in_clear = _in_clear(connection, [str(host), *uri_hosts(f"//{','.join(hello.get('hosts', ()))}")])
+        self.in_clear = _in_clear(connection, [str(host), *uri_hosts(f"://{','.join(hello.get('hosts', ()))}")])
         if self.in_clear and not connection.options.get("allow_plaintext_transport", False):
             raise UnsupportedServer(
                 f"{self.in_clear} is not this machine and there is no TLS: MongoDB takes passwords in clear, so anybody"

@@ -1,43 +1,18 @@
-"""Privileges of the admin, replica sets, and the way to the server."""
+"""Replica sets, and the way to the server."""
 
-import json
 from dataclasses import replace
 
 import pytest
 
 from dbroster.config import Tls
-from dbroster.engines import connect
+from dbroster.engines import mongodb_lock
 from dbroster.engines.mongodb_session import Session, open_session
-from dbroster.errors import ConnectError, LockHeld, OperationError, UnsupportedServer
-from dbroster.secret import Secret
-from servers import MongoReplicaSet, Server
-from tests.engines.mongodb.conftest import OTHER, PASSWORD, Site, opened
+from dbroster.errors import LockHeld, OperationError, UnsupportedServer
+from tests.engines.mongodb.conftest import PASSWORD, Site
 
 
-def test_the_commands_for_missing_privileges_are_enough_for_everything(site: Site) -> None:
-    dba = f"{site.bob}dba"
-    site.dba.admin.command("createUser", dba, pwd=PASSWORD, roles=[])
-    connection = replace(site.connection(), username=dba, password=Secret(PASSWORD))
-    with connect(connection) as handler:
-        missing = handler.missing_privileges(["web"])
-        assert len(missing) == 2
-    for text in missing:
-        body = json.loads(text.split("runCommand(")[1].removesuffix(")"))
-        site.dba.admin.command(body)
-    with connect(connection) as handler:
-        assert handler.missing_privileges(["web"]) == []
-        handler.acquire_lock()
-        site.make(handler)
-        assert handler.get_existing_users()[site.bob].managed
-        handler.update_user_password(site.bob, Secret(OTHER))
-        handler.lock_user(site.bob)
-        handler.update_user_password(site.bob, Secret(OTHER))
-        handler.drop_database(site.bob, site.web)
-        handler.drop_user(site.bob)
-        assert handler.warnings() == []
-
-
-def test_a_replica_set_is_found_from_one_member_and_from_a_uri(set_site: Site) -> None:
+def test_a_replica_set_is_found_from_one_member_and_from_a_uri(set_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mongodb_lock, "PATIENCE", 0.0)
     uri = f"mongodb://{set_site.server.host}:{set_site.server.port}/?replicaSet=rs1"
     with set_site.handler() as handler, set_site.handler(uri=uri) as other:
         set_site.make(handler)
@@ -60,39 +35,37 @@ def test_a_change_that_no_majority_confirms_is_an_error(set_site: Site) -> None:
 
 
 class _Client:
-    """A server that says it is elsewhere."""
+    """A server that says it is elsewhere, or that another member of its set is."""
 
-    address = ("192.0.2.1", 27017)
+    def __init__(self, host: str, *members: str) -> None:
+        self.address = (host, 27017)
+        self.members = list(members)
 
     def __getitem__(self, name: str) -> "_Client":
         return self
 
     def command(self, body: dict[str, object]) -> dict[str, object]:
-        return {"ok": 1.0, "version": "7.0.1"}
+        return {"ok": 1.0, "version": "7.0.1", "hosts": self.members}
 
 
-def test_passwords_are_not_sent_to_another_machine_without_tls(site: Site) -> None:
+@pytest.mark.parametrize(
+    "client",
+    [
+        _Client("192.0.2.1"),
+        _Client("127.0.0.1", "127.0.0.1:27017", "192.0.2.1:27018"),
+        _Client("::1", "[2001:db8::1]:1"),
+    ],
+    ids=["primary", "another member", "IPv6"],
+)
+def test_passwords_are_not_sent_to_another_machine_without_tls(site: Site, client: _Client) -> None:
     plain = replace(site.connection(), tls=Tls())
     with pytest.raises(UnsupportedServer, match="tls"):
-        Session(_Client(), plain)  # type: ignore[arg-type]
-    assert Session(_Client(), site.connection()).version == "7.0.1"  # type: ignore[arg-type]
+        Session(client, plain)  # type: ignore[arg-type]
+    assert Session(client, site.connection()).in_clear is None  # type: ignore[arg-type]
     allowed = replace(plain, options={"allow_plaintext_transport": True})
-    assert Session(_Client(), allowed).version == "7.0.1"  # type: ignore[arg-type]
+    assert Session(client, allowed).in_clear  # type: ignore[arg-type]
 
 
-def test_a_new_primary_is_followed(mongodb_server: Server) -> None:
-    with MongoReplicaSet(members=3) as server, opened(server) as site:
-        hosts = ",".join(server.hosts)
-        uri = f"mongodb://{hosts}/?replicaSet=rs1"
-        with site.handler(uri=uri) as handler:
-            site.make(handler)
-            before = handler.server().host
-            server.primary().kill()
-            with pytest.raises(ConnectError):
-                handler.lock_user(site.bob)
-        with site.handler(uri=uri) as handler:
-            assert handler.server().host != before
-            assert handler.get_existing_databases()[site.web].granted
-            handler.lock_user(site.bob)
-            handler.drop_database(site.bob, site.web)
-            handler.drop_user(site.bob)
+def test_a_set_on_this_machine_needs_no_tls(site: Site) -> None:
+    client = _Client("127.0.0.1", "localhost:27017", "[::1]:27018")
+    assert Session(client, replace(site.connection(), tls=Tls())).version == "7.0.1"  # type: ignore[arg-type]

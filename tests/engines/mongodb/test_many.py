@@ -1,0 +1,61 @@
+"""More accounts than one reply can carry."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+from bson.binary import Binary
+
+from dbroster.config import Connection
+from dbroster.engines import connect
+from dbroster.engines.mongodb_accounts import PART
+from dbroster.engines.mongodb_state import PAGE
+from dbroster.secret import Secret
+from tests.contract.proxy import Proxy
+from tests.engines.mongodb.conftest import PASSWORD, Site
+
+MANY = 21_000
+
+
+@pytest.fixture
+def crowd(site: Site) -> Iterator[Site]:
+    """Accounts that are written straight into the server's collection: no other way is fast enough."""
+    with site.handler() as handler:
+        site.make(handler)
+    pattern = site.account()
+    users = site.dba.admin["system.users"]
+    names = [f"{site.bob}{number}" for number in range(MANY)]
+    users.insert_many(
+        {**pattern, "_id": f"admin.{name}", "user": name, "userId": Binary(uuid4().bytes, 4)} for name in names
+    )
+    users.update_one({"user": names[0]}, {"$unset": {"userId": 1}})  # as old versions wrote them
+    yield site
+    users.delete_many({"user": {"$regex": f"^{site.bob}"}})
+    site.dba.drop_database(site.web)
+
+
+def messages_for_reading(site: Site, connection: Connection) -> int:
+    """Read all accounts, and return how many messages that took."""
+    with Proxy(site.server.host, site.server.port, None) as proxy:
+        with connect(replace(connection, port=proxy.port)) as handler:
+            before = proxy.messages
+            found = handler.get_existing_users()
+            messages = proxy.messages - before
+        assert sum(name.startswith(site.bob) and user.managed for name, user in found.items()) == MANY + 1
+        assert all(user.verifiers for user in found.values() if user.managed)
+    return messages
+
+
+def test_a_cursor_reads_a_page_per_message(crowd: Site) -> None:
+    assert messages_for_reading(crowd, crowd.connection()) <= MANY // PAGE + 2
+
+
+def test_an_admin_with_view_user_reads_in_parts(crowd: Site) -> None:
+    admin = f"x{crowd.bob}"
+    privilege = {"resource": {"db": "admin", "collection": ""}, "actions": ["viewUser"]}
+    crowd.dba.admin.command("createRole", admin, privileges=[privilege], roles=[])
+    crowd.dba.admin.command("createUser", admin, pwd=PASSWORD, roles=[admin])
+    connection = replace(crowd.connection(), username=admin, password=Secret(PASSWORD))
+    messages = messages_for_reading(crowd, connection)
+    assert 8 < messages < 3 * MANY // PART
