@@ -39,6 +39,8 @@ class Server(ABC):
     admin_password: str = ""
     ca: Path | None = None
     """The authority that signed the server's TLS certificate (for localhost and 127.0.0.1); None: no TLS."""
+    secure: bool = False
+    """Whether its port speaks nothing but TLS; only of a ClickHouse that somebody else runs."""
     directory: Path | None = None
     can_kill: bool
     """Whether kill(), stop() and log_files() have any effect."""

@@ -12,7 +12,8 @@ from servers.process import Account
 class ClickHouse(LocalServer):
     """ClickHouse's engine behind the stand-in's HTTP server; no TLS.
 
-    The only option is `password_pattern`, a regular expression that plain passwords must match.
+    Its options: `password_pattern`, a regular expression that plain passwords must match; `shows_secrets`, "1" for
+    display_secrets_in_show_and_select.
     """
 
     engine = "clickhouse"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import ssl
 import subprocess
 import urllib.error
 import urllib.parse
@@ -23,6 +24,7 @@ class Address(Protocol):
     host: str
     port: int
     ca: Path | None
+    secure: bool
     client_program: str
 
 
@@ -107,10 +109,11 @@ def _clickhouse(address: Address, login: Login, statement: str) -> Done:
     """A statement over HTTP, as curl would send it."""
     headers = {"X-ClickHouse-User": login.user, "X-ClickHouse-Key": login.password}
     query = urllib.parse.urlencode({"database": login.database or "default", "default_format": "TSV"})
-    url = f"http://{address.host}:{address.port}/?{query}"
+    tls = ssl.create_default_context(cafile=address.ca) if address.secure else None
+    url = f"http{'s' if tls else ''}://{address.host}:{address.port}/?{query}"
     request = urllib.request.Request(url, data=statement.encode(), headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE, context=tls) as answer:
             return Done(["http"], 0, answer.read().decode(), "")
     except urllib.error.HTTPError as error:
         with error:

@@ -24,6 +24,7 @@ ENGINES: dict[str, Callable[[], LocalServer]] = {
 """Every engine with its throw-away server."""
 
 DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mongodb": 27017, "clickhouse": 8123}
+HTTPS_PORT = 8443
 
 
 _CLIENT_PROGRAMS: dict[str, Callable[[], str]] = {
@@ -39,7 +40,10 @@ def variable(engine: str) -> str:
 
 
 class GivenServer(Server):
-    """A server at an address like postgresql://admin:password@host:port?ca=FILE; it is neither started nor stopped."""
+    """A server at an address like postgresql://admin:password@host:port?ca=FILE; it is neither started nor stopped.
+
+    ClickHouse's may begin with http:// or https://; the latter means TLS, and port 8443 unless it says otherwise.
+    """
 
     can_kill = False
 
@@ -49,7 +53,8 @@ class GivenServer(Server):
             raise ValueError(f"{variable(engine)} must look like {engine}://admin:password@host:port")
         self.engine = engine
         self.host = parts.hostname
-        self.port = parts.port or DEFAULT_PORTS[engine]
+        self.secure = parts.scheme == "https"
+        self.port = parts.port or (HTTPS_PORT if self.secure else DEFAULT_PORTS[engine])
         self.admin_user = unquote(parts.username)
         self.admin_password = unquote(parts.password or "")
         ca = parse_qs(parts.query).get("ca")

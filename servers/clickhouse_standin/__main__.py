@@ -15,13 +15,18 @@ def main() -> None:
     parser.add_argument("--admin-password-file", type=Path, help="the password of `default`; else it has none")
     parser.add_argument("--statement-log", type=Path)
     parser.add_argument("--password-pattern", action="append", default=[], help="plain passwords must match it")
+    parser.add_argument(
+        "--shows-secrets", choices=("0", "1"), default="0", help="as display_secrets_in_show_and_select"
+    )
     given = parser.parse_args()
     password = given.admin_password_file.read_text() if given.admin_password_file else ""
     rules = [(pattern, f"match {pattern}") for pattern in given.password_pattern]
     ended = {signal.SIGTERM, signal.SIGINT}
     # Blocked before any thread is started, so that only sigwait below gets them.
     signal.pthread_sigmask(signal.SIG_BLOCK, ended)
-    with StandIn(given.port, password, given.directory, rules, given.statement_log):
+    with StandIn(
+        given.port, password, given.directory, rules, given.statement_log, shows_secrets=given.shows_secrets == "1"
+    ):
         signal.sigwait(ended)
 
 

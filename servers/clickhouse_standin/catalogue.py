@@ -3,26 +3,34 @@
 import re
 from xml.sax.saxutils import escape
 
-from servers.clickhouse_standin.entities import Entity, User
-from servers.clickhouse_standin.sql import name_list, quote_name, string_list
+from servers.clickhouse_standin.entities import HASHED, Entity, Method, User
+from servers.clickhouse_standin.sql import name_list, quote_name, quote_string, string_list
 from servers.clickhouse_standin.store import Store
 
 Row = dict[str, object]
 
 
-def show_create(store: Store, kind: str, name: str) -> str:
-    """The answer to SHOW CREATE USER and SHOW CREATE ROLE."""
+def show_create(store: Store, kind: str, name: str, *, secrets: bool = False) -> str:
+    """The answer to SHOW CREATE USER and SHOW CREATE ROLE; with secrets, hashes and salts in it."""
     entity = store.get(kind, name)
     user = entity if isinstance(entity, User) else None
     parts = [f"CREATE {kind.upper()} {quote_name(name)}"]
     if user:
-        parts.append("IDENTIFIED WITH " + ", ".join(method.type for method in user.methods))
+        parts.append("IDENTIFIED WITH " + ", ".join(_method(method, secrets=secrets) for method in user.methods))
         parts += [*_hosts_clause(user), *_default_clauses(user)]
     if entity.settings:
         parts.append("SETTINGS " + ", ".join(entity.settings))
     if user and user.grantees:
         parts.append(f"GRANTEES {user.grantees}")
     return " ".join(parts)
+
+
+def _method(method: Method, *, secrets: bool) -> str:
+    if not (secrets and method.secret):
+        return method.type
+    kind = next((hashed for hashed, stored in HASHED.items() if stored == method.type), method.type)
+    salt = f" SALT {quote_string(method.salt)}" if method.salt else ""
+    return f"{kind} BY {quote_string(method.secret)}{salt}"
 
 
 def _hosts_clause(user: User) -> list[str]:

@@ -16,8 +16,8 @@ SAVED = "access.pickle"
 class Engine:
     """The one engine of this process (chdb allows no second), with the accounts that it serves."""
 
-    def __init__(self, directory: Path, store: Store) -> None:
-        self.directory, self.store = directory, store
+    def __init__(self, directory: Path, store: Store, *, shows_secrets: bool = False) -> None:
+        self.directory, self.store, self.shows_secrets = directory, store, shows_secrets
         self.lock = threading.RLock()
         self.sessions: dict[str, Any] = {}
         self.sleeping: dict[str, tuple[str, str, str]] = {}

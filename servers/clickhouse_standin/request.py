@@ -27,6 +27,7 @@ NOT_SETTINGS = (
 )
 # What the interpreter answers when a statement was fine and only the storage was missing or stale.
 STORAGE_CODES = {514, 495, 493, 192, 511, 512}
+SHOW_SECRETS = "format_display_secrets_in_show_and_select"
 # A query may be this long unless told otherwise.
 LONG_QUERY = 200_000
 ERROR = re.compile(r"\s*Code: (\d+)\. DB::Exception: (.*)\. \((\w+)\)\s*$", re.DOTALL)
@@ -82,9 +83,10 @@ class Request:
     def _in_session(self, sql: str, tokens: Tokens, *, readonly: bool) -> bytes:
         words = ([token.raw.upper() for token in tokens[:3]] + [""] * 3)[:3]
         used = _system_tables(tokens)
-        shows = words[0] == "SHOW" and words[1] in ("GRANTS", "USERS", "ROLES", "ACCESS", "CREATE")
+        shows = words[0] == "SHOW" and words[1] in ("GRANTS", "ACCESS")  # users and roles are shown from the store
         definer = any(token.is_word("DEFINER") for token in tokens)
-        self.engine.ensure(self.user, fresh=shows or words[0] == "CHECK" or "grants" in used or definer)
+        if not self._is_login_only(tokens):
+            self.engine.ensure(self.user, fresh=shows or words[0] == "CHECK" or "grants" in used or definer)
         name = self.params.get("session_id", "")
         self.session = self.engine.sessions.get(name) or self.engine.open()
         try:
@@ -95,6 +97,10 @@ class Request:
                 self.engine.sessions[name] = self.session
             else:
                 self.session.close()
+
+    def _is_login_only(self, tokens: Tokens) -> bool:
+        """`SELECT 1` needs no privilege, so it need not cost a restart of the engine as somebody else."""
+        return [token.raw.upper() for token in tokens] == ["SELECT", "1"] and not self.params.get("database")
 
     def _dispatch(self, sql: str, tokens: Tokens, words: list[str], used: dict[str, list[int]]) -> bytes:
         if _is_change(words):
@@ -238,9 +244,18 @@ class Request:
         if what.endswith("s"):
             names = sorted(self.store.users if kind == "user" else self.store.roles)
         else:
-            names = names_of(tokens[3:end]) or [self.user]
-        shown = [catalogue.show_create(self.store, kind, name) for name in names]
+            names = names_of(tokens[3 : min(end, _position(tokens, "SETTINGS"))]) or [self.user]
+        secrets = self._may_show_secrets(tokens)
+        shown = [catalogue.show_create(self.store, kind, name, secrets=secrets) for name in names]
         return self._column(f"CREATE {kind.upper()} {', '.join(names)}", shown)
+
+    def _may_show_secrets(self, tokens: Tokens) -> bool:
+        """As on a server: by its configuration, by a setting of the query, and by a privilege, all three."""
+        at = next((i for i, token in enumerate(tokens) if token.value == SHOW_SECRETS), len(tokens))
+        asked = [token.raw for token in tokens[at + 1 : at + 3]] == ["=", "1"]
+        if not (asked and self.engine.shows_secrets):
+            return False
+        return self._query("CHECK GRANT displaySecretsInShowAndSelect ON *.*", "TSVRaw").strip() == b"1"
 
     def _show_grants(self, sql: str, tokens: Tokens) -> bytes:
         if self.user == "default" and not self._aliases():

@@ -89,6 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
         sql = "\n".join(part for part in parts if part)
         self._note(user, sql)
         if "sleepEachRow" in sql:
+            self._plan(user, params, sql)
             self._sleep(params.get("query_id", ""), user, sql)
             return b"", "Null"
         if "X-ClickHouse-Database" in self.headers:
@@ -96,6 +97,10 @@ class _Handler(BaseHTTPRequestHandler):
         request = Request(self.server.engine, user, params)
         request.format = self.headers.get("X-ClickHouse-Format", request.format)
         return request.execute(sql, readonly=readonly), request.format
+
+    def _plan(self, user: str, params: dict[str, str], sql: str) -> None:
+        """Have the engine parse and plan a query that it is not to run, under the settings that came with it."""
+        Request(self.server.engine, user, params).execute(f"EXPLAIN PIPELINE {sql}", readonly=False)
 
     def _sleep(self, query_id: str, user: str, sql: str) -> None:
         """Do nothing until the client goes away; like a server, refuse a second query of the same id."""
@@ -157,7 +162,8 @@ class _Handler(BaseHTTPRequestHandler):
 class StandIn:
     """The stand-in in this process; one at a time, since the engine allows no second.
 
-    `password_rules` are pairs of a regular expression and a message, as in ClickHouse's `password_complexity`.
+    `password_rules` are pairs of a regular expression and a message, as in ClickHouse's `password_complexity`;
+    `shows_secrets` is its `display_secrets_in_show_and_select`.
     """
 
     def __init__(
@@ -167,10 +173,12 @@ class StandIn:
         directory: Path | None = None,
         password_rules: Iterable[tuple[str, str]] = (),
         statements: Path | None = None,
+        *,
+        shows_secrets: bool = False,
     ) -> None:
         self._own = directory is None
         self._directory = directory or Path(tempfile.mkdtemp(prefix="dbr-"))
-        self._engine = Engine(self._directory, Store(admin_password, password_rules))
+        self._engine = Engine(self._directory, Store(admin_password, password_rules), shows_secrets=shows_secrets)
         self._server = _Server(port, self._engine, statements)
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)

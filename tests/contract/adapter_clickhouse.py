@@ -2,6 +2,7 @@
 
 import re
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -9,10 +10,10 @@ from dataclasses import replace
 import pytest
 import urllib3
 
-from dbroster.config import Connection
+from dbroster.config import Connection, Tls
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
-from servers import ClickHouse
+from servers import Server
 from tests.contract.adapters import Adapter, Doomed, Refused
 from tests.contract.proxy import Proxy
 
@@ -31,8 +32,21 @@ def literal(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
+def tls_of(server: Server) -> ssl.SSLContext | None:
+    """What TLS to a server has to be like; None for a server without."""
+    return ssl.create_default_context(cafile=server.ca) if server.secure else None
+
+
 class HttpProxy(Proxy):
-    """Counts whole requests: header and body may arrive in any number of pieces."""
+    """Counts whole requests: header and body may arrive in any number of pieces. Only to the server it speaks TLS."""
+
+    def __init__(self, server: Server, budget: int | None, *, deliver_last: bool = True) -> None:
+        self._server = server
+        super().__init__(server.host, server.port, budget, deliver_last=deliver_last)
+
+    def _connect(self) -> socket.socket:
+        plain, tls = super()._connect(), tls_of(self._server)
+        return tls.wrap_socket(plain, server_hostname=self._server.host) if tls else plain
 
     def _messages_of(self, client: socket.socket) -> Iterator[bytes]:
         data = b""
@@ -64,11 +78,13 @@ class ClickHouseAdapter(Adapter):
 
     engine = "clickhouse"
     messages_per_check = 1
-    server: ClickHouse
+    native = ("CREATE TABLE t_native (n Int32) ENGINE = Memory", "DROP TABLE t_native")
+    server: Server
 
-    def __init__(self, server: ClickHouse) -> None:
+    def __init__(self, server: Server) -> None:
         super().__init__(server)
-        self._pool = urllib3.PoolManager(retries=False)
+        self._pool = urllib3.PoolManager(retries=False, ssl_context=tls_of(server))
+        self._url = f"http{'s' if server.secure else ''}://{server.host}:{server.port}/"
         self._relay: HttpProxy | None = None
 
     def close(self) -> None:
@@ -77,31 +93,36 @@ class ClickHouseAdapter(Adapter):
 
     def section(self) -> dict[str, object]:
         server = self.server
-        return {
-            "host": server.host,
-            "port": server.port,
-            "username": server.admin_user,
-            "password": server.admin_password,
-        }
+        section = {"host": server.host, "port": server.port, "username": server.admin_user}
+        tls = {"mode": "verify-full", **({"ca": str(server.ca)} if server.ca else {})} if server.secure else {}
+        return {**section, "password": server.admin_password, **({"tls": tls} if tls else {})}
 
     def connect(self, connection: Connection) -> Handler:
         if self._relay is None:
-            self._relay = HttpProxy(self.server.host, self.server.port, None).__enter__()
-        return connect(replace(connection, host="127.0.0.1", port=self._relay.port))
+            self._relay = self.relay().__enter__()
+        return self._through(self._relay, connection)
+
+    @staticmethod
+    def _through(relay: Proxy, connection: Connection) -> Handler:
+        return connect(replace(connection, host="127.0.0.1", port=relay.port, tls=Tls()))
+
+    def relay(self) -> HttpProxy:
+        return HttpProxy(self.server, None)
+
+    def relayed(self, relay: Proxy) -> dict[str, object]:
+        return {"host": "127.0.0.1", "port": relay.port, "tls": {"mode": "disable"}}
 
     @contextmanager
     def doomed(self, after: int | None, *, answer_lost: bool = True) -> Iterator[Doomed]:
-        with HttpProxy(self.server.host, self.server.port, after, deliver_last=answer_lost) as proxy:
-            yield Doomed(
-                lambda c: connect(replace(c, host="127.0.0.1", port=proxy.port)), lambda: proxy.messages, proxy.arm
-            )
+        with HttpProxy(self.server, after, deliver_last=answer_lost) as proxy:
+            yield Doomed(lambda c: self._through(proxy, c), lambda: proxy.messages, proxy.arm)
 
     def ask(self, user: str, password: str, statement: str) -> str:
         """Run a statement as anybody; raises Refused."""
         login = f"{user}:{password}".encode().decode("latin-1")
         answer = self._pool.request(
             "POST",
-            f"http://{self.server.host}:{self.server.port}/",
+            self._url,
             body=statement.encode(),
             headers=urllib3.make_headers(basic_auth=login),
         )

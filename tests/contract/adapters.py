@@ -65,6 +65,9 @@ class Adapter(ABC):
     messages_per_check: ClassVar[int] = 0
     """How many messages it takes to check one password, where stored verifiers can't be read."""
 
+    native: ClassVar[tuple[str, ...]] = ("CREATE TABLE t_native (n int); DROP TABLE t_native",)
+    """What the server's native client does in a database, and undoes, to show that it may; one text for each call."""
+
     def __init__(self, server: Any) -> None:
         self.server = server
 
@@ -99,6 +102,14 @@ class Adapter(ABC):
     def open(self, directory: Path, roster: str) -> Handler:
         """Open a handler for a roster."""
         return self.connect(self.connection(directory, roster))
+
+    def relay(self) -> Proxy:
+        """A relay to the server that counts what clients send; not started yet."""
+        return Proxy(self.server.host, self.server.port, None)
+
+    def relayed(self, relay: Proxy) -> dict[str, object]:
+        """The keys of a section that lead through a relay."""
+        return {"port": relay.port}
 
     @contextmanager
     def doomed(self, after: int | None, *, answer_lost: bool = True) -> Iterator[Doomed]:

@@ -63,11 +63,14 @@ class Proxy:
                 self._relay(client)
 
     def _relay(self, client: socket.socket) -> None:
-        server = socket.create_connection(self._target)
+        server = self._connect()
         with self._lock:
             self._open += [client, server]
         self._start(self._to_server, client, server)
         self._start(self._to_client, server, client)
+
+    def _connect(self) -> socket.socket:
+        return socket.create_connection(self._target)
 
     def _messages_of(self, client: socket.socket) -> Iterator[bytes]:
         """What the client sends, as it arrives."""

@@ -30,7 +30,7 @@ def hostile(site: Site) -> bytes:
         f"{site.name('same')}:{PASSWORD}".encode(),
         f"{site.name('twice')}:{PASSWORD}".encode(),
         f"{site.name('twice')}:{PASSWORD}2".encode(),
-        site.name("n" * 64).encode() + b":" + PASSWORD.encode(),
+        site.name("n" * 200).encode() + b":" + PASSWORD.encode(),
         site.name("latin").encode() + b":Gr\xfc\xdfe-aus-1234",
         b"root:" + PASSWORD.encode(),
         b"postgres:" + PASSWORD.encode(),

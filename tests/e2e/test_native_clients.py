@@ -34,10 +34,9 @@ def test_with_the_native_client(site: Site) -> None:
     site.sync()
     for (user, password), owner, template in product(site.roster.items(), site.roster, TEMPLATES):
         database = f"{owner}_{template}"
-        done = site.adapter.server.client(
-            user, password, database, "CREATE TABLE t_native (n int); DROP TABLE t_native"
-        )
-        assert (done.returncode == 0) is (owner == user), f"{user} in {database}: {done.stdout}{done.stderr}"
+        for statement in site.adapter.native:
+            done = site.adapter.server.client(user, password, database, statement)
+            assert (done.returncode == 0) is (owner == user), f"{user} in {database}: {done.stdout}{done.stderr}"
 
 
 @pytest.mark.parametrize("neighbour", ["Xweb", "-web", "web"])

@@ -6,13 +6,15 @@ logins that check them. ON CLUSTER is built as the documentation says and has ne
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Self
+from itertools import groupby
+from typing import ClassVar, Self
 
 from dbroster.config import Connection
 from dbroster.engines.base import Handler
+from dbroster.engines.clickhouse_facts import Facts
 from dbroster.engines.clickhouse_lock import ServerLock
-from dbroster.engines.clickhouse_login import check_logins
-from dbroster.engines.clickhouse_privileges import Holdings, Tree, missing_grants
+from dbroster.engines.clickhouse_login import check_passwords
+from dbroster.engines.clickhouse_proof import Proof
 from dbroster.engines.clickhouse_session import (
     DATABASE_EXISTS,
     DENIED,
@@ -24,32 +26,34 @@ from dbroster.engines.clickhouse_session import (
 from dbroster.engines.clickhouse_state import (
     SYSTEM_DATABASES,
     Account,
-    GrantsOn,
     Marker,
     describe_database,
+    judge_database,
     read_accounts,
     read_comments,
     read_grants,
-    role_of,
 )
-from dbroster.errors import OperationError, UnsupportedServer
-from dbroster.model import ExistingDatabase, ExistingUser, Lock, PasswordCheck, Problem, Server, User
+from dbroster.errors import OperationError
+from dbroster.model import (
+    Action,
+    ExistingDatabase,
+    ExistingUser,
+    Lock,
+    Outcome,
+    PasswordCheck,
+    Problem,
+    Server,
+    User,
+    Verb,
+)
 from dbroster.policy import unprintable
 from dbroster.secret import Secret
 from dbroster.verifiers import clickhouse_salt, clickhouse_sha256
 
-OLDEST = (23, 8)
+BATCH = 50
+"""Actions that are looked at together; each is a statement of its own, but for one user's grants."""
 NAME_BYTES = 128
 """Databases are directories, and their names take room from those of their tables; the server's own limit is higher."""
-
-_HELD = """
-    SELECT toString(access_type), grant_option FROM system.grants
-    WHERE database IS NULL AND NOT is_partial_revoke
-        AND (user_name = currentUser() OR role_name IN (SELECT role_name FROM system.enabled_roles))"""
-
-_MAY_MARK = """
-    SELECT 1 FROM system.role_grants WHERE with_admin_option AND granted_role_name = {role}
-        AND (user_name = currentUser() OR role_name IN (SELECT role_name FROM system.enabled_roles))"""
 
 
 def connect(connection: Connection) -> Handler:
@@ -60,26 +64,30 @@ def connect(connection: Connection) -> Handler:
 class ClickHouse(Handler):
     """A ClickHouse server, or one node of a cluster; reads see this node only."""
 
+    batch_sizes: ClassVar[Mapping[Verb, int]] = dict.fromkeys(
+        (
+            Verb.CREATE_USER, Verb.UPDATE_PASSWORD, Verb.CREATE_DATABASE, Verb.GRANT_PRIVILEGES, Verb.LOCK_USER,
+            Verb.DROP_DATABASE, Verb.DROP_USER,
+        ),
+        BATCH,
+    )  # fmt: skip
+
     def __init__(self, connection: Connection, session: Session) -> None:
         super().__init__(connection)
         self._session = session
+        self._facts = Facts(session, connection)
         self._lock = ServerLock(session, connection)
-        self._role = role_of(connection.roster)
-        self._databases_on = self._accounts_on = ""
-        self._tree = Tree({})
-        self._wanted: list[str] = []
+        self._proof = Proof(session, connection)
 
     @classmethod
     def open(cls, connection: Connection) -> Self:
         """Log in as the admin. Raises ConnectError or UnsupportedServer (too old, read-only)."""
         session = Session(connection)
         try:
-            handler = cls(connection, session)
-            handler._set_up()
+            return cls(connection, session)
         except BaseException:
             session.close()
             raise
-        return handler
 
     def close(self) -> None:
         """End the session, and with it the lock."""
@@ -88,57 +96,13 @@ class ClickHouse(Handler):
 
     # --- the server -------------------------------------------------------------------------------------------------
 
-    def _set_up(self) -> None:
-        version = self._session.version
-        if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
-            oldest = ".".join(map(str, OLDEST))
-            raise UnsupportedServer(f"ClickHouse {version} is too old; {oldest} or newer is needed")
-        ((read_only,),) = self._session.rows("SELECT toUInt8(getSetting('readonly'))")
-        if read_only:
-            raise UnsupportedServer("the admin's settings profile has readonly on: give it one that may change things")
-        self._tree = Tree.of(self._session.rows("SELECT privilege, parent_group FROM system.privileges"))
-        self._wanted = self._tree.known(self.connection.options["privileges"])
-        self._choose_cluster(self.connection.options["cluster"])
-
-    def _choose_cluster(self, cluster: str) -> None:
-        """Accounts that the server replicates by itself must not be created on every node once more."""
-        if not cluster:
-            return
-        self._databases_on = f" ON CLUSTER {identifier(cluster)}"
-        ((replicated,),) = self._session.rows(
-            "SELECT count() FROM system.user_directories WHERE type = 'replicated' AND precedence = 1"
-        )
-        self._accounts_on = "" if replicated else self._databases_on
-
     def server(self) -> Server:
         """Product with version, and address."""
         return Server(f"ClickHouse {self._session.version}", self._session.address)
 
     def missing_privileges(self, templates: Sequence[str]) -> list[str]:  # noqa: ARG002 - the same for all databases
         """GRANT statements for what the admin lacks; all of them when it may not even look at its own grants."""
-        held = self._held()
-        return missing_grants(self._tree, held, self.connection.username, self._wanted) + self._missing_role(held)
-
-    def _held(self) -> Holdings:
-        try:
-            return Holdings.of(self._session.rows(_HELD))
-        except OperationError as error:
-            if error.code != DENIED:
-                raise
-            return Holdings(frozenset(), frozenset())
-
-    def _missing_role(self, held: Holdings) -> list[str]:
-        """The marker role can be given by who has it with admin option, or may give any."""
-        may_give = not self._tree.lacking(["ROLE ADMIN"], held.plain)
-        if may_give and (self._role_exists() or not self._tree.lacking(["CREATE ROLE"], held.plain)):
-            return []
-        role, admin = identifier(self._role), identifier(self.connection.username)
-        if not self._tree.lacking(["SHOW ROLES"], held.plain) and self._session.rows(_MAY_MARK, role=self._role):
-            return []
-        return [f"CREATE ROLE IF NOT EXISTS {role};", f"GRANT {role} TO {admin} WITH ADMIN OPTION;"]
-
-    def _role_exists(self) -> bool:
-        return bool(self._session.rows("SELECT 1 FROM system.roles WHERE name = {role}", role=self._role))
+        return self._facts.missing_privileges()
 
     def acquire_lock(self) -> None:
         """Hold a sleeping query of a fixed id until `close`. Raises LockHeld, naming who has it."""
@@ -146,27 +110,12 @@ class ClickHouse(Handler):
 
     def prepare(self) -> None:
         """Create the role that marks accounts, if it is not there."""
-        if not self._role_exists():
-            self._session.run(f"CREATE ROLE IF NOT EXISTS {identifier(self._role)}{self._accounts_on}")
+        if not self._facts.role_exists():
+            self._session.run(f"CREATE ROLE IF NOT EXISTS {identifier(self._facts.role)}{self._facts.accounts_on}")
 
     def warnings(self) -> list[Problem]:
         """A marker role that gives privileges, databases that have lost their user, queries that can't be ended."""
-        texts = []
-        if self._session.rows("SELECT 1 FROM system.grants WHERE role_name = {role} LIMIT 1", role=self._role):
-            texts.append(f"the role {self._role} only marks accounts, but has privileges, and so have all its users")
-        if self._tree.lacking(["KILL QUERY"], self._held().plain):
-            texts.append(
-                "running queries of removed users can't be ended; to allow it: "
-                f"GRANT KILL QUERY ON *.* TO {identifier(self.connection.username)};"
-            )
-        users = {name for (name,) in self._session.rows("SELECT name FROM system.users")}
-        texts += [
-            f"the database {name} belonged to {marker.user}, who has no account any more; drop it by hand"
-            for name, comment in read_comments(self._session).items()
-            if (marker := Marker.read(comment)) and marker.roster == self.connection.roster
-            if marker.user not in users
-        ]
-        return [Problem(text, warning=True) for text in texts]
+        return [Problem(text, warning=True) for text in self._facts.warnings()]
 
     # --- names and passwords that this server can carry -------------------------------------------------------------
 
@@ -194,25 +143,28 @@ class ClickHouse(Handler):
         """Every database of the server, in two queries."""
         grants = read_grants(self._session, self.connection.roster)
         return {
-            name: self._describe(name, comment, grants.get(name, {}))
+            name: describe_database(
+                judge_database(self.connection.roster, name, comment),
+                grants.get(name, {}),
+                self._facts.tree,
+                self._facts.wanted,
+            )
             for name, comment in read_comments(self._session).items()
         }
 
     def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
-        """Log in as each user; where the server's answer proves nothing, the password is UNKNOWN."""
-        return check_logins(self._session, users, existing)
+        """By the stored hash where the server shows it, else by a login; an answer that proves nothing is UNKNOWN."""
+        return check_passwords(self._session, users, existing)
 
     # --- changes: one object each -----------------------------------------------------------------------------------
 
     def create_user(self, user: str, password: Secret) -> None:
         """Create the account with the marker role in one statement; one that is already ours gets the password."""
-        if self._managed(user, gone_is_fine=True):
+        if self._proof.managed_if_any(user):
             self.update_user_password(user, password)
             return
         try:
-            self._set_password(
-                f"CREATE USER {identifier(user)}{self._accounts_on}", password, f"DEFAULT ROLE {identifier(self._role)}"
-            )
+            self._set_password("CREATE", user, password, f"DEFAULT ROLE {identifier(self._facts.role)}")
         except OperationError as error:
             if error.code != USER_EXISTS:
                 raise
@@ -222,103 +174,150 @@ class ClickHouse(Handler):
 
     def update_user_password(self, user: str, password: Secret) -> None:
         """Set the password, and open the account if dbroster had shut it; a lock of somebody else's stays."""
-        account = self._managed(user)
-        shut_by_us = account is not None and account.existing.lock is Lock.OURS
-        opening = "HOST ANY DEFAULT ROLE ALL" if shut_by_us else ""
-        self._set_password(f"ALTER USER {identifier(user)}{self._accounts_on}", password, opening)
-        if shut_by_us or (account and account.unrestricted):
+        account = self._proof.managed(user)
+        shut_by_us = account.existing.lock is Lock.OURS
+        self._set_password("ALTER", user, password, "HOST ANY DEFAULT ROLE ALL" if shut_by_us else "")
+        if shut_by_us or account.unrestricted:
             self._prove_login(user, password)
 
     def create_database(self, user: str, database: str) -> None:
         """Create the database with its marker; nobody has privileges on it yet."""
-        self._managed(user)
-        if self._own(user, database):
+        self._proof.managed(user)
+        if self._proof.own(user, database):
             return
         engine = self.connection.options["database_engine"]
         marker = literal(str(Marker(self.connection.roster, user)))
         clause = f" ENGINE = {engine}" if engine else ""
+        self._proof.forget(database)
         try:
             self._session.run(
-                f"CREATE DATABASE {identifier(database)}{self._databases_on}{clause} COMMENT {marker}",
+                f"CREATE DATABASE {identifier(database)}{self._facts.databases_on}{clause} COMMENT {marker}",
             )
         except OperationError as error:
-            if error.code != DATABASE_EXISTS or not self._own(user, database):
+            if error.code != DATABASE_EXISTS or not self._proof.own(user, database):
                 raise
 
     def grant_privileges(self, user: str, database: str) -> None:
         """Give the wanted privileges; if anything is too much, first take all away, as nothing else undoes parts."""
-        self._managed(user)
-        if not self._own(user, database):
-            raise OperationError(f"the database {database} does not exist any more")
-        wanted = self._tree.leaves(self._wanted)
-        for name, has in self._granted(database).items():
-            if name != user or has.odd or not self._tree.leaves(has.privileges) <= wanted:
-                self._revoke(database, name)
-        listed = ", ".join(self._wanted)
-        self._session.run(f"GRANT{self._accounts_on} {listed} ON {identifier(database)}.* TO {identifier(user)}")
+        self._grant(user, [database])
 
     def lock_user(self, user: str) -> None:
         """Let the user in from nowhere, and end running queries.
 
         Taking the marker from the default roles in the same statement notes that it was us.
         """
-        account = self._managed(user, gone_is_fine=True)
+        account = self._proof.managed_if_any(user)
         if account is None:
             return
         if account.existing.lock is Lock.OPEN:
-            self._session.run(f"ALTER USER {identifier(user)}{self._accounts_on} HOST NONE DEFAULT ROLE NONE")
-        self._session.run(f"KILL QUERY{self._databases_on} WHERE user = {literal(user)} ASYNC")
+            self._proof.forget(user)
+            self._session.run(f"ALTER USER {identifier(user)}{self._facts.accounts_on} HOST NONE DEFAULT ROLE NONE")
+        try:
+            self._session.run(f"KILL QUERY{self._facts.databases_on} WHERE user = {literal(user)} ASYNC")
+        except OperationError as error:
+            if error.code != DENIED:  # a warning has said so; without ON CLUSTER the server would just find none
+                raise
 
     def drop_database(self, user: str, database: str) -> None:
         """Take back the privileges on the user's database, drop it, and wait until its tables are gone.
 
         Privileges outlive their database, and would let the user into a foreign one of that name.
         """
-        self._managed(user)
-        exists = self._own(user, database)
-        for name in self._granted(database):
+        self._proof.managed(user)
+        exists = self._proof.own(user, database)
+        granted = self._proof.granted(database)
+        self._proof.forget(database)
+        for name in granted:
             self._revoke(database, name)
         if exists:
-            self._session.run(f"DROP DATABASE IF EXISTS {identifier(database)}{self._databases_on} SYNC")
+            self._session.run(f"DROP DATABASE IF EXISTS {identifier(database)}{self._facts.databases_on} SYNC")
 
     def drop_user(self, user: str) -> None:
         """Drop the account; one that views in foreign databases still need stays, and the error says so."""
-        if self._managed(user, gone_is_fine=True):
-            self._session.run(f"DROP USER IF EXISTS {identifier(user)}{self._accounts_on}")
+        if self._proof.managed_if_any(user):
+            self._proof.forget(user)
+            self._session.run(f"DROP USER IF EXISTS {identifier(user)}{self._facts.accounts_on}")
 
     def adopt_user(self, user: str, password: Secret) -> None:
-        """Give a foreign account our marker, then the password; hosts and other privileges stay as they are."""
-        account = read_accounts(self._session, self.connection).get(user)
-        if account is None:
-            raise OperationError(f"there is no account {user} to adopt")
-        existing = account.existing
-        if existing.protected:
-            raise OperationError(f"the account {user} can't be adopted: {existing.protected}")
-        if existing.roster not in (None, self.connection.roster):
-            raise OperationError(f"the account {user} can't be adopted: it belongs to roster {existing.roster!r}")
-        if not existing.managed:
-            self._session.run(f"GRANT{self._accounts_on} {identifier(self._role)} TO {identifier(user)}")
+        """Give a foreign account our marker, then the password; hosts and other privileges stay as they are.
+
+        The marker becomes a default role, as it is of every account that dbroster has not shut.
+        """
+        account = read_accounts(self._session, self.connection, [user], powers=True).get(user)
+        reason = "there is none" if account is None else _not_adoptable(account, self.connection.roster)
+        if account is None or reason:
+            raise OperationError(f"the account {user} can't be adopted: {reason}")
+        self._proof.forget(user)
+        role = identifier(self._facts.role)
+        if not account.existing.managed:
+            self._session.run(f"GRANT{self._facts.accounts_on} {role} TO {identifier(user)}")
+            if account.default_roles is not None:
+                roles = ", ".join([*map(identifier, account.default_roles), role])
+                self._session.run(f"ALTER USER {identifier(user)}{self._facts.accounts_on} DEFAULT ROLE {roles}")
         self.update_user_password(user, password)
 
     def adopt_database(self, user: str, database: str) -> None:
         """Put our marker on a foreign database, then grant it. The server must know MODIFY COMMENT for databases."""
-        self._managed(user)
-        found = self._database(database)
+        self._proof.managed(user)
+        found = self._proof.database(database)
         reason = "there is no such database" if found is None else found.protected
         if found is None or reason or found.owner not in (None, user):
             raise OperationError(f"the database {database} can't be adopted: {reason or 'somebody else has it'}")
         if found.owner is None:
             marker = literal(str(Marker(self.connection.roster, user)))
+            self._proof.forget(database)
             self._session.run(
-                f"ALTER DATABASE {identifier(database)}{self._databases_on} MODIFY COMMENT {marker}",
+                f"ALTER DATABASE {identifier(database)}{self._facts.databases_on} MODIFY COMMENT {marker}",
             )
         self.grant_privileges(user, database)
 
-    def _set_password(self, statement: str, password: Secret, clause: str) -> None:
+    # --- performing a plan ------------------------------------------------------------------------------------------
+
+    def perform_all(self, actions: Sequence[Action]) -> list[Outcome]:
+        """Look at everything at once; give a user all databases in one statement; a failed one is done one by one."""
+        if not actions or actions[0].verb is Verb.ADOPT:
+            return super().perform_all(actions)
+        with self._proof.ahead(actions):
+            if actions[0].verb is not Verb.GRANT_PRIVILEGES:
+                return super().perform_all(actions)
+            groups = [list(group) for _, group in groupby(actions, key=lambda action: action.user)]
+            return [outcome for group in groups for outcome in self._grant_all(group)]
+
+    def _grant_all(self, actions: Sequence[Action]) -> list[Outcome]:
+        try:
+            with self.batch(actions) as outcomes:
+                self._grant(actions[0].user, [action.database for action in actions if action.database])
+        except OperationError:
+            return super().perform_all(actions)
+        return outcomes
+
+    # --- parts of changes -------------------------------------------------------------------------------------------
+
+    def _grant(self, user: str, databases: Sequence[str]) -> None:
+        self._proof.managed(user)
+        for database in databases:
+            if not self._proof.own(user, database):
+                raise OperationError(f"the database {database} does not exist any more")
+        wanted = self._facts.tree.leaves(self._facts.wanted)
+        for database in databases:
+            granted = self._proof.granted(database)
+            self._proof.forget(database)
+            for name, has in granted.items():
+                if name != user or has.odd or not self._facts.tree.leaves(has.privileges) <= wanted:
+                    self._revoke(database, name)
+        listed = ", ".join(self._facts.wanted)
+        elements = ", ".join(f"{listed} ON {identifier(database)}.*" for database in databases)
+        self._session.run(f"GRANT{self._facts.accounts_on} {elements} TO {identifier(user)}")
+
+    def _set_password(self, verb: str, user: str, password: Secret, clause: str) -> None:
         salt = clickhouse_salt()
         verifier = clickhouse_sha256(password.reveal(), salt)
         auth = f"IDENTIFIED WITH sha256_hash BY {literal(verifier)} SALT {literal(salt)}"
-        self._session.run(f"{statement} {auth} {clause}".rstrip(), [password.reveal(), verifier, salt])
+        self._proof.forget(user)
+        self._session.run(
+            f"{verb} USER {identifier(user)}{self._facts.accounts_on} {auth} {clause}".rstrip(),
+            [password.reveal(), verifier, salt],
+        )
 
     def _prove_login(self, user: str, password: Secret) -> None:
         """Log in once: a password that the server took, but does not accept, would be set again in every run."""
@@ -329,40 +328,17 @@ class ClickHouse(Handler):
                 retryable=True,  # a replicated account may take a moment
             )
 
-    def _granted(self, database: str) -> Mapping[str, GrantsOn]:
-        """What users of the roster have on a database right now."""
-        return read_grants(self._session, self.connection.roster, database).get(database, {})
-
     def _revoke(self, database: str, user: str) -> None:
-        self._session.run(f"REVOKE{self._accounts_on} ALL ON {identifier(database)}.* FROM {identifier(user)}")
+        self._session.run(f"REVOKE{self._facts.accounts_on} ALL ON {identifier(database)}.* FROM {identifier(user)}")
 
-    # --- what proves that something is ours -------------------------------------------------------------------------
 
-    def _managed(self, user: str, *, gone_is_fine: bool = False) -> Account | None:
-        """Read an account just before a change. Raises OperationError for one that is not ours, or is gone."""
-        account = read_accounts(self._session, self.connection, user).get(user)
-        if account is None:
-            if gone_is_fine:
-                return None
-            raise OperationError(f"the account {user} does not exist any more")
-        if not account.existing.managed:
-            reason = account.existing.protected or f"it does not have the role {self._role}"
-            raise OperationError(f"the account {user} is not managed by dbroster and is left alone: {reason}")
-        return account
-
-    def _own(self, user: str, database: str) -> bool:
-        """Whether the database exists. Raises OperationError for one that, as read just now, is not this user's."""
-        found = self._database(database)
-        if found and found.owner != user:
-            raise OperationError(f"the database {database} is not proven to be {user}'s and is left alone")
-        return found is not None
-
-    def _database(self, database: str) -> ExistingDatabase | None:
-        comment = read_comments(self._session, database).get(database)
-        return None if comment is None else self._describe(database, comment, {})
-
-    def _describe(self, name: str, comment: str, granted: Mapping[str, GrantsOn]) -> ExistingDatabase:
-        return describe_database(self.connection.roster, name, comment, granted, self._tree, self._wanted)
+def _not_adoptable(account: Account, roster: str) -> str | None:
+    existing = account.existing
+    if existing.protected:
+        return existing.protected
+    if existing.roster not in (None, roster):
+        return f"it belongs to roster {existing.roster!r}"
+    return None if account.by_password else f"something else than a password lets it in ({account.authentication})"
 
 
 def _too_long(kind: str, name: str) -> str | None:

@@ -4,8 +4,10 @@ ClickHouse has no locks for clients, but never runs two queries of one id at onc
 id that does nothing for a long time. When the connection breaks, because the sync ended in whatever way, the
 server cancels it within about a second, since it is read-only (`cancel_http_readonly_queries_on_client_close`).
 
-Limits: it counts on one server only, not for all of a cluster. A proxy that ends silent connections ends the lock
-early, which is not noticed; the lock file beside the audit log still keeps out a second sync of this machine.
+Limits: it counts on one server only, not for all of a cluster, and for a day. A proxy that ends silent connections ends
+the lock early, which is not noticed; the lock file beside the audit log still keeps out a second sync of this machine.
+When the machine of a sync dies without closing its connection, the query goes on for the rest of the day, or until
+somebody kills it.
 """
 
 import base64
@@ -32,9 +34,11 @@ _SETTINGS = {
     "cancel_http_readonly_queries_on_client_close": "1",
     "max_block_size": "1",  # so that it notices a closed connection after each single row
     "max_execution_time": "0",
+    "replace_running_query": "0",  # where the admin's profile has it on, the newcomer would win
 }
-_SLEEP = "sleepEachRow(1) FROM numbers(604800) FORMAT Null"  # a week
+_SLEEP = "sleepEachRow(1) FROM numbers(86400) FORMAT Null"  # a day
 _ALREADY_RUNNING = re.compile(r"Code: 216\b")
+_CODE = re.compile(r"Code: \d+")
 
 
 class ServerLock:
@@ -51,7 +55,10 @@ class ServerLock:
         deadline = time.monotonic() + PATIENCE
         while holder := self._take_or_name_holder():
             if time.monotonic() > deadline:
-                raise LockHeld(f"another sync is at work on this server: {holder}; try again when it has ended")
+                raise LockHeld(
+                    f"another sync is at work on this server: {holder}; try again when it has ended, or, if its "
+                    f"machine is dead: KILL QUERY WHERE query_id = '{QUERY_ID}'"
+                )
             time.sleep(0.2)
 
     def release(self) -> None:
@@ -76,8 +83,11 @@ class ServerLock:
         refusal = self._refusal(self._wire)
         self.release()
         if refusal and not _ALREADY_RUNNING.search(refusal):
-            raise ServerError("the server refuses the query that serves as a lock; see its log")
-        return others[0] if others else "one that has just ended"
+            code = _CODE.search(refusal)
+            raise ServerError(
+                f"the server refuses the query that serves as a lock ({code[0] if code else 'no code'}); see its log"
+            )
+        return others[0] if others else "one of another admin account, or one that has just ended"
 
     def _running(self) -> list[str]:
         """Describe the running query of our id, if there is one; its text begins with who sent it."""
@@ -92,7 +102,7 @@ class ServerLock:
         ]
 
     def _start(self) -> http.client.HTTPConnection:
-        """Send the query and don't wait for its answer, which comes in a week, or at once if it is refused."""
+        """Send the query and don't wait for its answer, which comes in a day, or at once if it is refused."""
         query = f"SELECT {literal(self._holder)}, {_SLEEP}"
         place, timeout = urlsplit(self._session.url), self._connection.connect_timeout
         host, port = place.hostname or "", place.port

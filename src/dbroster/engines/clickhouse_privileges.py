@@ -76,10 +76,10 @@ class Holdings:
         return cls(frozenset(name for name, _ in found), frozenset(name for name, option in found if option))
 
 
-def missing_grants(tree: Tree, held: Holdings, admin: str, wanted: Iterable[str]) -> list[str]:
-    """Statements that give the admin what it lacks."""
+def missing_grants(tree: Tree, held: Holdings, admin: str, needed: Iterable[str], wanted: Iterable[str]) -> list[str]:
+    """Statements that give the admin what it lacks of what it needs itself, and of what users are to have."""
     statements = []
-    plain = tree.lacking(tree.known(FOR_ADMIN), held.plain)
+    plain = tree.lacking(tree.known(needed), held.plain)
     passable = tree.lacking(tree.known(wanted), held.passable)
     if plain:
         statements.append(f"GRANT {', '.join(plain)} ON *.* TO {identifier(admin)};")

@@ -96,6 +96,11 @@ class Session:
         with self._translated():
             return [tuple(row) for row in self._client.query(query.format(**quoted)).result_rows]
 
+    def text(self, query: str) -> str:
+        """Return the answer to a query that names its own format. Raises ConnectError or OperationError."""
+        with self._translated():
+            return self._client.raw_query(query).decode("utf-8", "replace")
+
     def run(self, statement: str, secrets: Iterable[str] = ()) -> None:
         """Perform a statement; `secrets` are its parts that no error may show. Raises ConnectError, OperationError."""
         with self._translated(secrets):
@@ -109,8 +114,11 @@ class Session:
         Source: ClickHouse documentation, "HTTP Interface".
         """
         headers = urllib3.make_headers(basic_auth=_latin(f"{user}:{password.reveal()}"))
+        once_more = urllib3.Retry(connect=1, read=1, other=0, redirect=False, status=0)  # for a stale connection
         try:
-            answer = self._pool.request("POST", self.url, body=b"SELECT 1", headers=headers)
+            answer = self._pool.request(
+                "POST", self.url, body=b"SELECT 1", headers=headers, retries=once_more, redirect=False
+            )
         except urllib3.exceptions.HTTPError:
             return None
         if answer.status == 200:
@@ -148,7 +156,9 @@ class Session:
             raise self._error(error, [*secrets, *self._admin_secrets], opening=opening) from None
 
     def _error(self, error: Exception, secrets: Iterable[str], *, opening: bool) -> DbrosterError:
-        code = getattr(error, "code", None)
+        code = getattr(error, "code", None)  # drivers before 1.0 have it in the text only
+        if code is None and (found := _CODE.search(str(error))):
+            code = int(found[1])
         if code is None:
             reason = getattr(error.__cause__, "reason", None) or error.__cause__ or error
             return ConnectError(f"no answer from ClickHouse at {self.address}: {scrub(str(reason), secrets)}")

@@ -1,7 +1,7 @@
 """Reading accounts and databases of a ClickHouse server: a fixed number of queries, however many there are."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
 from dbroster.config import Connection
@@ -11,13 +11,15 @@ from dbroster.model import ExistingDatabase, ExistingUser, Lock
 
 ROLE_PREFIX = "dbroster:"
 SYSTEM_DATABASES = frozenset({"default", "system", "information_schema", "INFORMATION_SCHEMA"})
-READ_ONLY_STORAGES = frozenset({"users_xml", "users.xml", "ldap"})
+READ_ONLY_STORAGES = frozenset({"users_xml", "users.xml", "ldap", "token"})
+"""User directories that SQL can't write."""
 
 # Whoever has the marker role with admin option is an admin, not an account of the roster.
 _ACCOUNTS = """
     SELECT u.name, u.storage, m.rosters, m.is_default,
         empty(u.host_ip) AND empty(u.host_names) AND empty(u.host_names_regexp) AND empty(u.host_names_like),
-        has(u.host_ip, '::/0')
+        has(u.host_ip, '::/0'), toString(u.auth_type),
+        if(u.default_roles_all, [], u.default_roles_list), u.default_roles_all
     FROM system.users AS u LEFT JOIN (
         SELECT assumeNotNull(user_name) AS user_name, min(granted_role_is_default) AS is_default,
             groupArray(substring(granted_role_name, 10)) AS rosters
@@ -68,10 +70,21 @@ class Marker:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account, and whether it may log in from everywhere."""
+    """An account, and what dbroster does not manage of it.
+
+    `unrestricted`: it may log in from everywhere. `authentication`: the methods, as the server spells them.
+    `default_roles`: None for all that it has.
+    """
 
     existing: ExistingUser
     unrestricted: bool
+    authentication: str
+    default_roles: tuple[str, ...] | None
+
+    @property
+    def by_password(self) -> bool:
+        """Whether the server itself checks a password, or none; LDAP, Kerberos, certificates and the like are not."""
+        return "_password" in self.authentication
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,43 +100,51 @@ def role_of(roster: str) -> str:
     return ROLE_PREFIX + roster
 
 
-def read_accounts(session: Session, connection: Connection, name: str | None = None) -> dict[str, Account]:
-    """Read all accounts, or one; which of the foreign ones manage accounts is only asked for all.
+def read_accounts(
+    session: Session, connection: Connection, names: Sequence[str] | None = None, *, powers: bool | None = None
+) -> dict[str, Account]:
+    """Read all accounts, or some.
 
-    A power that comes by a role of a role is not seen.
+    Which of them manage accounts is asked for when all are read, or with `powers`: it is a second query, and the
+    dearest of all. A power that comes by a role of a role is not seen.
     """
-    only = "" if name is None else " WHERE u.name = {name}"
-    powerful = {found for (found,) in session.rows(_POWERFUL, powers=POWERS)} if name is None else set()
+    only = "" if names is None else " WHERE u.name IN ({names})"
+    asked = names is None if powers is None else powers
+    powerful = {found for (found,) in session.rows(_POWERFUL, powers=POWERS)} if asked else set()
     return {
         found: Account(
             _existing(connection, found, storage, rosters, _lock(bool(shut), bool(is_default)), found in powerful),
             bool(everywhere),
+            authentication,
+            None if all_roles else tuple(default_roles),
         )
-        for found, storage, rosters, is_default, shut, everywhere in session.rows(_ACCOUNTS + only, name=name or "")
-    }
+        for (
+            found, storage, rosters, is_default, shut, everywhere, authentication, default_roles, all_roles,
+        ) in session.rows(_ACCOUNTS + only, names=names or ())
+    }  # fmt: skip
 
 
-def read_grants(session: Session, roster: str, database: str | None = None) -> dict[str, dict[str, GrantsOn]]:
-    """Read what users of the roster have on databases, or on one: by database, then by user."""
-    only = "" if database is None else " AND database = {database}"
+def read_grants(
+    session: Session, roster: str, databases: Sequence[str] | None = None
+) -> dict[str, dict[str, GrantsOn]]:
+    """Read what users of the roster have on databases, or on some: by database, then by user."""
+    only = "" if databases is None else " AND database IN ({databases})"
     found: dict[str, dict[str, GrantsOn]] = {}
     for user, name, privileges, odd in session.rows(
-        _GRANTS + only + _GRANTS_END, marker=role_of(roster), database=database or ""
+        _GRANTS + only + _GRANTS_END, marker=role_of(roster), databases=databases or ()
     ):
         found.setdefault(name, {})[user] = GrantsOn(frozenset(privileges), bool(odd))
     return found
 
 
-def read_comments(session: Session, database: str | None = None) -> dict[str, str]:
-    """Read the comment of every database, or of one."""
-    only = "" if database is None else " WHERE name = {database}"
-    return dict(session.rows(_COMMENTS + only, database=database or ""))
+def read_comments(session: Session, databases: Sequence[str] | None = None) -> dict[str, str]:
+    """Read the comment of every database, or of some."""
+    only = "" if databases is None else " WHERE name IN ({databases})"
+    return dict(session.rows(_COMMENTS + only, databases=databases or ()))
 
 
-def describe_database(
-    roster: str, name: str, comment: str, granted: Mapping[str, GrantsOn], tree: Tree, wanted: Collection[str]
-) -> ExistingDatabase:
-    """Judge a database by its comment, and by the privileges on it."""
+def judge_database(roster: str, name: str, comment: str) -> ExistingDatabase:
+    """Judge by its comment whose a database is; privileges are not looked at."""
     marker = Marker.read(comment)
     if name in SYSTEM_DATABASES:
         return ExistingDatabase(name, protected="it is a database of the server itself")
@@ -131,9 +152,16 @@ def describe_database(
         return ExistingDatabase(name)
     if marker.roster != roster:
         return ExistingDatabase(name, protected=f"it belongs to the roster {marker.roster!r}")
-    own = granted.get(marker.user)
+    return ExistingDatabase(name, owner=marker.user)
+
+
+def describe_database(
+    judged: ExistingDatabase, granted: Mapping[str, GrantsOn], tree: Tree, wanted: Collection[str]
+) -> ExistingDatabase:
+    """Add whether its owner, and nobody else of the roster, has the wanted privileges."""
+    own = granted.get(judged.owner or "")
     right = own is not None and not own.odd and tree.leaves(own.privileges) == tree.leaves(wanted)
-    return ExistingDatabase(name, owner=marker.user, granted=right and len(granted) == 1)
+    return replace(judged, granted=right and len(granted) == 1)
 
 
 def _lock(shut: bool, is_default: bool) -> Lock:
@@ -148,11 +176,10 @@ def _existing(
 ) -> ExistingUser:
     foreign = sorted(roster for roster in rosters if roster != connection.roster)
     roster = foreign[0] if foreign else next(iter(rosters), None)
-    managed = roster == connection.roster
-    protected = _protection(connection, name, storage)
-    if powerful and not managed and not protected:
-        protected = "it may manage accounts"
-    return ExistingUser(name, managed and not protected, None if protected else roster, protected, lock)
+    protected = _protection(connection, name, storage) or ("it may manage accounts" if powerful else None)
+    return ExistingUser(
+        name, roster == connection.roster and not protected, None if protected else roster, protected, lock
+    )
 
 
 def _protection(connection: Connection, name: str, storage: str) -> str | None:

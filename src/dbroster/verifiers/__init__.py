@@ -8,7 +8,13 @@ mixes in other text, and `bytes` (UTF-8) where it does not.
 
 from dbroster.verifiers.batch import Algorithm, Check, matches_many
 from dbroster.verifiers.curve25519 import ed25519, ed25519_matches
-from dbroster.verifiers.digests import clickhouse_salt, clickhouse_sha256, mysql_native, mysql_native_matches
+from dbroster.verifiers.digests import (
+    clickhouse_salt,
+    clickhouse_sha256,
+    clickhouse_sha256_matches,
+    mysql_native,
+    mysql_native_matches,
+)
 from dbroster.verifiers.sasl import postgresql_prepared, saslprep, saslprep_offender
 from dbroster.verifiers.scram import mongodb_matches, postgresql_matches, scram_sha_256
 from dbroster.verifiers.sha_crypt import caching_sha2, caching_sha2_matches, sha256_password_matches
@@ -20,6 +26,7 @@ __all__ = [
     "caching_sha2_matches",
     "clickhouse_salt",
     "clickhouse_sha256",
+    "clickhouse_sha256_matches",
     "ed25519",
     "ed25519_matches",
     "matches_many",

@@ -6,6 +6,7 @@ import re
 import secrets
 
 _NATIVE = re.compile(r"\*([0-9A-Fa-f]{40})")
+_CLICKHOUSE = re.compile(r"sha256_hash BY '([0-9A-Fa-f]{64})'(?: SALT '([0-9A-Za-z]*)')?")
 
 
 def mysql_native(password: bytes) -> str:
@@ -35,6 +36,17 @@ def clickhouse_sha256(password: str, salt: str) -> str:
     if not password or not salt:
         raise ValueError("neither password nor salt may be empty")
     return hashlib.sha256((password + salt).encode()).hexdigest().upper()
+
+
+def clickhouse_sha256_matches(password: str, stored: str) -> bool | None:
+    """Say whether `sha256_hash BY '...'`, with a SALT or without, as SHOW CREATE USERS tells it, is of this password.
+
+    Source: ClickHouse documentation, "CREATE USER", and its setting format_display_secrets_in_show_and_select.
+    """
+    if (found := _CLICKHOUSE.fullmatch(stored)) is None:
+        return None
+    computed = hashlib.sha256((password + (found[2] or "")).encode()).hexdigest().upper()
+    return hmac.compare_digest(computed, found[1].upper())
 
 
 def clickhouse_salt() -> str:

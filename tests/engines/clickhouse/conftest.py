@@ -10,14 +10,14 @@ import pytest
 from dbroster.config import Connection
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
-from servers import ClickHouse
+from servers import Server
 from tests.contract.adapter_clickhouse import ClickHouseAdapter
 
 _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="package")
-def adapter(clickhouse_server: ClickHouse) -> Iterator[ClickHouseAdapter]:
+def adapter(clickhouse_server: Server) -> Iterator[ClickHouseAdapter]:
     adapter = ClickHouseAdapter(clickhouse_server)
     yield adapter
     adapter.close()

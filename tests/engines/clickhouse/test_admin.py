@@ -38,7 +38,7 @@ def test_nobody_at_home(describe: Describe) -> None:
 
 
 def test_too_old(describe: Describe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dbroster.engines.clickhouse.OLDEST", (99, 1))
+    monkeypatch.setattr("dbroster.engines.clickhouse_facts.OLDEST", (99, 1))
     with pytest.raises(UnsupportedServer, match=r"99\.1 or newer"):
         connect(describe())
 
