@@ -3,6 +3,7 @@
 import json
 import re
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from servers.clickhouse_standin import catalogue
@@ -156,6 +157,10 @@ class Request:
         except ServerError as error:
             if error.code not in STORAGE_CODES:
                 raise
+        tokens = tokenize(sql)
+        if any(one.is_word("ON") and two.is_word("CLUSTER") for one, two in pairwise(tokens)):
+            # the engine's own words, which it has no time for when it misses a role of the store first
+            raise ServerError(392, "QUERY_IS_PROHIBITED", "Replicated DDL queries are disabled")
         for parameter, value in self.params.items():  # {name:Identifier} has been checked just now
             if parameter.startswith("param_"):
                 name = parameter.removeprefix("param_")

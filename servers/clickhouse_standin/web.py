@@ -46,6 +46,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "ClickHouse-stand-in", ""
+    # an answer in two pieces would wait 40 ms for the client's delayed acknowledgement of the first
+    disable_nagle_algorithm = True
+    wbufsize = 1 << 16
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the inherited name
         """Keep quiet."""

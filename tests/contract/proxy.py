@@ -64,6 +64,8 @@ class Proxy:
 
     def _relay(self, client: socket.socket) -> None:
         server = self._connect()
+        for end in (client, server):  # or small pieces wait for acknowledgements
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
             self._open += [client, server]
         self._start(self._to_server, client, server)

@@ -156,6 +156,23 @@ def test_plain_digests_equal_known_values() -> None:
     assert len({verifiers.clickhouse_salt() for _ in range(9)}) == 9
 
 
+@pytest.mark.parametrize(
+    ("stored", "answer"),
+    [
+        # SHA-256("abc"), FIPS 180-4: as password without a salt, and as password "a" with the salt "bc"
+        ("sha256_hash BY 'BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD'", False),
+        ("sha256_hash BY 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad' SALT 'bc'", True),
+        ("sha256_hash BY 'BA78' SALT 'bc'", None),
+        ("sha256_password", None),
+        ("double_sha1_hash BY '00'", None),
+    ],
+)
+def test_clickhouse_hash_as_the_server_shows_it(stored: str, answer: bool | None) -> None:
+    assert verifiers.clickhouse_sha256_matches("a", stored) is answer
+    if answer is False:
+        assert verifiers.clickhouse_sha256_matches("abc", stored)
+
+
 def test_saslprep_equals_pymongo() -> None:
     from pymongo.saslprep import saslprep as reference
 

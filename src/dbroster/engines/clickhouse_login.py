@@ -20,7 +20,7 @@ _SHOW = "SHOW CREATE USERS FORMAT TSVRaw SETTINGS format_display_secrets_in_show
 # Only what dbroster itself writes: one method, no end of validity, a name that needs no escapes.
 _SHOWN = re.compile(
     r"CREATE USER (`?)([\w.-]+)\1 IDENTIFIED WITH (sha256_hash BY '\w+'(?: SALT '\w*')?)"
-    r"(?= [A-Z]|$)(?!.* VALID UNTIL )",
+    r"(?= (?!SALT )[A-Z]|$)(?!.* VALID UNTIL )",
     re.ASCII,
 )
 
@@ -48,6 +48,11 @@ def stored_hashes(session: Session) -> dict[str, Secret]:
         text = session.text(_SHOW)
     except OperationError:  # the setting is younger than the server, or not for this admin
         return {}
+    return hashes_in(text)
+
+
+def hashes_in(text: str) -> dict[str, Secret]:
+    """Find `sha256_hash BY '...' SALT '...'` by user in what SHOW CREATE USERS says, one account on each line."""
     return {found[2]: Secret(found[3]) for line in text.splitlines() if (found := _SHOWN.match(line))}
 
 

@@ -63,6 +63,8 @@ class Session:
             timeout=urllib3.Timeout(connect=connection.connect_timeout, read=ANSWER_TIMEOUT),
             retries=False,
             ssl_context=self.tls,
+            # left to itself, urllib3 also compares names where the context says not to (verify-ca)
+            assert_hostname=None if self.tls is None or self.tls.check_hostname else False,
         )
         with self._translated(opening=True):
             self._client = self._connect(connection)

@@ -6,7 +6,8 @@ from dbroster.engines.base import Handler
 from dbroster.engines.clickhouse_privileges import Tree
 from dbroster.engines.clickhouse_session import identifier, literal
 from dbroster.engines.clickhouse_state import Marker
-from dbroster.model import Lock, PasswordCheck, User
+from dbroster.errors import OperationError
+from dbroster.model import Action, Lock, PasswordCheck, Status, User, Verb
 from dbroster.secret import Secret
 from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
 
@@ -130,3 +131,66 @@ def test_names_are_measured_as_file_names(handler: Handler) -> None:
     assert handler.refuse_database("a" * 128) is None
     assert handler.refuse_database("a" * 126 + "-") is not None
     assert handler.refuse_database("system") is not None
+
+
+def test_one_statement_grants_all_databases_of_a_user(
+    adapter: ClickHouseAdapter, handler: Handler, prefix: str
+) -> None:
+    users = [prefix + "bob", prefix + "al"]
+    databases = [(user, f"{user}_{template}") for user in users for template in ("web", "data", "tools")]
+    for user in users:
+        handler.create_user(user, GOOD)
+    for user, database in databases:
+        handler.create_database(user, database)
+    with adapter.changes() as changes:
+        outcomes = handler.perform_all([Action(Verb.GRANT_PRIVILEGES, *names) for names in databases])
+    assert [outcome.status for outcome in outcomes] == [Status.DONE] * 6
+    assert [change.count(" ON `") for change in changes] == [3, 3]
+    existing = handler.get_existing_databases()
+    assert all(existing[database].granted for _, database in databases)
+
+
+def test_a_database_that_is_gone_spoils_no_other_grant(handler: Handler, bob: str) -> None:
+    for template in ("web", "data"):
+        handler.create_database(bob, f"{bob}_{template}")
+    wanted = [Action(Verb.GRANT_PRIVILEGES, bob, f"{bob}_{template}") for template in ("web", "gone", "data")]
+    outcomes = handler.perform_all(wanted)
+    assert [outcome.status for outcome in outcomes] == [Status.DONE, Status.FAILED, Status.DONE]
+    assert "does not exist any more" in str(outcomes[1].error)
+    assert handler.get_existing_databases()[f"{bob}_data"].granted
+
+
+# --- what a DBA has done ----------------------------------------------------------------------------------------------
+
+
+def test_a_managed_account_that_was_made_an_admin_is_left_alone(
+    adapter: ClickHouseAdapter, handler: Handler, bob: str
+) -> None:
+    by_hand(adapter, f"GRANT ACCESS MANAGEMENT ON *.* TO {quoted(bob)}")
+    found = handler.get_existing_users()[bob]
+    assert (found.managed, found.protected) == (False, "it may manage accounts")
+
+
+def test_the_lock_of_a_dba_stays_his_on_an_adopted_account(
+    adapter: ClickHouseAdapter, handler: Handler, prefix: str
+) -> None:
+    """Its default roles are a list, so that the marker does not become one by itself."""
+    eve, role = prefix + "eve", f"dbroster:{prefix}role"
+    adapter.create_account_by_hand(eve, GOOD.reveal())
+    by_hand(adapter, f"CREATE ROLE {quoted(role)}")
+    by_hand(adapter, f"GRANT {quoted(role)} TO {quoted(eve)} WITH ADMIN OPTION")
+    by_hand(adapter, f"ALTER USER {quoted(eve)} DEFAULT ROLE {quoted(role)}")
+    handler.adopt_user(eve, GOOD)
+    adapter.lock_by_hand(eve)
+    assert handler.get_existing_users()[eve].lock is Lock.FOREIGN
+    handler.lock_user(eve)
+    assert handler.get_existing_users()[eve].lock is Lock.FOREIGN
+
+
+def test_who_logs_in_otherwise_is_not_adopted(adapter: ClickHouseAdapter, handler: Handler, prefix: str) -> None:
+    eve = prefix + "eve"
+    by_hand(adapter, f"CREATE USER {quoted(eve)} IDENTIFIED WITH ssl_certificate CN 'eve'")
+    before = adapter.fingerprint(eve)
+    with pytest.raises(OperationError, match="something else than a password"):
+        handler.adopt_user(eve, GOOD)
+    assert adapter.fingerprint(eve) == before

@@ -1,0 +1,122 @@
+"""Passwords by the stored hash, on a server that shows it, and what is taken for one."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dbroster.config import Connection
+from dbroster.engines import connect
+from dbroster.engines.base import Handler
+from dbroster.engines.clickhouse_login import hashes_in
+from dbroster.model import PasswordCheck, User
+from dbroster.secret import Secret
+from servers import ClickHouse
+from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
+from tests.servers.available import available
+
+GOOD, WRONG = Secret("Correct-horse-7"), Secret("wrong-Horse-9")
+HASH = "0123456789ABCDEF" * 4
+
+
+@pytest.fixture(scope="module")
+def showing() -> Iterator[ClickHouseAdapter]:
+    """A stand-in of its own with display_secrets_in_show_and_select."""
+    with available(lambda: ClickHouse(options={"shows_secrets": "1"})) as server:
+        adapter = ClickHouseAdapter(server)
+        yield adapter
+        adapter.close()
+
+
+@pytest.fixture
+def connection(showing: ClickHouseAdapter, tmp_path: Path) -> Connection:
+    return showing.connection(tmp_path, "h")
+
+
+@pytest.fixture
+def handler(showing: ClickHouseAdapter, connection: Connection) -> Iterator[Handler]:
+    with connect(connection) as handler:
+        handler.prepare()
+        yield handler
+    showing.wipe("h")
+
+
+def check(handler: Handler, user: str, password: Secret = GOOD) -> PasswordCheck:
+    return handler.check_passwords([User(user, password, 1)], handler.get_existing_users())[user]
+
+
+def logins(adapter: ClickHouseAdapter, user: str) -> int:
+    return adapter.log_text().count(f"{user}: SELECT 1\n")
+
+
+def test_a_shown_hash_needs_no_login(showing: ClickHouseAdapter, handler: Handler) -> None:
+    handler.create_user("h.bob-1", GOOD)
+    before = logins(showing, "h.bob-1")
+    assert before == 1, "after a change there is one login, to prove it"
+    assert check(handler, "h.bob-1") is PasswordCheck.SAME
+    assert check(handler, "h.bob-1", WRONG) is PasswordCheck.DIFFERENT
+    assert logins(showing, "h.bob-1") == before
+
+
+def test_a_hash_tells_where_a_login_could_not(showing: ClickHouseAdapter, handler: Handler) -> None:
+    handler.create_user("hbob", GOOD)
+    showing.ask("default", showing.server.admin_password, "ALTER USER hbob HOST IP '192.0.2.1'")
+    assert check(handler, "hbob") is PasswordCheck.SAME
+    assert check(handler, "hbob", WRONG) is PasswordCheck.DIFFERENT
+
+
+def test_an_admin_without_the_privilege_logs_in(
+    showing: ClickHouseAdapter, handler: Handler, connection: Connection
+) -> None:
+    handler.create_user("hbob", GOOD)
+    showing.create_account_by_hand("hadmin", GOOD.reveal())
+    showing.ask("default", showing.server.admin_password, "GRANT SHOW USERS, SHOW ROLES ON *.* TO hadmin")
+    before = logins(showing, "hbob")
+    with connect(replace(connection, username="hadmin", password=GOOD)) as limited:
+        assert check(limited, "hbob") is PasswordCheck.SAME
+        assert check(limited, "hbob", WRONG) is PasswordCheck.DIFFERENT
+    assert logins(showing, "hbob") == before + 1, "the refused one never became a statement"
+
+
+def test_hashes_are_in_no_repr(handler: Handler) -> None:
+    handler.create_user("hbob", GOOD)
+    users = handler.get_existing_users()
+    checked = handler.check_passwords([User("hbob", GOOD, 1)], users)
+    assert "sha256_hash" not in f"{users}{checked}{vars(handler)}"
+
+
+@pytest.mark.parametrize("end", ["", " SALT 'AB12'", " DEFAULT ROLE `dbroster:default`", " SALT 'x' HOST NONE"])
+@pytest.mark.parametrize("name", ["bob", "`bob`"])
+def test_what_is_a_hash(name: str, end: str) -> None:
+    shown = f"CREATE USER {name} IDENTIFIED WITH sha256_hash BY '{HASH}'{end}"
+    assert list(hashes_in(f"CREATE USER other IDENTIFIED WITH no_password\n{shown}\n")) == ["bob"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "CREATE USER bob IDENTIFIED WITH sha256_password",
+        f"CREATE USER bob IDENTIFIED WITH double_sha1_hash BY '{HASH[:40]}'",
+        f"CREATE USER bob IDENTIFIED WITH sha256_hash BY '{HASH}', sha256_hash BY '{HASH}'",
+        f"CREATE USER bob IDENTIFIED WITH sha256_hash BY '{HASH}' SALT 'a', no_password",
+        f"CREATE USER bob IDENTIFIED WITH sha256_hash BY '{HASH}' SALT 'a' VALID UNTIL '2020-01-01 00:00:00'",
+        f"CREATE USER `bob IDENTIFIED WITH sha256_hash BY '{HASH}'",
+        f"CREATE USER `a\\nCREATE USER bob` IDENTIFIED WITH sha256_hash BY '{HASH}'",
+        f" CREATE USER bob IDENTIFIED WITH sha256_hash BY '{HASH}'",
+    ],
+)
+def test_what_is_no_hash_that_dbroster_judges(line: str) -> None:
+    assert hashes_in(line) == {}
+
+
+def test_the_form_is_the_real_engines_own(showing: ClickHouseAdapter) -> None:
+    """The stand-in writes SHOW CREATE USERS by itself; the parser and formatter of the engine agree with it."""
+    password = showing.server.admin_password
+    role = quoted("dbroster:h")
+    shown = f"CREATE USER bob IDENTIFIED WITH sha256_hash BY '{HASH}' SALT 'AB' DEFAULT ROLE {role}"
+    literal = shown.replace("'", "\\'")
+    answer = showing.ask("default", password, f"SELECT formatQuerySingleLine('{literal}') AS q FORMAT JSON")
+    assert json.loads(answer)["data"] == [{"q": shown}]
+    assert list(hashes_in(shown)) == ["bob"]

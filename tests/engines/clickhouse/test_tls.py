@@ -1,0 +1,110 @@
+"""TLS, by a relay in front of the stand-in, which speaks plain HTTP; and a server that somebody else runs, by https."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dbroster.config import Connection, Tls
+from dbroster.engines import connect
+from dbroster.errors import ConnectError
+from dbroster.model import PasswordCheck, User
+from dbroster.secret import Secret
+from servers import GivenServer
+from servers.given import variable
+from servers.template import make_certificates
+from tests.contract.adapter_clickhouse import ClickHouseAdapter
+from tests.contract.conftest import ADAPTERS
+from tests.contract.world import World
+from tests.engines.clickhouse.tls_relay import TlsRelay
+
+GOOD = Secret("Correct-horse-7")
+OTHER_HOST = "0.0.0.0"
+Describe = Callable[..., Connection]
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("certificates")
+    make_certificates(directory)
+    return directory
+
+
+@pytest.fixture
+def relay(adapter: ClickHouseAdapter, certificates: Path) -> Iterator[TlsRelay]:
+    if adapter.server.secure:
+        pytest.skip("this server speaks TLS by itself")
+    with TlsRelay(adapter.server.host, adapter.server.port, certificates) as relay:
+        yield relay
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_everything_goes_through_tls(
+    adapter: ClickHouseAdapter, relay: TlsRelay, certificates: Path, describe: Describe, prefix: str, host: str
+) -> None:
+    """Statements, the lock, and logins: a server behind TLS gets none of them in any other way."""
+    tls = Tls("verify-full", str(certificates / "ca.pem"))
+    bob = prefix + "bob"
+    with connect(describe(host=host, port=relay.port, tls=tls)) as handler:
+        handler.acquire_lock()
+        handler.prepare()
+        handler.create_user(bob, GOOD)
+        handler.create_database(bob, f"{bob}_web")
+        handler.grant_privileges(bob, f"{bob}_web")
+        existing = handler.get_existing_users()
+        assert handler.check_passwords([User(bob, GOOD, 1)], existing)[bob] is PasswordCheck.SAME
+        assert handler.check_passwords([User(bob, Secret("Wrong-1"), 1)], existing)[bob] is PasswordCheck.DIFFERENT
+    assert relay.messages > 10
+    assert adapter.can_write(bob, GOOD.reveal(), f"{bob}_web")
+
+
+def test_a_certificate_of_an_unknown_authority_is_refused(relay: TlsRelay, describe: Describe) -> None:
+    with pytest.raises(ConnectError, match="certificate verify failed") as caught:
+        connect(describe(host="localhost", port=relay.port, tls=Tls("verify-full")))
+    assert relay.messages == 0, "the password has not been sent"
+    assert caught.value.__cause__ is None
+
+
+def test_a_certificate_for_another_host_is_refused(relay: TlsRelay, certificates: Path, describe: Describe) -> None:
+    tls = Tls("verify-full", str(certificates / "ca.pem"))
+    with pytest.raises(ConnectError, match=r"certificate|hostname"):
+        connect(describe(host=OTHER_HOST, port=relay.port, tls=tls))
+    assert relay.messages == 0
+    with connect(describe(host=OTHER_HOST, port=relay.port, tls=Tls("verify-ca", str(certificates / "ca.pem")))):
+        pass
+
+
+def test_tls_to_a_server_without_it_is_told(
+    adapter: ClickHouseAdapter, certificates: Path, relay: TlsRelay, describe: Describe
+) -> None:
+    del relay  # it only tells whether the server is one without TLS
+    tls = Tls("verify-full", str(certificates / "ca.pem"))
+    with pytest.raises(ConnectError, match="no answer from ClickHouse"):
+        connect(describe(port=adapter.server.port, tls=tls, connect_timeout=1))
+
+
+def test_the_contracts_adapter_works_with_a_server_given_by_https(
+    adapter: ClickHouseAdapter, relay: TlsRelay, certificates: Path, tmp_path: Path, prefix: str
+) -> None:
+    """What $DBROSTER_TEST_CLICKHOUSE=https://... does to every test: relay, login, scripts and native client."""
+    url = adapter.server.url.replace("clickhouse://", "https://")
+    url = url.replace(f":{adapter.server.port}", f":{relay.port}") + f"?ca={certificates / 'ca.pem'}"
+    given = GivenServer("clickhouse", url)
+    assert given.secure
+    assert GivenServer("clickhouse", "https://default:x@db.example").port == 8443
+    assert given.admin("SELECT 1") == "1"
+    theirs = ADAPTERS["clickhouse"](given)
+    world = World(theirs, prefix + "tls", tmp_path)
+    try:
+        bob = world.user()
+        world.database(bob)
+        assert theirs.can_write(bob, "Correct-horse-7-battery", f"{bob}_web")
+        with connect(theirs.connection(tmp_path, world.prefix)) as direct:
+            assert direct.get_existing_users()[bob].managed
+        with theirs.doomed(None) as immortal, immortal.connect(world.handler.connection) as handler:
+            assert handler.get_existing_databases()[f"{bob}_web"].granted
+            assert 4 < immortal.messages() < 20, "whole requests are counted, not pieces of TLS"
+    finally:
+        world.close()
+        theirs.close()
+    assert variable("clickhouse") == "DBROSTER_TEST_CLICKHOUSE"
