@@ -5,16 +5,19 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from threading import Event
 
 from dbroster import engines
 from dbroster.arguments import parser
+from dbroster.closing import closing_table
+from dbroster.config import server_names
 from dbroster.errors import ConfigError
-from dbroster.model import Problem, Result
-from dbroster.progress import Progress
+from dbroster.model import Result
+from dbroster.progress import Progress, Task
 from dbroster.report import as_json, as_text, exit_code, gravest
 from dbroster.sync import Connect, Options, Sync, configured, load
 
@@ -28,12 +31,15 @@ def main(arguments: Sequence[str] | None = None, engine: str | None = None, conn
     if given.verb == "plan":
         given.dry_run = True
     results = _results(given, connect)
-    code = gravest(exit_code(r, detailed=given.detailed_exitcode) for r in results)
+    codes = [exit_code(r, detailed=given.detailed_exitcode) for r in results]
+    code = gravest(codes)
     if given.output == "json":
         _say(as_json(results, code, dry_run=given.dry_run) + "\n")
     else:
         colour = sys.stdout.isatty() and not given.no_color and "NO_COLOR" not in os.environ
         texts = [as_text(r, colour=colour, verbose=given.verbose, quiet=given.quiet) for r in results]
+        if len(results) > 1 and not given.quiet:
+            texts.append(closing_table(results, codes))
         _say("\n".join(filter(None, texts)))
     return int(code)
 
@@ -71,48 +77,59 @@ def mongodb_sync() -> int:
 
 
 def _results(given: argparse.Namespace, connect: Connect) -> list[Result]:
-    """Load the files, run every server in a thread of its own, and return the results in the files' order."""
+    """Serve every server in a thread of its own, from its files on, and return the results in the files' order."""
     options = Options(
         given.directory, given.dry_run, given.jobs, given.max_removals, frozenset(given.adopt), given.audit_log
     )
     progress = Progress(enabled=not given.quiet)
-    work: list[Sync | Result] = []
     with _stopping() as stop:
-        for engine in dict.fromkeys(given.engines) or configured(given.directory):
-            try:
-                connections, roster = load(given.directory, engine, given.server)
-            except ConfigError as error:
-                work.append(_unusable(engine, given, error.problems))
-                continue
-            for connection in connections:
-                task = progress.task(f"{engine} {connection.server}".removesuffix(" default"))
-                work.append(Sync(connection, roster, options, connect, task, stop))
-        run = Sync.run if given.verb != "check" else Sync.check_connected if given.connect else Sync.check_files
+        work = [
+            _Work(engine, server, given, options, connect, progress.task(f"{engine} {server or ''}".rstrip()), stop)
+            for engine in dict.fromkeys(given.engines) or configured(given.directory)
+            for server in ([given.server] if given.server else server_names(given.directory, engine))
+        ]
         with ThreadPoolExecutor(max(len(work), 1), "dbroster-server") as pool:
-            results = list(
-                pool.map(lambda each: each if isinstance(each, Result) else _guarded(run, each, given), work)
-            )
+            results = list(pool.map(_Work.run, work))
     progress.close()
     return results
 
 
-def _unusable(engine: str, given: argparse.Namespace, problems: Sequence[Problem]) -> Result:
-    text = f"nothing was done: {len(problems)} problem{'s' * (len(problems) > 1)} in the files"
-    return Result(engine, given.server or "default", given.dry_run, problems=tuple(problems), fatal=text)
+@dataclass(frozen=True)
+class _Work:
+    """One server; `server` is None where only reading the engine's section as a whole can tell what is there."""
 
+    engine: str
+    server: str | None
+    given: argparse.Namespace
+    options: Options
+    connect: Connect
+    task: Task
+    stop: Event
 
-def _guarded(run: Callable[[Sync], Result], sync: Sync, given: argparse.Namespace) -> Result:
-    """Run one server; a defect in dbroster itself must not stop the others, and must not show what it held."""
-    try:
-        return run(sync)
-    except Exception as error:  # noqa: BLE001 - anything else is a defect; its message may hold a secret
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        text = f"a defect in dbroster, please report it: {type(error).__name__} in {place.name}, line {place.lineno}"
-        if given.verbose:
-            text += "".join(
-                f"\n    {p.filename}:{p.lineno} {p.name}" for p in traceback.extract_tb(error.__traceback__)
-            )
-        return Result(sync.connection.engine, sync.connection.server, given.dry_run, fatal=text)
+    def run(self) -> Result:
+        """Serve it; a defect in dbroster itself must not stop the others, and must not show what it held."""
+        try:
+            return self._run()
+        except ConfigError as error:
+            number = len(error.problems)
+            text = f"nothing was done: {number} problem{'s' * (number > 1)} in the files"
+            return replace(self._fatal(text), problems=tuple(error.problems))
+        except Exception as error:  # noqa: BLE001 - anything else is a defect; its message may hold a secret
+            frames = traceback.extract_tb(error.__traceback__)
+            text = f"{type(error).__name__} in {frames[-1].name}, line {frames[-1].lineno}"
+            if self.given.verbose:
+                text += "".join(f"\n    {frame.filename}:{frame.lineno} {frame.name}" for frame in frames)
+            return self._fatal(f"a defect in dbroster, please report it: {text}")
+
+    def _run(self) -> Result:
+        (connection,), roster = load(self.given.directory, self.engine, self.server)
+        sync = Sync(connection, roster, self.options, self.connect, self.task, self.stop)
+        if self.given.verb != "check":
+            return sync.run()
+        return sync.check_connected() if self.given.connect else sync.check_files()
+
+    def _fatal(self, text: str) -> Result:
+        return Result(self.engine, self.server or "default", self.given.dry_run, fatal=text)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ Only the section of the engine that runs is judged; the others may be missing or
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,8 @@ PORTS = {"mysql": 3306, "postgresql": 5432, "clickhouse": 8123, "mongodb": 27017
 def read_connections(directory: Path, engine: str, server: str | None = None) -> list[Connection]:
     """Read the servers of one engine, or the one that is named.
 
-    Raises ConfigError with everything that is wrong in the engine's section, or with the file as a whole.
+    Raises ConfigError with everything that is wrong in the engine's section (of a named server: in that server's part
+    of it), or with the file as a whole.
     """
     path = directory / CONNECTIONS_FILE
     content = read_file(path)
@@ -92,13 +93,14 @@ def read_connections(directory: Path, engine: str, server: str | None = None) ->
         problems.append(unsafe)
     section = Section(document, lines, problems, CONNECTIONS_FILE)
     roster = section.label("roster", "default", _LABEL)
-    found = [_connection(part, engine, roster, directory) for part in _servers(section, engine)]
+    parts = _servers(section, engine)
+    if server is not None:
+        _check_known(server, [_name(part) for part in parts], engine, problems)
+        parts = [part for part in parts if _name(part) == server]
+    found = [_connection(part, engine, roster, directory) for part in parts]
     for other in PORTS:
         section.value(other)
     section.finish()
-    if server is not None:
-        _check_known(server, found, engine, problems)
-        found = [connection for connection in found if connection.server == server]
     if problems:
         raise ConfigError(problems)
     return found
@@ -108,6 +110,20 @@ def has_section(directory: Path, engine: str) -> bool:
     """Whether connections.yaml has a section for the engine, sound or not."""
     content = read_file(directory / CONNECTIONS_FILE)
     return not content.problem and engine in _load(content.data, engine)[0]
+
+
+def server_names(directory: Path, engine: str) -> Sequence[str | None]:
+    """Return the names of an engine's servers, each of which can be read by itself, whatever is wrong with another.
+
+    One None where that can't be told: then only reading the section as a whole says what is there, or wrong.
+    """
+    content = read_file(directory / CONNECTIONS_FILE)
+    if content.problem:
+        return [None]
+    document, lines, problems = _load(content.data, engine)
+    parts = _servers(Section(document, lines, problems, CONNECTIONS_FILE), engine)
+    names = [_name(part) for part in parts]
+    return [None] if problems or len(parts) < 2 else names
 
 
 def transport_warning(connection: Connection) -> Problem | None:
@@ -123,8 +139,7 @@ def transport_warning(connection: Connection) -> Problem | None:
     )
 
 
-def _check_known(server: str, found: list[Connection], engine: str, problems: list[Problem]) -> None:
-    names = [connection.server for connection in found]
+def _check_known(server: str, names: list[str], engine: str, problems: list[Problem]) -> None:
     if server not in names and not problems:
         problems.append(Problem(f"{engine} has no server {server!r}{did_you_mean(server, names)}", CONNECTIONS_FILE))
 
@@ -185,12 +200,16 @@ def _servers(section: Section, engine: str) -> list[Section]:
         section.problem(engine, "expected a server, or a list of them")
     if isinstance(value, list):
         parts = [section.part(engine, index) for index in range(len(value))]
-        names = [part.data.get("name") for part in parts]
+        names = [None if part.data.get("name") is None else _name(part) for part in parts]
         for part, name in zip(parts, names, strict=True):
             if name is None or names.count(name) > 1:
                 part.problem(None, "each server of a list needs a `name` of its own")
         return parts
     return [section.part(engine)]
+
+
+def _name(part: Section) -> str:
+    return Section(part.data, {}, [], CONNECTIONS_FILE).label("name", "default", _LABEL)
 
 
 def _connection(section: Section, engine: str, roster: str, directory: Path) -> Connection:

@@ -1,10 +1,8 @@
 """The command line: what is printed where, and which exit code; the servers are fakes, everything else is real."""
 
-import json
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,52 +12,8 @@ from dbroster.config import Connection
 from dbroster.engines.base import Handler
 from dbroster.errors import ConnectError
 from dbroster.model import Verb
-from dbroster.sync import Connect
-from tests.fake import FakeHandler, FakeServer
+from tests.unit.command import ANN, BOTH, TWO, Command
 from tests.unit.samples import OTHER_PASSWORD, PASSWORD, Terminal, config, private
-
-ANN = f"ann:{PASSWORD}\n"
-TWO = ANN + f"bob:{PASSWORD}\n"
-BOTH = """\
-mysql: {host: 127.0.0.1, username: admin, password_env: HOME}
-postgresql:
-- {name: a, host: 127.0.0.1, username: admin, password_env: HOME}
-- {name: b, host: 127.0.0.1, username: admin, password_env: HOME}
-"""
-
-
-class Command:
-    """The command with a config directory and one fake server for each server of connections.yaml."""
-
-    def __init__(self, directory: Path, capture: pytest.CaptureFixture[str]) -> None:
-        self.directory = directory
-        self.servers: dict[str, FakeServer] = {}
-        self.connect: Connect = lambda connection: FakeHandler(connection, self.server(connection.server))
-        self.out = self.err = ""
-        self._capture = capture
-
-    def server(self, name: str = "default") -> FakeServer:
-        return self.servers.setdefault(name, FakeServer())
-
-    def __call__(self, *arguments: str, engine: str | None = None) -> int:
-        verb = () if engine else arguments[:1]
-        options = arguments if engine else arguments[1:]
-        try:
-            return main([*verb, "--config", str(self.directory), *options], engine, self.connect)
-        finally:
-            self.out, self.err = self._capture.readouterr()
-
-    def refused(self, *arguments: str) -> str:
-        """Run with arguments that argparse refuses, and return what it says."""
-        with pytest.raises(SystemExit) as caught:
-            self(*arguments)
-        assert (caught.value.code, self.out) == (2, "")
-        return self.err
-
-    @property
-    def document(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.out)
-        return found
 
 
 @pytest.fixture
@@ -172,18 +126,6 @@ def test_4_changes_are_pending(command: Command) -> None:
     assert command("plan", "--detailed-exitcode") == 0
     private(command.directory / "users.txt", ANN + f"bob:{OTHER_PASSWORD}\n")
     assert command("plan") == 0
-
-
-def test_the_gravest_code_of_several_servers(command: Command) -> None:
-    private(command.directory / "connections.yaml", BOTH)
-    private(command.directory / "mysql_databases.txt", "web\n")
-    command.server("a").lacking = ["GRANT x"]
-    assert command("plan", "--detailed-exitcode", "--output", "json") == 2
-    assert command.document["exit_code"] == 2
-    assert [(r["engine"], r["server"]) for r in command.document["results"]] == [
-        ("mysql", "default"), ("postgresql", "a"), ("postgresql", "b"),
-    ]  # fmt: skip
-    assert command("plan", "--server", "b", "postgresql", "--detailed-exitcode") == 4
 
 
 # --- files and arguments --------------------------------------------------------------------------------------------

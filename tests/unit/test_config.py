@@ -8,7 +8,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbroster.config import Connection, Removals, Tls, has_section, read_connections, transport_warning
+from dbroster.config import (
+    Connection,
+    Removals,
+    Tls,
+    has_section,
+    read_connections,
+    server_names,
+    transport_warning,
+)
 from dbroster.errors import ConfigError
 from dbroster.model import Problem
 from dbroster.options import OPTIONS
@@ -109,6 +117,29 @@ def test_several_servers(tmp_path: Path) -> None:
 @pytest.mark.parametrize("names", [("a", "a"), (None, "a"), ("a", "x" * 33), ("a", "../x"), ("a", "b c")])
 def test_servers_need_names_of_their_own(tmp_path: Path, names: tuple[str | None, str]) -> None:
     assert problems(tmp_path, yaml.safe_dump({"mysql": [{**LEAST, "name": name} for name in names]}))
+
+
+def test_names_that_are_the_same_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SITE", "a")
+    text = yaml.safe_dump({"mysql": [{**LEAST, "name": "${SITE}"}, {**LEAST, "name": "a"}]})
+    assert all("a `name` of its own" in problem.text for problem in problems(tmp_path, text))
+    assert server_names(tmp_path, "mysql") == [None]
+
+
+def test_a_named_server_is_judged_by_itself(tmp_path: Path) -> None:
+    text = yaml.safe_dump({"mysql": [{**LEAST, "name": "a", "prot": 5}, {**LEAST, "name": "b"}]})
+    assert [connection.server for connection in read(tmp_path, text, server="b")] == ["b"]
+    assert server_names(tmp_path, "mysql") == ["a", "b"]
+    (problem,) = problems(tmp_path, text, server="a")
+    assert "mysql.0.prot: unknown key" in problem.text
+
+
+@pytest.mark.parametrize(
+    "section", [None, [], 5, LEAST, [{**LEAST, "name": "a"}], [LEAST, LEAST], [{**LEAST, "name": "a"}, "b"]]
+)
+def test_servers_that_can_be_told_only_together(tmp_path: Path, section: object) -> None:
+    private(tmp_path / "connections.yaml", yaml.safe_dump({"mysql": section}))
+    assert server_names(tmp_path, "mysql") == [None]
 
 
 def test_no_server_at_all(tmp_path: Path) -> None:

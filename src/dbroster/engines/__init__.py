@@ -29,4 +29,6 @@ def connect(connection: "Connection") -> "Handler":
             f"the driver for {connection.engine} is not installed ({error.name} is missing): "
             f"pip install -r requirements-{connection.engine}.txt"
         ) from None
+    except ImportError as error:
+        raise ServerError(f"the driver for {connection.engine} is installed, but can't be loaded: {error}") from None
     return cast("Handler", module.connect(connection))
