@@ -21,6 +21,15 @@ def adapter(request: pytest.FixtureRequest) -> Iterator[Adapter]:
     adapter.close()
 
 
+@pytest.fixture(scope="session")
+def adapters(request: pytest.FixtureRequest) -> Iterator[dict[str, Adapter]]:
+    """All servers at once, by name."""
+    found = {name: ADAPTERS[name](request.getfixturevalue(f"{name}_server")) for name in REAL}
+    yield found
+    for adapter in found.values():
+        adapter.close()
+
+
 @pytest.fixture
 def site(adapter: Adapter, tmp_path: Path) -> Iterator[Site]:
     site = Site(adapter, tmp_path / "config", f"e{next(_numbers)}q")
