@@ -16,7 +16,7 @@ help: ## this list
 setup: ## install what tests and demo need (Debian packages, .venv, a private MySQL)
 	@tools/setup.sh
 
-demo: setup ## show dbroster at work on real servers of its own
+demo: setup ## show dbroster at work on servers of its own, all five
 	@$(python) -m demo $(ARGS)
 
 test: setup ## run the tests on real servers
