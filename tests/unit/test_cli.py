@@ -9,6 +9,7 @@ import pytest
 from dbroster import __version__
 from dbroster.cli import main
 from dbroster.config import Connection
+from dbroster.engines import ENGINES
 from dbroster.engines.base import Handler
 from dbroster.errors import ConnectError
 from dbroster.model import Verb
@@ -63,12 +64,13 @@ def test_the_sample_config_passes_the_check(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sample = Path(__file__).parents[2] / "config"
-    monkeypatch.setenv("DBROSTER_MYSQL_PASSWORD", "x")
-    monkeypatch.setenv("DBROSTER_POSTGRESQL_PASSWORD", "x")
+    for engine in ENGINES:
+        monkeypatch.setenv(f"DBROSTER_{engine.upper()}_PASSWORD", "x")
     for path in sample.iterdir():
         private(tmp_path / path.name, path.read_bytes())
     command = Command(tmp_path, capsys)
-    assert command("check", "mysql", "postgresql") == 0, command.out
+    assert command("check") == 0, command.out
+    assert set(ENGINES) <= {line.split()[0] for line in command.out.splitlines() if line}
 
 
 @pytest.mark.parametrize("engine", ["mysql", "postgresql"])
