@@ -3,7 +3,7 @@
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -12,14 +12,26 @@ class Proxy:
     """Relays to a server until `budget` messages of the client have gone through; then it cuts every connection.
 
     The message that uses up the budget still reaches the server (its answer is lost), or is lost itself when
-    `deliver_last` is false. After that nobody gets through any more. `messages` counts all that the client sent.
+    `deliver_last` is false. Then `at_end` is called (to kill somebody), and nobody gets through any more, or with
+    `once` only those who were connected are cut off. `messages` counts all that the client sent.
     """
 
-    def __init__(self, host: str, port: int, budget: int | None, *, deliver_last: bool = True) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        budget: int | None,
+        *,
+        deliver_last: bool = True,
+        at_end: Callable[[], None] | None = None,
+        once: bool = False,
+    ) -> None:
         self.messages = 0
         self._target = (host, port)
         self._budget = budget
         self._deliver_last = deliver_last
+        self._at_end = at_end
+        self._once = once
         self._lock = threading.Lock()
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -44,12 +56,26 @@ class Proxy:
 
     def cut(self) -> None:
         """Close every connection on both sides, and let nobody in any more."""
+        self._close_all(self._listener)
+
+    def _close_all(self, *more: socket.socket) -> None:
         with self._lock:
-            for end in (self._listener, *self._open):
+            for end in (*more, *self._open):
                 with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
                 end.close()
             self._open.clear()
+
+    def _end(self) -> None:
+        with self._lock:  # several connections may use up the budget in the same moment
+            at_end, self._at_end = self._at_end, None
+        if at_end:
+            at_end()
+        if self._once:
+            self._budget = None
+            self._close_all()
+        else:
+            self.cut()
 
     def _start(self, work: "threading._Target", *arguments: object) -> None:  # type: ignore[name-defined]
         thread = threading.Thread(target=work, args=arguments, daemon=True)
@@ -63,7 +89,11 @@ class Proxy:
                 self._relay(client)
 
     def _relay(self, client: socket.socket) -> None:
-        server = self._connect()
+        try:
+            server = self._connect()
+        except OSError:  # the server is down: the client is told by a closed connection
+            client.close()
+            return
         for end in (client, server):  # or small pieces wait for acknowledgements
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
@@ -88,7 +118,7 @@ class Proxy:
                 if not last or self._deliver_last:
                     server.sendall(data)
                 if last:
-                    self.cut()
+                    self._end()
             server.shutdown(socket.SHUT_WR)
 
     def _to_client(self, server: socket.socket, client: socket.socket) -> None:

@@ -1,0 +1,109 @@
+"""A run with everything in it, somebody who is killed in its middle, and what must be true afterwards."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from dbroster.model import ExistingDatabase, ExistingUser
+from tests.contract.adapter_clickhouse import HttpProxy
+from tests.contract.proxy import Proxy
+from tests.e2e.site import OTHER_PASSWORD, PASSWORD, ROOT, Run, Site
+
+State = tuple[Mapping[str, ExistingUser], Mapping[str, ExistingDatabase]]
+PATIENCE = 120  # seconds for one run
+
+
+@dataclass
+class Scene:
+    """A site whose next run creates, changes, locks and removes users, and exchanges a template for another."""
+
+    site: Site
+
+    def before(self) -> None:
+        """Bring the server into the state from which the run starts."""
+        self.site.configure()
+        self.site.templates("web", "data")
+        self.site.users("same", "changed", "gone")
+        self.site.sync("--max-removals", "all")
+
+    def pending(self) -> None:
+        """Write the files that the run is to follow."""
+        self.site.templates("web", "more")
+        self.site.users("same", "fresh", changed=OTHER_PASSWORD)
+
+    def relay(self, moment: int | None, *, at_end: Callable[[], None] | None = None, **how: bool) -> Proxy:
+        """A relay between script and server that counts messages, and is told in connections.yaml."""
+        kind = HttpProxy if self.site.adapter.engine == "clickhouse" else Proxy
+        server = self.site.adapter.server
+        proxy = kind(server.host, server.port, moment, at_end=at_end, **how)
+        self.site.configure(host="127.0.0.1", port=proxy.port)
+        return proxy
+
+    def start(self) -> "subprocess.Popen[str]":
+        """Start the script on the pending changes."""
+        script = ROOT / "scripts" / f"{self.site.adapter.engine}_sync.py"
+        command = [sys.executable, str(script), "--config", str(self.site.directory), "--output", "json"]
+        command += ["--max-removals", "all"]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def finish(self, process: "subprocess.Popen[str]") -> Run:
+        """Wait for the end of a run."""
+        out, err = process.communicate(timeout=PATIENCE)
+        return Run(process.returncode, out, err)
+
+    def run_killed(self, moment: int, *, answer_lost: bool) -> Run:
+        """Run until so many messages are sent, the last of which reaches the server or is lost with the script."""
+        victims: list[subprocess.Popen[str]] = []
+        with self.relay(moment, at_end=lambda: victims[0].kill(), deliver_last=answer_lost):
+            victims.append(self.start())
+            return self.finish(victims[0])
+
+    def messages(self) -> int:
+        """How many messages the undisturbed run sends; leaves its end state."""
+        self.before()
+        self.pending()
+        with self.relay(None) as proxy:
+            run = self.finish(self.start())
+        assert run.code == 0, run.out + run.err
+        self.site.configure()
+        return proxy.messages
+
+    def log_in_again(self) -> None:
+        """Give the DBA of the tests new connections, after the server was away."""
+        adapter = self.site.adapter
+        with suppress(Exception):
+            adapter.close()
+        self.site.adapter = type(adapter)(adapter.server)
+
+    # --- what must be true --------------------------------------------------------------------------------------------
+
+    def nobody_reaches_what_is_not_theirs(self) -> None:
+        """Each user, by the old and the new password, can write into nothing but own databases."""
+        adapter, site = self.site.adapter, self.site
+        databases = sorted(name for name in adapter.databases() if name.startswith(site.prefix))
+        for short in ("same", "changed", "gone", "fresh"):
+            user = site.name(short)
+            foreign = [name for name in databases if not name.startswith(f"{user}_")]
+            for password in (PASSWORD, OTHER_PASSWORD):
+                if adapter.can_login(user, password):
+                    reached = [name for name in foreign if adapter.can_write(user, password, name)]
+                    assert not reached, (user, reached)
+
+    def state(self) -> State:
+        """What a sync sees of this site, without the salted verifiers."""
+        site = self.site
+        with site.adapter.connect(site.adapter.connection(site.directory, site.prefix)) as handler:
+            users, databases = handler.get_existing_users(), handler.get_existing_databases()
+        ours = {name: replace(user, verifiers=()) for name, user in users.items() if name.startswith(site.prefix)}
+        return ours, {name: database for name, database in databases.items() if name.startswith(site.prefix)}
+
+    def converges_to(self, wanted: State) -> None:
+        """One normal run, and everything is as if nobody had been killed."""
+        self.site.configure()
+        run = self.site.run("--max-removals", "all")
+        assert run.code == 0, run.out + run.err
+        assert self.state() == wanted
+        self.site.everybody_is_at_home("web", "more")
+        self.site.in_step()

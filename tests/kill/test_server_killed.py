@@ -1,0 +1,69 @@
+"""SIGKILL for the server in the middle of a run, and connections that break: a clear outcome, and convergence."""
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from tests.contract.adapters import Adapter
+from tests.e2e.site import Site
+from tests.kill.conftest import SOAK
+from tests.kill.crime import Scene
+
+PARTS = range(1, 20) if SOAK else (10,)
+"""Twentieths of a run after which the server is killed."""
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def doomed(mortal: Adapter, tmp_path: Path) -> Iterator[Scene]:
+    adapter = type(mortal)(mortal.server)
+    site = Site(adapter, tmp_path / "config", f"k{next(_numbers)}q")
+    yield Scene(site)
+    site.adapter.wipe(site.prefix)
+    site.adapter.close()
+
+
+@pytest.mark.timeout(7200 if SOAK else 300)
+def test_the_server_is_killed_and_comes_back(doomed: Scene) -> None:
+    server = doomed.site.adapter.server
+    messages = doomed.messages()
+    wanted = doomed.state()
+    for part in PARTS:
+        doomed.before()
+        doomed.pending()
+        dead = Event()
+
+        def kill(dead: Event = dead) -> None:
+            server.kill()
+            dead.set()
+
+        with doomed.relay(max(1, messages * part // 20), at_end=kill, once=True):
+            process = doomed.start()
+            while not dead.wait(0.02) and process.poll() is None:
+                continue
+            server.start()
+            run = doomed.finish(process)
+        doomed.log_in_again()
+        assert run.code in (0, 1, 2), run.out + run.err
+        assert "Traceback" not in run.err
+        doomed.nobody_reaches_what_is_not_theirs()
+        doomed.converges_to(wanted)
+
+
+@pytest.mark.timeout(7200 if SOAK else 300)
+def test_connections_break_once_and_the_run_goes_on(doomed: Scene) -> None:
+    messages = doomed.messages()
+    wanted = doomed.state()
+    for part in PARTS:
+        doomed.before()
+        doomed.pending()
+        with doomed.relay(messages * (20 + part) // 40, once=True, deliver_last=False):
+            run = doomed.finish(doomed.start())
+        assert run.code in (0, 1, 2), run.out + run.err
+        assert "Traceback" not in run.err
+        doomed.nobody_reaches_what_is_not_theirs()
+        doomed.converges_to(wanted)
