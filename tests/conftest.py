@@ -6,14 +6,14 @@ variable like DBROSTER_TEST_POSTGRESQL names a server that runs already (see ser
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
-from servers import LocalServer, Missing, MongoDB, PostgreSQL, Server, find
-from tests.contract import adapter_mongodb
-from tests.contract.adapter_postgresql import OPTIONS
+from servers import LocalServer, Missing, Server, find
+from tests.contract import adapter_mongodb, adapter_postgresql
 
+_OPTIONS = {"postgresql": adapter_postgresql.OPTIONS, "mongodb": adapter_mongodb.OPTIONS}
 ENGINES = ("postgresql", "mysql", "mariadb", "clickhouse", "mongodb")
 
 
@@ -22,18 +22,18 @@ def everything_is_required() -> bool:
     return os.environ.get("DBROSTER_REQUIRE") == "all" or bool(os.environ.get("CI"))
 
 
-def server(engine: str) -> Server:
+def server(engine: str, options: Mapping[str, str] | None = None) -> Server:
     """Return the server that tests of an engine use, not started yet. Raises Missing."""
     found = find(engine)
-    if isinstance(found, MongoDB):
-        return MongoDB(options=adapter_mongodb.OPTIONS)
-    return PostgreSQL(options=OPTIONS) if isinstance(found, PostgreSQL) else found
+    if isinstance(found, LocalServer):
+        found.options.update({**_OPTIONS.get(engine, {}), **(options or {})})
+    return found
 
 
-def started(engine: str) -> Server:
-    """Start a server; a missing one skips or fails the test that asked for it."""
+def started(engine: str, options: Mapping[str, str] | None = None) -> Server:
+    """Start a server, with options of its own; a missing one skips or fails the test that asked for it."""
     try:
-        return server(engine).start()
+        return server(engine, options).start()
     except Missing as missing:
         if everything_is_required():
             pytest.fail(str(missing), pytrace=False)

@@ -1,0 +1,127 @@
+"""Everything happens once, with every log of the server turned up; then every place is searched for every secret."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from secrets import token_hex
+
+import pytest
+
+from dbroster.errors import DbrosterError
+from dbroster.secret import Secret
+from tests.e2e.site import Site
+from tests.secrecy.conftest import Loud
+from tests.secrecy.forms import leaks
+from tests.secrecy.watched import Watched
+
+MANY = 205  # passwords from which on slow checks are done in processes of their own
+SLOW = "mysql"
+
+
+def password(number: int) -> str:
+    """A new password whose first characters survive every quoting, and whose last ones don't."""
+    return f"Zq7{token_hex(6)}{number}" + "-'\"\\%:#@/$`ä"
+
+
+def test_no_secret_gets_anywhere(loud: Loud, site: Site, tmp_path: Path) -> None:
+    secrets = {"the admin's password": site.adapter.server.admin_password}
+    watched = Watched(site, tmp_path / "tmp")
+
+    def users(*shorts: str, **given: str) -> None:
+        passwords = {short: password(number) for number, short in enumerate(shorts)} | given
+        site.users(**passwords)
+        secrets.update((f"password {len(secrets)}", text) for text in passwords.values())
+
+    crowd = [f"many{number}" for number in range(MANY if site.adapter.server.engine == SLOW else 10)]
+    site.templates()
+    users(*crowd)
+    assert watched.run("--verbose").code == 0
+    assert watched.run("--verbose").code == 0
+    site.templates("web")
+    same = password(0)
+    site.adapter.create_account_by_hand(site.name("foe"), "by-Hand-1234567")
+    users("ann", "bob", "cyd", "foe", same=same)
+    site.write("users.txt", (site.directory / "users.txt").read_text() + f"weak:{same[:6]}\nno colon {same}\n")
+    assert watched.run("--verbose", "--output", "json", "--max-removals", "all").code == 1  # a conflict, bad lines
+    users("ann", "bob", "foe", same=same)
+    assert watched.run_with_a_defect("--verbose", "--max-removals", "all").code == 2
+    assert watched.run_with_a_defect("--output", "json", "--max-removals", "all").code == 2
+    assert "a defect in dbroster" in watched.runs[-1].out
+    assert watched.run("--verbose", "--max-removals", "all", "--adopt", site.name("foe")).code == 0
+    site.configure(password=(wrong := password(1)))
+    secrets["a wrong password of the admin"] = wrong
+    assert watched.run("--verbose").code == 2
+
+    verifiers = _verifiers(site)
+    site.configure()
+    said, server = watched.said(), loud.said()
+    assert site.name("ann").encode() in b"".join(server.values()), "the server is silent, so it proves nothing"
+    assert watched.seen
+    assert leaks(secrets, {**said, **server, **watched.showed()}) == []
+    assert [place for place, data in said.items() for each in verifiers if each.encode() in data] == []
+
+
+def _verifiers(site: Site) -> list[str]:
+    site.configure()
+    with site.adapter.connect(site.adapter.connection(site.directory, site.prefix)) as handler:
+        return site.adapter.verifiers(handler)
+
+
+# --- exceptions -------------------------------------------------------------------------------------------------------
+
+
+def test_no_exception_carries_a_password(site: Site, loud: Loud) -> None:
+    secret, other = password(1), password(2)
+    eve, ann = site.name("eve"), site.name("ann")
+    site.adapter.create_account_by_hand(eve, "by-Hand-1234567")
+    connection = site.adapter.connection(site.directory, site.prefix)
+    caught: list[BaseException] = []
+
+    def provoke(work: Callable[[], object]) -> None:
+        with suppress(DbrosterError):
+            try:
+                work()
+            except DbrosterError as error:
+                caught.append(error)
+                raise
+
+    with site.adapter.connect(connection) as handler:
+        handler.prepare()
+        handler.create_user(ann, Secret(other))
+        for method in (handler.create_user, handler.update_user_password):
+            provoke(lambda method=method: method(eve, Secret(secret)))  # type: ignore[misc]
+        provoke(lambda: handler.update_user_password(site.name("nobody"), Secret(secret)))
+        provoke(lambda: handler.adopt_user(handler.connection.username, Secret(secret)))
+        provoke(lambda: handler.create_user("x" * 2000, Secret(secret)))
+    for moment in range(1, 12):
+        with site.adapter.doomed(None) as doomed, doomed.connect(connection) as dying:
+            doomed.arm(moment)
+            provoke(lambda dying=dying: dying.update_user_password(ann, Secret(secret)))  # type: ignore[misc]
+    assert len(caught) >= 5
+    told = {f"exception {number}": text.encode() for number, error in enumerate(caught) for text in _everything(error)}
+    admin = site.adapter.server.admin_password
+    assert leaks({"a password": secret, "another": other, "the admin's": admin}, told) == []
+
+
+def _everything(error: BaseException | None, depth: int = 0) -> Iterator[str]:
+    """All that a logger or a crash reporter could print of an exception, and of those behind it."""
+    if error is None or depth > 8:
+        return
+    yield repr((error, error.args, str(error), vars(error), getattr(error, "__notes__", None)))
+    for name in ("details", "diag", "strerror", "reason", "errors"):
+        yield repr(getattr(error, name, None))
+    yield from _everything(error.__cause__, depth + 1)
+    yield from _everything(error.__context__, depth + 1)
+
+
+def test_the_exceptions_are_searched() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        _hide_one_behind_another()
+    assert "inner" in "".join(_everything(caught.value))
+
+
+def _hide_one_behind_another() -> None:
+    try:
+        raise ValueError("inner")
+    except ValueError:
+        raise RuntimeError("outer") from None
