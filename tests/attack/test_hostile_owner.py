@@ -1,0 +1,44 @@
+"""The owner of a database against the next sync: it runs nothing of theirs, and does its work all the same."""
+
+from tests.attack.hostile import HOSTILE, TRAPPED
+from tests.e2e.site import OTHER_PASSWORD, PASSWORD, Site
+
+
+def attack(site: Site) -> tuple[str, str]:
+    """Create two users, one of whom does everything that an owner can; return al and the attacker."""
+    site.templates("web")
+    al, me = site.users("al", "mallory")
+    site.sync()
+    site.adapter.put(al, PASSWORD, f"{al}_web", "his")
+    names = {"me": me, "mine": f"{me}_web", "al": al, "admin": site.adapter.server.admin_user, "roster": site.prefix}
+    for name, statement in HOSTILE[site.adapter.server.engine].items():
+        done = site.adapter.server.client(me, PASSWORD, f"{me}_web", statement.format(**names))
+        assert done.returncode == 0, f"{name}: {done.stderr}"
+    return al, me
+
+
+def test_the_next_sync_runs_nothing_of_a_hostile_owner(site: Site) -> None:
+    al, me = attack(site)
+    site.users("al", "bob", mallory=OTHER_PASSWORD)
+    site.templates("web", "more")
+    run = site.sync()
+    assert {user for action, user, _ in run.actions if action == "update_password"} == {me}
+    site.in_step()
+    server = site.adapter.server
+    if server.engine in TRAPPED:
+        done = server.client(server.admin_user, server.admin_password, f"{me}_web", TRAPPED[server.engine])
+        assert done.returncode == 0
+        assert all(who.startswith(me) for who in done.stdout.split()), "an event of theirs may run, as themselves"
+    assert site.adapter.get(al, PASSWORD, f"{al}_web") == ["his"]
+    site.users("al")
+    site.sync("--max-removals", "all")
+
+
+def test_a_hostile_owner_is_removed_like_everybody_else(site: Site) -> None:
+    al, me = attack(site)
+    with site.adapter.session(me, PASSWORD):
+        site.users("al")
+        site.converge("--max-removals", "all")
+    assert me not in site.adapter.accounts()
+    assert not any(name.startswith(me) for name in site.adapter.databases())
+    assert site.adapter.get(al, PASSWORD, f"{al}_web") == ["his"]
