@@ -172,16 +172,21 @@ class Request:
         return b""
 
     def _with_sender_known(self, sql: str) -> str:
-        """Name the sender as a grantee in the one way that the engine, which has another name for him, understands.
+        """Name the sender as a grantee, and roles, as the engine does, which has other names for them.
 
-        An unknown grantee would be noticed before a missing privilege, and is taken for a lack of storage.
+        What is unknown would be noticed before a missing privilege, and is taken for a lack of storage. Whether a role
+        may be given away does not hang on to whom; what a REVOKE of privileges takes does.
         """
         tokens = [token for token in tokenize(sql) if token.raw.strip()]
         if self.user == "default" or not tokens[0].is_word("GRANT", "REVOKE"):
             return sql
-        grantees = [token for token in tokens[_position(tokens, "TO", "FROM") :] if token.value == self.user]
-        for token in reversed(grantees):
-            sql = f"{sql[: token.start]}CURRENT_USER{sql[token.end :]}"
+        to = _position(tokens, "TO", "FROM")
+        shown = catalogue.aliases(self.store, self.user)
+        edits = [(token, quote_name(shown[token.value])) for token in tokens[:to] if token.value in self.store.roles]
+        known = {*self.store.users, *self.store.roles} if edits else {self.user}
+        edits += [(token, "CURRENT_USER") for token in tokens[to:] if token.value in known]
+        for token, text in reversed(edits):
+            sql = f"{sql[: token.start]}{text}{sql[token.end :]}"
         return sql
 
     # --- showing the store --------------------------------------------------------------------------------------------

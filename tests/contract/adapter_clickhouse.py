@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import urllib3
@@ -40,9 +41,9 @@ def tls_of(server: Server) -> ssl.SSLContext | None:
 class HttpProxy(Proxy):
     """Counts whole requests: header and body may arrive in any number of pieces. Only to the server it speaks TLS."""
 
-    def __init__(self, server: Server, budget: int | None, *, deliver_last: bool = True) -> None:
+    def __init__(self, server: Server, budget: int | None, **how: Any) -> None:
         self._server = server
-        super().__init__(server.host, server.port, budget, deliver_last=deliver_last)
+        super().__init__(server.host, server.port, budget, **how)
 
     def _connect(self) -> socket.socket:
         plain, tls = super()._connect(), tls_of(self._server)
@@ -106,15 +107,15 @@ class ClickHouseAdapter(Adapter):
     def _through(relay: Proxy, connection: Connection) -> Handler:
         return connect(replace(connection, host="127.0.0.1", port=relay.port, tls=Tls()))
 
-    def relay(self) -> HttpProxy:
-        return HttpProxy(self.server, None)
+    def relay(self, budget: int | None = None, **how: Any) -> HttpProxy:
+        return HttpProxy(self.server, budget, **how)
 
     def relayed(self, relay: Proxy) -> dict[str, object]:
         return {"host": "127.0.0.1", "port": relay.port, "tls": {"mode": "disable"}}
 
     @contextmanager
     def doomed(self, after: int | None, *, answer_lost: bool = True) -> Iterator[Doomed]:
-        with HttpProxy(self.server, after, deliver_last=answer_lost) as proxy:
+        with self.relay(after, deliver_last=answer_lost) as proxy:
             yield Doomed(lambda c: self._through(proxy, c), lambda: proxy.messages, proxy.arm)
 
     def ask(self, user: str, password: str, statement: str) -> str:

@@ -103,9 +103,9 @@ class Adapter(ABC):
         """Open a handler for a roster."""
         return self.connect(self.connection(directory, roster))
 
-    def relay(self) -> Proxy:
-        """A relay to the server that counts what clients send; not started yet."""
-        return Proxy(self.server.host, self.server.port, None)
+    def relay(self, budget: int | None = None, **how: Any) -> Proxy:
+        """A relay to the server that counts what clients send, and may end (see `Proxy`); not started yet."""
+        return Proxy(self.server.host, self.server.port, budget, **how)
 
     def relayed(self, relay: Proxy) -> dict[str, object]:
         """The keys of a section that lead through a relay."""
@@ -114,7 +114,7 @@ class Adapter(ABC):
     @contextmanager
     def doomed(self, after: int | None, *, answer_lost: bool = True) -> Iterator[Doomed]:
         """Yield a way to connect for a program that is dead after so many messages; None never kills it."""
-        with Proxy(self.server.host, self.server.port, after, deliver_last=answer_lost) as proxy:
+        with self.relay(after, deliver_last=answer_lost) as proxy:
             yield Doomed(
                 lambda c: connect(replace(c, host="127.0.0.1", port=proxy.port)), lambda: proxy.messages, proxy.arm
             )

@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from dbroster.model import ExistingDatabase, ExistingUser
-from tests.contract.adapter_clickhouse import HttpProxy
 from tests.contract.proxy import Proxy
 from tests.e2e.site import OTHER_PASSWORD, PASSWORD, ROOT, Run, Site
 
@@ -35,11 +34,9 @@ class Scene:
 
     def relay(self, moment: int | None, *, at_end: Callable[[], None] | None = None, **how: bool) -> Proxy:
         """A relay between script and server that counts messages, and is told in connections.yaml."""
-        kind = HttpProxy if self.site.adapter.engine == "clickhouse" else Proxy
-        server = self.site.adapter.server
-        proxy = kind(server.host, server.port, moment, at_end=at_end, **how)
-        self.site.configure(host="127.0.0.1", port=proxy.port)
-        return proxy
+        relay = self.site.adapter.relay(moment, at_end=at_end, **how)
+        self.site.configure(None, **self.site.adapter.relayed(relay))
+        return relay
 
     def start(self) -> "subprocess.Popen[str]":
         """Start the script on the pending changes."""
