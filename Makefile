@@ -8,7 +8,11 @@ ifdef CI
 export DBROSTER_REQUIRE = all
 endif
 
-.PHONY: help setup demo test lint fmt check clean
+# What takes too long for every day, one path a line.
+soaked = \
+	tests/kill
+
+.PHONY: help setup demo test soak lint fmt check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -21,6 +25,9 @@ demo: setup ## show dbroster at work on servers of its own, all five
 
 test: setup ## run the tests on real servers
 	@$(python) -m pytest $(ARGS)
+
+soak: setup ## run the long tests: killed at every moment
+	@DBROSTER_SOAK=1 $(python) -m pytest -s $(soaked) $(ARGS)
 
 lint: setup ## style, types and the borders between modules
 	@.venv/bin/ruff check .
