@@ -1,16 +1,18 @@
 """The command line's arguments: verbs, options, and what is wrong with them."""
 
 import argparse
+import re
 from pathlib import Path
 
 from dbroster import __version__
 from dbroster.config import Removals
+from dbroster.digest import DIGITS
 from dbroster.engines import ENGINES
 from dbroster.guard import limit_of
 
 EPILOG = """exit codes: 0 in step, or everything applied; 1 finished, but something failed, was skipped or is in
-conflict; 2 could not start; 3 refused by the guard, nothing was done; 4 changes are pending (with --dry-run
---detailed-exitcode)"""
+conflict; 2 could not start; 3 refused by the guard or by --expect, nothing was done; 4 changes are pending (with
+--dry-run --detailed-exitcode)"""
 
 
 def parser(engine: str | None) -> argparse.ArgumentParser:
@@ -35,7 +37,28 @@ def parser(engine: str | None) -> argparse.ArgumentParser:
     _common_options(sub)
     sub.add_argument("--connect", action="store_true", help="log in too, and check the admin's privileges")
     sub.set_defaults(dry_run=True, detailed_exitcode=False, jobs=None, max_removals=None, adopt=[], audit_log=None)
+    sub.set_defaults(expect=[])
+    _audit_verb(verbs)
     return whole
+
+
+def _audit_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    audit = verbs.add_parser("audit", help="what belongs to the audit log")
+    inner = audit.add_subparsers(dest="audit_verb", required=True, metavar="verify")
+    text = "check that no line of the audit log was changed, put in or taken away"
+    sub = inner.add_parser(
+        "verify", help=text, description=f"{text.capitalize()}.",
+        epilog="exit codes: 0 sound; 1 broken; 2 could not be read",
+    )  # fmt: skip
+    _config_option(sub)
+    sub.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE",
+        help="these files instead of audit.jsonl with those that it was rotated to",
+    )  # fmt: skip
+    sub.add_argument(
+        "--head", action="append", default=[], type=_hash, metavar="HASH",
+        help="the hash of a line, noted after a run, that must be there (repeatable)",
+    )  # fmt: skip
 
 
 def _engine_argument(parser: argparse.ArgumentParser) -> None:
@@ -50,11 +73,15 @@ def _engine(text: str) -> str:
     return text
 
 
-def _common_options(parser: argparse.ArgumentParser) -> None:
+def _config_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", "--config-path", dest="directory", type=Path, required=True, metavar="DIR",
         help="directory with users.txt, connections.yaml and the template lists",
     )  # fmt: skip
+
+
+def _common_options(parser: argparse.ArgumentParser) -> None:
+    _config_option(parser)
     parser.add_argument("--server", metavar="NAME", help="only this one of the servers that the section lists")
     parser.add_argument("--output", choices=("text", "json"), default="text", help="how to report (default: text)")
     parser.add_argument("--quiet", action="store_true", help="report only what a person must look at")
@@ -77,6 +104,10 @@ def _sync_options(parser: argparse.ArgumentParser) -> None:
         "--adopt", action="append", default=[], metavar="USER",
         help="take over an account of this name, and its databases, that dbroster did not create (repeatable)",
     )  # fmt: skip
+    parser.add_argument(
+        "--expect", action="append", default=[], type=_plan, metavar="DIGEST",
+        help="refuse a plan that is not the one of this digest, which a dry run has printed (repeatable)",
+    )  # fmt: skip
     parser.add_argument("--audit-log", type=Path, metavar="FILE", help="default: audit.jsonl in the config directory")
 
 
@@ -84,6 +115,18 @@ def _jobs(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 64:
         raise argparse.ArgumentTypeError("expected a number from 1 to 64")
     return int(text)
+
+
+def _plan(text: str) -> str:
+    if not re.fullmatch(rf"[0-9a-f]{{{DIGITS}}}", text.lower()):
+        raise argparse.ArgumentTypeError(f"expected the {DIGITS} hex digits that a dry run prints as its plan")
+    return text.lower()
+
+
+def _hash(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", text.lower()):
+        raise argparse.ArgumentTypeError("expected 64 hex digits")
+    return text.lower()
 
 
 def _max_removals(text: str) -> str:

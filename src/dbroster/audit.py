@@ -1,33 +1,39 @@
-"""The audit log: one JSON line before each change and one after it, appended and flushed; never a secret.
+"""The audit log of a run: a line before each change and one after it, in the chain of all runs; never a secret.
 
 A change whose line can't be written is not made: AuditError ends the run (exit 2).
 """
 
 import getpass
-import json
 import os
 import socket
-import stat
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Lock
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from uuid import uuid4
 
-from dbroster.errors import AuditError
-from dbroster.model import Action, Outcome, Status
+from dbroster.chain import Chain
+from dbroster.model import Action, Link, Outcome, Status, Verb
 
 AUDIT_FILE = "audit.jsonl"
 
 
+RUN = "run"
+_DESTRUCTIVE = frozenset({Verb.ADOPT, Verb.LOCK_USER, Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE, Verb.DROP_USER})
+
+
 class Audit:
-    """An open audit log of one run on one server; safe to write to from several threads."""
+    """An open audit log of one run on one server; safe to write to from several threads.
+
+    Every line is with the system before its change begins, so a kill of dbroster loses none. Before a change that
+    takes something away it is on the disk as well, and so is the whole log at the end of the run: a power cut can
+    only lose lines of changes that the next run finds and does again.
+    """
 
     def __init__(self, path: Path, engine: str, server: str) -> None:
-        self._path = path
-        self._lock = Lock()
+        self.last: Link | None = None
         self._common = {
             "run": uuid4().hex,
             "os_user": _os_user(),
@@ -35,7 +41,12 @@ class Audit:
             "engine": engine,
             "server": server,
         }
-        self._descriptor = _open(path)
+        self._chain = Chain(path)
+
+    @property
+    def doubt(self) -> str | None:
+        """What was wrong with the log when it was opened."""
+        return self._chain.doubt
 
     def __enter__(self) -> Self:
         return self
@@ -43,11 +54,23 @@ class Audit:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        os.close(self._descriptor)
+        self._chain.close()
+
+    def begin(self, plan: str, actions: int) -> None:
+        """Write that the run begins, before anything on the server is touched. Raises AuditError."""
+        self._write([self._entry(RUN, "started", f"{actions} actions, plan {plan}")])
+
+    def end(self, outcomes: Sequence[Outcome]) -> None:
+        """Write how the run has ended. Raises AuditError."""
+        counts = Counter(outcome.status.value for outcome in outcomes)
+        well = counts.keys() <= {Status.DONE.value}
+        told = ", ".join(f"{counts[s.value]} {s.value}" for s in Status if counts[s.value])
+        self._write([self._entry(RUN, (Status.DONE if well else Status.FAILED).value, told)], durable=True)
 
     def started(self, actions: Sequence[Action]) -> None:
         """Write that these changes are about to be made. Raises AuditError."""
-        self._write([self._line(action, "started") for action in actions])
+        durable = any(action.verb in _DESTRUCTIVE for action in actions)
+        self._write([self._line(action, "started") for action in actions], durable=durable)
 
     def finished(self, outcomes: Sequence[Outcome]) -> None:
         """Write what became of the changes that were attempted. Raises AuditError."""
@@ -55,47 +78,25 @@ class Audit:
         if attempted:
             self._write([self._line(o.action, o.status.value, o.code, o.error) for o in attempted])
 
-    def _line(self, action: Action, status: str, code: str | None = None, error: str | None = None) -> str:
-        entry = {
+    def _line(self, action: Action, status: str, code: str | None = None, error: str | None = None) -> dict[str, Any]:
+        names = {"user": action.user, "database": action.database}
+        return {**self._entry(action.verb.value, status, action.reason), **names, "code": code, "error": error}
+
+    def _entry(self, action: str, status: str, reason: str) -> dict[str, Any]:
+        return {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             **self._common,
-            "action": action.verb.value,
-            "user": action.user,
-            "database": action.database,
-            "reason": action.reason,
+            "action": action,
+            "user": None,
+            "database": None,
+            "reason": reason,
             "status": status,
-            "code": code,
-            "error": error,
+            "code": None,
+            "error": None,
         }
-        return json.dumps(entry, ensure_ascii=True) + "\n"
 
-    def _write(self, lines: Sequence[str]) -> None:
-        """Append in one write, so that lines of several processes never mix."""
-        data = "".join(lines).encode()
-        with self._lock:
-            try:
-                written = os.write(self._descriptor, data)
-            except OSError as error:
-                raise AuditError(f"the audit log {self._path} can't be written: {error.strerror}") from None
-        if written != len(data):
-            raise AuditError(f"the audit log {self._path} can't be written: the disk is full")
-
-
-def _open(path: Path) -> int:
-    """Open the log to append to it, on a line of its own even where a full disk has cut the last one."""
-    try:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(path, flags, 0o600)
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):  # nor would /dev/null survive the chmod
-            os.close(descriptor)
-            raise AuditError(f"the audit log {path} is not a regular file")
-        os.fchmod(descriptor, 0o600)
-        if status.st_size and os.pread(descriptor, 1, status.st_size - 1) != b"\n":
-            os.write(descriptor, b"\n")
-    except OSError as error:
-        raise AuditError(f"the audit log {path} can't be opened: {error.strerror}") from None
-    return descriptor
+    def _write(self, entries: Sequence[Mapping[str, Any]], *, durable: bool = False) -> None:
+        self.last = self._chain.append(entries, durable=durable)
 
 
 def _os_user() -> str:

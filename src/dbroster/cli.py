@@ -11,20 +11,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import Event
 
-from dbroster import engines
+from dbroster import engines, verify
 from dbroster.arguments import parser
+from dbroster.audit import AUDIT_FILE
 from dbroster.closing import closing_table
 from dbroster.config import server_names
-from dbroster.errors import ConfigError
+from dbroster.errors import AuditError, ConfigError
 from dbroster.model import Result
 from dbroster.progress import Progress, Task
-from dbroster.report import as_json, as_text, exit_code, gravest
+from dbroster.report import Exit, as_json, as_text, exit_code, gravest
 from dbroster.sync import Connect, Options, Sync, configured, load
 
 
 def main(arguments: Sequence[str] | None = None, engine: str | None = None, connect: Connect = engines.connect) -> int:
     """Run the command and return its exit code; with an engine named, as that engine's own script."""
     given = parser(engine).parse_args(arguments)
+    if not engine and given.verb in _VERBS:
+        return int(_VERBS[given.verb](given))
     given.engines = [engine] if engine else given.engines
     if engine:
         given.verb = "sync"
@@ -73,14 +76,31 @@ def mongodb_sync() -> int:
     return main(engine="mongodb")
 
 
+# --- verbs that are no sync -----------------------------------------------------------------------------------------
+
+
+def _verify_audit(given: argparse.Namespace) -> Exit:
+    try:
+        verdict = verify.verify(given.directory / AUDIT_FILE, given.files, given.head)
+    except AuditError as error:
+        sys.stderr.write(f"{error}\n")
+        return Exit.NOT_STARTED
+    _say(verify.as_text(verdict))
+    return Exit.IN_STEP if verdict.sound else Exit.INCOMPLETE
+
+
+_VERBS: dict[str, Callable[[argparse.Namespace], int]] = {"audit": _verify_audit}
+
+
 # --- running --------------------------------------------------------------------------------------------------------
 
 
 def _results(given: argparse.Namespace, connect: Connect) -> list[Result]:
     """Serve every server in a thread of its own, from its files on, and return the results in the files' order."""
     options = Options(
-        given.directory, given.dry_run, given.jobs, given.max_removals, frozenset(given.adopt), given.audit_log
-    )
+        given.directory, given.dry_run, given.jobs, given.max_removals, frozenset(given.adopt), given.audit_log,
+        frozenset(given.expect),
+    )  # fmt: skip
     progress = Progress(enabled=not given.quiet)
     with _stopping() as stop:
         work = [

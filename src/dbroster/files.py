@@ -59,3 +59,17 @@ def mode_problem(path: Path, mode: int) -> Problem | None:
         f"mend it with: chmod 600 {path}",
         path.name,
     )
+
+
+def log_problem(path: Path, status: os.stat_result) -> str | None:
+    """Say why nothing that is written to this file could be believed: what it is, whose, or who may write it."""
+    if stat.S_ISLNK(status.st_mode):
+        return f"{path} is a symbolic link; name its target with --audit-log"
+    if not stat.S_ISREG(status.st_mode):
+        return f"{path} is not a regular file"
+    if status.st_uid not in {os.geteuid(), 0, path.parent.stat().st_uid}:
+        return f"{path} belongs to another user (uid {status.st_uid}), who may change it; move it away, or chown it"
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        mode = stat.S_IMODE(status.st_mode)
+        return f"{path} has mode {mode:04o}: nobody but its owner may write it; mend it with: chmod 600 {path}"
+    return None

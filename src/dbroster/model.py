@@ -204,8 +204,19 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """A line of the audit log: its number and its SHA-256, which the next line carries."""
+
+    number: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """Everything that a report tells of one server. `fatal` says why nothing could be started."""
+    """Everything that a report tells of one server. `fatal` says why nothing could be started.
+
+    `plan` is the digest of the plan, `audit` the last line that this run has written to the audit log.
+    """
 
     engine: str
     server: str
@@ -219,6 +230,8 @@ class Result:
     conflicts: tuple[Conflict, ...] = ()
     refusals: tuple[str, ...] = ()
     fatal: str | None = None
+    plan: str | None = None
+    audit: Link | None = None
     stages: Mapping[str, float] = field(default_factory=dict)
 
     @property

@@ -75,6 +75,8 @@ def _json_result(result: Result) -> dict[str, Any]:
         "conflicts": [{"user": conflict.user, "text": conflict.text} for conflict in result.conflicts],
         "refusals": list(result.refusals),
         "error": result.fatal,
+        "plan": result.plan,
+        "audit": {"number": result.audit.number, "head": result.audit.digest} if result.audit else None,
         "summary": summary(result),
     }
 
@@ -174,6 +176,10 @@ def _closing_lines(result: Result) -> Iterator[str]:
     total = f"{counts['users']} users, {counts['unchanged']} unchanged"
     if result.outcomes or not (result.fatal or result.refusals):
         yield f"  {total}: {', '.join([*changes, *wrong])}"
+    if result.plan:
+        yield f"  plan {result.plan}"
+    if result.audit:
+        yield f"  audit log: line number {result.audit.number} is {result.audit.digest}"
     stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in result.stages.items())
     if stages:
         yield f"  {counts['seconds']:.2f} s ({stages})"

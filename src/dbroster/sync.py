@@ -10,8 +10,10 @@ from threading import Event
 from dbroster import engines
 from dbroster.apply import Apply
 from dbroster.audit import AUDIT_FILE, Audit
+from dbroster.chain import check_log
 from dbroster.config import Connection, has_section, read_connections, transport_warning
 from dbroster.diff import Differ
+from dbroster.digest import plan_digest, unexpected
 from dbroster.engines.base import Handler
 from dbroster.errors import AuditError, ConfigError, DbrosterError, PrivilegeError
 from dbroster.guard import limit_of, refusals
@@ -27,7 +29,10 @@ Connect = Callable[[Connection], Handler]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line asks for; `audit_log` is in the config directory unless it is named."""
+    """What the command line asks for; `audit_log` is in the config directory unless it is named.
+
+    `expect` holds the digests that a plan may have; empty: any.
+    """
 
     directory: Path
     dry_run: bool = False
@@ -35,6 +40,7 @@ class Options:
     max_removals: str | None = None
     adopt: frozenset[str] = frozenset()
     audit_log: Path | None = None
+    expect: frozenset[str] = frozenset()
 
     @property
     def audit_path(self) -> Path:
@@ -119,6 +125,7 @@ class Sync:
         roster = screen(self.roster, self.connection, handler)
         actual = self._read(handler, roster)
         plan = self._plan(roster, actual, handler)
+        digest = plan_digest(self.connection, plan.actions)
         result = replace(
             result,
             product=server.product,
@@ -127,7 +134,11 @@ class Sync:
             unchanged=plan.unchanged,
             problems=self._problems(roster, *plan.problems, *self._not_adopted(plan), *handler.warnings()),
             conflicts=plan.conflicts,
-            refusals=tuple(refusals(plan, roster, limit_of(self.connection.removals, self.options.max_removals))),
+            refusals=(
+                *unexpected(digest, self.options.expect),
+                *refusals(plan, roster, limit_of(self.connection.removals, self.options.max_removals)),
+            ),
+            plan=digest,
         )
         if result.refusals or not plan.actions:
             return result
@@ -139,6 +150,7 @@ class Sync:
         """Connect, check what the admin may do, and keep every other sync out. Raises ServerError."""
         with self._stage("connect"):
             if not self.options.dry_run:
+                check_log(self.options.audit_path)
                 lock = f".{self.connection.engine}-{self.connection.server}.lock"
                 stack.enter_context(lock_file(self.options.audit_path.parent / lock))
             handler = stack.enter_context(self.connect(self.connection))
@@ -192,15 +204,24 @@ class Sync:
             Audit(self.options.audit_path, self.connection.engine, self.connection.server) as audit,
             Sessions(lambda: self.connect(self.connection), jobs) as sessions,
         ):
+            audit.begin(result.plan or "", len(plan.actions))
             handler.prepare()
             apply = Apply(
                 sessions, type(handler), starting=audit.started, finished=self._finished(audit), stop=self.stop
             )
             try:
                 apply.run(plan)
+                audit.end(apply.outcomes)
             except AuditError as error:
                 fatal = str(error)
-        return replace(result, outcomes=tuple(apply.outcomes), fatal=fatal)
+        doubts = (Problem(audit.doubt, warning=True),) if audit.doubt else ()
+        return replace(
+            result,
+            outcomes=tuple(apply.outcomes),
+            problems=result.problems + doubts,
+            fatal=fatal,
+            audit=audit.last,
+        )
 
     def _finished(self, audit: Audit) -> Callable[[Sequence[Outcome]], None]:
         def finished(outcomes: Sequence[Outcome]) -> None:

@@ -281,8 +281,19 @@ def test_json_is_one_document_without_anything_else(command: Command) -> None:
 def test_the_audit_log_is_where_it_should_be(command: Command) -> None:
     elsewhere = command.directory / "elsewhere.jsonl"
     assert command("sync", "--audit-log", str(elsewhere)) == 0
-    assert len(elsewhere.read_text().splitlines()) == 12
+    assert len(elsewhere.read_text().splitlines()) == 14
     assert not (command.directory / "audit.jsonl").exists()
+
+
+def test_the_plan_that_was_looked_at_is_the_plan_that_runs(command: Command) -> None:
+    command("plan", "--output", "json")
+    (told,) = command.document["results"]
+    private(command.directory / "users.txt", ANN)
+    assert command("sync", "--expect", told["plan"].upper()) == 3
+    assert command.server().changes() == []
+    private(command.directory / "users.txt", TWO)
+    assert command("sync", "--expect", "0" * 24, "--expect", told["plan"]) == 0
+    assert "expected the 24 hex digits" in command.refused("sync", "--expect", told["plan"][:23])
 
 
 def test_invariant_2_no_password_on_any_stream(command: Command) -> None:

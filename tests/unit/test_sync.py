@@ -89,11 +89,9 @@ def test_invariant_7_reading_takes_a_fixed_number_of_queries(site: Site) -> None
 def test_each_change_is_audited_before_and_after(site: Site) -> None:
     site.run(roster("ann"))
     said = [(line["status"], line["action"], line["database"] or line["user"]) for line in site.audit]
-    assert said == [
-        (status, *what)
-        for what in (("create_user", "ann"), ("create_database", "ann_web"), ("grant_privileges", "ann_web"))
-        for status in ("started", "done")
-    ]
+    changes = [("create_user", "ann"), ("create_database", "ann_web"), ("grant_privileges", "ann_web")]
+    of_changes = [(status, *what) for what in changes for status in ("started", "done")]
+    assert said == [("started", "run", None), *of_changes, ("done", "run", None)]
 
 
 def test_the_audit_log_may_stand_elsewhere(site: Site) -> None:
@@ -301,7 +299,7 @@ def test_a_wish_to_stop(site: Site) -> None:
     assert {outcome.status for outcome in result.outcomes} == {Status.NOT_ATTEMPTED}
     assert code(result) == 1
     assert site.server.changes() == []
-    assert site.audit == []
+    assert [(line["action"], line["status"]) for line in site.audit] == [("run", "started"), ("run", "failed")]
 
 
 @pytest.mark.parametrize("answer_lost", [True, False])
@@ -335,7 +333,7 @@ def test_invariant_2_no_password_in_anything_that_is_written(site: Site) -> None
     told = [as_text(each, verbose=True) + as_json([each], exit_code(each, detailed=False), dry_run=False) + repr(each)
             for each in (result, weak)]  # fmt: skip
     files = [path.read_text() for path in site.directory.iterdir()]
-    assert len(files) == 2  # the audit log and the lock
+    assert len(files) == 3  # the audit log, its head and the lock
     assert all("S3cr3t" not in text for text in told + files)
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in site.directory.iterdir())
 
