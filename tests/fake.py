@@ -109,9 +109,9 @@ class FakeHandler(Handler):
         database = self._fake.databases[name]
         marked_for = self._fake.accounts.get(database.mark or "")
         protected = database.protected
-        if marked_for and marked_for.roster != self.connection.roster:
+        if marked_for and marked_for.roster not in (None, self.connection.roster):
             protected = f"it belongs to the roster {marked_for.roster!r}"
-        owner = database.mark if marked_for and not protected else None
+        owner = database.mark if marked_for and marked_for.roster and not protected else None
         return ExistingDatabase(name, owner, database.users == {database.mark}, database.usable, protected=protected)
 
     def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:

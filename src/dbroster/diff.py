@@ -83,6 +83,19 @@ class Differ:
         elif existing.name not in self.adopt:
             name = existing.name
             yield f"an account {name} exists that dbroster did not create; take it over with --adopt {name}"
+        else:
+            yield from self._would_be_lost(existing.name)
+
+    def _would_be_lost(self, name: str) -> Iterator[str]:
+        """Say which databases could count as an adopted account's from the next run on, and be dropped then."""
+        wanted = {self.fold(wished) for user in self.roster.users for wished in self.roster.databases(user)}
+        for database in self.actual.databases.values():
+            free = database.owner is None and not database.protected and database.name not in self.protected
+            if free and database.name.startswith(f"{name}_") and self.fold(database.name) not in wanted:
+                yield (
+                    f"with the account {name} its database {database.name} could become dbroster's, and be dropped, "
+                    "since no template names it: name it, or list it under `protected` to keep it"
+                )
 
     def _foreign_database(self, name: str, wanted: str, database: ExistingDatabase) -> Iterator[str]:
         if database.name != wanted:
@@ -91,6 +104,8 @@ class Differ:
             yield f"the database {wanted} belongs to the user {database.owner}"
         elif database.protected or wanted in self.protected:
             yield f"the database {wanted} can never be managed: {database.protected or 'connections.yaml protects it'}"
+        elif not database.usable:
+            yield f"the database {wanted} is foreign, and an interrupted drop has left it unusable: drop it by hand"
         elif name not in self.adopt:
             yield f"a database {wanted} exists that dbroster did not create; take it over with --adopt {name}"
 

@@ -224,6 +224,11 @@ def test_invariant_1_foreign_accounts(account: ExistingUser, adopt: tuple[str, .
         (ExistingDatabase("bob_web", owner="eve"), ("bob",), "the database bob_web belongs to the user eve"),
         (ExistingDatabase("bob_web", protected="x"), ("bob",), "the database bob_web can never be managed: x"),
         (ExistingDatabase("Bob_Web"), ("bob",), "Bob_Web exists, and this server takes bob_web for the same name"),
+        (
+            ExistingDatabase("bob_web", usable=False),
+            ("bob",),
+            "an interrupted drop has left it unusable",
+        ),
     ],
 )
 def test_invariant_1_foreign_databases(database: ExistingDatabase, adopt: tuple[str, ...], text: str) -> None:
