@@ -136,7 +136,7 @@ class MySQLAdapter(Adapter):
     def fingerprint(self, user: str) -> str:
         return repr(
             self._rows("SELECT Host, plugin, HEX(authentication_string) FROM mysql.user WHERE User = %s", user)
-            + self._rows("SHOW GRANTS FOR %s@'%%'", user)
+            + sorted(self._rows("SHOW GRANTS FOR %s@'%%'", user))  # MariaDB's order changes by itself
             + self._lock_and_marker(user)
         )
 

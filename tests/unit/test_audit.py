@@ -164,6 +164,24 @@ def test_threads_and_processes_never_mix_their_lines(tmp_path: Path) -> None:
     assert (verify(path).sound, verify(path).last.number) == (True, 400)
 
 
+def test_what_takes_something_away_is_on_the_disk_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, on_disk, real = tmp_path / "audit.jsonl", [b""], os.fdatasync
+
+    def spy(descriptor: int) -> None:
+        real(descriptor)
+        on_disk.append(path.read_bytes())
+
+    monkeypatch.setattr(os, "fdatasync", spy)
+    with audit(path) as log:
+        log.started([CREATE])
+        assert on_disk == [b""]
+        for verb in (Verb.ADOPT, Verb.LOCK_USER, Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE, Verb.DROP_USER):
+            log.started([CREATE, Action(verb, "bob")])
+            assert on_disk[-1] == path.read_bytes()
+        log.end([])
+        assert on_disk[-1] == path.read_bytes()
+
+
 # --- whole runs -----------------------------------------------------------------------------------------------------
 
 
