@@ -22,9 +22,13 @@ from tests.unit.site import Site, actions
 
 NAMES = ("ann", "bob", "cy", "dan")
 LISTED = st.sampled_from(["listed", "other password", "mentioned", "absent"])
-ACCOUNTS = st.sampled_from(["absent", "ours", "ours", "locked", "shut by hand", "foreign", "other", "system"])
-DATABASES = st.sampled_from(["absent", "granted", "granted", "bare", "unfinished", "open to all", "foreign", "system"])
-FAILURES = st.sets(st.tuples(st.sampled_from(Verb), st.sampled_from(NAMES)), max_size=4)
+ACCOUNTS = st.sampled_from(
+    ["absent", "absent", "absent", "ours", "ours", "locked", "shut by hand", "foreign", "other", "system"]
+)
+FOREIGN = ("foreign", "half dropped", "system")
+DATABASES = st.sampled_from(["absent", "granted", "granted", "bare", "unfinished", "open to all", *FOREIGN])
+VERBS = st.sampled_from([*Verb, Verb.CREATE_DATABASE, Verb.CREATE_DATABASE, Verb.GRANT_PRIVILEGES])
+FAILURES = st.sets(st.tuples(VERBS, st.sampled_from(NAMES)), max_size=4)
 MOMENTS = st.tuples(st.integers(1, 60), st.booleans())
 ADOPT = st.frozensets(st.sampled_from(NAMES), max_size=2)
 
@@ -37,9 +41,11 @@ def account(kind: str) -> Account:
 
 
 def database(kind: str, name: str) -> Database:
-    mark = None if kind in ("foreign", "system") else name
+    mark = None if kind in FOREIGN else name
     users = {"granted": {name}, "open to all": {name, "eve"}}.get(kind, set())
-    return Database(mark, users, kind != "unfinished", "a system database" if kind == "system" else None)
+    return Database(
+        mark, users, kind not in ("unfinished", "half dropped"), "a system database" if kind == "system" else None
+    )
 
 
 @st.composite
@@ -51,10 +57,8 @@ def servers(draw: st.DrawFn) -> FakeServer:
             server.accounts[name] = account(kind)
         for template in ("web", "data", "old"):
             kind = draw(DATABASES)
-            if kind != "absent":
-                made = server.databases[f"{name}_{template}"] = database(kind, name)
-                if name not in server.accounts:
-                    made.mark = None  # on every engine, what proves an owner goes with the account
+            if kind in FOREIGN or (kind != "absent" and name in server.accounts):  # what is ours goes with its account
+                server.databases[f"{name}_{template}"] = database(kind, name)
     return server
 
 
