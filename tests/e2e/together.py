@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from dbroster.audit import RUN
 from tests.contract.adapters import Adapter
 from tests.contract.proxy import Proxy
 from tests.e2e.site import PASSWORD, ROOT, TEMPLATES, Run
@@ -122,7 +123,7 @@ class Everything:
         """What the audit log calls done, by the adapter's name: (action, database or user)."""
         found: dict[str, set[tuple[str, str]]] = {name: set() for name in self.adapters}
         for line in self.audit():
-            if line["status"] == "done":
+            if line["status"] == "done" and line["action"] != RUN:
                 name = line["engine"] if line["server"] == "default" else line["server"]
                 found[name].add((line["action"], line["database"] or line["user"]))
         return found
