@@ -1,7 +1,7 @@
 # `make help` lists the targets. ARGS goes to the program: make test ARGS="-k roster -x"
 ARGS ?=
 python = .venv/bin/python
-typed = $(wildcard src scripts servers tests demo)
+typed = $(wildcard src scripts servers tests demo tools)
 
 # In CI a server that is missing is a failure, not a reason to skip.
 ifdef CI
@@ -12,7 +12,7 @@ endif
 soaked = \
 	tests/kill
 
-.PHONY: help setup demo test soak lint fmt check clean
+.PHONY: help setup demo test soak sabotage lint fmt check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -28,6 +28,9 @@ test: setup ## run the tests on real servers
 
 soak: setup ## run the long tests: killed at every moment
 	@DBROSTER_SOAK=1 $(python) -m pytest -s $(soaked) $(ARGS)
+
+sabotage: setup ## break dbroster on purpose in many ways, and see that tests notice
+	@$(python) tools/sabotage.py $(ARGS)
 
 lint: setup ## style, types and the borders between modules
 	@.venv/bin/ruff check .

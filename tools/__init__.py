@@ -1,0 +1,1 @@
+"""Set-up, and what breaks dbroster on purpose."""

@@ -1,0 +1,163 @@
+"""The sabotages that `tools/sabotage.py` tries: each takes away one thing that keeps data, passwords or doors safe."""
+
+from tools.sabotage import Sabotage
+
+_ENGINES = "src/dbroster/engines/"
+_INVARIANTS = "tests/contract/test_invariants.py"
+
+SABOTAGES = [
+    Sabotage(
+        "PostgreSQL: the marker is not looked at",
+        _ENGINES + "postgresql_state.py",
+        "managed = marker is not None and marker.roster == connection.roster and protected is None",
+        "managed = protected is None",
+        f"{_INVARIANTS}|-k|invariant_1 and postgresql",
+    ),
+    Sabotage(
+        "MySQL, MariaDB: protected accounts are managed",
+        _ENGINES + "mysql_accounts.py",
+        "managed = bool(ours) and len(ours) == len(near) and not protected",
+        "managed = bool(ours) and len(ours) == len(near)",
+        "tests/engines/mysql/test_family.py",
+    ),
+    Sabotage(
+        "MongoDB: another roster's marker is taken for ours",
+        _ENGINES + "mongodb_state.py",
+        "managed = marker is not None and marker.roster == connection.roster and protected is None",
+        "managed = marker is not None and protected is None",
+        f"{_INVARIANTS}|-k|invariant_1 and mongodb",
+    ),
+    Sabotage(
+        "ClickHouse: any comment marks a database",
+        _ENGINES + "clickhouse_state.py",
+        'case ["dbroster/1", roster, user] if roster and user:',
+        "case [_, roster, user] if roster and user:",
+        "tests/engines/clickhouse",
+    ),
+    Sabotage(
+        "diff: a foreign account is no conflict",
+        "src/dbroster/diff.py",
+        "        if existing and not existing.managed:\n            yield from self._foreign_account(existing)",
+        "        if existing and existing.protected:\n            yield from self._foreign_account(existing)",
+        "tests/unit/test_diff.py|tests/unit/test_any_state.py",
+    ),
+    Sabotage(
+        "PostgreSQL: the plain password is sent",
+        _ENGINES + "postgresql.py",
+        "{user: scram_sha_256(secret.reveal(), iterations=iterations) for user, secret in passwords.items()}",
+        "{user: secret.reveal() for user, secret in passwords.items() if iterations}",
+        "tests/secrecy|tests/engines/postgresql|-k|postgresql",
+    ),
+    Sabotage(
+        "MySQL: the plain password is sent",
+        _ENGINES + "mysql.py",
+        'return f"IDENTIFIED WITH caching_sha2_password AS 0x{caching_sha2(password.bytes(), rounds=rounds).hex()}"',
+        'return f"IDENTIFIED WITH caching_sha2_password BY {literal(password.reveal())}" if rounds else ""',
+        "tests/secrecy|-k|mysql",
+    ),
+    Sabotage(
+        "a defect shows its message",
+        "src/dbroster/cli.py",
+        "{type(error).__name__} in {",
+        "{error} in {",
+        "tests/secrecy|-k|mariadb",
+    ),
+    Sabotage(
+        "a Secret shows itself",
+        "src/dbroster/secret.py",
+        'return "Secret(…)"',
+        "return self.__text",
+        "tests/unit/test_secret.py",
+    ),
+    Sabotage(
+        "MySQL, MariaDB: `_` in grants is not escaped",
+        _ENGINES + "mysql_grants.py",
+        r'return re.sub(r"([\\_%])", r"\\\1", name)',
+        "return name",
+        "tests/e2e/test_native_clients.py|-k|mariadb and underscore",
+    ),
+    Sabotage(
+        "PostgreSQL: a new database stays open to PUBLIC",
+        _ENGINES + "postgresql_statements.py",
+        '_SQL(", ").join([_SQL("PUBLIC"), *map(_name, state.strangers)])',
+        '_SQL(", ").join([_SQL("pg_monitor"), *map(_name, state.strangers)])',
+        f"{_INVARIANTS}|-k|invariant_9 and postgresql",
+    ),
+    Sabotage(
+        "the guard is skipped",
+        "src/dbroster/guard.py",
+        "return list(_refusals(plan, roster, limit))",
+        "return list(_refusals(plan, roster, limit))[:0]",
+        "tests/unit/test_guard.py|tests/e2e/test_guard.py|-k|not mysql and not clickhouse",
+    ),
+    Sabotage(
+        "a dry run goes on",
+        "src/dbroster/sync.py",
+        "        if self.options.dry_run:\n            return replace(result, outcomes",
+        "        if self.options.dry_run and not plan.new_users:\n            return replace(result, outcomes",
+        f"{_INVARIANTS}|-k|invariant_6 and (fake or mongodb)",
+    ),
+    Sabotage(
+        "a line without a user suspends nothing",
+        "src/dbroster/diff.py",
+        "        if not self.roster.suspended:\n            kept = self.roster.users.keys()",
+        "        if True:\n            kept = self.roster.users.keys()",
+        "tests/unit/test_any_state.py|tests/contract/test_invariants.py|-k|fake or any_state or suspended",
+    ),
+    Sabotage(
+        "a user on a bad line is removed",
+        "src/dbroster/diff.py",
+        "self.roster.users.keys() | self.roster.mentioned | set(self.protected)",
+        "self.roster.users.keys() | set(self.protected)",
+        f"{_INVARIANTS}|-k|invariant_8 and (fake or mariadb)",
+    ),
+    Sabotage(
+        "the account is dropped although a database stayed",
+        "src/dbroster/apply.py",
+        "self._failed.setdefault(outcome.action.user, outcome.action.verb)",
+        "outcome.action.database or self._failed.setdefault(outcome.action.user, outcome.action.verb)",
+        "tests/unit/test_apply.py",
+    ),
+    Sabotage(
+        "one user's failure skips all users",
+        "src/dbroster/apply.py",
+        "if action.user in self._failed]",
+        "if self._failed]",
+        "tests/unit/test_apply.py|tests/contract/test_invariants.py|-k|fake or apply",
+    ),
+    Sabotage(
+        "a change is made before its audit line",
+        "src/dbroster/apply.py",
+        "                self._starting(chunk)\n                outcomes = self._persist(chunk)",
+        "                outcomes = self._persist(chunk)\n                self._starting(chunk)",
+        "tests/unit/test_audit.py|tests/unit/test_apply.py|tests/unit/test_sync.py",
+    ),
+    Sabotage(
+        "users.txt may be read by everybody",
+        "src/dbroster/files.py",
+        "if not mode & _UNSAFE_BITS:",
+        "if not mode & 0o002:",
+        "tests/unit/test_files.py",
+    ),
+    Sabotage(
+        "no lock on the server",
+        "src/dbroster/sync.py",
+        "                handler.acquire_lock()\n",
+        "                handler.server()\n",
+        "tests/e2e/test_command_line.py|-k|(mongodb or postgresql) and another_directory",
+    ),
+    Sabotage(
+        "MongoDB: roles are taken away after the drop",
+        _ENGINES + "mongodb.py",
+        "        roles = _roles_beside(account, [database])\n        if roles != account.roles:",
+        "        roles = _roles_beside(account, [database])\n        if not roles and not account.roles:",
+        "tests/engines/mongodb",
+    ),
+    Sabotage(
+        "ClickHouse: an account that is removed is not shut",
+        _ENGINES + "clickhouse.py",
+        "HOST NONE DEFAULT ROLE NONE",
+        "HOST ANY DEFAULT ROLE NONE",
+        "tests/contract|-k|clickhouse and lock",
+    ),
+]
