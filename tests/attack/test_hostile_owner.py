@@ -1,5 +1,7 @@
 """The owner of a database against the next sync: it runs nothing of theirs, and does its work all the same."""
 
+from threading import Event, Thread
+
 from tests.attack.hostile import HOSTILE, TRAPPED
 from tests.e2e.site import OTHER_PASSWORD, PASSWORD, Site
 
@@ -42,3 +44,28 @@ def test_a_hostile_owner_is_removed_like_everybody_else(site: Site) -> None:
     assert me not in site.adapter.accounts()
     assert not any(name.startswith(me) for name in site.adapter.databases())
     assert site.adapter.get(al, PASSWORD, f"{al}_web") == ["his"]
+
+
+def test_a_writer_that_never_stops_brings_no_dropped_database_back(site: Site) -> None:
+    """MongoDB makes a database whenever somebody who may writes into it."""
+    site.templates("web", "data")
+    (me,) = site.users("mallory")
+    site.sync()
+    stop = Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            site.adapter.can_write(me, PASSWORD, f"{me}_data")
+
+    writers = [Thread(target=write) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    try:
+        site.templates("web")
+        site.sync("--max-removals", "all")
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+    site.in_step()
+    assert f"{me}_data" not in site.adapter.databases()

@@ -12,7 +12,7 @@ from dbroster.secret import Secret
 from tests.e2e.site import Site
 from tests.secrecy.conftest import Loud
 from tests.secrecy.forms import leaks
-from tests.secrecy.watched import Watched
+from tests.secrecy.watched import Recorder, Watched
 
 MANY = 205  # passwords from which on slow checks are done in processes of their own
 SLOW = "mysql"
@@ -65,6 +65,23 @@ def _verifiers(site: Site) -> list[str]:
     site.configure()
     with site.adapter.connect(site.adapter.connection(site.directory, site.prefix)) as handler:
         return site.adapter.verifiers(handler)
+
+
+def test_no_password_travels_where_verifiers_do(site: Site) -> None:
+    """Without TLS everything can be read on the way. MongoDB gets passwords as they are, ClickHouse at each login."""
+    server = site.adapter.server
+    if server.engine in ("mongodb", "clickhouse"):
+        pytest.skip("this engine is sent passwords, so that it has to be reached by TLS")
+    first, second = password(1), password(2)
+    with Recorder(server.host, server.port) as recorder:
+        site.configure(host="127.0.0.1", port=recorder.port, tls={"mode": "disable"})
+        for text in (first, second, second):
+            site.users(ann=text)
+            site.sync()
+        heard = bytes(recorder.heard)
+    assert site.name("ann").encode() in heard, "nothing was recorded, so it proves nothing"
+    secrets = {"the first": first, "the second": second, "the admin's": server.admin_password}
+    assert leaks(secrets, {"the way to the server": heard}) == []
 
 
 # --- exceptions -------------------------------------------------------------------------------------------------------

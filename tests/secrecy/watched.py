@@ -2,12 +2,14 @@
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.contract.proxy import Proxy
 from tests.e2e.site import ROOT, Run, Site
 
 FAULT = """
@@ -76,6 +78,19 @@ class Watched:
     def showed(self) -> dict[str, bytes]:
         """What /proc showed to root and to the same account."""
         return {f"process list {number}": text for number, text in enumerate(sorted(self.seen))}
+
+
+class Recorder(Proxy):
+    """A relay that keeps everything that clients send."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(host, port, None)
+        self.heard = bytearray()
+
+    def _messages_of(self, client: socket.socket) -> Iterator[bytes]:
+        for message in super()._messages_of(client):
+            self.heard += message
+            yield message
 
 
 def _descendants(pid: int) -> Iterator[int]:
