@@ -48,6 +48,7 @@ class MongoDBAdapter(Adapter):
 
     engine = "mongodb"
     dots = False
+    native = ('{"create": "t_native"}', '{"drop": "t_native"}')
     server: MongoDB
 
     def __init__(self, server: MongoDB) -> None:
