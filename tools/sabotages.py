@@ -57,7 +57,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "a defect shows its message",
-        "src/dbroster/cli.py",
+        "src/dbroster/report.py",
         "{type(error).__name__} in {",
         "{error} in {",
         "tests/secrecy|-k|mariadb",

@@ -39,6 +39,7 @@ def parser(engine: str | None) -> argparse.ArgumentParser:
     sub.set_defaults(dry_run=True, detailed_exitcode=False, jobs=None, max_removals=None, adopt=[], audit_log=None)
     sub.set_defaults(expect=[])
     _audit_verb(verbs)
+    _roster_verbs(verbs)
     return whole
 
 
@@ -61,6 +62,20 @@ def _audit_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )  # fmt: skip
 
 
+def _roster_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the verbs that change the roster itself."""
+    text = "encrypt users.txt to users.txt.age, and remove users.txt"
+    sub = verbs.add_parser("encrypt", help=text, description=f"{text.capitalize()}.")
+    _files_options(sub)
+    sub.add_argument(
+        "--recipient", action="append", default=[], metavar="KEY",
+        help="public key (age1... or ssh-...) of who may decrypt it (repeatable; default: who could so far)",
+    )  # fmt: skip
+    sub.add_argument("--recipients-file", type=Path, metavar="FILE", help="file with one public key per line")
+    text = "change users.txt or users.txt.age with $VISUAL or $EDITOR; only what a sync would take is written"
+    _files_options(verbs.add_parser("edit", help=text, description=f"{text.capitalize()}."))
+
+
 def _engine_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "engines", nargs="*", metavar="ENGINE", type=_engine, help=f"{', '.join(ENGINES)}; default: all with a section"
@@ -80,8 +95,16 @@ def _config_option(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _common_options(parser: argparse.ArgumentParser) -> None:
+def _files_options(parser: argparse.ArgumentParser) -> None:
     _config_option(parser)
+    parser.add_argument(
+        "--identity", type=Path, metavar="FILE",
+        help="age or ssh key that opens users.txt.age (default: $DBROSTER_AGE_IDENTITY_FILE)",
+    )  # fmt: skip
+
+
+def _common_options(parser: argparse.ArgumentParser) -> None:
+    _files_options(parser)
     parser.add_argument("--server", metavar="NAME", help="only this one of the servers that the section lists")
     parser.add_argument("--output", choices=("text", "json"), default="text", help="how to report (default: text)")
     parser.add_argument("--quiet", action="store_true", help="report only what a person must look at")

@@ -1,59 +1,38 @@
-"""The command line: arguments, report, exit code; the only place that prints or exits."""
+"""The command line: a sync, plan or check of every server, each in a thread of its own; verbs.py has other verbs."""
 
 import argparse
-import os
 import signal
 import sys
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import Event
 
-from dbroster import engines, verify
+from dbroster import engines
 from dbroster.arguments import parser
-from dbroster.audit import AUDIT_FILE
-from dbroster.closing import closing_table
 from dbroster.config import server_names
-from dbroster.errors import AuditError, ConfigError
+from dbroster.console import tell
+from dbroster.errors import ConfigError
 from dbroster.model import Result
 from dbroster.progress import Progress, Task
-from dbroster.report import Exit, as_json, as_text, exit_code, gravest
+from dbroster.report import defect
 from dbroster.sync import Connect, Options, Sync, configured, load
+from dbroster.users_source import UsersSource
+from dbroster.verbs import VERBS, run_verb
 
 
 def main(arguments: Sequence[str] | None = None, engine: str | None = None, connect: Connect = engines.connect) -> int:
     """Run the command and return its exit code; with an engine named, as that engine's own script."""
     given = parser(engine).parse_args(arguments)
-    if not engine and given.verb in _VERBS:
-        return int(_VERBS[given.verb](given))
+    if not engine and given.verb in VERBS:
+        return run_verb(given)
     given.engines = [engine] if engine else given.engines
     if engine:
         given.verb = "sync"
     if given.verb == "plan":
         given.dry_run = True
-    results = _results(given, connect)
-    codes = [exit_code(r, detailed=given.detailed_exitcode) for r in results]
-    code = gravest(codes)
-    if given.output == "json":
-        _say(as_json(results, code, dry_run=given.dry_run) + "\n")
-    else:
-        colour = sys.stdout.isatty() and not given.no_color and "NO_COLOR" not in os.environ
-        texts = [as_text(r, colour=colour, verbose=given.verbose, quiet=given.quiet) for r in results]
-        if len(results) > 1 and not given.quiet:
-            texts.append(closing_table(results, codes))
-        _say("\n".join(filter(None, texts)))
-    return int(code)
-
-
-def _say(text: str) -> None:
-    """Print a report; a reader who has gone away (`| head`) is no failure of what was done."""
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's own flush at exit succeeds
+    return tell(_results(given, connect), given)
 
 
 def mysql_sync() -> int:
@@ -76,22 +55,6 @@ def mongodb_sync() -> int:
     return main(engine="mongodb")
 
 
-# --- verbs that are no sync -----------------------------------------------------------------------------------------
-
-
-def _verify_audit(given: argparse.Namespace) -> Exit:
-    try:
-        verdict = verify.verify(given.directory / AUDIT_FILE, given.files, given.head)
-    except AuditError as error:
-        sys.stderr.write(f"{error}\n")
-        return Exit.NOT_STARTED
-    _say(verify.as_text(verdict))
-    return Exit.IN_STEP if verdict.sound else Exit.INCOMPLETE
-
-
-_VERBS: dict[str, Callable[[argparse.Namespace], int]] = {"audit": _verify_audit}
-
-
 # --- running --------------------------------------------------------------------------------------------------------
 
 
@@ -102,9 +65,12 @@ def _results(given: argparse.Namespace, connect: Connect) -> list[Result]:
         frozenset(given.expect),
     )  # fmt: skip
     progress = Progress(enabled=not given.quiet)
+    users = UsersSource(given.directory, given.identity)
     with _stopping() as stop:
         work = [
-            _Work(engine, server, given, options, connect, progress.task(f"{engine} {server or ''}".rstrip()), stop)
+            _Work(
+                engine, server, given, options, connect, users, progress.task(f"{engine} {server or ''}".rstrip()), stop
+            )
             for engine in dict.fromkeys(given.engines) or configured(given.directory)
             for server in ([given.server] if given.server else server_names(given.directory, engine))
         ]
@@ -123,6 +89,7 @@ class _Work:
     given: argparse.Namespace
     options: Options
     connect: Connect
+    users: UsersSource
     task: Task
     stop: Event
 
@@ -135,14 +102,10 @@ class _Work:
             text = f"nothing was done: {number} problem{'s' * (number > 1)} in the files"
             return replace(self._fatal(text), problems=tuple(error.problems))
         except Exception as error:  # noqa: BLE001 - anything else is a defect; its message may hold a secret
-            frames = traceback.extract_tb(error.__traceback__)
-            text = f"{type(error).__name__} in {frames[-1].name}, line {frames[-1].lineno}"
-            if self.given.verbose:
-                text += "".join(f"\n    {frame.filename}:{frame.lineno} {frame.name}" for frame in frames)
-            return self._fatal(f"a defect in dbroster, please report it: {text}")
+            return self._fatal(defect(error, verbose=self.given.verbose))
 
     def _run(self) -> Result:
-        (connection,), roster = load(self.given.directory, self.engine, self.server)
+        (connection,), roster = load(self.given.directory, self.engine, self.server, self.users)
         sync = Sync(connection, roster, self.options, self.connect, self.task, self.stop)
         if self.given.verb != "check":
             return sync.run()

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from dbroster.errors import ConfigError
-from dbroster.files import mode_problem, read_file
+from dbroster.files import mode_problem, read_file, writers_problem
 from dbroster.loopback import is_loopback
 from dbroster.model import Problem
 from dbroster.names import did_you_mean
@@ -81,13 +81,21 @@ def read_connections(directory: Path, engine: str, server: str | None = None) ->
     Raises ConfigError with everything that is wrong in the engine's section (of a named server: in that server's part
     of it), or with the file as a whole.
     """
+    found, problems = find_connections(directory, engine, server)
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
+def find_connections(directory: Path, engine: str, server: str | None = None) -> tuple[list[Connection], list[Problem]]:
+    """Read what can be read of an engine's servers, to judge a roster by their rules, and everything that is wrong."""
     path = directory / CONNECTIONS_FILE
     content = read_file(path)
     if content.problem:
-        raise ConfigError([content.problem])
+        return [], [content.problem]
     document, lines, problems = _load(content.data, engine)
     if not document and problems:
-        raise ConfigError(problems)
+        return [], problems
     unsafe = mode_problem(path, content.mode) if _holds_password(document) else None
     if unsafe:
         problems.append(unsafe)
@@ -98,12 +106,31 @@ def read_connections(directory: Path, engine: str, server: str | None = None) ->
         _check_known(server, [_name(part) for part in parts], engine, problems)
         parts = [part for part in parts if _name(part) == server]
     found = [_connection(part, engine, roster, directory) for part in parts]
-    for other in PORTS:
+    for other in (*PORTS, "users_command"):  # users_command() judges that one
         section.value(other)
     section.finish()
-    if problems:
-        raise ConfigError(problems)
-    return found
+    return found, problems
+
+
+def users_command(directory: Path) -> tuple[str, ...]:
+    """Return the program, with its arguments, whose output is the roster; nothing when there is none.
+
+    Raises ConfigError when it can't be used. A connections.yaml that can't be read at all is told by who needs it.
+    """
+    path = directory / CONNECTIONS_FILE
+    content = read_file(path)
+    document, lines, _ = _load(content.data, "")
+    if content.problem or document.get("users_command") is None:
+        return ()
+    problems: list[Problem] = []
+    section = Section(document, lines, problems, CONNECTIONS_FILE)
+    command = section.texts("users_command", ())
+    if not command and not problems:
+        section.problem("users_command", "must not be empty")
+    unsafe = writers_problem(path, content.mode, "names a program to run")
+    if problems or unsafe:
+        raise ConfigError([*problems, *([unsafe] if unsafe else ())])
+    return command
 
 
 def has_section(directory: Path, engine: str) -> bool:
@@ -193,7 +220,7 @@ def _servers(section: Section, engine: str) -> list[Section]:
     """Return the engine's section as a list: it may be one server, or a list of named ones."""
     value = section.value(engine)
     if value is None:
-        known = [key for key in section.data if key != "roster"]
+        known = [key for key in section.data if key not in ("roster", "users_command")]
         section.problem(None, f"no section {engine!r}{did_you_mean(engine, known)}")
         return []
     if value == []:

@@ -9,6 +9,7 @@ from dbroster.model import Problem
 
 MAX_BYTES = 32 * 1024 * 1024
 _UNSAFE_BITS = stat.S_IRWXO | stat.S_IWGRP
+_OTHER_WRITERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +51,12 @@ def _read(descriptor: int, path: Path) -> FileContent:
         return FileContent(path.name, file.read(MAX_BYTES + 1), stat.S_IMODE(status.st_mode))
 
 
-def mode_problem(path: Path, mode: int) -> Problem | None:
-    """Refuse a file with passwords that others may read or write, or that its group may write."""
+def mode_problem(path: Path, mode: int, what: str = "passwords") -> Problem | None:
+    """Refuse a file with passwords, or another secret, that others may read or write, or that its group may write."""
     if not mode & _UNSAFE_BITS:
         return None
     return Problem(
-        f"{path} holds passwords and has mode {mode:04o}: others must not read it, nor its group write it; "
+        f"{path} holds {what} and has mode {mode:04o}: others must not read it, nor its group write it; "
         f"mend it with: chmod 600 {path}",
         path.name,
     )
@@ -69,7 +70,24 @@ def log_problem(path: Path, status: os.stat_result) -> str | None:
         return f"{path} is not a regular file"
     if status.st_uid not in {os.geteuid(), 0, path.parent.stat().st_uid}:
         return f"{path} belongs to another user (uid {status.st_uid}), who may change it; move it away, or chown it"
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if status.st_mode & _OTHER_WRITERS:
         mode = stat.S_IMODE(status.st_mode)
         return f"{path} has mode {mode:04o}: nobody but its owner may write it; mend it with: chmod 600 {path}"
     return None
+
+
+def writers_problem(path: Path, mode: int, what: str) -> Problem | None:
+    """Refuse a file that is no secret but decides something, when its group or others may write it."""
+    if not mode & _OTHER_WRITERS:
+        return None
+    text = f"{path} {what} and has mode {mode:04o}: only its owner may write it; mend it with: chmod go-w {path}"
+    return Problem(text, path.name)
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether the bytes are a text. The error that tells it would carry all of them, so it ends here."""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -7,6 +7,8 @@ from typing import Self
 
 from dbroster.secret import Secret
 
+USERS_FILE = "users.txt"
+
 
 class Verb(StrEnum):
     """What an action does; the order is the order of the phases of a run."""
@@ -73,7 +75,9 @@ class Roster:
     """What the files want for one engine.
 
     `mentioned` are names on lines that can't be used: those accounts are left exactly as they are. `suspended` holds
-    the reasons why nothing may be removed in this run (a line whose user can't be told, a missing file).
+    the reasons why nothing may be removed in this run (a line whose user can't be told, a missing file). `encrypted`:
+    the passwords stand nowhere in clear, so nothing that helps to guess them may be written either. `file` is what the
+    lines are counted in: users.txt, users.txt.age or users_command.
     """
 
     users: Mapping[str, User] = field(default_factory=dict)
@@ -81,6 +85,8 @@ class Roster:
     templates: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     suspended: tuple[str, ...] = ()
+    encrypted: bool = False
+    file: str = USERS_FILE
 
     def databases(self, user: str) -> tuple[str, ...]:
         """Names of the databases that a user shall have."""

@@ -1,6 +1,7 @@
 """What a run tells: text for people and JSON for programs, with the same words for dry and real runs."""
 
 import json
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
@@ -123,11 +124,11 @@ def summary(result: Result) -> dict[str, int | float]:
 def as_text(result: Result, *, colour: bool = False, verbose: bool = False, quiet: bool = False) -> str:
     """Return the report of one server; a quiet one tells only what a person must look at, and may be empty."""
     outcomes = list(_outcome_lines(result, colour=colour, verbose=verbose, quiet=quiet))
-    trouble = [_printable(line) for line in _trouble_lines(result, quiet=quiet)]
+    trouble = [printable(line) for line in _trouble_lines(result, quiet=quiet)]
     if quiet and not outcomes and not trouble:
         return ""
     closing = () if quiet else _closing_lines(result)
-    return "\n".join([_printable(_headline(result)), *outcomes, *trouble, *closing]) + "\n"
+    return "\n".join([printable(_headline(result)), *outcomes, *trouble, *closing]) + "\n"
 
 
 def _headline(result: Result) -> str:
@@ -147,7 +148,7 @@ def _outcome_lines(result: Result, *, colour: bool, verbose: bool, quiet: bool) 
         seconds = f"{outcome.seconds:8.3f} s  " if verbose else ""
         tail = outcome.error or outcome.action.reason
         code = f" [{outcome.code}]" if outcome.code else ""
-        text = _printable(f"{name:<{width}}  {seconds}{tail}{code}".rstrip())
+        text = printable(f"{name:<{width}}  {seconds}{tail}{code}".rstrip())
         yield f"  {status} {outcome.action.verb:<16}  {text}"
 
 
@@ -185,6 +186,14 @@ def _closing_lines(result: Result) -> Iterator[str]:
         yield f"  {counts['seconds']:.2f} s ({stages})"
 
 
-def _printable(line: str) -> str:
+def defect(error: Exception, *, verbose: bool = False) -> str:
+    """Say where a defect of dbroster's own is; not its message, which may hold a secret."""
+    places = traceback.extract_tb(error.__traceback__)
+    text = f"{type(error).__name__} in {places[-1].name}, line {places[-1].lineno}"
+    more = [f"\n    {place.filename}:{place.lineno} {place.name}" for place in places if verbose]
+    return f"a defect in dbroster, please report it: {text}{''.join(more)}"
+
+
+def printable(line: str) -> str:
     """A server's text must not move a terminal's cursor, nor look like a line of ours."""
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in line).replace("\n", "\n      ")

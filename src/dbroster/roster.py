@@ -6,16 +6,17 @@ byte order mark, with LF or CRLF. Nothing in a problem's text is ever taken from
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dbroster.errors import ConfigError
-from dbroster.files import mode_problem, read_file
+from dbroster.files import read_file
+from dbroster.model import USERS_FILE as USERS_FILE
 from dbroster.model import Problem, Roster, User
 from dbroster.names import is_name, system_account
 from dbroster.secret import Secret
+from dbroster.users_source import UsersSource
 
-USERS_FILE = "users.txt"
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -29,35 +30,35 @@ class _Line:
     problem: str | None = None
 
 
-def read_roster(directory: Path, engine: str) -> Roster:
-    """Read users.txt and the engine's template list.
+def read_roster(directory: Path, engine: str, source: UsersSource | None = None) -> Roster:
+    """Read the users and the engine's template list; with a source, its users are read once for all engines.
 
     Lines that can't be used are problems of the roster. Raises ConfigError when a file can't be used at all: wrong
-    mode, not a file, no template list. A missing users.txt is an empty roster that removes nothing; the guard
-    judges it.
+    mode, not a file, can't be decrypted, no template list. A missing users.txt is an empty roster that removes
+    nothing; the guard judges it.
     """
-    path = directory / USERS_FILE
-    content = read_file(path)
+    users = (source or UsersSource(directory)).users
     templates = read_file(directory / f"{engine}_databases.txt")
-    unsafe = None if content.problem else mode_problem(path, content.mode)
-    fatal = [p for p in (unsafe, templates.problem, None if content.missing else content.problem) if p]
-    roster = parse_users(content.data) if not content.problem else Roster()
-    if content.missing and content.problem:
-        roster = Roster(problems=(content.problem,), suspended=(f"{USERS_FILE} is missing",))
+    fatal = [*users.problems, *([templates.problem] if templates.problem else ())]
+    roster = parse_users(users.data, users.name)
+    if users.missing:
+        roster = Roster(problems=(users.missing,), suspended=(f"{USERS_FILE} is missing",))
     names, problems = parse_templates(templates.data, templates.name)
     if fatal:
         raise ConfigError([*fatal, *roster.problems, *problems])
     broken = tuple(f"{p.file} line {p.line} can't be used" for p in problems if not p.warning)
-    return Roster(roster.users, roster.mentioned, names, roster.problems + tuple(problems), roster.suspended + broken)
+    return replace(
+        roster, templates=names, problems=roster.problems + tuple(problems), suspended=roster.suspended + broken
+    )
 
 
-def parse_users(data: bytes) -> Roster:
-    """Parse the bytes of users.txt; never raises."""
+def parse_users(data: bytes, file: str = USERS_FILE) -> Roster:
+    """Parse the bytes of users.txt, or of what stands for it under the name `file`; never raises."""
     lines = list(_user_lines(data))
-    problems = [Problem(line.problem, USERS_FILE, line.number, line.name) for line in lines if line.problem]
-    suspended = tuple(f"{USERS_FILE} line {line.number}: its user can't be told" for line in lines if line.name is None)
+    problems = [Problem(line.problem, file, line.number, line.name) for line in lines if line.problem]
+    suspended = tuple(f"{file} line {line.number}: its user can't be told" for line in lines if line.name is None)
     usable = [line for line in lines if not line.problem]
-    repeated = list(_repeated(lines))
+    repeated = list(_repeated(lines, file))
     bad = {problem.user for problem in [*problems, *repeated] if problem.user and not problem.warning}
     users = {
         line.name: User(line.name, Secret(line.password or ""), line.number)
@@ -65,7 +66,9 @@ def parse_users(data: bytes) -> Roster:
         if line.name and line.name not in bad
     }
     ordered = sorted([*problems, *repeated], key=lambda problem: problem.line or 0)
-    return Roster(dict(reversed(users.items())), frozenset(bad), (), tuple(ordered), suspended)
+    return Roster(
+        dict(reversed(users.items())), frozenset(bad), (), tuple(ordered), suspended, file != USERS_FILE, file
+    )
 
 
 def parse_templates(data: bytes, file: str) -> tuple[tuple[str, ...], list[Problem]]:
@@ -129,7 +132,7 @@ def _name_problem(name: str) -> str | None:
     return "the name of a system account can't stand in the roster" if system_account(name) else None
 
 
-def _repeated(lines: list[_Line]) -> Iterator[Problem]:
+def _repeated(lines: list[_Line], file: str) -> Iterator[Problem]:
     """Tell lines whose user stood before: a warning with the same password, a problem for that user otherwise."""
     seen: dict[str, _Line] = {}
     for line in lines:
@@ -140,11 +143,11 @@ def _repeated(lines: list[_Line]) -> Iterator[Problem]:
             continue
         if first.name != line.name:
             text = f"the user names of lines {first.number} and {line.number} differ only in case"
-            yield Problem(text, USERS_FILE, first.number, first.name)
-            yield Problem(text, USERS_FILE, line.number, line.name)
+            yield Problem(text, file, first.number, first.name)
+            yield Problem(text, file, line.number, line.name)
         elif first.password == line.password:
             text = f"the user stands in line {first.number} already, with the same password"
-            yield Problem(text, USERS_FILE, line.number, line.name, warning=True)
+            yield Problem(text, file, line.number, line.name, warning=True)
         else:
             text = f"the user stands in line {first.number} already, with another password"
-            yield Problem(text, USERS_FILE, line.number, line.name)
+            yield Problem(text, file, line.number, line.name)

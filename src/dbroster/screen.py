@@ -7,7 +7,6 @@ from dbroster.engines.base import Handler
 from dbroster.model import Problem, Roster, User
 from dbroster.names import shared_databases
 from dbroster.policy import PasswordRules, complaints, unprintable
-from dbroster.roster import USERS_FILE
 
 
 def screen(roster: Roster, connection: Connection, handler: Handler | None = None) -> Roster:
@@ -19,7 +18,7 @@ def screen(roster: Roster, connection: Connection, handler: Handler | None = Non
     problems = [*_shared(roster, handler)]
     for user in roster.users.values():
         texts = [*_name_problems(user, roster, connection, handler), *_password_problems(user, rules, handler)]
-        problems += [Problem(text, USERS_FILE, user.line, user.name) for text in texts]
+        problems += [Problem(text, roster.file, user.line, user.name) for text in texts]
     return roster.without(sorted(problems, key=lambda problem: problem.line or 0))
 
 
@@ -28,7 +27,7 @@ def _shared(roster: Roster, handler: Handler | None) -> Iterator[Problem]:
     for name, (other, database) in shared_databases(databases, handler.fold_database if handler else str).items():
         who = f"the users {name} and {other}" if other != name else f"two templates of {name}"
         text = f"{who} would share the database {database}: rename a user or a template"
-        yield Problem(text, USERS_FILE, roster.users[name].line, name)
+        yield Problem(text, roster.file, roster.users[name].line, name)
 
 
 def _name_problems(user: User, roster: Roster, connection: Connection, handler: Handler | None) -> Iterator[str]:

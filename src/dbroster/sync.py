@@ -23,6 +23,7 @@ from dbroster.progress import Task
 from dbroster.roster import read_roster
 from dbroster.screen import screen
 from dbroster.sessions import Sessions
+from dbroster.users_source import UsersSource
 
 Connect = Callable[[Connection], Handler]
 
@@ -48,7 +49,9 @@ class Options:
         return self.audit_log or self.directory / AUDIT_FILE
 
 
-def load(directory: Path, engine: str, server: str | None = None) -> tuple[list[Connection], Roster]:
+def load(
+    directory: Path, engine: str, server: str | None = None, source: UsersSource | None = None
+) -> tuple[list[Connection], Roster]:
     """Read all files that a sync of this engine needs. Raises ConfigError with every problem in every one of them."""
     problems: list[Problem] = []
     connections: list[Connection] = []
@@ -58,7 +61,7 @@ def load(directory: Path, engine: str, server: str | None = None) -> tuple[list[
     except ConfigError as error:
         problems += error.problems
     try:
-        roster = read_roster(directory, engine)
+        roster = read_roster(directory, engine, source)
     except ConfigError as error:
         problems += error.problems
     else:
