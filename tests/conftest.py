@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from servers import LocalServer, Missing, Server, find
+from tests import mysql_tools
 from tests.contract import adapter_mongodb, adapter_postgresql
 
 _OPTIONS = {"postgresql": adapter_postgresql.OPTIONS, "mongodb": adapter_mongodb.OPTIONS}
@@ -62,8 +63,8 @@ def postgresql_server() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def mysql_server() -> Iterator[Server]:
-    with started("mysql") as server:
+def mysql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with started("mysql") as server, mysql_tools.on_path(tmp_path_factory.mktemp("mysql")):
         yield server
 
 

@@ -25,6 +25,7 @@ from dbroster.model import (
 )
 from dbroster.policy import PasswordRules, unprintable
 from dbroster.secret import Secret
+from tests.fake_archive import FakeArchiver
 from tests.fake_server import Account, Database, FakeServer, Killed, digest
 
 __all__ = ["FakeHandler", "FakeServer", "Killed", "fake_connection"]
@@ -192,6 +193,13 @@ class FakeHandler(Handler):
             if existing.mark not in (None, user):
                 raise OperationError(f"the database {database} belongs to {existing.mark}")
             existing.mark, existing.users = user, {user}
+
+    def archiver(self) -> FakeArchiver:
+        return FakeArchiver(self.connection, self._fake, self._owned)
+
+    def archive_database(self, user: str, database: str) -> None:
+        with self._change(Verb.ARCHIVE_DATABASE, user, database):
+            super().archive_database(user, database)
 
     def _ours(self, user: str) -> Account:
         account = self._fake.accounts.get(user)

@@ -70,8 +70,8 @@ class _Failure:
 class FakeServer:
     """State and faults of one fake server; several handlers may use it from several threads.
 
-    `lacking`, `notes`, `rules` and `unreadable` are what handlers answer to missing_privileges, warnings,
-    password_rules, and for users whose password can't be checked.
+    `lacking`, `missing_tools`, `notes`, `rules` and `unreadable` are what handlers answer to missing_privileges, the
+    archiver's missing, warnings, password_rules, and for users whose password can't be checked.
     """
 
     def __init__(self) -> None:
@@ -80,6 +80,7 @@ class FakeServer:
         self.log: list[Statement] = []
         self.sessions: dict[int, str] = {}
         self.lacking: list[str] = []
+        self.missing_tools: list[str] = []
         self.notes: list[Problem] = []
         self.rules: list[PasswordRules] = []
         self.unreadable: set[str] = set()

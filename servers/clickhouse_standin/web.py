@@ -2,6 +2,7 @@
 
 import base64
 import importlib
+import re
 import shutil
 import tempfile
 import threading
@@ -27,6 +28,7 @@ HTTP_STATUS = {
     48: 501,
     159: 408,
 }
+BINARY_INSERT = re.compile(r"(?<=\S)\s+FORMAT\s+Native\s*$")
 SUMMARY = '{"read_rows":"0","read_bytes":"0","written_rows":"0","written_bytes":"0"}'
 
 
@@ -88,7 +90,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _run(self, params: dict[str, str], body: bytes, *, readonly: bool) -> tuple[bytes, str]:
         user, password = self._credentials(params)
         self.server.engine.store.authenticate(user, password, self.client_address[0])
-        parts = (params.get("query", ""), body.decode("utf-8", "surrogateescape"))
+        query = params.get("query", "")
+        if body and BINARY_INSERT.search(query):
+            self._note(user, query)
+            return self._insert(Request(self.server.engine, user, params), query, body), "Null"
+        parts = (query, body.decode("utf-8", "surrogateescape"))
         sql = "\n".join(part for part in parts if part)
         self._note(user, sql)
         if "sleepEachRow" in sql:
@@ -104,6 +110,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _plan(self, user: str, params: dict[str, str], sql: str) -> None:
         """Have the engine parse and plan a query that it is not to run, under the settings that came with it."""
         Request(self.server.engine, user, params).execute(f"EXPLAIN PIPELINE {sql}", readonly=False)
+
+    def _insert(self, request: Request, query: str, data: bytes) -> bytes:
+        """Insert what is no text, by way of a file: the engine takes statements as texts only."""
+        with tempfile.NamedTemporaryFile(suffix=".bin") as file:
+            file.write(data)
+            file.flush()
+            into = f" FROM INFILE '{file.name}' COMPRESSION 'none' FORMAT Native"
+            return request.execute(BINARY_INSERT.sub(into, query), readonly=False)
 
     def _sleep(self, query_id: str, user: str, sql: str) -> None:
         """Do nothing until the client goes away; like a server, refuse a second query of the same id."""

@@ -40,6 +40,7 @@ def parser(engine: str | None) -> argparse.ArgumentParser:
     sub.set_defaults(expect=[])
     _audit_verb(verbs)
     _roster_verbs(verbs)
+    _restore(verbs)
     return whole
 
 
@@ -74,6 +75,26 @@ def _roster_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     sub.add_argument("--recipients-file", type=Path, metavar="FILE", help="file with one public key per line")
     text = "change users.txt or users.txt.age with $VISUAL or $EDITOR; only what a sync would take is written"
     _files_options(verbs.add_parser("edit", help=text, description=f"{text.capitalize()}."))
+
+
+def _restore(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    sub = verbs.add_parser(
+        "restore", help="bring an archived database back",
+        description="Bring an archive that was made before a database was dropped back, for its user.", epilog=EPILOG,
+    )  # fmt: skip
+    sub.add_argument("engines", nargs=1, metavar="ENGINE", type=_engine, help=", ".join(ENGINES))
+    sub.add_argument("archive", metavar="ARCHIVE", type=Path, help="the file; its manifest must lie beside it")
+    _common_options(sub)
+    sub.add_argument("--database", metavar="NAME", help="restore into this database of the roster, not its own")
+    sub.add_argument(
+        "--from-another", action="store_true", help="accept an archive of another user, or of another roster"
+    )
+    _audit_option(sub)
+    sub.set_defaults(dry_run=False, detailed_exitcode=False, jobs=None, max_removals=None, adopt=[], expect=[])
+
+
+def _audit_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--audit-log", type=Path, metavar="FILE", help="default: audit.jsonl in the config directory")
 
 
 def _engine_argument(parser: argparse.ArgumentParser) -> None:
@@ -131,7 +152,7 @@ def _sync_options(parser: argparse.ArgumentParser) -> None:
         "--expect", action="append", default=[], type=_plan, metavar="DIGEST",
         help="refuse a plan that is not the one of this digest, which a dry run has printed (repeatable)",
     )  # fmt: skip
-    parser.add_argument("--audit-log", type=Path, metavar="FILE", help="default: audit.jsonl in the config directory")
+    _audit_option(parser)
 
 
 def _jobs(text: str) -> int:

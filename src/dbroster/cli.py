@@ -17,6 +17,7 @@ from dbroster.errors import ConfigError
 from dbroster.model import Result
 from dbroster.progress import Progress, Task
 from dbroster.report import defect
+from dbroster.restore import Restore, Wish
 from dbroster.sync import Connect, Options, Sync, configured, load
 from dbroster.users_source import UsersSource
 from dbroster.verbs import VERBS, run_verb
@@ -105,11 +106,22 @@ class _Work:
             return self._fatal(defect(error, verbose=self.given.verbose))
 
     def _run(self) -> Result:
+        if self.given.verb == "restore":
+            return self._restore()
         (connection,), roster = load(self.given.directory, self.engine, self.server, self.users)
         sync = Sync(connection, roster, self.options, self.connect, self.task, self.stop)
         if self.given.verb != "check":
             return sync.run()
         return sync.check_connected() if self.given.connect else sync.check_files()
+
+    def _restore(self) -> Result:
+        """Bring an archive back; to one server only, so that one must be named where there are several."""
+        names = server_names(self.given.directory, self.engine)
+        if len(names) > 1 and not self.given.server:
+            return self._fatal(f"there are several servers: choose one with --server ({', '.join(map(str, names))})")
+        (connection,), roster = load(self.given.directory, self.engine, self.server, self.users)
+        wish = Wish(self.given.archive, self.given.database, self.given.from_another)
+        return Restore(connection, roster, wish, self.options, self.connect).run()
 
     def _fatal(self, text: str) -> Result:
         return Result(self.engine, self.server or "default", self.given.dry_run, fatal=text)

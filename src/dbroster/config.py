@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from dbroster.errors import ConfigError
-from dbroster.files import mode_problem, read_file, writers_problem
+from dbroster.files import closed_directory_problem, mode_problem, read_file, writers_problem
 from dbroster.loopback import is_loopback
 from dbroster.model import Problem
 from dbroster.names import did_you_mean
@@ -41,10 +41,14 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Removals:
-    """How many accounts, or databases of users who stay, one run may remove: the larger of the two counts."""
+    """How many accounts, or databases of users who stay, one run may remove: the larger of the two counts.
+
+    `archive_dir`: where each database is archived before it is dropped; None archives nothing.
+    """
 
     max: int | None = 3
     max_percent: int = 10
+    archive_dir: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +260,7 @@ def _connection(section: Section, engine: str, roster: str, directory: Path) -> 
         jobs=section.integer("jobs", 0, 1, 64) or None,
         rules=_rules(section.part("password_policy")),
         protected=frozenset(section.texts("protected", ())),
-        removals=_removals(section.part("removals")),
+        removals=_removals(section.part("removals"), directory),
         roster=roster,
         options=options,
     )
@@ -330,11 +334,23 @@ def _rules(section: Section) -> PasswordRules:
     return rules
 
 
-def _removals(section: Section) -> Removals:
+def _removals(section: Section, directory: Path) -> Removals:
     unlimited = section.value("max") == "all"
     removals = Removals(
         max=None if unlimited else section.integer("max", 3, 0, 1_000_000),
         max_percent=section.integer("max_percent", 10, 0, 100),
+        archive_dir=_archive_directory(section, directory),
     )
     section.finish()
     return removals
+
+
+def _archive_directory(section: Section, directory: Path) -> Path | None:
+    name = section.text("archive_dir", "")
+    if not name:
+        return None
+    path = (directory / name).absolute()
+    problem = closed_directory_problem(path)
+    if problem:
+        section.problem("archive_dir", problem)
+    return path

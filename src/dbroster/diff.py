@@ -26,7 +26,8 @@ class Differ:
     """Compares one roster with one server.
 
     `adopt`: users whose foreign account and databases may be taken over. `protected`: names that are never touched.
-    `fold`: what database names that the server takes for the same have in common.
+    `fold`: what database names that the server takes for the same have in common. `archive`: whether each database is
+    archived before it is dropped.
     """
 
     roster: Roster
@@ -34,6 +35,7 @@ class Differ:
     adopt: Collection[str] = ()
     protected: Collection[str] = ()
     fold: Callable[[str], str] = str
+    archive: bool = False
 
     def plan(self) -> Plan:
         """Return every action that brings the server in step, and the conflicts that stand in the way."""
@@ -190,6 +192,8 @@ class Differ:
     def _dropped_databases(self, user: str, kept: Collection[str], reason: str) -> Iterator[Action]:
         for database in self._owned.get(user, ()):
             if self.fold(database.name) not in kept and self._may_drop(database):
+                if self.archive and database.usable:  # what was never finished was never entered
+                    yield Action(Verb.ARCHIVE_DATABASE, user, database.name, reason=f"to be dropped: {reason}")
                 yield Action(Verb.DROP_DATABASE, user, database.name, reason=reason)
 
     def _may_drop(self, database: ExistingDatabase) -> bool:

@@ -91,3 +91,18 @@ def is_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def closed_directory_problem(path: Path) -> str | None:
+    """Say why a directory can't hold archives: it is none, or others may enter it. One to be made needs a parent."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return None if path.parent.is_dir() else f"{path.parent} does not exist"
+    except OSError as error:
+        return f"{path} can't be used: {error.strerror}"
+    if not stat.S_ISDIR(mode):
+        return f"{path} is not a directory"
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return f"{path} has mode {stat.S_IMODE(mode):04o}, so others may read archives; mend it with: chmod 700 {path}"
+    return None

@@ -22,6 +22,7 @@ class Verb(StrEnum):
     ARCHIVE_DATABASE = "archive_database"
     DROP_DATABASE = "drop_database"
     DROP_USER = "drop_user"
+    RESTORE_DATABASE = "restore_database"
 
 
 class Status(StrEnum):

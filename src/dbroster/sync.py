@@ -15,7 +15,7 @@ from dbroster.config import Connection, has_section, read_connections, transport
 from dbroster.diff import Differ
 from dbroster.digest import plan_digest, unexpected
 from dbroster.engines.base import Handler
-from dbroster.errors import AuditError, ConfigError, DbrosterError, PrivilegeError
+from dbroster.errors import AuditError, ConfigError, DbrosterError, PrivilegeError, ServerError
 from dbroster.guard import limit_of, refusals
 from dbroster.lockfile import lock_file
 from dbroster.model import Actual, Outcome, Plan, Problem, Result, Roster, Status, Verb
@@ -160,9 +160,17 @@ class Sync:
             missing = handler.missing_privileges(self.roster.templates)
             if missing:
                 raise PrivilegeError(missing)
+            self._refuse_without_archiver(handler)
             if not self.options.dry_run:
                 handler.acquire_lock()
             return handler
+
+    def _refuse_without_archiver(self, handler: Handler) -> None:
+        """Find out at the start, not at the first removal, that databases can't be archived here."""
+        missing = handler.archiver().missing() if self.connection.removals.archive_dir else []
+        if missing:
+            texts = "\n".join(f"  {text}" for text in missing)
+            raise ServerError(f"databases can't be archived, as removals.archive_dir asks for:\n{texts}")
 
     def _read(self, handler: Handler, roster: Roster) -> Actual:
         with self._stage("read"):
@@ -173,7 +181,8 @@ class Sync:
             return Actual(users, databases, handler.check_passwords(known, users) if known else {})
 
     def _plan(self, roster: Roster, actual: Actual, handler: Handler) -> Plan:
-        differ = Differ(roster, actual, self.options.adopt, self.connection.protected, handler.fold_database)
+        archive = self.connection.removals.archive_dir is not None
+        differ = Differ(roster, actual, self.options.adopt, self.connection.protected, handler.fold_database, archive)
         with self._stage("plan"):
             return differ.plan()
 

@@ -78,6 +78,7 @@ class ClickHouseAdapter(Adapter):
     """What DBA and users do at ClickHouse; handlers go through a relay, so that their connections can be ended."""
 
     engine = "clickhouse"
+    renames_databases = False  # statements name the database
     messages_per_check = 1
     native = ("CREATE TABLE t_native (n Int32) ENGINE = Memory", "DROP TABLE t_native")
     server: Server

@@ -57,6 +57,7 @@ class MySQLAdapter(Adapter):
     """What DBA and users do at MySQL."""
 
     engine = "mysql"
+    closes_databases = False  # the grant is what proves whose a database is
     server: MySQL | MariaDB
 
     def __init__(self, server: MySQL | MariaDB) -> None:

@@ -68,6 +68,12 @@ class Adapter(ABC):
     native: ClassVar[tuple[str, ...]] = ("CREATE TABLE t_native (n int); DROP TABLE t_native",)
     """What the server's native client does in a database, and undoes, to show that it may; one text for each call."""
 
+    closes_databases: ClassVar[bool] = True
+    """Whether a database can be closed to its user, who stays, while it is archived."""
+
+    renames_databases: ClassVar[bool] = True
+    """Whether an archive can be restored into a database of another name."""
+
     def __init__(self, server: Any) -> None:
         self.server = server
 

@@ -47,7 +47,8 @@ def test_without_named_servers_and_without_changes() -> None:
 
 
 def test_every_kind_of_change_at_once_is_not_too_wide() -> None:
-    every = outcomes(**{verb.value: 1 for verb in Verb})
+    of_a_sync = [verb for verb in Verb if verb is not Verb.RESTORE_DATABASE]  # that has one server and no table
+    every = outcomes(**{verb.value: 1 for verb in of_a_sync})
     rows = closing_table([result("postgresql", "reports", outcomes=every)] * 2, [Exit.IN_STEP] * 2).splitlines()
     assert max(map(len, rows)) <= WIDTH
-    assert all(len(row.split()) == len(Verb) + 5 for row in rows[-2:])
+    assert all(len(row.split()) == len(of_a_sync) + 5 for row in rows[-2:])

@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import ClassVar, Self
 
+from dbroster.archive import drafting
 from dbroster.config import Connection
+from dbroster.engines.archiver import Archiver
 from dbroster.errors import OperationError
 from dbroster.model import (
     Action,
@@ -169,6 +171,28 @@ class Handler(ABC):
         """Take over a foreign database for a managed user; by the grant, where that is what proves ownership."""
         self.grant_privileges(user, database)
 
+    # --- archives ---------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def archiver(self) -> Archiver:
+        """What writes and reads archives of this server's databases."""
+
+    def archive_database(self, user: str, database: str) -> None:
+        """Close a database that is proven to be this managed user's, and write an archive of it.
+
+        One already gone is a success, and so is one whose creation was never finished: nobody could ever enter it.
+        """
+        found = self.get_existing_databases().get(database)
+        if found is None or (found.owner == user and not found.usable):
+            return
+        if found.owner != user:
+            raise OperationError(f"database {database!r} is not proven to be {user}'s and is left alone")
+        archiver = self.archiver()
+        archiver.close(user, database)
+        extension, method = archiver.extension, archiver.method
+        with drafting(self.connection, self.server().product, user, database, extension, method) as draft:
+            archiver.dump(user, database, draft)
+
     # --- performing a plan ------------------------------------------------------------------------------------------
 
     def perform(self, action: Action) -> None:
@@ -185,6 +209,7 @@ class Handler(ABC):
                 Verb.ADOPT: self.adopt_database,
                 Verb.CREATE_DATABASE: self.create_database,
                 Verb.GRANT_PRIVILEGES: self.grant_privileges,
+                Verb.ARCHIVE_DATABASE: self.archive_database,
                 Verb.DROP_DATABASE: self.drop_database,
             }[action.verb](user, database)
         else:

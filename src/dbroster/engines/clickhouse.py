@@ -11,6 +11,7 @@ from typing import ClassVar, Self
 
 from dbroster.config import Connection
 from dbroster.engines.base import Handler
+from dbroster.engines.clickhouse_archive import ClickHouseArchiver
 from dbroster.engines.clickhouse_facts import Facts
 from dbroster.engines.clickhouse_lock import ServerLock
 from dbroster.engines.clickhouse_login import check_passwords
@@ -270,6 +271,10 @@ class ClickHouse(Handler):
                 f"ALTER DATABASE {identifier(database)}{self._facts.databases_on} MODIFY COMMENT {marker}",
             )
         self.grant_privileges(user, database)
+
+    def archiver(self) -> ClickHouseArchiver:
+        """Over HTTP."""
+        return ClickHouseArchiver(self.connection, self._session, self._facts)
 
     # --- performing a plan ------------------------------------------------------------------------------------------
 

@@ -94,18 +94,21 @@ class Facts:
             f"GRANT{self.accounts_on} {role} TO {admin} WITH ADMIN OPTION;",
         ]
 
+    def missing_to_end_queries(self) -> list[str]:
+        """What the admin lacks to end queries of users; a sync does without."""
+        held = self._held()
+        if held is None or self.tree.lacking(["KILL QUERY"], held.plain):
+            return [f"GRANT KILL QUERY ON *.* TO {identifier(self._connection.username)};"]
+        return []
+
     # --- what the DBA should know -----------------------------------------------------------------------------------
 
     def warnings(self) -> Iterator[str]:
         """A marker role that gives privileges, databases that have lost their user, queries that can't be ended."""
         if self._session.rows("SELECT 1 FROM system.grants WHERE role_name = {role} LIMIT 1", role=self.role):
             yield f"the role {self.role} only marks accounts, but has privileges, and so have all its users"
-        held = self._held()
-        if held is None or self.tree.lacking(["KILL QUERY"], held.plain):
-            yield (
-                "running queries of removed users can't be ended; to allow it: "
-                f"GRANT KILL QUERY ON *.* TO {identifier(self._connection.username)};"
-            )
+        for grant in self.missing_to_end_queries():
+            yield f"running queries of removed users can't be ended; to allow it: {grant}"
         users = {name for (name,) in self._session.rows("SELECT name FROM system.users")}
         for name, comment in read_comments(self._session).items():
             marker = Marker.read(comment)

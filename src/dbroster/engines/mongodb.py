@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Self
 
 from dbroster.config import Connection
 from dbroster.engines.base import Handler
+from dbroster.engines.mongodb_archive import MongoDBArchiver
 from dbroster.engines.mongodb_lock import acquire_lock
 from dbroster.engines.mongodb_names import DATABASE_BYTES, USER_BYTES, refuse_name, refuse_password
 from dbroster.engines.mongodb_neighbours import Neighbours, possible_owners
@@ -252,6 +253,10 @@ class MongoDB(Handler):
         if found.protected:
             raise OperationError(f"database {database!r} can't be adopted: {found.protected}")
         self._grant(user, [database], self._look([database]), foreign=True)
+
+    def archiver(self) -> MongoDBArchiver:
+        """By the driver itself."""
+        return MongoDBArchiver(self.connection, self._session)
 
     # --- performing a plan ------------------------------------------------------------------------------------------
 

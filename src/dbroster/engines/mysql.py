@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 from dbroster.engines.mysql_accounts import Account, Key
+from dbroster.engines.mysql_archive import MySQLArchiver
 from dbroster.engines.mysql_grants import Grant
 from dbroster.engines.mysql_session import (
     DATABASE_EXISTS,
@@ -304,6 +305,10 @@ class MySQLHandler(MySQLState):
         statement = "SELECT SCHEMA_NAME AS name FROM information_schema.SCHEMATA WHERE SCHEMA_NAME IN %s"
         found = {self.fold_database(row["name"]) for row in self._session.rows(statement, names)}
         return Look(self._read_accounts(users), self._read_grants(users), found)
+
+    def archiver(self) -> MySQLArchiver:
+        """By the product's own dump program and client."""
+        return MySQLArchiver(self.connection, self._session, self.product)
 
     # --- many at once -----------------------------------------------------------------------------------------------
 

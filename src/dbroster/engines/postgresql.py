@@ -13,6 +13,7 @@ from psycopg import sql
 from dbroster.config import Connection
 from dbroster.engines import postgresql_statements as statements
 from dbroster.engines.base import Handler
+from dbroster.engines.postgresql_archive import PostgreSQLArchiver
 from dbroster.engines.postgresql_lock import acquire_lock
 from dbroster.engines.postgresql_login import check_logins
 from dbroster.engines.postgresql_session import DEPENDED_ON, PARAMETER_GRANTS, Session, open_session
@@ -246,6 +247,10 @@ class PostgreSQL(Handler):
             raise OperationError(f"database {database!r} can't be adopted: {reason}")
         self._reach([user])
         self._session.run([statements.own_database(user, database), *self._finish(user, state)])
+
+    def archiver(self) -> PostgreSQLArchiver:
+        """By pg_dump and pg_restore."""
+        return PostgreSQLArchiver(self.connection, self._session)
 
     # --- performing a plan ------------------------------------------------------------------------------------------
 

@@ -1,0 +1,227 @@
+"""Archives of databases: where they lie, how one is written so that it is whole or absent, and how one is read again.
+
+An archive is one file, `ARCHIVE_DIR/ENGINE-SERVER/DATABASE-TIME.EXTENSION`, with its manifest beside it
+(`....EXTENSION.json`), which holds size and checksum. What is being written has `.partial` at its end.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from dbroster.config import Connection
+from dbroster.errors import OperationError
+from dbroster.files import closed_directory_problem
+
+PARTIAL = ".partial"
+MANIFEST = ".json"
+FORMAT = 1
+_TIME = r"\d{8}T\d{6}\.\d{6}Z"
+_CHUNK = 1024 * 1024
+_MANIFEST_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What an archive holds, whose it was, and what its bytes must be; `counts` are rows, documents or entries."""
+
+    engine: str
+    product: str
+    server: str
+    roster: str
+    user: str
+    database: str
+    time: str
+    method: str
+    size: int
+    sha256: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+    dbroster_archive: int = FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """An archive that was read again: its file, and its manifest."""
+
+    path: Path
+    manifest: Manifest
+
+
+@dataclass(slots=True)
+class Draft:
+    """An archive that is being written: `file` takes its bytes, `path` is where they are until it is whole."""
+
+    path: Path
+    file: IO[bytes]
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def drafting(
+    connection: Connection, product: str, user: str, database: str, extension: str, method: str
+) -> Iterator[Draft]:
+    """Yield a draft; when the block has ended well, it has become an archive, on the disk with manifest and name.
+
+    Raises OperationError when anything about that fails; then there is no archive and no draft.
+    """
+    partial = None
+    try:
+        directory = _make_directories(connection)
+        _remove_stale(directory, database)
+        time = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
+        final = directory / f"{database}-{time}.{extension}"
+        partial = final.with_name(final.name + PARTIAL)
+        with _create(partial) as file:
+            draft = Draft(partial, file)
+            yield draft
+            _sync(file)
+        size, digest = _measure(partial)
+        manifest = Manifest(
+            connection.engine, product, connection.server, connection.roster, user, database, time, method,
+            size, digest, draft.counts,
+        )  # fmt: skip
+        _write_manifest(final, manifest)
+        partial.rename(final)
+        _sync_directory(directory)
+    except OSError as error:
+        _discard(partial)
+        raise OperationError(f"the archive of {database} can't be written: {error.strerror or error}") from None
+    except BaseException:
+        _discard(partial)
+        raise
+
+
+def _make_directories(connection: Connection) -> Path:
+    """Make what is missing, closed to others, and refuse what is open to them."""
+    base = connection.removals.archive_dir
+    if base is None:
+        raise OperationError("there is no archive_dir in connections.yaml")
+    directory = base / f"{connection.engine}-{connection.server}"
+    for path in (base, directory):
+        with suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+            _sync_directory(path.parent)
+        problem = closed_directory_problem(path)
+        if problem:
+            raise OperationError(f"the archive can't be written: {problem}")
+    return directory
+
+
+def _create(path: Path) -> IO[bytes]:
+    """Create a file that only we may read, and hold it against those who look for what a dead run has left."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return os.fdopen(descriptor, "w+b")
+
+
+def _remove_stale(directory: Path, database: str) -> None:
+    """Remove drafts of this database that nobody is writing any more, and manifests that have no archive."""
+    name = re.compile(rf"{re.escape(database)}-{_TIME}\.\w+(\{MANIFEST})?(\{PARTIAL})?")
+    for path in [path for path in directory.iterdir() if name.fullmatch(path.name)]:
+        if path.suffix == PARTIAL and _is_abandoned(path):
+            path.unlink(missing_ok=True)
+    for path in [path for path in directory.iterdir() if name.fullmatch(path.name)]:
+        archive = path.with_suffix("")
+        being_written = archive.with_name(archive.name + PARTIAL)
+        if path.suffix == MANIFEST and not archive.exists() and not being_written.exists():
+            path.unlink(missing_ok=True)
+
+
+def _is_abandoned(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _write_manifest(archive: Path, manifest: Manifest) -> None:
+    final = archive.with_name(archive.name + MANIFEST)
+    partial = final.with_name(final.name + PARTIAL)
+    try:
+        with _create(partial) as file:
+            file.write(json.dumps(asdict(manifest), indent=2).encode() + b"\n")
+            _sync(file)
+        partial.rename(final)
+    except BaseException:
+        _discard(partial)
+        raise
+
+
+def _sync(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _discard(path: Path | None) -> None:
+    """Remove a draft and its manifest; what can't be removed is stale, and goes next time."""
+    if path:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        if not path.name.endswith(MANIFEST + PARTIAL):
+            with suppress(OSError):
+                path.with_name(path.name.removesuffix(PARTIAL) + MANIFEST).unlink(missing_ok=True)
+
+
+def _measure(path: Path) -> tuple[int, str]:
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+    return size, digest.hexdigest()
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def read_archive(path: Path) -> Archive:
+    """Read the manifest beside an archive, and compare size and checksum. Raises OperationError."""
+    beside = path.with_name(path.name + MANIFEST)
+    try:
+        with beside.open("rb") as file:
+            manifest = _parse(file.read(_MANIFEST_BYTES))
+        size, digest = _measure(path)
+    except (OSError, ValueError) as error:
+        reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else f"{beside}: {error}"
+        raise OperationError(f"{path} can't be used as an archive: {reason}") from None
+    if (size, digest) != (manifest.size, manifest.sha256):
+        raise OperationError(f"{path} is damaged: its size or its SHA-256 is not what {beside.name} says")
+    return Archive(path, manifest)
+
+
+def _parse(data: bytes) -> Manifest:
+    """Read a manifest. Raises ValueError for what is none, without quoting it."""
+    try:
+        document: Any = json.loads(data)
+        manifest = Manifest(**document)
+    except (ValueError, TypeError, RecursionError):
+        raise ValueError("this is no manifest of dbroster") from None
+    texts = (manifest.engine, manifest.roster, manifest.user, manifest.database, manifest.sha256)
+    if manifest.dbroster_archive != FORMAT or not all(isinstance(text, str) for text in texts):
+        raise ValueError("this manifest is of another version of dbroster")
+    return manifest

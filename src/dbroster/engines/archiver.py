@@ -1,0 +1,47 @@
+"""What dbroster asks of an engine for archives: `Archiver`, made by a handler for its own session."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from dbroster.archive import Archive, Draft
+from dbroster.config import Connection
+from dbroster.model import User
+
+
+class Archiver(ABC):
+    """Writes one database into a draft, as the admin, and reads it back, as the user whose it is.
+
+    What an archive holds was written by its user, so bringing it back must never run with the admin's power.
+    """
+
+    extension: ClassVar[str]
+    """How the names of this engine's archives end."""
+
+    method: ClassVar[str]
+    """How they are made, for the manifest."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def missing(self) -> list[str]:
+        """Say what must be installed or granted before a database can be archived; empty when nothing is missing."""
+        return []
+
+    @abstractmethod
+    def close(self, user: str, database: str) -> None:
+        """Keep everybody out of a database that is proven to be this user's, as far as the engine can.
+
+        What is closed here is opened again by `grant_privileges`, and still known as the user's.
+        """
+
+    @abstractmethod
+    def dump(self, user: str, database: str, draft: Draft) -> None:
+        """Write the database into the draft and make sure that all is there. Raises OperationError or OSError."""
+
+    @abstractmethod
+    def is_empty(self, user: User, database: str) -> bool:
+        """Whether there is nothing in a database, as its user sees it."""
+
+    @abstractmethod
+    def restore(self, archive: Archive, user: User, database: str) -> None:
+        """Bring an archive back into an empty database, logged in as its user. Raises OperationError."""

@@ -1,0 +1,129 @@
+"""What comes through an archive of MongoDB."""
+
+import datetime
+import os
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bson import Binary, CodecOptions, Decimal128, Int64, Regex
+from bson.raw_bson import RawBSONDocument
+
+from dbroster.engines import connect
+from dbroster.errors import OperationError
+from dbroster.model import User
+from dbroster.secret import Secret
+from tests.archiving import archive, archiving, there_and_back
+from tests.engines.mongodb.conftest import PASSWORD, Client, Site
+
+
+def fill(client: Client, database: str) -> None:
+    """Everything that a user may make, with documents of every kind."""
+    db = client[database]
+    note = db["näme/odd %x.語"]
+    note.insert_many(
+        {"_id": n, "n": Int64(n), "d": Decimal128("1.10"), "r": Regex("a.*", "i"), "b": Binary(bytes(range(256)))}
+        for n in range(5000)
+    )
+    db.large.insert_many([{"data": os.urandom(10_000_000)}, {"data": os.urandom(15_000_000)}])
+    note.create_index("n", unique=True, name="ünique")
+    note.create_index([("d", 1), ("b", -1)], partialFilterExpression={"n": {"$gt": 10}})
+    db.create_collection("capped", capped=True, size=100_000, max=10)
+    db.capped.insert_many({"n": n} for n in range(20))
+    db.plain.insert_one({"no": "name"})
+    db.command("collMod", "plain", validator={"name": {"$exists": True}})
+    db.create_collection("sorted", collation={"locale": "de", "strength": 1})
+    db.create_collection("empty")
+    db.empty.create_index("at", expireAfterSeconds=3600)
+    db.create_collection("aview", viewOn="plain", pipeline=[{"$match": {"no": "name"}}])
+    db.create_collection("series", timeseries={"timeField": "t", "metaField": "m", "granularity": "minutes"})
+    day = datetime.datetime(2024, 2, 29, tzinfo=datetime.UTC)
+    db.series.insert_many({"t": day + datetime.timedelta(hours=n), "m": {"a": n % 3}, "v": n} for n in range(100))
+    db["system.js"].insert_one({"_id": "f", "value": "x"})
+
+
+def state(client: Client, database: str) -> dict[str, Any]:
+    """Documents byte by byte (of a capped collection in their order), indexes and options of every collection."""
+    db: Any = client.get_database(database, CodecOptions[Any](document_class=RawBSONDocument))
+    found: dict[str, Any] = {}
+    for entry in client[database].list_collections():
+        name = entry["name"]
+        if not name.startswith(("system.views", "system.buckets")):
+            documents: list[Any] = [bytes(document.raw) for document in db[name].find()]
+            if entry["type"] == "timeseries":  # kept in columns, so fields have no order of their own
+                documents = [str(sorted(document.items(), key=str)) for document in client[database][name].find()]
+            if not entry["options"].get("capped"):
+                documents.sort()
+            indexes = [] if entry["type"] == "view" else sorted(map(str, client[database][name].list_indexes()))
+            found[name] = (entry["type"], entry["options"], documents, indexes)
+    return found
+
+
+def test_everything_comes_back_as_it_was(site: Site, tmp_path: Path) -> None:
+    with connect(archiving(site.connection(), tmp_path)) as handler:
+        site.make(handler)
+        with site.login(site.bob, PASSWORD) as bob:
+            fill(bob, site.web)
+        before = state(site.dba, site.web)
+        made = there_and_back(handler, site.bob, PASSWORD, site.web)
+        assert state(site.dba, site.web) == before
+    assert made.manifest.counts["large"] == 2
+    with zipfile.ZipFile(made.path) as file:
+        assert {f"{site.web}/plain.bson", f"{site.web}/plain.metadata.json"} <= set(file.namelist())
+    with site.login(site.bob, PASSWORD) as bob:
+        bob[site.web].large.insert_one({"still": "mine"})
+
+
+@pytest.mark.parametrize("marker", ["_dbroster", ""])
+def test_an_empty_database_comes_back(site: Site, tmp_path: Path, marker: str) -> None:
+    with connect(archiving(site.connection(marker_collection=marker), tmp_path)) as handler:
+        site.make(handler)
+        there_and_back(handler, site.bob, PASSWORD, site.web)
+
+
+def test_users_elsewhere_than_the_admin_log_in_there(site: Site, tmp_path: Path) -> None:
+    uri = f"mongodb://{site.server.host}:{site.server.port}/?authSource=admin&appName=x"
+    with connect(archiving(site.connection(auth_database="staff", uri=uri), tmp_path)) as handler:
+        site.make(handler)
+        site.dba[site.web].note.insert_one({"x": 1})
+        there_and_back(handler, site.bob, PASSWORD, site.web)
+        handler.drop_database(site.bob, site.web)
+        handler.drop_user(site.bob)
+
+
+def test_an_open_connection_can_write_no_more(site: Site, tmp_path: Path) -> None:
+    with connect(archiving(site.connection(), tmp_path)) as handler:
+        site.make(handler)
+        with site.login(site.bob, PASSWORD) as bob:
+            bob[site.web].note.insert_one({"x": 1})
+            archive(handler, site.bob, site.web)
+            with pytest.raises(Exception, match=r"not authorized|requires authentication"):
+                bob[site.web].note.insert_one({"x": 2})
+        assert site.dba[site.web].note.count_documents({}) == 1
+
+
+def test_an_archive_that_is_cut_is_noticed(site: Site, tmp_path: Path) -> None:
+    with connect(archiving(site.connection(), tmp_path)) as handler:
+        site.make(handler)
+        made = archive(handler, site.bob, site.web)
+        made.path.write_bytes(made.path.read_bytes()[:-30])
+        handler.drop_database(site.bob, site.web)
+        for verb in handler.creation_order:
+            getattr(handler, verb.value)(site.bob, site.web)
+        with pytest.raises(OperationError, match="can't be read"):
+            handler.archiver().restore(made, User(site.bob, Secret(PASSWORD), 1), site.web)
+
+
+def test_what_the_admin_lacks_is_named(site: Site, tmp_path: Path) -> None:
+    with connect(site.connection()) as handler:
+        assert handler.archiver().missing() == []
+    site.dba.admin.command("createUser", f"{site.bob}adm", pwd=PASSWORD, roles=["userAdminAnyDatabase"])
+    weak = replace(site.connection(), username=f"{site.bob}adm", password=Secret(PASSWORD))
+    with connect(weak) as handler:
+        (command,) = handler.archiver().missing()
+        assert "readAnyDatabase" in command
+        site.dba.admin.command("grantRolesToUser", f"{site.bob}adm", roles=["readAnyDatabase"])
+        assert handler.archiver().missing() == []
+    site.dba.admin.command("dropUser", f"{site.bob}adm")

@@ -1,0 +1,219 @@
+"""How an archive is written, whole or not at all, and read again; what the plan and the run make of it."""
+
+import fcntl
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from dbroster.archive import MANIFEST, PARTIAL, drafting, read_archive
+from dbroster.config import Connection, Removals, read_connections
+from dbroster.diff import Differ
+from dbroster.errors import ConfigError, OperationError
+from dbroster.model import Action, Actual, ExistingDatabase, ExistingUser, Verb
+from tests.fake import FakeHandler, FakeServer, Killed, fake_connection
+from tests.unit.samples import PASSWORD, config, full_disk, roster
+from tests.unit.site import Site, code, short
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Connection:
+    return fake_connection(FakeServer(), removals=Removals(archive_dir=tmp_path / "archives"))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def archiving(site: Site) -> dict[str, object]:
+    return {"removals": Removals(None, 100, site.directory / "archives")}
+
+
+def write(connection: Connection, data: bytes = b"content", database: str = "bob_web") -> Path:
+    with drafting(connection, "Fake 1.0", "bob", database, "rows", "json") as draft:
+        draft.file.write(data)
+    return next(path for path in files(connection) if path.suffix == ".rows")
+
+
+def files(connection: Connection) -> list[Path]:
+    assert connection.removals.archive_dir
+    return sorted(path for path in connection.removals.archive_dir.rglob("*") if path.is_file())
+
+
+# --- one archive ------------------------------------------------------------------------------------------------------
+
+
+def test_an_archive_is_read_as_it_was_written(connection: Connection) -> None:
+    path = write(connection)
+    archive = read_archive(path)
+    assert (archive.path.read_bytes(), archive.manifest.size) == (b"content", 7)
+    assert path.parent.name == "fake-default"
+    assert [p.name for p in files(connection)] == [path.name, path.name + MANIFEST]
+
+
+def test_a_draft_that_fails_leaves_nothing(connection: Connection) -> None:
+    def fail() -> None:
+        with drafting(connection, "Fake 1.0", "bob", "bob_web", "rows", "json") as draft:
+            draft.file.write(b"half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert files(connection) == []
+
+
+def test_a_full_disk_leaves_nothing(connection: Connection) -> None:
+    with full_disk(1000), pytest.raises(OperationError, match="can't be written"):
+        write(connection, b"x" * 100_000)
+    assert files(connection) == []
+
+
+def test_what_a_dead_run_left_is_removed_and_what_another_writes_is_not(connection: Connection) -> None:
+    first = write(connection)
+    dead = first.with_name(f"bob_web-20240229T120000.000000Z.rows{PARTIAL}")
+    alive = first.with_name(f"bob_web-20240229T120001.000000Z.rows{PARTIAL}")
+    orphan = first.with_name(f"bob_web-20240229T120002.000000Z.rows{MANIFEST}")
+    neighbour = first.with_name(f"bob_web-x-20240229T120003.000000Z.rows{PARTIAL}")
+    for path in (dead, alive, orphan, neighbour):
+        path.write_text("")
+    with alive.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        write(connection)
+    assert {path.exists() for path in (dead, orphan)} == {False}
+    assert {path.exists() for path in (first, alive, neighbour)} == {True}
+    assert len(files(connection)) == 6
+
+
+@pytest.mark.parametrize("mode", [0o750, 0o705, 0o777])
+def test_a_directory_that_others_may_enter_is_refused(connection: Connection, mode: int) -> None:
+    write(connection)
+    for path in (files(connection)[0].parent, files(connection)[0].parents[1]):
+        path.chmod(mode)
+        with pytest.raises(OperationError, match="chmod 700"):
+            write(connection)
+        path.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b"Content"),
+        lambda path: path.write_bytes(b"conten"),
+        lambda path: path.unlink(),
+        lambda path: path.with_name(path.name + MANIFEST).unlink(),
+        lambda path: path.with_name(path.name + MANIFEST).write_text("{}"),
+        lambda path: path.with_name(path.name + MANIFEST).write_text("["),
+        lambda path: path.with_name(path.name + MANIFEST).write_bytes(b"\xff"),
+    ],
+)
+def test_a_damaged_archive_is_no_archive(connection: Connection, damage: object) -> None:
+    path = write(connection)
+    damage(path)  # type: ignore[operator]
+    with pytest.raises(OperationError):
+        read_archive(path)
+
+
+def test_a_manifest_of_another_version_is_refused(connection: Connection) -> None:
+    path = write(connection)
+    manifest = path.with_name(path.name + MANIFEST)
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "dbroster_archive": 2}))
+    with pytest.raises(OperationError, match="another version"):
+        read_archive(path)
+
+
+# --- configuration ----------------------------------------------------------------------------------------------------
+
+SECTION = "postgresql:\n  {host: h, username: u, password_env: HOME, removals: {archive_dir: old}}\n"
+
+
+def test_the_directory_is_found_from_the_config_directory(tmp_path: Path) -> None:
+    config(tmp_path, connections=SECTION)
+    (connection,) = read_connections(tmp_path, "postgresql")
+    assert connection.removals.archive_dir == tmp_path / "old"
+    assert not (tmp_path / "old").exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: path.mkdir(mode=0o755), "chmod 700"),
+        (lambda path: path.write_text(""), "not a directory"),
+        (lambda path: path.symlink_to(path), "can't be used"),
+    ],
+)
+def test_a_directory_that_can_not_serve_is_a_problem(tmp_path: Path, make: object, words: str) -> None:
+    config(tmp_path, connections=SECTION)
+    make(tmp_path / "old")  # type: ignore[operator]
+    with pytest.raises(ConfigError, match=words):
+        read_connections(tmp_path, "postgresql")
+
+
+# --- plan and run -----------------------------------------------------------------------------------------------------
+
+
+def test_each_drop_has_its_archive_but_what_was_never_finished_has_none() -> None:
+    databases = {
+        "bob_web": ExistingDatabase("bob_web", "bob", granted=True),
+        "bob_new": ExistingDatabase("bob_new", "bob", usable=False),
+        "ann_old": ExistingDatabase("ann_old", "ann", granted=True),
+        "ann_web": ExistingDatabase("ann_web", "ann", granted=True),
+    }
+    users = {name: ExistingUser(name, managed=True, roster="default") for name in ("ann", "bob")}
+    plan = Differ(roster("ann"), Actual(users, databases), archive=True).plan()
+    named = [(action.verb, action.database) for action in plan.actions if action.database]
+    assert named == [
+        (Verb.ARCHIVE_DATABASE, "ann_old"), (Verb.ARCHIVE_DATABASE, "bob_web"),
+        (Verb.DROP_DATABASE, "ann_old"), (Verb.DROP_DATABASE, "bob_new"), (Verb.DROP_DATABASE, "bob_web"),
+    ]  # fmt: skip
+
+
+def test_a_failed_archive_keeps_that_users_databases_and_no_others(site: Site) -> None:
+    site.run(roster("ann", "bob", "eve"), connection=archiving(site))
+    site.server.fail(Verb.ARCHIVE_DATABASE, "bob")
+    result = site.run(roster("ann"), connection=archiving(site), max_removals="all")
+    assert code(result) == 1
+    assert ("failed", "archive_database", "bob_web") in short(result)
+    assert ("skipped", "drop_database", "bob_web") in short(result)
+    assert ("skipped", "drop_user", "bob") in short(result)
+    assert site.server.databases.keys() == {"system", "ann_web", "bob_web"}
+    assert site.server.accounts["bob"].lock.value == "ours"
+    assert site.server.accounts["bob"].roster == "default"
+
+
+def test_what_can_not_be_archived_is_found_before_anything_is_changed(site: Site) -> None:
+    site.server.missing_tools = ["fake_dump is not installed"]
+    before = len(site.server.changes())
+    for dry_run in (True, False):
+        result = site.run(roster("ann"), connection=archiving(site), dry_run=dry_run)
+        assert (code(result), len(site.server.changes())) == (2, before)
+        assert "fake_dump is not installed" in (result.fatal or "")
+    assert code(site.run(roster("ann"))) == 0
+
+
+def test_killed_at_any_statement_nothing_is_lost(site: Site) -> None:
+    """Either the database is there, or its archive."""
+    for statement in range(1, 40):
+        assert code(site.run(roster("ann", "bob"), connection=archiving(site))) == 0
+        with site.server.login("bob", PASSWORD) as number:
+            site.server.open_database(number, "bob_web").rows[:] = [f"row {statement}"]
+        site.server.kill(statement)
+        with suppress(Killed):
+            site.run(roster("ann"), connection=archiving(site), max_removals="all", jobs=1)
+        site.server.revive()
+        archived = [path.read_text() for path in (site.directory / "archives").rglob("*.rows")]
+        kept = site.server.databases.get("bob_web")
+        assert (kept and kept.rows == [f"row {statement}"]) or f'["row {statement}"]' in archived
+        assert code(site.run(roster("ann"), connection=archiving(site), max_removals="all")) == 0
+        assert site.server.databases.keys() == {"system", "ann_web"}
+        assert not list((site.directory / "archives").rglob(f"*{PARTIAL}"))
+
+
+def test_a_database_that_is_not_the_users_is_never_archived(connection: Connection) -> None:
+    server = connection.options["server"]
+    server.add_account("bob", PASSWORD, roster="default")
+    server.add_database("bob_web")
+    with FakeHandler.open(connection) as handler, pytest.raises(OperationError, match="not proven"):
+        handler.perform(Action(Verb.ARCHIVE_DATABASE, "bob", "bob_web"))
+    assert not (connection.removals.archive_dir or Path()).exists()
