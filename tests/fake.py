@@ -7,6 +7,7 @@ the n-th statement, a kill after the n-th statement.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import ClassVar, Self
 
 from dbroster.config import Connection
@@ -55,6 +56,9 @@ class FakeHandler(Handler):
     def server(self) -> Server:
         return Server("Fake 1.0", self.connection.host)
 
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
     def missing_privileges(self, templates: Sequence[str]) -> list[str]:
         with self._read("show my privileges"):
             return list(self._fake.lacking)
@@ -100,7 +104,9 @@ class FakeHandler(Handler):
             protected = protected or "connections.yaml protects it"
         ours = account.roster == self.connection.roster and protected is None
         verifiers = (StoredVerifier("fake", Secret(account.stored)),) if account.stored else ()
-        return ExistingUser(name, ours, account.roster, protected, account.lock, verifiers=verifiers)
+        return ExistingUser(
+            name, ours, account.roster, protected, account.lock, verifiers=verifiers, locked_since=account.since
+        )
 
     def get_existing_databases(self) -> dict[str, ExistingDatabase]:
         with self._read("list databases"):
@@ -139,7 +145,7 @@ class FakeHandler(Handler):
             account = self._ours(user)
             account.stored = digest(password.reveal())
             if account.lock is Lock.OURS:
-                account.lock = Lock.OPEN
+                account.lock, account.since = Lock.OPEN, None
 
     def create_database(self, user: str, database: str) -> None:
         """Two statements, so that a kill between them leaves an unfinished database."""
@@ -162,6 +168,9 @@ class FakeHandler(Handler):
                 account.lock = Lock.OURS
             for session in [number for number, who in self._fake.sessions.items() if who == user]:
                 self._fake.disconnect(session)
+        if account.lock is Lock.OURS and account.since is None and self.connection.removals.grace_days:
+            with self._change(Verb.LOCK_USER, user):
+                account.since = self.now()
 
     def drop_database(self, user: str, database: str) -> None:
         with self._change(Verb.DROP_DATABASE, user, database):

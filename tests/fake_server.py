@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import count
 
 from dbroster.errors import ConnectError, OperationError
@@ -29,6 +30,7 @@ class Account:
     roster: str | None = None
     lock: Lock = Lock.OPEN
     protected: str | None = None
+    since: datetime | None = None
 
 
 @dataclass

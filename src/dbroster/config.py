@@ -43,12 +43,13 @@ class Tls:
 class Removals:
     """How many accounts, or databases of users who stay, one run may remove: the larger of the two counts.
 
-    `archive_dir`: where each database is archived before it is dropped; None archives nothing.
+    `archive_dir`: where each database is archived before it is dropped; None archives nothing. An account is kept for `grace_days` after it was locked.
     """
 
     max: int | None = 3
     max_percent: int = 10
     archive_dir: Path | None = None
+    grace_days: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +341,7 @@ def _removals(section: Section, directory: Path) -> Removals:
         max=None if unlimited else section.integer("max", 3, 0, 1_000_000),
         max_percent=section.integer("max_percent", 10, 0, 100),
         archive_dir=_archive_directory(section, directory),
+        grace_days=section.integer("grace_days", 0, 0, 3650),
     )
     section.finish()
     return removals

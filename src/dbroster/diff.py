@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from dbroster.grace import NO_GRACE, Grace
 from dbroster.model import (
     Action,
     Actual,
@@ -27,7 +28,7 @@ class Differ:
 
     `adopt`: users whose foreign account and databases may be taken over. `protected`: names that are never touched.
     `fold`: what database names that the server takes for the same have in common. `archive`: whether each database is
-    archived before it is dropped.
+    archived before it is dropped. `grace`: how long accounts are kept.
     """
 
     roster: Roster
@@ -36,6 +37,7 @@ class Differ:
     protected: Collection[str] = ()
     fold: Callable[[str], str] = str
     archive: bool = False
+    grace: Grace = NO_GRACE
 
     def plan(self) -> Plan:
         """Return every action that brings the server in step, and the conflicts that stand in the way."""
@@ -55,6 +57,7 @@ class Differ:
             actions += wanted
         actions += self._removals()
         conflicts += self._kept_back()
+        problems += [self.grace.note(existing) for existing in self._gone() if not self.grace.is_due(existing)]
         return Plan(
             tuple(sorted(actions, key=_order)),
             frozenset(self.roster.users.keys() - self.actual.users.keys()),
@@ -166,16 +169,19 @@ class Differ:
         """Remove managed accounts that no line mentions, with every database that is theirs.
 
         An account outlives a database that must stay: without it, nobody would know any more whose that was.
+        Until its days of grace are over, it is locked and nothing else.
         """
         for existing in self._gone():
-            if existing.lock is not Lock.OURS:
+            if self.grace.needs_lock(existing):
                 yield Action(Verb.LOCK_USER, existing.name, reason="not in users.txt")
+            if not self.grace.is_due(existing):
+                continue
             yield from self._dropped_databases(existing.name, (), "its user is not in users.txt")
             if not self._staying(existing.name):
                 yield Action(Verb.DROP_USER, existing.name, reason="not in users.txt")
 
     def _kept_back(self) -> Iterator[Conflict]:
-        for existing in self._gone():
+        for existing in filter(self.grace.is_due, self._gone()):
             if staying := self._staying(existing.name):
                 text = f"the account is locked, not dropped, since this may not be dropped: {', '.join(staying)}"
                 advice = "it is protected, or the account has only a part of the privileges on it: mend that by hand"

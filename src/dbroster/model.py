@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
@@ -128,6 +129,7 @@ class ExistingUser:
     `managed`: it carries the marker of our roster. `roster`: the roster in its marker, ours or another's.
     `protected`: why it may never be touched (system account, privileged, the admin itself). `complete`: every part of
     it exists (MySQL has one account per host). `surplus`: parts no longer wanted, as names that `drop_user` takes.
+    `locked_since`: when dbroster has locked it, if that is written down and every part of it is locked indeed.
     """
 
     name: str
@@ -138,6 +140,7 @@ class ExistingUser:
     complete: bool = True
     surplus: tuple[str, ...] = ()
     verifiers: tuple[StoredVerifier, ...] = ()
+    locked_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from threading import Event
 
@@ -16,6 +17,7 @@ from dbroster.diff import Differ
 from dbroster.digest import plan_digest, unexpected
 from dbroster.engines.base import Handler
 from dbroster.errors import AuditError, ConfigError, DbrosterError, PrivilegeError, ServerError
+from dbroster.grace import NO_GRACE, Grace
 from dbroster.guard import limit_of, refusals
 from dbroster.lockfile import lock_file
 from dbroster.model import Actual, Outcome, Plan, Problem, Result, Roster, Status, Verb
@@ -26,6 +28,7 @@ from dbroster.sessions import Sessions
 from dbroster.users_source import UsersSource
 
 Connect = Callable[[Connection], Handler]
+Clock = Callable[[Handler], datetime]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,11 @@ def load(
     return connections, roster
 
 
+def server_time(handler: Handler) -> datetime:
+    """Return the time by the server's clock, which has dated the locks."""
+    return handler.now()
+
+
 def configured(directory: Path) -> list[str]:
     """Return the engines that have a section in connections.yaml; all of them when it can't be read, to say why."""
     return [engine for engine in engines.ENGINES if has_section(directory, engine)] or list(engines.ENGINES)
@@ -88,6 +96,7 @@ class Sync:
     task: Task = field(default_factory=Task)
     stop: Event = field(default_factory=Event)
     stages: dict[str, float] = field(default_factory=dict)
+    clock: Clock = server_time
 
     def run(self) -> Result:
         """Bring the server in step with the roster, or say what would be done.
@@ -181,8 +190,10 @@ class Sync:
             return Actual(users, databases, handler.check_passwords(known, users) if known else {})
 
     def _plan(self, roster: Roster, actual: Actual, handler: Handler) -> Plan:
-        archive = self.connection.removals.archive_dir is not None
-        differ = Differ(roster, actual, self.options.adopt, self.connection.protected, handler.fold_database, archive)
+        removals = self.connection.removals
+        grace = Grace(removals.grace_days, self.clock(handler)) if removals.grace_days else NO_GRACE
+        archive, protected = removals.archive_dir is not None, self.connection.protected
+        differ = Differ(roster, actual, self.options.adopt, protected, handler.fold_database, archive, grace)
         with self._stage("plan"):
             return differ.plan()
 

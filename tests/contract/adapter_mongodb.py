@@ -47,6 +47,7 @@ class MongoDBAdapter(Adapter):
     """What DBA and users do at MongoDB."""
 
     engine = "mongodb"
+    dates_every_lock = True
     dots = False
     native = ('{"create": "t_native"}', '{"drop": "t_native"}')
     server: MongoDB

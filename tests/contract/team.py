@@ -1,6 +1,8 @@
 """A team with a users.txt of its own, for tests that go through a whole sync."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 from dbroster.model import Action, Outcome, Result, Status
@@ -54,12 +56,21 @@ class Team:
         removals: str | None = "all",
         adopt: Sequence[str] = (),
         jobs: int | None = None,
+        grace_days: int = 0,
+        later: timedelta = timedelta(),
     ) -> Result:
-        """Sync once. Raises ConfigError as `load` does."""
+        """Sync once, or so much later by the clock that is looked at. Raises ConfigError as `load` does."""
         connection = self.adapter.connection(self.directory, self.world.prefix)
+        connection = replace(connection, removals=replace(connection.removals, grace_days=grace_days))
         roster = read_roster(self.directory, self.adapter.engine)
         options = Options(self.directory, dry_run, max_removals=removals, adopt=frozenset(adopt), jobs=jobs)
-        return Sync(connection, roster, options, connect=connect or self.adapter.connect).run()
+        return Sync(
+            connection,
+            roster,
+            options,
+            connect=connect or self.adapter.connect,
+            clock=lambda handler: handler.now() + later,
+        ).run()
 
     def sync(self, users: Mapping[str, str]) -> Result:
         """Write users.txt and sync; everything must go well."""

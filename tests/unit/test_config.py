@@ -75,7 +75,7 @@ mysql:
   jobs: 8
   password_policy: {min_length: 16, classes: 4, forbid_user_name: false, forbidden: [acme]}
   protected: [boss]
-  removals: {max: 10, max_percent: 20}
+  removals: {max: 10, max_percent: 20, grace_days: 30}
   hosts: [localhost]
   auth_plugin: caching_sha2_password
   privileges: [select, INSERT]
@@ -85,7 +85,7 @@ mysql:
     assert (found.roster, found.port, found.connect_timeout, found.jobs) == ("team-a", 3307, 5, 8)
     assert found.tls == Tls("verify-ca", str(tmp_path / "ca.pem"))
     assert found.rules == PasswordRules(16, 4, forbid_user_name=False, forbidden=("acme",))
-    assert (found.protected, found.removals) == (frozenset({"boss"}), Removals(10, 20))
+    assert (found.protected, found.removals) == (frozenset({"boss"}), Removals(10, 20, grace_days=30))
     assert found.options == {"hosts": ("localhost",), "auth_plugin": "caching_sha2_password",
                              "privileges": ("SELECT", "INSERT"), "charset": "latin1"}  # fmt: skip
 
@@ -239,7 +239,8 @@ def test_every_problem_is_told_with_its_line(tmp_path: Path) -> None:
         {"port": True}, {"tls": 5}, {"tls": {"mode": "on"}}, {"tls": {"mod": "require"}}, {"connect_timeout": 0},
         {"jobs": 0}, {"jobs": 65}, {"password_policy": [1]}, {"password_policy": {"classes": 5}},
         {"password_policy": {"min_length": 0}}, {"password_policy": {"forbidden": "x"}}, {"protected": "boss"},
-        {"removals": {"max": "most"}}, {"removals": {"max_percent": 101}}, {"removals": {"maximum": 1}},
+        {"removals": {"max": "most"}}, {"removals": {"max_percent": 101}},
+        {"removals": {"grace_days": 3651}}, {"removals": {"grace_days": -1}}, {"removals": {"maximum": 1}},
         {"hosts": []}, {"hosts": "%"}, {"privileges": []}, {"privileges": ["SUPER"]}, {"auth_plugin": "old"},
         {"charset": 5}, {"locale": "de"}, {"connection_limit": 5}, {"name": "a b"},
     ],

@@ -10,6 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import ClassVar, Self
 
 from dbroster.archive import drafting
@@ -74,6 +75,10 @@ class Handler(ABC):
     @abstractmethod
     def server(self) -> Server:
         """Product with version, and address."""
+
+    @abstractmethod
+    def now(self) -> datetime:
+        """The time by the server's clock, by which `lock_user` dates a lock."""
 
     @abstractmethod
     def missing_privileges(self, templates: Sequence[str]) -> list[str]:
@@ -153,7 +158,11 @@ class Handler(ABC):
 
     @abstractmethod
     def lock_user(self, user: str) -> None:
-        """Shut a managed account that is about to be removed, and end its sessions."""
+        """Shut a managed account that is about to be removed, and end its sessions.
+
+        With days of grace, write down when: after the sessions have ended, so that an account with a date is one that
+        nobody is in. An account that dbroster had shut before without a date is treated as if it were open.
+        """
 
     @abstractmethod
     def drop_database(self, user: str, database: str) -> None:

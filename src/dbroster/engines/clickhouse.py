@@ -6,10 +6,13 @@ logins that check them. ON CLUSTER is built as the documentation says and has ne
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
 from itertools import groupby
 from typing import ClassVar, Self
 
 from dbroster.config import Connection
+from dbroster.engines import clickhouse_dates as dates
 from dbroster.engines.base import Handler
 from dbroster.engines.clickhouse_archive import ClickHouseArchiver
 from dbroster.engines.clickhouse_facts import Facts
@@ -101,6 +104,10 @@ class ClickHouse(Handler):
         """Product with version, and address."""
         return Server(f"ClickHouse {self._session.version}", self._session.address)
 
+    def now(self) -> datetime:
+        """The time by the server's clock."""
+        return dates.server_time(self._session)
+
     def missing_privileges(self, templates: Sequence[str]) -> list[str]:  # noqa: ARG002 - the same for all databases
         """GRANT statements for what the admin lacks; all of them when it may not even look at its own grants."""
         return self._facts.missing_privileges()
@@ -110,7 +117,9 @@ class ClickHouse(Handler):
         self._lock.acquire()
 
     def prepare(self) -> None:
-        """Create the role that marks accounts, if it is not there."""
+        """Create the role that marks accounts, if it is not there; drop those of dates that are no longer used."""
+        with suppress(OperationError):  # which may take a privilege that is needed for nothing else
+            dates.drop_unused(self._session, self._facts.role, self._facts.accounts_on)
         if not self._facts.role_exists():
             self._session.run(f"CREATE ROLE IF NOT EXISTS {identifier(self._facts.role)}{self._facts.accounts_on}")
 
@@ -177,6 +186,7 @@ class ClickHouse(Handler):
         """Set the password, and open the account if dbroster had shut it; a lock of somebody else's stays."""
         account = self._proof.managed(user)
         shut_by_us = account.existing.lock is Lock.OURS
+        self._forget_dates(user, account)
         self._set_password("ALTER", user, password, "HOST ANY DEFAULT ROLE ALL" if shut_by_us else "")
         if shut_by_us or account.unrestricted:
             self._prove_login(user, password)
@@ -210,7 +220,9 @@ class ClickHouse(Handler):
         account = self._proof.managed_if_any(user)
         if account is None:
             return
-        if account.existing.lock is Lock.OPEN:
+        undated = account.existing.lock is not Lock.FOREIGN and account.existing.locked_since is None
+        if undated:
+            self._forget_dates(user, account)
             self._proof.forget(user)
             self._session.run(f"ALTER USER {identifier(user)}{self._facts.accounts_on} HOST NONE DEFAULT ROLE NONE")
         try:
@@ -218,6 +230,15 @@ class ClickHouse(Handler):
         except OperationError as error:
             if error.code != DENIED:  # a warning has said so; without ON CLUSTER the server would just find none
                 raise
+        if undated and self.connection.removals.grace_days:
+            self._proof.forget(user)
+            dates.set_date(self._session, user, self._facts.role, self._facts.accounts_on)
+
+    def _forget_dates(self, user: str, account: Account) -> None:
+        """Before anything else: an account without a date is never removed by its date."""
+        if account.dates:
+            self._proof.forget(user)
+            dates.forget_dates(self._session, user, account.dates, self._facts.accounts_on)
 
     def drop_database(self, user: str, database: str) -> None:
         """Take back the privileges on the user's database, drop it, and wait until its tables are gone.

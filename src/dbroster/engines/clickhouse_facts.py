@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from dbroster.config import Connection
+from dbroster.engines.clickhouse_dates import NEEDED
 from dbroster.engines.clickhouse_privileges import FOR_ADMIN, Holdings, Tree, missing_grants
 from dbroster.engines.clickhouse_session import DENIED, Session, identifier
 from dbroster.engines.clickhouse_state import READ_ONLY_STORAGES, Marker, read_comments, role_of
@@ -83,6 +84,8 @@ class Facts:
 
     def _missing_role(self, held: Holdings) -> list[str]:
         """The marker role can be given by who has it with admin option, or may give any."""
+        if self._connection.removals.grace_days and self.tree.lacking(NEEDED, held.plain):
+            return [f"GRANT {', '.join(NEEDED)} ON *.* TO {identifier(self._connection.username)};"]
         may_give = not self.tree.lacking(["ROLE ADMIN"], held.plain)
         if may_give and (self.role_exists() or not self.tree.lacking(["CREATE ROLE"], held.plain)):
             return []

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from dbroster.config import Connection
+from dbroster.engines.clickhouse_dates import locked_since
 from dbroster.engines.clickhouse_privileges import POWERS, Tree
 from dbroster.engines.clickhouse_session import Session
 from dbroster.model import ExistingDatabase, ExistingUser, Lock
@@ -19,10 +20,13 @@ _ACCOUNTS = """
     SELECT u.name, u.storage, m.rosters, m.is_default,
         empty(u.host_ip) AND empty(u.host_names) AND empty(u.host_names_regexp) AND empty(u.host_names_like),
         has(u.host_ip, '::/0'), toString(u.auth_type),
-        if(u.default_roles_all, [], u.default_roles_list), u.default_roles_all
+        if(u.default_roles_all, [], u.default_roles_list), u.default_roles_all, m.dates
     FROM system.users AS u LEFT JOIN (
-        SELECT assumeNotNull(user_name) AS user_name, min(granted_role_is_default) AS is_default,
-            groupArray(substring(granted_role_name, 10)) AS rosters
+        WITH position(granted_role_name, ':locked:') > 0 AS dated
+        SELECT assumeNotNull(user_name) AS user_name,
+            minIf(granted_role_is_default, NOT dated) AS is_default,
+            groupArrayIf(substring(granted_role_name, 10), NOT dated) AS rosters,
+            groupArrayIf(granted_role_name, dated) AS dates
         FROM system.role_grants
         WHERE user_name IS NOT NULL AND startsWith(granted_role_name, 'dbroster:') AND NOT with_admin_option
         GROUP BY user_name
@@ -73,13 +77,14 @@ class Account:
     """An account, and what dbroster does not manage of it.
 
     `unrestricted`: it may log in from everywhere. `authentication`: the methods, as the server spells them.
-    `default_roles`: None for all that it has.
+    `default_roles`: None for all that it has. `dates`: roles that say since when it is locked.
     """
 
     existing: ExistingUser
     unrestricted: bool
     authentication: str
     default_roles: tuple[str, ...] | None
+    dates: tuple[str, ...] = ()
 
     @property
     def by_password(self) -> bool:
@@ -113,13 +118,17 @@ def read_accounts(
     powerful = {found for (found,) in session.rows(_POWERFUL, powers=POWERS)} if asked else set()
     return {
         found: Account(
-            _existing(connection, found, storage, rosters, _lock(bool(shut), bool(is_default)), found in powerful),
+            replace(
+                _existing(connection, found, storage, rosters, _lock(bool(shut), bool(is_default)), found in powerful),
+                locked_since=locked_since(dates) if shut else None,
+            ),
             bool(everywhere),
             authentication,
             None if all_roles else tuple(default_roles),
+            tuple(dates),
         )
         for (
-            found, storage, rosters, is_default, shut, everywhere, authentication, default_roles, all_roles,
+            found, storage, rosters, is_default, shut, everywhere, authentication, default_roles, all_roles, dates,
         ) in session.rows(_ACCOUNTS + only, names=names or ())
     }  # fmt: skip
 

@@ -1,13 +1,16 @@
 """MariaDB 10.5 and newer: a MySQL whose accounts carry no attributes.
 
 What marks an account is a role without any privileges, `dbroster:<roster>`. GRANT of that role, with a verifier,
-creates the account: there is no moment in which it exists unmarked. A second role notes that the lock is ours.
+creates the account: there is no moment in which it exists unmarked. A second role notes that the lock is ours, and a
+third one, whose name ends with a time, when the days of grace began.
 Source: MariaDB documentation, "GRANT", "Roles Overview", "Account Locking", "mysql.global_priv Table".
 """
 
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
 from typing import Any, ClassVar
 
 from dbroster.config import Connection
@@ -16,7 +19,8 @@ from dbroster.engines.base import Handler
 from dbroster.engines.mysql import MySQLHandler, accounts_list
 from dbroster.engines.mysql_accounts import Account, Key
 from dbroster.engines.mysql_session import Session, account, identifier, literal, reading
-from dbroster.errors import UnsupportedServer
+from dbroster.errors import OperationError, UnsupportedServer
+from dbroster.grace import read_stamp
 from dbroster.model import StoredVerifier
 from dbroster.policy import PasswordRules
 from dbroster.secret import Secret
@@ -104,15 +108,29 @@ class MariaDBHandler(MySQLHandler):
         )
 
     def prepare(self) -> None:
-        """Create the two marker roles; whoever creates a role may grant it."""
+        """Create the two marker roles; whoever creates a role may grant it. Drop the dates that are no longer used."""
+        unused = self._roles(
+            "User LIKE %s AND User NOT IN (SELECT Role FROM mysql.roles_mapping WHERE Admin_option = 'N')", self._dated
+        )
+        with suppress(OperationError):  # of another admin's making: they do no harm
+            for role in unused:
+                self._session.run(f"DROP ROLE IF EXISTS {identifier(role)}")
         there = self._existing_roles()
         for role in (self._role, self._lock_role):
             if role not in there:
                 self._session.run(f"CREATE ROLE IF NOT EXISTS {identifier(role)}")
 
     def _existing_roles(self) -> set[str]:
-        statement = "SELECT User AS name FROM mysql.global_priv WHERE Host = '' AND User IN %s"
-        return {row["name"] for row in self._session.rows(statement, (self._role, self._lock_role))}
+        return self._roles("(User IN %s OR User LIKE %s)", (self._role, self._lock_role), self._dated)
+
+    def _roles(self, condition: str, *values: object) -> set[str]:
+        statement = f"SELECT User AS name FROM mysql.global_priv WHERE Host = '' AND {condition}"  # noqa: S608 - constants
+        return {row["name"] for row in self._session.rows(statement, *values)}
+
+    @property
+    def _dated(self) -> str:
+        """Pattern of the roles that say since when accounts are locked."""
+        return f"{self._lock_role}:%".replace("_", r"\_")
 
     def password_rules(self) -> Sequence[PasswordRules]:
         """Read the rules of simple_password_check. Source: MariaDB documentation, "Simple Password Check Plugin"."""
@@ -179,6 +197,7 @@ class MariaDBHandler(MySQLHandler):
         self._run_block(f"ALTER USER {accounts_list(keys, clauses)}", grant, clauses=clauses)
 
     def _write_passwords(self, accounts: Iterable[Account], clauses: Mapping[str, str], *, opening: bool) -> None:
+        accounts = list(accounts)
         keys = [found.key for found in accounts]
         statement = f"ALTER USER {accounts_list(keys, clauses)}"
         if not opening:
@@ -186,28 +205,53 @@ class MariaDBHandler(MySQLHandler):
             return
         # the note goes last: killed in between, the account still counts as locked by us, and is opened again
         forget = f"REVOKE {identifier(self._lock_role)} FROM {accounts_list(keys)}"
-        self._run_block(f"{statement} ACCOUNT UNLOCK", forget, clauses=clauses)
+        self._run_block(*_undated(accounts), f"{statement} ACCOUNT UNLOCK", forget, clauses=clauses)
 
     def _write_lock(self, accounts: Iterable[Account]) -> None:
         listed = accounts_list(found.key for found in accounts)
-        self._run_block(f"GRANT {identifier(self._lock_role)} TO {listed}", f"ALTER USER {listed} ACCOUNT LOCK")
+        note = f"GRANT {identifier(self._lock_role)} TO {listed}"
+        self._run_block(*_undated(accounts), note, f"ALTER USER {listed} ACCOUNT LOCK")
+
+    def _write_date(self, accounts: Iterable[Account], date: str) -> None:
+        role = identifier(f"{self._lock_role}:{date}")
+        listed = accounts_list(found.key for found in accounts)
+        self._run_block(f"CREATE ROLE IF NOT EXISTS {role}", f"GRANT {role} TO {listed}")
 
     def _run_block(self, *statements: str, clauses: Mapping[str, str] | None = None) -> None:
         """Send statements that belong together at once, so that only the server's own end can come between them."""
         self._session.run(f"BEGIN NOT ATOMIC {'; '.join(statements)}; END", (clauses or {}).values())
 
 
+def _undated(accounts: Iterable[Account]) -> list[str]:
+    """Statements that take old dates away, before anything else: an account without one is never removed."""
+    holders: defaultdict[str, list[Key]] = defaultdict(list)
+    for found in accounts:
+        for role in found.dates:
+            holders[role].append(found.key)
+    return [f"REVOKE {identifier(role)} FROM {accounts_list(keys)}" for role, keys in holders.items()]
+
+
 def _account(key: Key, entry: Mapping[str, Any], roles: Collection[str], *, powerful: bool) -> Account:
     """Read an entry of mysql.global_priv; of several ways to log in (`auth_or`) none is checked."""
     name, host = key
     plugin = "several" if "auth_or" in entry else entry.get("plugin", "mysql_native_password")
-    markers = [role for role in roles if role.startswith(ROLE_PREFIX) and not role.endswith(LOCKED_SUFFIX)]
-    noted = any(role.startswith(ROLE_PREFIX) and role.endswith(LOCKED_SUFFIX) for role in roles)
+    ours = [role for role in roles if role.startswith(ROLE_PREFIX)]
+    markers = [role for role in ours if LOCKED_SUFFIX not in role]
+    dates = tuple(sorted(role for role in ours if f"{LOCKED_SUFFIX}:" in role))
+    locked = bool(entry.get("account_locked"))
+    noted = any(role.endswith(LOCKED_SUFFIX) for role in ours)
     return Account(
         name=name,
         host=host.lower(),
         roster=min(markers).removeprefix(ROLE_PREFIX) if markers else None,
-        lock=mysql_accounts.lock_state(locked=bool(entry.get("account_locked")), noted=noted),
+        lock=mysql_accounts.lock_state(locked=locked, noted=noted),
         powers=mysql_accounts.powers(role=bool(entry.get("is_role")), powerful=powerful),
         verifier=StoredVerifier(plugin, Secret(entry.get("authentication_string", ""))),
+        since=_since(dates) if locked and noted else None,
+        dates=dates,
     )
+
+
+def _since(dates: Collection[str]) -> datetime | None:
+    """Return the last of the times that the names of roles end with."""
+    return max(filter(None, (read_stamp(role.partition(f"{LOCKED_SUFFIX}:")[2]) for role in dates)), default=None)

@@ -44,6 +44,7 @@ from dbroster.engines.mongodb_state import (
     wanted_roles,
 )
 from dbroster.errors import OperationError
+from dbroster.grace import stamp
 from dbroster.model import (
     Action,
     ExistingDatabase,
@@ -94,6 +95,11 @@ class MongoDB(Handler):
     def server(self) -> Server:
         """Product with version, and address of the primary."""
         return Server(f"MongoDB {self._session.version}", self._session.address)
+
+    def now(self) -> datetime:
+        """The time by the primary's clock."""
+        found: datetime = self._session.command(ADMIN, {"hello": 1})["localTime"]
+        return found.replace(tzinfo=UTC)
 
     def missing_privileges(self, templates: Sequence[str]) -> list[str]:  # noqa: ARG002 - the same for all databases
         """Commands that give the admin everything that a sync needs, when anything is missing."""
@@ -198,9 +204,10 @@ class MongoDB(Handler):
         From then on an open connection can do nothing any more.
         """
         account = self._managed(user)
-        if account.existing.lock is not Lock.OURS:
-            now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-            marker = replace(_marker(account), locked=now, restrictions=account.restrictions)
+        if account.existing.locked_since is None:
+            marker = _marker(account)
+            before = marker.restrictions if marker.locked else account.restrictions
+            marker = replace(marker, locked=stamp(self.now()), restrictions=before)
             self._update(account, marker, (), authenticationRestrictions=NOWHERE)
         self._end_sessions(user)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from dbroster.config import Connection
 from dbroster.engines.mongodb_session import ADMIN, Session
+from dbroster.grace import read_stamp
 from dbroster.model import ExistingDatabase, ExistingUser, Lock, StoredVerifier
 from dbroster.names import system_account
 from dbroster.secret import Secret
@@ -142,6 +143,7 @@ def _account(document: Mapping[str, Any], connection: Connection) -> Account:
         protected=protected,
         lock=_lock(marker, restrictions),
         verifiers=_verifiers(document.get("credentials")) if managed else (),
+        locked_since=read_stamp(marker.locked) if marker else None,
     )
     return Account(existing, marker, roles, custom, restrictions)
 

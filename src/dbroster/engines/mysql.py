@@ -9,7 +9,6 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import ClassVar
 
 from dbroster.engines.mysql_accounts import Account, Key
@@ -26,6 +25,7 @@ from dbroster.engines.mysql_session import (
 )
 from dbroster.engines.mysql_state import MySQLState
 from dbroster.errors import OperationError
+from dbroster.grace import stamp
 from dbroster.model import Action, Lock, Outcome, Verb
 from dbroster.secret import Secret
 from dbroster.verifiers import caching_sha2, mysql_native
@@ -125,10 +125,12 @@ class MySQLHandler(MySQLState):
 
     def _lock(self, users: Sequence[str]) -> None:
         accounts = self._ours(users)
-        open_ones = [found for found in accounts if found.lock is not Lock.FOREIGN]
-        if open_ones:
-            self._write_lock(open_ones)
+        undated = [found for found in accounts if found.lock is not Lock.FOREIGN and found.since is None]
+        if undated:
+            self._write_lock(undated)
         self._end_sessions({found.name for found in accounts})
+        if undated and self.connection.removals.grace_days:
+            self._write_date(undated, stamp(self.now()))
 
     def _drop(self, users: Sequence[str]) -> None:
         accounts = self._ours(users)
@@ -364,8 +366,12 @@ class MySQLHandler(MySQLState):
 
     def _write_lock(self, accounts: Iterable[Account]) -> None:
         """Lock and note in one statement. ATTRIBUTE merges: what else stands there remains."""
-        note = _attribute(locked=datetime.now(UTC).isoformat(timespec="seconds"))
+        note = _attribute(locked=True)
         self._session.run(f"ALTER USER {accounts_list(found.key for found in accounts)} ACCOUNT LOCK ATTRIBUTE {note}")
+
+    def _write_date(self, accounts: Iterable[Account], date: str) -> None:
+        listed = accounts_list(found.key for found in accounts)
+        self._session.run(f"ALTER USER {listed} ATTRIBUTE {_attribute(locked=date)}")
 
     def _marker(self) -> str:
         return _attribute(v=1, roster=self._view.roster)

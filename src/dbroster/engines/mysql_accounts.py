@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from dbroster.model import ExistingUser, Lock, PasswordCheck, Problem, StoredVerifier
 from dbroster.names import system_account
@@ -15,7 +16,10 @@ _KNOWN = frozenset({Algorithm.CACHING_SHA2, Algorithm.SHA256_PASSWORD, Algorithm
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One account, `bob@%`; `roster` stands in its marker. `powers` says what makes it too powerful to be touched."""
+    """One account, `bob@%`; `roster` stands in its marker. `powers` says what makes it too powerful to be touched.
+
+    `since`: when it was locked for removal. `dates`: names of the roles that say so, where an engine needs them.
+    """
 
     name: str
     host: str
@@ -23,6 +27,8 @@ class Account:
     lock: Lock = Lock.OPEN
     powers: str | None = None
     verifier: StoredVerifier | None = None
+    since: datetime | None = None
+    dates: tuple[str, ...] = ()
 
     @property
     def key(self) -> Key:
@@ -76,6 +82,7 @@ class View:
             complete=there.issuperset(self.hosts),
             surplus=tuple(str(account) for account in ours if managed and account.host not in self.hosts),
             verifiers=tuple(a.verifier for a in ours if a.verifier and a.host in self.hosts),
+            locked_since=_last(account.since for account in ours),
         )
 
     def shadows(self, accounts: Collection[Account]) -> list[Problem]:
@@ -96,6 +103,13 @@ class View:
 def _sternest(accounts: Iterable[Account]) -> Lock:
     locks = {account.lock for account in accounts}
     return next((lock for lock in (Lock.FOREIGN, Lock.OURS) if lock in locks), Lock.OPEN)
+
+
+def _last(dates: Iterable[datetime | None]) -> datetime | None:
+    """Return when the last account of a user was locked; None while any of them is not."""
+    found = list(dates)
+    known = [date for date in found if date]
+    return max(known) if known and len(known) == len(found) else None
 
 
 def with_roles(powerful: Collection[Key], granted: Iterable[tuple[Key, Key]]) -> set[Key]:

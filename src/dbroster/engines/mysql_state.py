@@ -5,6 +5,7 @@ import re
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
 from dbroster.config import Connection
@@ -15,6 +16,7 @@ from dbroster.engines.mysql_grants import MAX_NAME, SYSTEM_DATABASES, Grant, Gra
 from dbroster.engines.mysql_privileges import held, missing_grants
 from dbroster.engines.mysql_session import Session, account, literal, reading
 from dbroster.errors import LockHeld, OperationError, UnsupportedServer
+from dbroster.grace import read_stamp
 from dbroster.model import (
     ExistingDatabase,
     ExistingUser,
@@ -126,6 +128,11 @@ class MySQLState(Handler):
         socket = self.connection.host.startswith("/")
         host = self.connection.host if socket else f"{self.connection.host}:{self.connection.port}"
         return Server(f"{self.product} {version}", host)
+
+    def now(self) -> datetime:
+        """The time by the server's clock."""
+        ((seconds,),) = (row.values() for row in self._session.rows("SELECT UNIX_TIMESTAMP() AS seconds"))
+        return datetime.fromtimestamp(seconds, UTC)
 
     def missing_privileges(self, templates: Sequence[str]) -> list[str]:
         """GRANT statements for what the admin lacks."""
@@ -338,6 +345,7 @@ def _account(row: Mapping[str, Any], powerful: bool, granted_as_role: bool) -> A
     attributes = json.loads(row["User_attributes"] or "{}")
     marker = (attributes.get("metadata") or {}).get("dbroster")
     marker = marker if isinstance(marker, dict) else {}
+    locked = row["account_locked"] == "Y"
     stored = bytes.fromhex(row["verifier"] or "").decode("utf-8", "replace")
     # CREATE ROLE makes exactly this; an account of a person may be locked and expired, but has a password
     is_role = granted_as_role or (row["account_locked"] == row["password_expired"] == "Y" and not stored)
@@ -345,7 +353,8 @@ def _account(row: Mapping[str, Any], powerful: bool, granted_as_role: bool) -> A
         name=row["User"],
         host=row["Host"].lower(),
         roster=marker.get("roster"),
-        lock=mysql_accounts.lock_state(locked=row["account_locked"] == "Y", noted=bool(marker.get("locked"))),
+        lock=mysql_accounts.lock_state(locked=locked, noted=bool(marker.get("locked"))),
         powers=mysql_accounts.powers(role=is_role, powerful=powerful),
         verifier=StoredVerifier(row["plugin"], Secret(stored)),
+        since=read_stamp(marker.get("locked")) if locked else None,
     )

@@ -6,6 +6,8 @@ connects to a user's database. Statements that carry verifiers are kept out of t
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import ClassVar, Self
 
 from psycopg import sql
@@ -77,6 +79,11 @@ class PostgreSQL(Handler):
     def server(self) -> Server:
         """Product with version, and address."""
         return Server(self._session.product, f"{self.connection.host}:{self.connection.port}")
+
+    def now(self) -> datetime:
+        """The time by the server's clock."""
+        ((seconds,),) = self._session.rows("SELECT extract(epoch FROM clock_timestamp())::bigint")
+        return datetime.fromtimestamp(seconds, UTC)
 
     def missing_privileges(self, templates: Sequence[str]) -> list[str]:  # noqa: ARG002 - the same for all databases
         """State the role attributes that the admin lacks; a superuser lacks none."""
@@ -322,10 +329,12 @@ class PostgreSQL(Handler):
     def _lock_users(self, users: Sequence[str]) -> None:
         roles = self._managed(users, gone_is_fine=True)
         self._reach(roles)
-        open_ones = [user for user, role in roles.items() if role.lock is Lock.OPEN]
-        shutting = [part for user in open_ones for part in statements.shut_role(self._marker(user, locked=True))]
-        self._session.run(shutting)
+        undated = [user for user, role in roles.items() if role.lock is not Lock.FOREIGN and role.locked_since is None]
+        shut = [Marker(self.connection.roster, user, locked=True) for user in undated]
+        self._session.run([part for marker in shut for part in statements.shut_role(marker)])
         self._session.end_sessions(roles)
+        now = self.now() if self.connection.removals.grace_days and shut else None
+        self._session.run([statements.mark_role(replace(marker, since=now)) for marker in shut if now])
 
     def _drop_users(self, users: Sequence[str]) -> None:
         roles = self._managed(users, gone_is_fine=True)
@@ -377,8 +386,8 @@ class PostgreSQL(Handler):
         missing = self._session.rows(query, [list(users), settable])
         self._session.run([statements.give_membership(name, self._session.version) for (name,) in missing])
 
-    def _marker(self, user: str, *, locked: bool = False) -> Marker:
-        return Marker(self.connection.roster, user, locked)
+    def _marker(self, user: str) -> Marker:
+        return Marker(self.connection.roster, user)
 
 
 def _too_long(kind: str, name: str) -> str | None:

@@ -1,24 +1,26 @@
 """What stands on a PostgreSQL server: roles, databases, and the comments that mark ours.
 
-A marker is a comment: `dbroster/1 ROSTER USER`, on a role with ` locked TIME` behind it while dbroster has shut it. A
-role can't comment on itself, so its marker is proof; and since the comment names the role, one that was renamed is
-foreign. A database's owner can comment on it, so there the marker counts only together with owner and name.
+A marker is a comment: `dbroster/1 ROSTER USER`, on a role with ` locked` behind it while dbroster has shut it, and with
+the time behind that when its days of grace began. A role can't comment on itself, so its marker is proof; and since the
+comment names the role, one that was renamed is foreign. A database's owner can comment on it, so there the marker
+counts only together with owner and name.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, LiteralString
 
 from dbroster.config import Connection
 from dbroster.engines.postgresql_session import Session
+from dbroster.grace import read_stamp, stamp
 from dbroster.model import ExistingDatabase, ExistingUser, Lock, StoredVerifier
 from dbroster.names import system_account
 from dbroster.secret import Secret
 from dbroster.verifiers import Algorithm
 
-_MARKER = re.compile(r"dbroster/1 (?P<roster>[^ ]+) (?P<user>[^ ]+)(?P<locked> locked [^ ]+)?")
+_MARKER = re.compile(r"dbroster/1 (?P<roster>[^ ]+) (?P<user>[^ ]+)(?P<locked> locked(?: (?P<since>[^ ]+))?)?")
 _SYSTEM_DATABASES = {
     "postgres",
     "template0",
@@ -75,16 +77,19 @@ class Marker:
     roster: str
     user: str
     locked: bool = False
+    since: datetime | None = None
 
     @classmethod
     def parse(cls, comment: str | None) -> "Marker | None":
         """Read a comment; None when it is no marker of ours, or has been edited."""
         found = _MARKER.fullmatch(comment or "")
-        return cls(found["roster"], found["user"], found["locked"] is not None) if found else None
+        if not found:
+            return None
+        return cls(found["roster"], found["user"], found["locked"] is not None, read_stamp(found["since"]))
 
     def __str__(self) -> str:
-        suffix = f" locked {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}" if self.locked else ""
-        return f"dbroster/1 {self.roster} {self.user}{suffix}"
+        since = f" {stamp(self.since)}" if self.since else ""
+        return f"dbroster/1 {self.roster} {self.user}{f' locked{since}' if self.locked else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +134,7 @@ def _user(row: Sequence[Any], connection: Connection) -> ExistingUser:
         protected=protected,
         lock=Lock.OPEN if can_login else Lock.OURS if locked_by_us else Lock.FOREIGN,
         verifiers=(StoredVerifier(Algorithm.POSTGRESQL, Secret(verifier)),) if managed and verifier else (),
+        locked_since=marker.since if marker and not can_login else None,
     )
 
 

@@ -1,0 +1,161 @@
+"""Days of grace: a removed user is locked out at once, and kept with everything until the days are over."""
+
+from datetime import timedelta
+
+import pytest
+
+from dbroster import apply
+from dbroster.model import Lock, Result, Verb
+from dbroster.report import Exit, exit_code
+from tests.contract.team import Team, assert_well, performed
+from tests.contract.world import OTHER_PASSWORD, PASSWORD, World
+
+BOTH = {"bob": PASSWORD, "al": PASSWORD}
+WEEK = timedelta(days=7)
+MOMENT = timedelta(minutes=2)  # more than a test takes
+
+
+@pytest.fixture
+def team(world: World) -> Team:
+    made = Team(world)
+    made.sync(BOTH)
+    world.adapter.put(world.name("bob"), PASSWORD, f"{world.name('bob')}_web", "his")
+    return made
+
+
+def leave(team: Team, *, grace_days: int = 7) -> Result:
+    """Take bob's line away and sync."""
+    team.write_users({"al": PASSWORD})
+    dry, real = team.run(dry_run=True, grace_days=grace_days), team.run(grace_days=grace_days)
+    assert_well(real)
+    assert performed(real.outcomes) == performed(dry.outcomes)
+    return real
+
+
+def verbs(result: Result) -> set[Verb]:
+    return {outcome.action.verb for outcome in result.outcomes}
+
+
+def notes(result: Result) -> list[str]:
+    return [problem.text for problem in result.problems if problem.user and "not in users.txt" in problem.text]
+
+
+def test_a_removed_user_is_locked_out_at_once_and_kept(team: Team) -> None:
+    bob, adapter = team.world.name("bob"), team.adapter
+    with adapter.session(bob, PASSWORD) as session:
+        real = leave(team)
+        assert [(o.action.verb, o.action.user) for o in real.outcomes] == [(Verb.LOCK_USER, bob)]
+        assert not session.alive()
+    assert not adapter.can_login(bob, PASSWORD)
+    assert f"{bob}_web" in adapter.databases()
+    existing = team.world.existing_user(bob)
+    assert existing is not None
+    assert existing.locked_since is not None
+    (note,) = notes(real)
+    (later_note,) = notes(team.run(dry_run=True, grace_days=7))
+    assert f"kept until {existing.locked_since + WEEK:%Y-%m-%d %H:%M} UTC" in later_note
+    assert note[:60] == later_note[:60]
+
+
+def test_while_it_is_kept_no_run_sends_a_change(team: Team) -> None:
+    leave(team)
+    with team.adapter.changes() as changes:
+        result = team.run(grace_days=7, later=WEEK - MOMENT)
+    assert changes == []
+    assert result.outcomes == ()
+    assert exit_code(result, detailed=True) is Exit.IN_STEP
+
+
+def test_after_the_last_day_account_and_databases_go(team: Team) -> None:
+    leave(team)
+    dry = team.run(dry_run=True, grace_days=7, later=WEEK)
+    real = team.run(grace_days=7, later=WEEK)
+    assert_well(real)
+    assert performed(real.outcomes) == performed(dry.outcomes)
+    assert verbs(real) == {Verb.DROP_DATABASE, Verb.DROP_USER}
+    assert notes(real) == []
+    team.assert_in_step({"al": PASSWORD})
+
+
+def test_a_line_that_is_back_opens_everything_as_it_was(team: Team) -> None:
+    bob, adapter = team.world.name("bob"), team.adapter
+    leave(team)
+    back = {"bob": OTHER_PASSWORD, "al": PASSWORD}
+    team.write_users(back)
+    result = team.run(grace_days=7, later=WEEK * 2)
+    assert_well(result)
+    assert verbs(result) - {Verb.GRANT_PRIVILEGES} == {Verb.UPDATE_PASSWORD}  # where a lock takes privileges away
+    assert adapter.get(bob, OTHER_PASSWORD, f"{bob}_web") == ["his"]
+    team.assert_in_step(back)
+    existing = team.world.existing_user(bob)
+    assert existing is not None
+    assert (existing.lock, existing.locked_since) == (Lock.OPEN, None)
+
+
+def test_days_are_counted_anew_when_a_user_leaves_again(team: Team) -> None:
+    leave(team)
+    team.sync(BOTH)
+    assert verbs(leave(team)) == {Verb.LOCK_USER}
+    assert team.run(grace_days=7, later=WEEK - MOMENT).outcomes == ()
+    assert verbs(team.run(grace_days=7, later=WEEK)) == {Verb.DROP_DATABASE, Verb.DROP_USER}
+
+
+@pytest.mark.parametrize(("days", "gone"), [(0, True), (2, True), (3, True), (4, False), (3650, False)])
+def test_the_date_counts_when_the_days_are_changed(team: Team, days: int, gone: bool) -> None:
+    leave(team)
+    result = team.run(dry_run=True, grace_days=days, later=timedelta(days=3))
+    assert verbs(result) == ({Verb.DROP_DATABASE, Verb.DROP_USER} if gone else set())
+
+
+def test_an_account_locked_without_a_date_gets_one_and_is_not_removed(team: Team) -> None:
+    bob = team.world.name("bob")
+    team.world.handler.lock_user(bob)  # as a run without days of grace does
+    team.write_users({"al": PASSWORD})
+    result = team.run(grace_days=7, later=WEEK - MOMENT if team.adapter.dates_every_lock else WEEK * 4)
+    assert_well(result)
+    assert verbs(result) == (set() if team.adapter.dates_every_lock else {Verb.LOCK_USER})
+    assert team.run(grace_days=7, later=WEEK - MOMENT).outcomes == ()
+    assert not team.adapter.can_login(bob, PASSWORD)
+    assert f"{bob}_web" in team.adapter.databases()
+
+
+def test_a_lock_of_somebody_else_is_not_touched(team: Team) -> None:
+    bob = team.world.name("bob")
+    team.adapter.lock_by_hand(bob)
+    before = team.adapter.fingerprint(bob)
+    team.write_users({"al": PASSWORD})
+    result = team.run(grace_days=7, later=WEEK * 4)
+    assert result.outcomes == ()
+    assert "not by dbroster" in "".join(notes(result))
+    assert team.adapter.fingerprint(bob) == before
+    assert f"{bob}_web" in team.adapter.databases()
+
+
+def test_killed_while_it_locks_the_next_run_lets_nobody_stay_and_removes_nothing(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apply, "PAUSE", 0.0)  # a dead program does not try again
+    bob, adapter = team.world.name("bob"), team.adapter
+    messages = killed_run(team, None)
+    for moment in range(max(1, messages - 8), messages + 1):
+        team.sync(BOTH)
+        with adapter.session(bob, PASSWORD) as session:
+            killed_run(team, moment)
+            much_later = team.run(dry_run=True, grace_days=7, later=WEEK * 4)
+            assert verbs(much_later) == {Verb.LOCK_USER} or not session.alive(), moment
+            assert_well(team.run(grace_days=7))
+            assert not session.alive(), moment
+        assert not adapter.can_login(bob, PASSWORD)
+        assert f"{bob}_web" in adapter.databases()
+        assert team.run(dry_run=True, grace_days=7).outcomes == ()
+        existing = team.world.existing_user(bob, team.world.open())  # a kill may have ended the handler's connection
+        assert existing is not None
+        assert existing.locked_since is not None
+
+
+def killed_run(team: Team, moment: int | None) -> int:
+    """Take bob's line away in a run that dies after so many messages; return how many it sent."""
+    team.write_users({"al": PASSWORD})
+    with team.adapter.doomed(moment) as doomed:
+        team.run(grace_days=7, connect=doomed.connect)
+    return doomed.messages()
