@@ -10,7 +10,9 @@ endif
 
 # What takes too long for every day, one path a line.
 soaked = \
-	tests/kill
+	tests/kill \
+	tests/soak/fuzz_files.py \
+	tests/soak/test_large_files.py
 
 .PHONY: help setup demo test soak sabotage lint fmt check clean
 
@@ -26,7 +28,8 @@ demo: setup ## show dbroster at work on servers of its own, all five
 test: setup ## run the tests on real servers
 	@$(python) -m pytest $(ARGS)
 
-soak: setup ## run the long tests: killed at every moment
+soak: setup ## run the long tests: killed at every moment, fuzzing, large files
+	@$(python) -m pip install -q --disable-pip-version-check --group soak
 	@DBROSTER_SOAK=1 $(python) -m pytest -s $(soaked) $(ARGS)
 
 sabotage: setup ## break dbroster on purpose in many ways, and see that tests notice

@@ -12,15 +12,22 @@ from typing import Any
 
 import yaml
 
+from dbroster.document import Document
 from dbroster.errors import ConfigError
-from dbroster.files import closed_directory_problem, mode_problem, read_file, writers_problem
+from dbroster.files import (
+    MAX_SETTINGS,
+    closed_directory_problem,
+    mode_problem,
+    read_file,
+    writers_problem,
+)
 from dbroster.loopback import is_loopback
 from dbroster.model import Problem
 from dbroster.names import did_you_mean
 from dbroster.options import OPTIONS, SRV, host_of
 from dbroster.policy import PasswordRules
 from dbroster.secret import Secret
-from dbroster.section import Section, find_lines, sendable
+from dbroster.section import Section, sendable
 
 CONNECTIONS_FILE = "connections.yaml"
 TLS_MODES = ("disable", "require", "verify-ca", "verify-full")
@@ -43,7 +50,8 @@ class Tls:
 class Removals:
     """How many accounts, or databases of users who stay, one run may remove: the larger of the two counts.
 
-    `archive_dir`: where each database is archived before it is dropped; None archives nothing. An account is kept for `grace_days` after it was locked.
+    `archive_dir`: where each database is archived before it is dropped; None archives nothing. An account is kept for
+    `grace_days` after it was locked.
     """
 
     max: int | None = 3
@@ -95,7 +103,7 @@ def read_connections(directory: Path, engine: str, server: str | None = None) ->
 def find_connections(directory: Path, engine: str, server: str | None = None) -> tuple[list[Connection], list[Problem]]:
     """Read what can be read of an engine's servers, to judge a roster by their rules, and everything that is wrong."""
     path = directory / CONNECTIONS_FILE
-    content = read_file(path)
+    content = read_file(path, MAX_SETTINGS)
     if content.problem:
         return [], [content.problem]
     document, lines, problems = _load(content.data, engine)
@@ -140,7 +148,7 @@ def users_command(directory: Path) -> tuple[str, ...]:
 
 def has_section(directory: Path, engine: str) -> bool:
     """Whether connections.yaml has a section for the engine, sound or not."""
-    content = read_file(directory / CONNECTIONS_FILE)
+    content = read_file(directory / CONNECTIONS_FILE, MAX_SETTINGS)
     return not content.problem and engine in _load(content.data, engine)[0]
 
 
@@ -182,8 +190,7 @@ def _load(data: bytes, engine: str) -> tuple[dict[str, Any], dict[tuple[str | in
     Keys that stand twice are problems too, except inside the sections of other engines.
     """
     try:
-        node = yaml.compose(data.decode("utf-8"), Loader=yaml.SafeLoader)
-        document = yaml.safe_load(data.decode("utf-8"))
+        document = Document(data.decode("utf-8"))
     except UnicodeDecodeError:
         return {}, {}, [Problem("not UTF-8", CONNECTIONS_FILE)]
     except (yaml.YAMLError, *_WRONG_TAGS, RecursionError) as error:
@@ -191,12 +198,11 @@ def _load(data: bytes, engine: str) -> tuple[dict[str, Any], dict[tuple[str | in
         reason = getattr(error, "problem", None) or type(error).__name__
         text = f"not valid YAML: {re.sub(_QUOTED, '...', reason)}"  # what stands in quotes comes from the file
         return {}, {}, [Problem(text, CONNECTIONS_FILE, mark.line + 1 if mark else None)]
-    if not isinstance(document, dict):
+    if not isinstance(document.value, dict):
         return {}, {}, [Problem("expected one section per engine (mysql:, postgresql:, ...)", CONNECTIONS_FILE)]
-    lines, repeated = find_lines(node)
-    ours = [(path, line) for path, line in repeated if len(path) == 1 or path[0] == engine]
+    ours = [(path, line) for path, line in document.repeated if len(path) == 1 or path[0] == engine]
     problems = [Problem(f"{path[-1]!r} stands twice", CONNECTIONS_FILE, line) for path, line in ours]
-    return {str(key): value for key, value in document.items()}, lines, problems
+    return {str(key): value for key, value in document.value.items()}, document.lines, problems
 
 
 def _holds_password(document: Any) -> bool:

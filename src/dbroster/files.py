@@ -1,4 +1,4 @@
-"""Reading the files of a config directory: only regular files, only of a sane size, mode and bytes from one open."""
+"""Reading the files of a config directory: regular files of a sane size, unchanged, mode and bytes from one open."""
 
 import os
 import stat
@@ -8,6 +8,11 @@ from pathlib import Path
 from dbroster.model import Problem
 
 MAX_BYTES = 32 * 1024 * 1024
+"""A roster of a million users has 20 to 30 MB."""
+
+MAX_SETTINGS = 128 * 1024
+"""For what people write by hand: connections.yaml, whose parser is slow, and template lists."""
+
 _UNSAFE_BITS = stat.S_IRWXO | stat.S_IWGRP
 _OTHER_WRITERS = stat.S_IWGRP | stat.S_IWOTH
 
@@ -23,32 +28,72 @@ class FileContent:
     missing: bool = False
 
 
-def read_file(path: Path) -> FileContent:
-    """Read a file of the config directory; never blocks on a FIFO, never follows the content of a device."""
-    name = path.name
+def read_file(path: Path, limit: int = MAX_BYTES) -> FileContent:
+    """Read a file of the config directory, once more when it changes meanwhile.
+
+    Never blocks on a FIFO, never follows the content of a device, and never a link that somebody else may have laid.
+    """
+    return _open(path, limit) or _open(path, limit) or _unusable(path, "changes while it is read; wait until it stops")
+
+
+def _unusable(path: Path, why: str, *, missing: bool = False) -> FileContent:
+    return FileContent(path.name, problem=Problem(f"{path} {why}", path.name), missing=missing)
+
+
+def _open(path: Path, limit: int) -> FileContent | None:
+    """Read a file, or say why it can't be; None when it changed while it was read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return FileContent(name, problem=Problem(f"{path} does not exist", name), missing=True)
+        return _unusable(path, "does not exist", missing=True)
     except ValueError:  # a NUL, or what no file name can hold
-        return FileContent(name, problem=Problem(f"{path} can't be the name of a file", name))
+        return _unusable(path, "can't be the name of a file")
     except OSError as error:
-        return FileContent(name, problem=Problem(f"{path} can't be opened: {error.strerror}", name))
+        return _unusable(path, f"can't be opened: {error.strerror}")
     try:
-        return _read(descriptor, path)
+        return _read(descriptor, path, limit)
+    except OSError as error:
+        return _unusable(path, f"can't be read: {error.strerror}")
     finally:
         os.close(descriptor)
 
 
-def _read(descriptor: int, path: Path) -> FileContent:
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        return FileContent(path.name, problem=Problem(f"{path} is not a regular file", path.name))
-    if status.st_size > MAX_BYTES:
-        text = f"{path} has {status.st_size} bytes, more than the {MAX_BYTES} that a roster can need"
-        return FileContent(path.name, problem=Problem(text, path.name))
+def _read(descriptor: int, path: Path, limit: int) -> FileContent | None:
+    before = os.fstat(descriptor)
+    if not stat.S_ISREG(before.st_mode):
+        return _unusable(path, "is not a regular file")
+    if before.st_size > limit:
+        return _unusable(path, f"has {before.st_size} bytes, more than the {limit} that it can need")
+    if unsafe := _unsafe_link(path, before):
+        return _unusable(path, unsafe)
     with os.fdopen(descriptor, "rb", closefd=False) as file:
-        return FileContent(path.name, file.read(MAX_BYTES + 1), stat.S_IMODE(status.st_mode))
+        data = file.read(limit + 1)
+    changed = len(data) != before.st_size or _fingerprint(path.stat()) != _fingerprint(before)
+    return None if changed else FileContent(path.name, data, stat.S_IMODE(before.st_mode))
+
+
+def _fingerprint(status: os.stat_result) -> tuple[int, ...]:
+    """What changes when a file is written to, or another one is put in its place."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _unsafe_link(path: Path, opened: os.stat_result) -> str | None:
+    """Why a link must not be followed: what it leads to could be exchanged by others.
+
+    Links as such are usual: Kubernetes mounts a secret as links into a directory that it exchanges as a whole. There a
+    directory is open to all, but sticky, and then nobody can put another file in the place of ours.
+    """
+    link = path.lstat()
+    if not stat.S_ISLNK(link.st_mode):
+        return None
+    trusted = {0, os.geteuid()}
+    if not {link.st_uid, opened.st_uid} <= trusted:
+        return "is a link, and it or its target belongs neither to root nor to the user that dbroster runs as"
+    directory = path.resolve().parent
+    mode = directory.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        return f"is a link to a file in {directory}, where everybody may put another one"
+    return None
 
 
 def mode_problem(path: Path, mode: int, what: str = "passwords") -> Problem | None:

@@ -43,5 +43,5 @@ def shared_databases(databases: Mapping[str, Sequence[str]], fold: Callable[[str
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a hint with the nearest known word, or nothing."""
-    near = get_close_matches(word, list(known), n=1)
+    near = get_close_matches(word, list(known), n=1) if len(word) <= 64 else []
     return f"; did you mean {near[0]!r}?" if near else ""

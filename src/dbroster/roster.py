@@ -10,12 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dbroster.errors import ConfigError
-from dbroster.files import read_file
+from dbroster.files import MAX_SETTINGS, read_file
 from dbroster.model import USERS_FILE as USERS_FILE
 from dbroster.model import Problem, Roster, User
 from dbroster.names import is_name, system_account
 from dbroster.secret import Secret
 from dbroster.users_source import UsersSource
+
+MOST = 1000
+"""So many lines of a file are reported one by one, when there is something to say of them; the rest by their number."""
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -38,7 +41,7 @@ def read_roster(directory: Path, engine: str, source: UsersSource | None = None)
     nothing; the guard judges it.
     """
     users = (source or UsersSource(directory)).users
-    templates = read_file(directory / f"{engine}_databases.txt")
+    templates = read_file(directory / f"{engine}_databases.txt", MAX_SETTINGS)
     fatal = [*users.problems, *([templates.problem] if templates.problem else ())]
     roster = parse_users(users.data, users.name)
     if users.missing:
@@ -46,17 +49,16 @@ def read_roster(directory: Path, engine: str, source: UsersSource | None = None)
     names, problems = parse_templates(templates.data, templates.name)
     if fatal:
         raise ConfigError([*fatal, *roster.problems, *problems])
-    broken = tuple(f"{p.file} line {p.line} can't be used" for p in problems if not p.warning)
-    return replace(
-        roster, templates=names, problems=roster.problems + tuple(problems), suspended=roster.suspended + broken
-    )
+    broken = _few([f"{p.file} line {p.line} can't be used" for p in problems if not p.warning])
+    more = _fewer(problems, templates.name)
+    return replace(roster, templates=names, problems=roster.problems + more, suspended=roster.suspended + broken)
 
 
 def parse_users(data: bytes, file: str = USERS_FILE) -> Roster:
     """Parse the bytes of users.txt, or of what stands for it under the name `file`; never raises."""
     lines = list(_user_lines(data))
     problems = [Problem(line.problem, file, line.number, line.name) for line in lines if line.problem]
-    suspended = tuple(f"{file} line {line.number}: its user can't be told" for line in lines if line.name is None)
+    suspended = _few([f"{file} line {line.number}: its user can't be told" for line in lines if line.name is None])
     usable = [line for line in lines if not line.problem]
     repeated = list(_repeated(lines, file))
     bad = {problem.user for problem in [*problems, *repeated] if problem.user and not problem.warning}
@@ -66,9 +68,24 @@ def parse_users(data: bytes, file: str = USERS_FILE) -> Roster:
         if line.name and line.name not in bad
     }
     ordered = sorted([*problems, *repeated], key=lambda problem: problem.line or 0)
-    return Roster(
-        dict(reversed(users.items())), frozenset(bad), (), tuple(ordered), suspended, file != USERS_FILE, file
-    )
+    told = _fewer(ordered, file)
+    return Roster(dict(reversed(users.items())), frozenset(bad), (), told, suspended, file != USERS_FILE, file)
+
+
+def _fewer(problems: list[Problem], file: str) -> tuple[Problem, ...]:
+    """Return the first problems of a file, and one that stands for the rest."""
+    rest = problems[MOST:]
+    if not rest:
+        return tuple(problems)
+    grave = sum(not problem.warning for problem in rest)
+    text = f"so it is with {len(rest)} more lines, {grave} of which can't be used"
+    return *problems[:MOST], Problem(text, file, warning=not grave)
+
+
+def _few(reasons: list[str]) -> tuple[str, ...]:
+    """Return the first reasons, which all stand in one sentence, and how many there are besides."""
+    most = 20
+    return tuple(reasons if len(reasons) <= most else [*reasons[:most], f"and {len(reasons) - most} lines more"])
 
 
 def parse_templates(data: bytes, file: str) -> tuple[tuple[str, ...], list[Problem]]:

@@ -11,6 +11,7 @@ from dbroster.model import Problem
 from dbroster.names import did_you_mean
 
 Path = tuple[str | int, ...]
+MOST_UNKNOWN = 50
 _REFERENCE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -37,7 +38,10 @@ def find_lines(node: yaml.Node | None) -> tuple[dict[Path, int], list[tuple[Path
 def _entries(part: yaml.CollectionNode) -> Iterator[tuple[str | int, int, yaml.Node]]:
     if isinstance(part, yaml.MappingNode):
         for key, value in part.value:
-            yield str(key.value), key.start_mark.line + 1, value
+            name = (
+                key.value if isinstance(key, yaml.ScalarNode) else "?"
+            )  # of others Python would write out all aliases
+            yield name, key.start_mark.line + 1, value
     else:
         for index, value in enumerate(part.value):
             yield index, value.start_mark.line + 1, value
@@ -166,6 +170,8 @@ class Section:
 
     def finish(self) -> None:
         """Note every key that nobody asked for."""
-        for key in self.data:
-            if key not in self._asked:
-                self.problem(key, f"unknown key{did_you_mean(key, self._asked)}")
+        unknown = [key for key in self.data if key not in self._asked]
+        for key in unknown[:MOST_UNKNOWN]:
+            self.problem(key, f"unknown key{did_you_mean(key, self._asked)}")
+        if len(unknown) > MOST_UNKNOWN:
+            self.problem(None, f"{len(unknown) - MOST_UNKNOWN} more unknown keys")

@@ -11,7 +11,7 @@ password in clear (MongoDB 6.0).
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import groupby
 from typing import Any, ClassVar, Self
 
@@ -98,8 +98,7 @@ class MongoDB(Handler):
 
     def now(self) -> datetime:
         """The time by the primary's clock."""
-        found: datetime = self._session.command(ADMIN, {"hello": 1})["localTime"]
-        return found.replace(tzinfo=UTC)
+        return self._session.now()
 
     def missing_privileges(self, templates: Sequence[str]) -> list[str]:  # noqa: ARG002 - the same for all databases
         """Commands that give the admin everything that a sync needs, when anything is missing."""

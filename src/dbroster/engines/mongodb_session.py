@@ -5,6 +5,7 @@ import re
 import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from pymongo import MongoClient
@@ -65,6 +66,11 @@ class Session:
         """Send one command and return the reply."""
         with translated([*self.secrets, *secrets]):
             return self.client[database].command(dict(body))
+
+    def now(self) -> datetime:
+        """Return the time by the primary's clock."""
+        found: datetime = self.command(ADMIN, {"hello": 1})["localTime"]
+        return found.replace(tzinfo=UTC)
 
     def change(self, database: str, body: Mapping[str, Any], secrets: Iterable[str] = ()) -> None:
         """Send a command that changes something, and wait until a majority has it.

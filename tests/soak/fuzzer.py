@@ -1,0 +1,22 @@
+"""libFuzzer on one kind of file, until its time is over: python -m tests.soak.fuzzer KIND CORPUS [OPTIONS]."""
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+
+def main() -> None:
+    """Fuzz; an input that breaks something ends the process with libFuzzer's exit code and report."""
+    import atheris
+
+    with atheris.instrument_imports(include=["dbroster", "yaml"]):  # so nothing of dbroster may be imported before
+        from tests.bad_input import Target
+    kind = sys.argv.pop(1)
+    with TemporaryDirectory() as directory:
+        target = Target(Path(directory))
+        atheris.Setup(sys.argv, lambda data: target.attack(kind, data))
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

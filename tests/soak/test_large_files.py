@@ -1,0 +1,26 @@
+"""Large files: what they cost in memory and time, measured in a child process."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.measured import measured
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("line", "code", "most"),
+    [
+        (b"u%06d:Correct-horse-7\n", 0, 1000),
+        (b"x%06d\n", 1, 1000),
+        (b"u%06d:short\n", 1, 2000),
+        (b"same:%06d\n", 1, 1500),
+    ],
+    ids=["good lines", "no colon", "bad passwords", "one user"],
+)
+def test_a_million_lines(line: bytes, code: int, most: int, tmp_path: Path) -> None:
+    run = measured(tmp_path, users=b"".join(line % number for number in range(1_000_000)))
+    print(f"a million of {line.decode().strip()}: {run.seconds:.0f} s, {run.megabytes} MiB")
+    assert run.code == code
+    assert run.megabytes < most
+    assert run.seconds < 400
