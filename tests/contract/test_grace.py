@@ -1,10 +1,12 @@
 """Days of grace: a removed user is locked out at once, and kept with everything until the days are over."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from dbroster import apply
+from dbroster.config import Removals
 from dbroster.model import Lock, Result, Verb
 from dbroster.report import Exit, exit_code
 from tests.contract.team import Team, assert_well, performed
@@ -129,6 +131,33 @@ def test_a_lock_of_somebody_else_is_not_touched(team: Team) -> None:
     assert "not by dbroster" in "".join(notes(result))
     assert team.adapter.fingerprint(bob) == before
     assert f"{bob}_web" in team.adapter.databases()
+
+
+def test_to_lock_what_somebody_else_has_locked_changes_nothing(team: Team) -> None:
+    bob = team.world.name("bob")
+    team.adapter.lock_by_hand(bob)
+    before = team.adapter.fingerprint(bob)
+    connection = team.adapter.connection(team.directory, team.world.prefix)
+    with team.adapter.connect(replace(connection, removals=Removals(grace_days=7))) as handler:
+        handler.lock_user(bob)
+    assert team.adapter.fingerprint(bob) == before
+
+
+def test_an_old_date_is_forgotten_when_the_account_is_opened(team: Team) -> None:
+    bob = team.world.name("bob")
+    leave(team)
+    dated = team.world.existing_user(bob)
+    team.sync(BOTH)
+    team.world.handler.lock_user(bob)  # as a run without days of grace does, or one that is killed
+    again = team.world.existing_user(bob)
+    assert dated is not None
+    assert again is not None
+    assert dated.locked_since is not None
+    if team.adapter.dates_every_lock:
+        assert again.locked_since is not None
+        assert again.locked_since >= dated.locked_since
+    else:
+        assert again.locked_since is None
 
 
 def test_killed_while_it_locks_the_next_run_lets_nobody_stay_and_removes_nothing(

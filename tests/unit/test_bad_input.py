@@ -97,6 +97,18 @@ def test_no_yaml_takes_long_or_much_memory(bomb: str, tmp_path: Path) -> None:
     assert run.megabytes < 200
 
 
+def test_merge_keys_are_counted_before_they_are_copied(tmp_path: Path) -> None:
+    run = measured(tmp_path, ANN, connections=merges(30, "postgresql: *a29\n").encode())
+    assert "connections.yaml line 6: not valid YAML: a mapping has too many merged keys" in run.said
+
+
+def test_merge_keys_serve_for_what_servers_have_in_common(tmp_path: Path) -> None:
+    common = "- &a {name: a, host: h, username: u, password_env: HOME, tls: {mode: require}}\n"
+    run = measured(tmp_path, ANN, connections=f"postgresql:\n{common}- {{<<: *a, name: b}}\n".encode())
+    assert run.code == 0
+    assert "postgresql b" in run.said
+
+
 # --- sizes ------------------------------------------------------------------------------------------------------------
 
 

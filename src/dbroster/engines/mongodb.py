@@ -203,10 +203,10 @@ class MongoDB(Handler):
         From then on an open connection can do nothing any more.
         """
         account = self._managed(user)
-        if account.existing.locked_since is None:
-            marker = _marker(account)
-            before = marker.restrictions if marker.locked else account.restrictions
-            marker = replace(marker, locked=stamp(self.now()), restrictions=before)
+        others = account.existing.lock is Lock.FOREIGN and self.connection.removals.grace_days
+        if account.existing.locked_since is None and not others:
+            before = (account.marker if account.marker and account.marker.locked else account).restrictions
+            marker = replace(_marker(account), locked=stamp(self.now()), restrictions=before)
             self._update(account, marker, (), authenticationRestrictions=NOWHERE)
         self._end_sessions(user)
 
