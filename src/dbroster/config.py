@@ -30,6 +30,7 @@ from dbroster.secret import Secret
 from dbroster.section import Section, sendable
 
 CONNECTIONS_FILE = "connections.yaml"
+MOST_SERVERS = 100  # of one engine: each has a thread of its own, and reads the file by itself
 TLS_MODES = ("disable", "require", "verify-ca", "verify-full")
 _QUOTED = re.compile(r"'.*'|\".*\"", re.DOTALL)
 _WRONG_TAGS = (ValueError, LookupError, AttributeError, TypeError)  # what PyYAML lets out for `!!bool maybe`
@@ -157,7 +158,7 @@ def server_names(directory: Path, engine: str) -> Sequence[str | None]:
 
     One None where that can't be told: then only reading the section as a whole says what is there, or wrong.
     """
-    content = read_file(directory / CONNECTIONS_FILE)
+    content = read_file(directory / CONNECTIONS_FILE, MAX_SETTINGS)
     if content.problem:
         return [None]
     document, lines, problems = _load(content.data, engine)
@@ -236,6 +237,9 @@ def _servers(section: Section, engine: str) -> list[Section]:
         return []
     if value == []:
         section.problem(engine, "expected a server, or a list of them")
+    if isinstance(value, list) and len(value) > MOST_SERVERS:
+        section.problem(engine, f"{len(value)} servers, more than the {MOST_SERVERS} that one run can serve")
+        return []
     if isinstance(value, list):
         parts = [section.part(engine, index) for index in range(len(value))]
         names = [None if part.data.get("name") is None else _name(part) for part in parts]

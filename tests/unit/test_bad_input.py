@@ -109,6 +109,11 @@ def test_merge_keys_serve_for_what_servers_have_in_common(tmp_path: Path) -> Non
     assert "postgresql b" in run.said
 
 
+def test_more_servers_than_a_run_can_serve(tmp_path: Path) -> None:
+    run = measured(tmp_path, ANN, connections=BOMBS["many servers"].encode())
+    assert "postgresql: 6000 servers, more than the 100 that one run can serve" in run.said
+
+
 # --- sizes ------------------------------------------------------------------------------------------------------------
 
 
