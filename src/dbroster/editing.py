@@ -12,7 +12,7 @@ from dbroster.config import find_connections
 from dbroster.encrypted import AGE_FILE, RECIPIENTS_FILE, Identities, Recipients, is_armored
 from dbroster.engines import ENGINES
 from dbroster.errors import ConfigError
-from dbroster.files import read_file
+from dbroster.files import MAX_SETTINGS, read_file
 from dbroster.interrupts import Interrupts
 from dbroster.model import USERS_FILE, Problem
 from dbroster.roster import parse_templates, parse_users
@@ -47,7 +47,7 @@ def judge(directory: Path, data: bytes, name: str) -> list[Problem]:
     roster = parse_users(data, name)
     problems = [*roster.problems]
     for engine in ENGINES:
-        templates, _ = parse_templates(read_file(directory / f"{engine}_databases.txt").data, engine)
+        templates, _ = parse_templates(read_file(directory / f"{engine}_databases.txt", MAX_SETTINGS).data, engine)
         for connection in find_connections(directory, engine)[0]:
             problems += screen(replace(roster, templates=templates), connection).problems
     return [problem for problem in dict.fromkeys(problems) if not problem.warning]

@@ -43,6 +43,11 @@ class PasswordCheck(StrEnum):
     DIFFERENT = "different"
     UNKNOWN = "unknown"
 
+    @classmethod
+    def of(cls, matches: bool | None) -> Self:
+        """Return the word for what a check of a verifier has answered."""
+        return cls({True: "same", False: "different", None: "unknown"}[matches])
+
 
 class Lock(StrEnum):
     """Whether an account is shut, and by whom."""

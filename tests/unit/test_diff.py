@@ -371,31 +371,3 @@ def test_actions_hold_their_passwords_in_secret() -> None:
     made = plan(roster("bob", password="S3cr3t-in-the-plan"), actual((), (), {}))
     assert "S3cr3t" not in repr(made)
     assert isinstance(made.actions[0], Action)
-
-
-# --- accounts that must stay ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("database", "protected"), [(replace(WEB, droppable=False), ()), (WEB, ("bob_web",))], ids=["unproven", "protected"]
-)
-def test_an_account_outlives_a_database_that_must_stay(database: ExistingDatabase, protected: tuple[str, ...]) -> None:
-    made = plan(roster(), actual(databases=(database, OLD)), protected=protected)
-    assert short(made) == [("lock_user", "bob"), ("drop_database", "bob", "bob_old")]
-    (conflict,) = made.conflicts
-    assert (conflict.user, "bob_web" in conflict.text, "bob_old" in conflict.text) == ("bob", True, False)
-    again = plan(roster(), actual([replace(OURS, lock=Lock.OURS)], [database]), protected=protected)
-    assert again.actions == ()
-    assert again.conflicts == made.conflicts
-
-
-def test_a_protected_database_of_a_user_who_stays_is_not_dropped() -> None:
-    made = plan(roster("bob"), actual(databases=(WEB, OLD)), protected=("bob_old",))
-    assert (made.actions, made.conflicts) == ((), ())
-
-
-def test_a_protected_database_is_not_adopted() -> None:
-    found = actual(databases=[ExistingDatabase("bob_web")])
-    made = plan(roster("bob"), found, adopt={"bob"}, protected={"bob_web"})
-    assert made.actions == ()
-    assert "connections.yaml protects it" in texts(made)[0]

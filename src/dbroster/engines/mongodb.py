@@ -219,7 +219,7 @@ class MongoDB(Handler):
         if database not in account.databases and database not in self._session.database_names([database]):
             return
         self._prove_own(account, database)
-        roles = _roles_beside(account, [database])
+        roles = account.roles_beside([database])
         if roles != account.roles:
             self._update(account, _marker(account), roles)
         self._drop(user, database)
@@ -295,7 +295,7 @@ class MongoDB(Handler):
         claimed = [name for name in databases if name not in account.databases]
         self._refuse_claim(user, claimed, None if foreign else around)
         marker = _marker(account)
-        roles = (*_roles_beside(account, databases), *self._roles(databases))
+        roles = (*account.roles_beside(databases), *self._roles(databases))
         if claimed or set(roles) != set(account.roles):
             self._update(account, replace(marker, databases=(*marker.databases, *claimed)), roles)
         for name, given in around.roles_of_others(user, databases):
@@ -394,11 +394,6 @@ def _marker(account: Account) -> Marker:
     if account.marker is None:
         raise OperationError(f"user {account.existing.name!r} has no marker")
     return account.marker
-
-
-def _roles_beside(account: Account, databases: Sequence[str]) -> tuple[Role, ...]:
-    """The account's roles on all other databases."""
-    return tuple(role for role in account.roles if role[1] not in databases)
 
 
 def _documents(roles: Any) -> list[dict[str, str]]:

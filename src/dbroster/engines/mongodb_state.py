@@ -85,6 +85,10 @@ class Account:
         """Names of the roles that the account holds on a database."""
         return {role for role, where in self.roles if where == database}
 
+    def roles_beside(self, databases: Collection[str]) -> tuple[Role, ...]:
+        """The account's roles on all other databases."""
+        return tuple(role for role in self.roles if role[1] not in databases)
+
 
 def read_accounts(
     session: Session, connection: Connection, query: Mapping[str, Any] | None = None, *, credentials: bool = True

@@ -31,7 +31,6 @@ from dbroster.model import (
     PasswordCheck,
     Problem,
     Server,
-    StoredVerifier,
     User,
     Verb,
 )
@@ -107,7 +106,7 @@ class PostgreSQL(Handler):
         """Managed accounts that are out of this admin's reach or have md5 verifiers, and a log that shows verifiers."""
         managed = [user for user in self.get_existing_users().values() if user.managed]
         found = [self._out_of_reach(name) for name in self._without_admin_option([user.name for user in managed])]
-        weak = sorted(user.name for user in managed if any(_is_md5(stored) for stored in user.verifiers))
+        weak = sorted(user.name for user in managed if any(v.value.reveal().startswith("md5") for v in user.verifiers))
         if weak:
             text = f"accounts with md5 verifiers, which only a new password replaces: {', '.join(weak)}"
             found.append(Problem(text, warning=True))
@@ -175,7 +174,7 @@ class PostgreSQL(Handler):
             for user in known
             if user.name in stored
         ]
-        answers = zip((check.user for check in checks), map(_answer, matches_many(checks)), strict=True)
+        answers = zip((check.user for check in checks), map(PasswordCheck.of, matches_many(checks)), strict=True)
         # a managed account without a verifier has no password at all
         without = {user.name: PasswordCheck.DIFFERENT for user in known if existing[user.name].managed}
         return unknown | without | dict(answers)
@@ -395,11 +394,3 @@ def _too_long(kind: str, name: str) -> str | None:
     return (
         f"the {kind} name {name!r} has {size} bytes; PostgreSQL cuts it at {NAME_BYTES}" if size > NAME_BYTES else None
     )
-
-
-def _is_md5(stored: StoredVerifier) -> bool:
-    return stored.value.reveal().startswith("md5")
-
-
-def _answer(matches: bool | None) -> PasswordCheck:
-    return {True: PasswordCheck.SAME, False: PasswordCheck.DIFFERENT, None: PasswordCheck.UNKNOWN}[matches]
