@@ -160,4 +160,11 @@ SABOTAGES = [
         "HOST ANY DEFAULT ROLE NONE",
         "tests/contract|-k|clickhouse and lock",
     ),
+    Sabotage(
+        "a database is dropped before it is archived",
+        "src/dbroster/apply.py",
+        "Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE, Verb.DROP_USER",
+        "Verb.DROP_DATABASE, Verb.ARCHIVE_DATABASE, Verb.DROP_USER",
+        "tests/contract/test_archive.py|-k|fake",
+    ),
 ]
