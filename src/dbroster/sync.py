@@ -1,7 +1,7 @@
 """The data flow of one sync: files, server, plan, guard, changes, result."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -11,6 +11,7 @@ from threading import Event
 from dbroster import engines
 from dbroster.apply import Apply
 from dbroster.audit import AUDIT_FILE, Audit
+from dbroster.cache import Cache
 from dbroster.chain import check_log
 from dbroster.config import Connection, has_section, read_connections, transport_warning
 from dbroster.diff import Differ
@@ -20,7 +21,19 @@ from dbroster.errors import AuditError, ConfigError, DbrosterError, PrivilegeErr
 from dbroster.grace import NO_GRACE, Grace
 from dbroster.guard import limit_of, refusals
 from dbroster.lockfile import lock_file
-from dbroster.model import Actual, Outcome, Plan, Problem, Result, Roster, Status, Verb
+from dbroster.model import (
+    Actual,
+    ExistingUser,
+    Outcome,
+    PasswordCheck,
+    Plan,
+    Problem,
+    Result,
+    Roster,
+    Status,
+    User,
+    Verb,
+)
 from dbroster.progress import Task
 from dbroster.roster import read_roster
 from dbroster.screen import screen
@@ -163,8 +176,7 @@ class Sync:
         with self._stage("connect"):
             if not self.options.dry_run:
                 check_log(self.options.audit_path)
-                lock = f".{self.connection.engine}-{self.connection.server}.lock"
-                stack.enter_context(lock_file(self.options.audit_path.parent / lock))
+                stack.enter_context(lock_file(self._file_beside_audit("lock")))
             handler = stack.enter_context(self.connect(self.connection))
             missing = handler.missing_privileges(self.roster.templates)
             if missing:
@@ -187,7 +199,23 @@ class Sync:
             databases = handler.get_existing_databases()
         with self._stage("check passwords"):
             known = [user for user in roster.users.values() if user.name in users and users[user.name].managed]
-            return Actual(users, databases, handler.check_passwords(known, users) if known else {})
+            return Actual(users, databases, self._check_passwords(handler, known, users))
+
+    def _check_passwords(
+        self, handler: Handler, known: Sequence[User], existing: Mapping[str, ExistingUser]
+    ) -> dict[str, PasswordCheck]:
+        """Ask the engine about those whose answer is not remembered."""
+        cache = Cache(self._file_beside_audit("cache"), self.connection, enabled=not self.roster.encrypted)
+        hits = {user.name: PasswordCheck.SAME for user in known if cache.knows(user, existing[user.name])}
+        asked = [user for user in known if user.name not in hits]
+        answers = hits | (handler.check_passwords(asked, existing) if asked else {})
+        if not self.options.dry_run:
+            cache.keep([user for user in known if answers.get(user.name) is PasswordCheck.SAME], existing)
+        return answers
+
+    def _file_beside_audit(self, suffix: str) -> Path:
+        """A file of dbroster's own for this server."""
+        return self.options.audit_path.parent / f".{self.connection.engine}-{self.connection.server}.{suffix}"
 
     def _plan(self, roster: Roster, actual: Actual, handler: Handler) -> Plan:
         removals = self.connection.removals

@@ -6,7 +6,7 @@ some servers take its verifier for "no password". Passwords are `str` where the 
 mixes in other text, and `bytes` (UTF-8) where it does not.
 """
 
-from dbroster.verifiers.batch import Algorithm, Check, matches_many
+from dbroster.verifiers.batch import QUICK, Algorithm, Check, matches_many
 from dbroster.verifiers.curve25519 import ed25519, ed25519_matches
 from dbroster.verifiers.digests import (
     clickhouse_salt,
@@ -20,6 +20,7 @@ from dbroster.verifiers.scram import mongodb_matches, postgresql_matches, scram_
 from dbroster.verifiers.sha_crypt import caching_sha2, caching_sha2_matches, sha256_password_matches
 
 __all__ = [
+    "QUICK",
     "Algorithm",
     "Check",
     "caching_sha2",

@@ -31,6 +31,9 @@ class Algorithm(StrEnum):
     MYSQL_NATIVE = "mysql_native_password"
 
 
+QUICK = {Algorithm.MYSQL_NATIVE}
+"""Checked in a microsecond or two: not worth remembering."""
+
 # these hold the interpreter's lock while they compute, so that threads gain nothing
 _FOR_PROCESSES = {Algorithm.CACHING_SHA2, Algorithm.SHA256_PASSWORD, Algorithm.ED25519}
 
