@@ -172,10 +172,11 @@ class MariaDBHandler(MySQLHandler):
 
     # --- statements -------------------------------------------------------------------------------------------------
 
-    def _auth(self, password: Secret) -> str:
-        """Clause that gives an account this password, by a verifier made here."""
+    def _clauses(self, passwords: Mapping[str, Secret]) -> dict[str, str]:
+        """Clauses that give accounts their passwords, by verifiers made here."""
         make = ed25519 if self._plugin == "ed25519" else mysql_native
-        return f"IDENTIFIED VIA {self._plugin} USING {literal(make(password.bytes()))}"
+        made = {user: literal(make(password.bytes())) for user, password in passwords.items()}
+        return {user: f"IDENTIFIED VIA {self._plugin} USING {verifier}" for user, verifier in made.items()}
 
     def _write_accounts(self, keys: Iterable[Key], clauses: Mapping[str, str]) -> None:
         """Create by GRANT, which would overwrite an account that exists: so the block looks first.

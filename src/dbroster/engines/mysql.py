@@ -28,7 +28,7 @@ from dbroster.errors import OperationError
 from dbroster.grace import stamp
 from dbroster.model import Action, Lock, Outcome, Verb
 from dbroster.secret import Secret
-from dbroster.verifiers import caching_sha2, mysql_native
+from dbroster.verifiers import caching_sha2_many, mysql_native
 
 ACCOUNTS_AT_ONCE = 100  # in one statement; more gain nothing
 DATABASES_AT_ONCE = 50  # looked at together; each is changed by a statement of its own
@@ -93,7 +93,7 @@ class MySQLHandler(MySQLState):
             self._refuse_untouchable(found)
             if found.roster not in (None, self._view.roster):
                 raise OperationError(f"{found} belongs to roster {found.roster!r}; remove {user} from that one first")
-        clause = self._auth(password)
+        clause = self._clauses({user: password})[user]
         foreign = [found for found in accounts if not self._view.is_ours(found)]
         if foreign:
             self._write_adoption(foreign, clause)
@@ -101,7 +101,7 @@ class MySQLHandler(MySQLState):
 
     def _create(self, passwords: Mapping[str, Secret]) -> None:
         standing = self._ours(passwords)
-        clauses = {user: self._auth(password) for user, password in passwords.items()}
+        clauses = self._clauses(passwords)
         there = {found.key for found in standing}
         absent = [(user, host) for user in passwords for host in self._view.hosts if (user, host) not in there]
         if absent:
@@ -112,7 +112,7 @@ class MySQLHandler(MySQLState):
         standing = self._ours(passwords)
         if gone := passwords.keys() - {found.name for found in standing}:
             raise OperationError(f"{', '.join(sorted(gone))} has no account any more; the next run creates it")
-        self._set_passwords(standing, {user: self._auth(password) for user, password in passwords.items()})
+        self._set_passwords(standing, self._clauses(passwords))
 
     def _set_passwords(self, accounts: Iterable[Account], clauses: Mapping[str, str]) -> None:
         """Leave alone whether an account is open, unless it was us who shut it."""
@@ -343,12 +343,15 @@ class MySQLHandler(MySQLState):
 
     # --- statements that MariaDB words differently ------------------------------------------------------------------
 
-    def _auth(self, password: Secret) -> str:
-        """Clause that gives an account this password, by a verifier made here."""
+    def _clauses(self, passwords: Mapping[str, Secret]) -> dict[str, str]:
+        """Clauses that give accounts their passwords, by verifiers made here."""
         if self._plugin == "mysql_native_password":
-            return f"IDENTIFIED WITH mysql_native_password AS {literal(mysql_native(password.bytes()))}"
-        rounds = int(self._settings.get("caching_sha2_password_digest_rounds", MIN_ROUNDS))
-        return f"IDENTIFIED WITH caching_sha2_password AS 0x{caching_sha2(password.bytes(), rounds=rounds).hex()}"
+            made = {user: literal(mysql_native(password.bytes())) for user, password in passwords.items()}
+        else:
+            rounds = int(self._settings.get("caching_sha2_password_digest_rounds", MIN_ROUNDS))
+            verifiers = caching_sha2_many(list(passwords.values()), rounds)
+            made = {user: f"0x{verifier.hex()}" for user, verifier in zip(passwords, verifiers, strict=True)}
+        return {user: f"IDENTIFIED WITH {self._plugin} AS {verifier}" for user, verifier in made.items()}
 
     def _write_accounts(self, keys: Iterable[Key], clauses: Mapping[str, str]) -> None:
         """One statement, all or nothing, which fails if one of them exists: nothing foreign is ever touched."""

@@ -337,8 +337,8 @@ class MySQLState(Handler):
         ]
 
     @abstractmethod
-    def _auth(self, password: Secret) -> str:
-        """Clause that gives an account this password, holding its verifier."""
+    def _clauses(self, passwords: Mapping[str, Secret]) -> dict[str, str]:
+        """Clauses that give accounts their passwords, by verifiers made here."""
 
 
 def _account(row: Mapping[str, Any], powerful: bool, granted_as_role: bool) -> Account:

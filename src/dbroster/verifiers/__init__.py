@@ -6,7 +6,7 @@ some servers take its verifier for "no password". Passwords are `str` where the 
 mixes in other text, and `bytes` (UTF-8) where it does not.
 """
 
-from dbroster.verifiers.batch import QUICK, Algorithm, Check, matches_many
+from dbroster.verifiers.batch import QUICK, Algorithm, Check, caching_sha2_many, matches_many
 from dbroster.verifiers.curve25519 import ed25519, ed25519_matches
 from dbroster.verifiers.digests import (
     clickhouse_salt,
@@ -24,6 +24,7 @@ __all__ = [
     "Algorithm",
     "Check",
     "caching_sha2",
+    "caching_sha2_many",
     "caching_sha2_matches",
     "clickhouse_salt",
     "clickhouse_sha256",

@@ -1,23 +1,18 @@
 """Checking thousands of passwords, on all processors."""
 
 import json
-import multiprocessing
 import os
-import signal
 from collections.abc import Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
 
 from dbroster.secret import Secret
+from dbroster.verifiers import workers
 from dbroster.verifiers.curve25519 import ed25519_matches
 from dbroster.verifiers.digests import mysql_native_matches
 from dbroster.verifiers.scram import mongodb_matches, postgresql_matches
-from dbroster.verifiers.sha_crypt import caching_sha2_matches, sha256_password_matches
-
-PROCESSES_FROM = 200  # checks; for fewer, starting processes takes longer than they save
+from dbroster.verifiers.sha_crypt import caching_sha2, caching_sha2_matches, rounds_of, sha256_password_matches
 
 
 class Algorithm(StrEnum):
@@ -34,8 +29,8 @@ class Algorithm(StrEnum):
 QUICK = {Algorithm.MYSQL_NATIVE}
 """Checked in a microsecond or two: not worth remembering."""
 
-# these hold the interpreter's lock while they compute, so that threads gain nothing
-_FOR_PROCESSES = {Algorithm.CACHING_SHA2, Algorithm.SHA256_PASSWORD, Algorithm.ED25519}
+# these hold the interpreter's lock while they compute, so that threads gain nothing; seconds per round
+_HOLDING = {Algorithm.CACHING_SHA2: 4e-7, Algorithm.SHA256_PASSWORD: 4e-7, Algorithm.ED25519: 3e-4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,64 +49,51 @@ class Check:
 _Job = tuple[Algorithm, str, str, str]  # a check with its secrets in clear; what the pipe to a process carries
 
 
-def matches_many(checks: Sequence[Check], workers: int | None = None) -> list[bool | None]:
+def matches_many(checks: Sequence[Check], processors: int | None = None) -> list[bool | None]:
     """Answer each check, in their order: True, False, or None where the stored format is unknown.
 
-    Equal checks are computed once. `workers` is the number of threads or processes, by default one per processor.
-    Processes are started afresh, so a calling script must guard its start by `if __name__ == "__main__"`; passwords
-    reach them through a pipe, never as arguments or environment.
+    Equal checks are computed once. Where the computation holds the interpreter's lock it is done by helper processes.
     """
-    workers = workers or os.cpu_count() or 1
     jobs = [_job(check) for check in checks]
     unique = list(dict.fromkeys(jobs))
-    heavy = [job for job in unique if job[0] in _FOR_PROCESSES]
-    light = [job for job in unique if job[0] not in _FOR_PROCESSES]
-    answers = dict(zip(heavy, _by_processes(heavy, workers), strict=True))
-    answers |= zip(light, _by_threads(light, workers), strict=True)
+    heavy = [job for job in unique if job[0] in _HOLDING]
+    light = [job for job in unique if job[0] not in _HOLDING]
+    seconds = sum(_HOLDING[job[0]] * rounds_of(job[3]) for job in heavy)
+    answers: dict[_Job, bool | None] = dict(
+        zip(heavy, workers.compute("matches", heavy, seconds, processors), strict=True)
+    )
+    answers |= zip(light, _by_threads(light, processors or os.cpu_count() or 1), strict=True)
     return [answers[job] for job in jobs]
+
+
+def caching_sha2_many(passwords: Sequence[Secret], rounds: int) -> list[bytes]:
+    """Make the verifier of each password, as `caching_sha2` does."""
+    jobs = [(password.reveal(), rounds) for password in passwords]
+    seconds = _HOLDING[Algorithm.CACHING_SHA2] * rounds * len(jobs)
+    return [bytes.fromhex(text) for text in workers.compute("caching_sha2", jobs, seconds)]
+
+
+def caching_sha2_hex(password: str, rounds: int) -> str:
+    """Make one, for a pipe."""
+    return caching_sha2(password.encode(), rounds=rounds).hex()
 
 
 def _job(check: Check) -> _Job:
     return check.algorithm, check.user, check.password.reveal(), check.stored.reveal()
 
 
-def _by_threads(jobs: list[_Job], workers: int) -> list[bool | None]:
+def _by_threads(jobs: list[_Job], count: int) -> list[bool | None]:
     """PBKDF2 of hashlib runs outside the interpreter's lock."""
-    with ThreadPoolExecutor(workers) as pool:
-        return _spread(pool, jobs, workers)
+    from concurrent.futures import ThreadPoolExecutor  # here, since helpers import this module, too
 
-
-def _by_processes(jobs: list[_Job], workers: int) -> list[bool | None]:
-    if workers == 1 or len(jobs) < PROCESSES_FROM:
-        return _answer_all(jobs)
-    # spawn: a fork would take over threads' locks and open server connections
-    context = multiprocessing.get_context("spawn")
-    try:
-        # Ctrl-C reaches the whole process group; the parent alone decides what it means
-        with ProcessPoolExecutor(workers, context, _ignore_interrupts) as pool:
-            return _spread(pool, jobs, workers)
-    except (BrokenProcessPool, OSError):
-        # no processes to be had (limits, a main module that can't be imported again): slower, same answers
-        return _answer_all(jobs)
-
-
-def _spread(pool: Executor, jobs: list[_Job], workers: int) -> list[bool | None]:
-    """Hand out parts large enough to make the handing out cheap, small enough to keep every worker busy to the end."""
-    size = max(1, len(jobs) // (16 * workers))
+    size = max(1, len(jobs) // (16 * count))
     parts = [jobs[start : start + size] for start in range(0, len(jobs), size)]
-    return list(chain.from_iterable(pool.map(_answer_all, parts)))
+    with ThreadPoolExecutor(count) as pool:
+        return list(chain.from_iterable(pool.map(lambda part: [matches(*job) for job in part], parts)))
 
 
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _answer_all(jobs: list[_Job]) -> list[bool | None]:
-    return [_answer(job) for job in jobs]
-
-
-def _answer(job: _Job) -> bool | None:
-    algorithm, user, password, stored = job
+def matches(algorithm: str, user: str, password: str, stored: str) -> bool | None:
+    """Answer one check."""
     match algorithm:
         case Algorithm.POSTGRESQL:
             return postgresql_matches(password, user, stored)
@@ -125,6 +107,7 @@ def _answer(job: _Job) -> bool | None:
             return ed25519_matches(password.encode(), stored)
         case Algorithm.MYSQL_NATIVE:
             return mysql_native_matches(password.encode(), stored)
+    raise ValueError(f"there is no algorithm {algorithm}")
 
 
 def _mongodb(password: str, user: str, stored: str) -> bool | None:

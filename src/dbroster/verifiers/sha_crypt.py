@@ -46,6 +46,13 @@ def caching_sha2_matches(password: bytes, stored: bytes) -> bool | None:
     return rounds >= _MIN_ROUNDS and _digest_matches(password, found[2], rounds, found[3])
 
 
+def rounds_of(stored: str) -> int:
+    """How many rounds a check of this takes; 1 for anything that has no rounds."""
+    if found := _CACHING_SHA2.fullmatch(stored.encode()):
+        return int(found[1], 16) * 1000
+    return _MIN_ROUNDS if stored.startswith("$5$") else 1
+
+
 def sha256_password_matches(password: bytes, stored: bytes) -> bool | None:
     """Say whether a sha256_password (deprecated plugin) authentication_string is of this password."""
     if (found := _SHA256_PASSWORD.fullmatch(stored)) is None:

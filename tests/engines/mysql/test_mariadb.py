@@ -122,7 +122,7 @@ def test_an_account_that_appears_in_the_last_moment_is_not_overwritten(mariadb: 
     handler, eve = mariadb.open(), mariadb.name()
     mariadb.dba.run(f"CREATE USER '{eve}'@'%' IDENTIFIED BY '{OTHER}'")
     with pytest.raises(OperationError, match="somebody else"):
-        handler._write_accounts([(eve, "%")], {eve: handler._auth(Secret(PASSWORD))})
+        handler._write_accounts([(eve, "%")], handler._clauses({eve: Secret(PASSWORD)}))
     assert mariadb.dba.can_login(eve, OTHER)
     assert not handler.get_existing_users()[eve].managed
 
