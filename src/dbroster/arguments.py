@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from dbroster import __version__
@@ -9,6 +10,9 @@ from dbroster.config import Removals
 from dbroster.digest import DIGITS
 from dbroster.engines import ENGINES
 from dbroster.guard import limit_of
+
+MAX_SERVERS = 16
+"""Servers at once: enough to wait for many at a time, few enough to keep sessions, memory and open files bounded."""
 
 EPILOG = """exit codes: 0 in step, or everything applied; 1 finished, but something failed, was skipped or is in
 conflict; 2 could not start; 3 refused by the guard or by --expect, nothing was done; 4 changes are pending (with
@@ -22,6 +26,7 @@ def parser(engine: str | None) -> argparse.ArgumentParser:
             description=f"Bring the accounts and databases on {engine} in step with users.txt.", epilog=EPILOG
         )
         _sync_options(single)
+        _fleet_option(single)
         return single
     whole = argparse.ArgumentParser(
         prog="dbroster", description="Keep developers' accounts and databases in step with users.txt.", epilog=EPILOG
@@ -32,10 +37,12 @@ def parser(engine: str | None) -> argparse.ArgumentParser:
         sub = verbs.add_parser(verb, help=text, description=f"{text.capitalize()}.", epilog=EPILOG)
         _engine_argument(sub)
         _sync_options(sub)
+        _fleet_option(sub)
     sub = verbs.add_parser("check", help="judge all files, and with --connect logins and privileges; changes nothing")
     _engine_argument(sub)
     _common_options(sub)
     sub.add_argument("--connect", action="store_true", help="log in too, and check the admin's privileges")
+    _fleet_option(sub)
     sub.set_defaults(dry_run=True, detailed_exitcode=False, jobs=None, max_removals=None, adopt=[], audit_log=None)
     sub.set_defaults(expect=[])
     _audit_verb(verbs)
@@ -139,7 +146,7 @@ def _sync_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detailed-exitcode", action="store_true", help="with --dry-run: exit 4 when changes are pending"
     )
-    parser.add_argument("--jobs", type=_jobs, metavar="N", help="parallel sessions per server")
+    parser.add_argument("--jobs", type=_number(64), metavar="N", help="parallel sessions per server")
     parser.add_argument(
         "--max-removals", type=_max_removals, metavar="N|N%|all",
         help="how many accounts, or databases of users who stay, this run may remove",
@@ -155,10 +162,20 @@ def _sync_options(parser: argparse.ArgumentParser) -> None:
     _audit_option(parser)
 
 
-def _jobs(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 64:
-        raise argparse.ArgumentTypeError("expected a number from 1 to 64")
-    return int(text)
+def _fleet_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-servers", type=_number(256), default=MAX_SERVERS, metavar="N",
+        help=f"servers at once, the others wait (default: {MAX_SERVERS})",
+    )  # fmt: skip
+
+
+def _number(most: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or not 1 <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"expected a number from 1 to {most}")
+        return int(text)
+
+    return number
 
 
 def _plan(text: str) -> str:

@@ -60,7 +60,7 @@ def mongodb_sync() -> int:
 
 
 def _results(given: argparse.Namespace, connect: Connect) -> list[Result]:
-    """Serve every server in a thread of its own, from its files on, and return the results in the files' order."""
+    """Serve every server in a thread of its own, so many at once as are asked for, and return the results in order."""
     options = Options(
         given.directory, given.dry_run, given.jobs, given.max_removals, frozenset(given.adopt), given.audit_log,
         frozenset(given.expect),
@@ -75,7 +75,7 @@ def _results(given: argparse.Namespace, connect: Connect) -> list[Result]:
             for engine in dict.fromkeys(given.engines) or configured(given.directory)
             for server in ([given.server] if given.server else server_names(given.directory, engine))
         ]
-        with ThreadPoolExecutor(max(len(work), 1), "dbroster-server") as pool:
+        with ThreadPoolExecutor(given.max_servers, "dbroster-server") as pool:
             results = list(pool.map(_Work.run, work))
     progress.close()
     return results

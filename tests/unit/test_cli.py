@@ -190,6 +190,7 @@ def test_a_server_named_twice_is_synchronised_once(command: Command) -> None:
         (("sync", "--jobs", "0"), "expected a number from 1 to 64"),
         (("sync", "--jobs", "65"), "expected a number from 1 to 64"),
         (("sync", "--jobs", "-1"), "--jobs"),
+        (("check", "--max-servers", "0"), "expected a number from 1 to 256"),
         (("sync", "--max-removals", "most"), "expected a number, a percentage like 20%, or all, not 'most'"),
         (("sync", "--max-removals", "-1"), "--max-removals"),
         (("sync", "--output", "xml"), "invalid choice"),
