@@ -247,7 +247,7 @@ class Sync:
 
     def _apply(self, result: Result, plan: Plan, handler: Handler) -> Result:
         """Make the changes. The first handler holds the lock, so the work is done on sessions of its own."""
-        jobs = self.options.jobs or self.connection.jobs or handler.default_jobs
+        jobs = self.options.jobs or self.connection.jobs or handler.jobs()
         self.task.total(len(plan.actions))
         fatal = None
         with (

@@ -100,6 +100,10 @@ class Handler(ABC):
         """Things about this server that the DBA should know (anonymous accounts, statement logging)."""
         return []
 
+    def jobs(self) -> int:
+        """Parallel sessions that pay on this server, when connections.yaml does not say how many."""
+        return self.default_jobs
+
     # --- names and passwords that this server can carry -------------------------------------------------------------
 
     @abstractmethod

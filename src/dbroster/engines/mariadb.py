@@ -21,7 +21,7 @@ from dbroster.engines.mysql_accounts import Account, Key
 from dbroster.engines.mysql_session import Session, account, identifier, literal, reading
 from dbroster.errors import OperationError, UnsupportedServer
 from dbroster.grace import read_stamp
-from dbroster.model import StoredVerifier
+from dbroster.model import StoredVerifier, Verb
 from dbroster.policy import PasswordRules
 from dbroster.secret import Secret
 from dbroster.verifiers import ed25519, mysql_native
@@ -58,6 +58,7 @@ class MariaDBHandler(MySQLHandler):
     tables: ClassVar[tuple[str, ...]] = ("global_priv", "db", "roles_mapping")
     end_sessions_privilege: ClassVar[str] = "CONNECTION ADMIN"
     default_jobs: ClassVar[int] = 2  # the server works on one DDL statement at a time
+    together: ClassVar[Collection[Verb]] = frozenset({Verb.GRANT_PRIVILEGES, Verb.CREATE_DATABASE})
 
     @property
     def _role(self) -> str:

@@ -8,11 +8,11 @@ Passwords travel as verifiers only, so neither general log nor binary log ever h
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import ClassVar
 
 from dbroster.engines.mysql_accounts import Account, Key
 from dbroster.engines.mysql_archive import MySQLArchiver
+from dbroster.engines.mysql_databases import Estate, Look
 from dbroster.engines.mysql_grants import Grant
 from dbroster.engines.mysql_session import (
     DATABASE_EXISTS,
@@ -34,24 +34,8 @@ ACCOUNTS_AT_ONCE = 100  # in one statement; more gain nothing
 DATABASES_AT_ONCE = 50  # looked at together; each is changed by a statement of its own
 MIN_ROUNDS = 5000
 LISTED = frozenset({Verb.CREATE_USER, Verb.UPDATE_PASSWORD, Verb.LOCK_USER, Verb.DROP_USER})
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What the server says right now of some users and databases, before they are changed."""
-
-    accounts: Sequence[Account]
-    grants: Sequence[Grant]
-    databases: Collection[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Estate:
-    """One database and the user whose it is or shall be: the accounts that are ours, and their grants on it."""
-
-    accounts: Sequence[Account]
-    grants: Sequence[Grant]
-    exists: bool
+FAR = 0.003  # seconds of a round trip from which on more sessions than usual pay
+FAR_JOBS = 8
 
 
 class MySQLHandler(MySQLState):
@@ -63,7 +47,14 @@ class MySQLHandler(MySQLState):
         **dict.fromkeys((Verb.CREATE_DATABASE, Verb.GRANT_PRIVILEGES, Verb.DROP_DATABASE), DATABASES_AT_ONCE),
     }
 
+    together: ClassVar[Collection[Verb]] = frozenset()
+    """Verbs whose batches are sent as one message, where the product can take several statements at once."""
+
     _ahead: Look | None = None
+
+    def jobs(self) -> int:
+        """More sessions for a server that is far away, where each statement is waited for."""
+        return FAR_JOBS if self._round_trip > FAR and not self.together else self.default_jobs
 
     # --- accounts ---------------------------------------------------------------------------------------------------
 
@@ -324,10 +315,26 @@ class MySQLHandler(MySQLState):
                     self._perform_list(actions)
                 return outcomes
             self._ahead = self._look({a.user for a in actions}, {a.database for a in actions if a.database})
+            if actions[0].verb in self.together:
+                with self.batch(actions) as outcomes:
+                    self._perform_together(actions)
+                self._ahead = None
+                return outcomes
         try:
             return super().perform_all(actions)
         finally:
             self._ahead = None
+
+    def _perform_together(self, actions: Sequence[Action]) -> None:
+        """Send a batch as one message; what it was to create counts as known only if all of it has come about."""
+        known = set(self._known_databases)
+        try:
+            with self._session.together():
+                for action in actions:
+                    self.perform(action)
+        except BaseException:
+            self._known_databases = known
+            raise
 
     def _perform_list(self, actions: Sequence[Action]) -> None:
         passwords = {action.user: action.password for action in actions if action.password}

@@ -1,9 +1,29 @@
 """Whose databases a server has, concluded from the grants on them. Pure functions."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
+from dbroster.engines.mysql_accounts import Account
 from dbroster.engines.mysql_grants import SYSTEM_DATABASES, Grant, GrantTable, Rules
 from dbroster.model import ExistingDatabase
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the server says right now of some users and databases, before they are changed."""
+
+    accounts: Sequence[Account]
+    grants: Sequence[Grant]
+    databases: Collection[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """One database and the user whose it is or shall be: the accounts that are ours, and their grants on it."""
+
+    accounts: Sequence[Account]
+    grants: Sequence[Grant]
+    exists: bool
 
 
 def describe(

@@ -61,6 +61,8 @@ class Session:
 
     def __init__(self, connection: Connection) -> None:
         """Connect. Raises ConnectError, with the server's own reason."""
+        self.statements_run = 0
+        self._collected: list[str] | None = None
         self._address = connection.host if _is_socket(connection) else f"{connection.host}:{connection.port}"
         password = connection.password.reveal() if connection.password else ""
         try:
@@ -85,8 +87,28 @@ class Session:
 
     def run(self, statement: str, secrets: Iterable[str] = ()) -> None:
         """Perform a statement; `secrets` are its parts that no error may show. Raises ConnectError, OperationError."""
+        self.statements_run += 1
+        if self._collected is not None:
+            self._collected.append(statement)
+            return
         with self._translated(secrets), self._driver.cursor() as cursor:
             cursor.execute(statement)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Send what is run inside the block as one message at its end, the block of statements of MariaDB.
+
+        An error in it leaves done what stood before it, and the rest not done. Nothing is sent if the block raises.
+        Source: MariaDB documentation, "BEGIN END".
+        """
+        statements: list[str] = []
+        self._collected = statements
+        try:
+            yield
+        finally:
+            self._collected = None
+        if statements:
+            self.run(f"BEGIN NOT ATOMIC {'; '.join(statements)}; END")
 
     @contextmanager
     def _translated(self, secrets: Iterable[str]) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -57,11 +58,13 @@ class MySQLState(Handler):
         self._session = session
         self._settings: dict[str, str] = {}
         self._admin: Key = ("", "")
+        self._round_trip = 0.0
         wanted = connection.options["auth_plugin"]
         self._plugin: str = self.default_plugin if wanted == "auto" else wanted
         hosts = tuple(dict.fromkeys(host.lower() for host in connection.options["hosts"]))
         self._view = View(connection.roster, hosts, connection.protected, connection.username)
         self._known_databases: set[str] = set()
+        self._seen: tuple[int, list[Account]] | None = None
         self._grants_of_all: GrantTable | None = None
 
     @classmethod
@@ -96,7 +99,9 @@ class MySQLState(Handler):
             "simple_password_check%",
         )
         self._settings = {row["Variable_name"].lower(): str(row["Value"]) for row in rows}
+        began = time.perf_counter()
         name, _, host = self._session.rows("SELECT CURRENT_USER() AS account")[0]["account"].rpartition("@")
+        self._round_trip = time.perf_counter() - began
         self._admin = name, host
         self._check_server()
 
@@ -193,7 +198,7 @@ class MySQLState(Handler):
     def warnings(self) -> list[Problem]:
         """Anonymous accounts, accounts that shadow ours, statement logging, rules and rights that are out of reach."""
         with reading():
-            accounts = self._read_accounts()
+            accounts = self._accounts_seen()
             texts = [*self._server_warnings(), *self._session_warnings()]
         texts += [
             f"the anonymous account {found} takes logins from {found.host} away from the roster's users; drop it: "
@@ -268,15 +273,20 @@ class MySQLState(Handler):
         """Every user name that concerns us: foreign accounts on hosts that are not configured stand beside ours."""
         grouped: defaultdict[str, list[Account]] = defaultdict(list)
         with reading():
-            for found in self._read_accounts():
-                grouped[found.name].append(found)
+            accounts = self._read_accounts()
+        self._seen = self._session.statements_run, accounts
+        for found in accounts:
+            grouped[found.name].append(found)
         summaries = (self._view.summary(name, accounts) for name, accounts in grouped.items())
         return {summary.name: summary for summary in summaries if summary}
 
     def get_existing_databases(self) -> dict[str, ExistingDatabase]:
-        """Every database that the admin can see, and those that are granted to a user and not created yet."""
+        """Every database that the admin can see, and those that are granted to a user and not created yet.
+
+        Whose they are is told by the accounts that `get_existing_users` has read, if nothing was changed since.
+        """
         with reading():
-            accounts = self._read_accounts()
+            accounts = self._accounts_seen()
             grants = self._read_grants()
             names = [
                 row["name"] for row in self._session.rows("SELECT SCHEMA_NAME AS name FROM information_schema.SCHEMATA")
@@ -287,6 +297,11 @@ class MySQLState(Handler):
         self._grants_of_all = table
         self._known_databases = {self.fold_database(db.name) for db in found.values() if db.owner and db.usable}
         return found
+
+    def _accounts_seen(self) -> list[Account]:
+        if self._seen and self._seen[0] == self._session.statements_run:
+            return self._seen[1]
+        return self._read_accounts()
 
     def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
         """Compute each stored verifier anew from the roster's password, in parallel processes when there are many."""

@@ -106,6 +106,24 @@ def test_a_database_that_somebody_creates_after_the_claim_is_not_taken(site: Sit
     assert site.open().get_existing_databases()[web].owner is None
 
 
+def test_one_database_of_somebody_elses_in_a_batch_is_not_taken_and_keeps_no_other_from_being_created(
+    site: Site,
+) -> None:
+    handler, users = site.open(), [site.name() for _ in range(3)]
+    for user in users:
+        handler.create_user(user, Secret(PASSWORD))
+    grants = [Action(Verb.GRANT_PRIVILEGES, user, f"{user}_web") for user in users]
+    assert {outcome.status for outcome in handler.perform_all(grants)} == {Status.DONE}
+    theirs = f"{users[1]}_web"
+    site.dba.run(f"CREATE DATABASE {theirs}", f"CREATE TABLE {theirs}.precious (n INT)")
+    outcomes = handler.perform_all([Action(Verb.CREATE_DATABASE, user, f"{user}_web") for user in users])
+    assert [outcome.status for outcome in outcomes] == [Status.DONE, Status.FAILED, Status.DONE]
+    assert "somebody else" in (outcomes[1].error or "")
+    assert site.dba.grants(users[1]) == set()
+    found = site.open().get_existing_databases()
+    assert [found[f"{user}_web"].owner for user in users] == [users[0], None, users[2]]
+
+
 def test_an_answer_lost_after_create_database_is_no_conflict(site: Site) -> None:
     handler, bob = site.open(), site.name()
     handler.create_user(bob, Secret(PASSWORD))
