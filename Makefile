@@ -1,7 +1,7 @@
 # `make help` lists the targets. ARGS goes to the program: make test ARGS="-k roster -x"
 ARGS ?=
 python = .venv/bin/python
-typed = $(wildcard src scripts servers tests demo tools)
+typed = $(wildcard src scripts servers tests demo tools benchmarks)
 
 # In CI a server that is missing is a failure, not a reason to skip.
 ifdef CI
@@ -14,7 +14,7 @@ soaked = \
 	tests/soak/fuzz_files.py \
 	tests/soak/test_large_files.py
 
-.PHONY: help setup demo test soak sabotage lint fmt check clean
+.PHONY: help setup demo test soak sabotage bench lint fmt check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -34,6 +34,10 @@ soak: setup ## run the long tests: killed at every moment, fuzzing, large files
 
 sabotage: setup ## break dbroster on purpose in many ways, and see that tests notice
 	@$(python) tools/sabotage.py $(ARGS)
+
+bench: setup ## measure side by side with raw scripts; writes docs/performance.md
+	@.venv/bin/pip install --quiet --group bench
+	@$(python) -m benchmarks $(ARGS)
 
 lint: setup ## style, types and the borders between modules
 	@.venv/bin/ruff check .
