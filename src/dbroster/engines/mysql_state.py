@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 from dbroster.config import Connection
@@ -14,7 +15,7 @@ from dbroster.engines import mysql_accounts, mysql_databases
 from dbroster.engines.base import Handler
 from dbroster.engines.mysql_accounts import Account, Key, View
 from dbroster.engines.mysql_grants import MAX_NAME, SYSTEM_DATABASES, Grant, GrantTable, Rules, privileges
-from dbroster.engines.mysql_privileges import held, missing_grants
+from dbroster.engines.mysql_privileges import Held, held, missing_grants
 from dbroster.engines.mysql_session import Session, account, literal, reading
 from dbroster.errors import LockHeld, OperationError, UnsupportedServer
 from dbroster.grace import read_stamp
@@ -142,16 +143,20 @@ class MySQLState(Handler):
     def missing_privileges(self, templates: Sequence[str]) -> list[str]:
         """GRANT statements for what the admin lacks."""
         admin = account(*self._admin)
-        unreadable = [name for name in self.tables if not self._is_readable(name)]
-        lines = self._session.rows("SHOW GRANTS")
-        found = held(str(next(iter(line.values()))) for line in lines)
+        unreadable = [] if self._are_readable(*self.tables) else [t for t in self.tables if not self._are_readable(t)]
         return [f"GRANT SELECT ON mysql.{name} TO {admin};" for name in unreadable] + missing_grants(
-            found, admin, self.connection.options["privileges"], templates, literal=self._rules.literal
+            self._privileges, admin, self.connection.options["privileges"], templates, literal=self._rules.literal
         )
 
-    def _is_readable(self, table: str) -> bool:
+    @cached_property
+    def _privileges(self) -> Held:
+        return held(str(next(iter(line.values()))) for line in self._session.rows("SHOW GRANTS"))
+
+    def _are_readable(self, *names: str) -> bool:
+        """All at once, since each query is a round trip."""
+        tables = ", ".join(f"mysql.{name}" for name in names)
         try:
-            self._session.rows(f"SELECT 1 FROM mysql.{table} LIMIT 0")  # noqa: S608 - one of `tables`
+            self._session.rows(f"SELECT 1 FROM {tables} LIMIT 0")  # noqa: S608 - some of `tables`
         except OperationError:
             return False
         return True
@@ -217,7 +222,7 @@ class MySQLState(Handler):
         return found
 
     def _session_warnings(self) -> list[str]:
-        found = held(str(next(iter(line.values()))) for line in self._session.rows("SHOW GRANTS"))
+        found = self._privileges
         if found.has("SUPER") or (found.has("PROCESS") and found.has(self.end_sessions_privilege)):
             return []
         rights = f"PROCESS, {self.end_sessions_privilege}"
