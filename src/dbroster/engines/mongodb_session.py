@@ -1,5 +1,6 @@
 """A session with MongoDB: how it is opened and judged, how commands are sent, and what errors become."""
 
+import atexit
 import os
 import re
 import socket
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import pymongo.synchronous.monitor
 from pymongo import MongoClient
 from pymongo.errors import ConfigurationError, ConnectionFailure, InvalidOperation, OperationFailure, PyMongoError
 
@@ -122,6 +124,7 @@ class Session:
 def open_session(connection: Connection, role: str = "") -> Session:
     """Connect as the admin; `role` is what other clients see of this one. Raises ConnectError, UnsupportedServer."""
     secrets = [connection.password.reveal()] if connection.password else []
+    _never_wait_at_exit()
     try:
         with translated(secrets):
             client: MongoClient[Document] = MongoClient(**_parameters(connection, role))
@@ -135,6 +138,16 @@ def open_session(connection: Connection, role: str = "") -> Session:
     except BaseException:
         client.close()
         raise
+
+
+def _never_wait_at_exit() -> None:
+    """Keep the driver from waiting half a second for its background threads when the process ends.
+
+    They are daemons, and those of a closed client do nothing but sleep. A driver without this function may wait.
+    """
+    waiting = getattr(pymongo.synchronous.monitor, "_shutdown_resources", None)
+    if waiting:
+        atexit.unregister(waiting)
 
 
 def application_name(role: str = "") -> str:
