@@ -20,27 +20,42 @@ class Delay:
         self.port = 0
         self.round_trips = 0
         self._server = server
+        self._listening: asyncio.Server | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
-        listening = asyncio.run_coroutine_threadsafe(
+        self._listening = asyncio.run_coroutine_threadsafe(
             asyncio.start_server(self._relay, "127.0.0.1", 0), self._loop
         ).result()
-        self.port = listening.sockets[0].getsockname()[1]
+        self.port = self._listening.sockets[0].getsockname()[1]
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
+
+    async def _end(self) -> None:
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        if self._listening:
+            self._listening.close()
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(self._server.host, self._server.port)
         asked = [False]
-        await asyncio.gather(self._pass(reader, back, asked, asking=True), self._pass(there, writer, asked))
+        try:
+            await asyncio.gather(self._pass(reader, back, asked, asking=True), self._pass(there, writer, asked))
+        finally:
+            back.close()
+            writer.close()
 
     async def _pass(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: list[bool], *, asking: bool = False

@@ -64,7 +64,8 @@ def _many(results: Results, name: str) -> Iterator[Row]:
         return
     yield Row(name, "no-op of 10,000, warm cache", median(found["warm"]), 5.0, " s")
     if median(found["bare"]) > 1:
-        yield Row(name, "the same, cold / bare computation", median(found["cold"]) / median(found["bare"]), 1.2)
+        ratio = median(cold / bare for cold, bare in zip(found["cold"], found["bare"], strict=True))
+        yield Row(name, "the same, cold / bare computation", ratio, 1.2)
     yield Row(name, "memory for 10,000", found["megabytes"], 150.0, " MB")
 
 

@@ -39,11 +39,12 @@ def unprintable(password: Secret) -> str | None:
 
 
 def _broken_rules(text: str, user: str, rules: PasswordRules) -> Iterator[str]:
+    lower, upper, digits = (sum(map(kind, text)) for kind in (str.islower, str.isupper, str.isdigit))
     counts = {
-        "lower-case letters": (sum(c.islower() for c in text), rules.lower),
-        "upper-case letters": (sum(c.isupper() for c in text), rules.upper),
-        "digits": (sum(c.isdigit() for c in text), rules.digits),
-        "other characters": (sum(not (c.islower() or c.isupper() or c.isdigit()) for c in text), rules.others),
+        "lower-case letters": (lower, rules.lower),
+        "upper-case letters": (upper, rules.upper),
+        "digits": (digits, rules.digits),
+        "other characters": (len(text) - lower - upper - digits, rules.others),  # no character is of two kinds
     }
     if len(text) < rules.min_length:
         yield f"the password has {len(text)} characters, at least {rules.min_length} are asked for"

@@ -63,6 +63,7 @@ class PostgreSQL(Handler):
     def __init__(self, connection: Connection, session: Session) -> None:
         super().__init__(connection)
         self._session = session
+        self._seen: tuple[int, dict[str, ExistingUser]] | None = None
 
     @classmethod
     def open(cls, connection: Connection) -> Self:
@@ -104,7 +105,9 @@ class PostgreSQL(Handler):
 
     def warnings(self) -> list[Problem]:
         """Managed accounts that are out of this admin's reach or have md5 verifiers, and a log that shows verifiers."""
-        managed = [user for user in self.get_existing_users().values() if user.managed]
+        fresh = self._seen is not None and self._seen[0] == self._session.messages_run
+        users = self._seen[1] if self._seen and fresh else self.get_existing_users()
+        managed = [user for user in users.values() if user.managed]
         found = [self._out_of_reach(name) for name in self._without_admin_option([user.name for user in managed])]
         weak = sorted(user.name for user in managed if any(v.value.reveal().startswith("md5") for v in user.verifiers))
         if weak:
@@ -156,7 +159,9 @@ class PostgreSQL(Handler):
 
     def get_existing_users(self) -> dict[str, ExistingUser]:
         """Every role of the server, in one query."""
-        return read_users(self._session, self.connection)
+        users = read_users(self._session, self.connection)
+        self._seen = self._session.messages_run, users
+        return users
 
     def get_existing_databases(self) -> dict[str, ExistingDatabase]:
         """Every database of the server, in one query."""

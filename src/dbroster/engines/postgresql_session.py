@@ -52,6 +52,7 @@ class Session:
     def __init__(self, raw: psycopg.Connection) -> None:
         """Read once what the admin is and may do. Raises UnsupportedServer, ConnectError and OperationError."""
         self.raw = raw
+        self.messages_run = 0
         self.version = raw.info.server_version
         for name in ("text", "name", "varchar"):
             raw.adapters.register_loader(name, _AnyText)
@@ -85,6 +86,7 @@ class Session:
         Source: PostgreSQL manual, "Multiple Statements in a Simple Query".
         """
         together = list(statements)
+        self.messages_run += 1
         if together:
             with translated(self.raw, secrets):
                 self.raw.execute(sql.SQL("; ").join(together))

@@ -70,6 +70,10 @@ _DATABASES: LiteralString = f"""
     WHERE %(names)s::text[] IS NULL OR d.datname = ANY(%(names)s)"""  # noqa: S608 - made of constants
 
 
+_OWNER = 10
+"""The column of _DATABASES from which on its owner's are: those of _ROLES."""
+
+
 @dataclass(frozen=True, slots=True)
 class Marker:
     """The comment that says whose a role or a database is."""
@@ -111,7 +115,10 @@ def read_databases(
     session: Session, connection: Connection, names: Sequence[str] | None = None
 ) -> dict[str, DatabaseState]:
     """Read all databases, or the named ones, in one query."""
-    return {row[0]: _database(row, connection) for row in session.rows(_DATABASES, {"names": _listed(names)})}
+    rows = session.rows(_DATABASES, {"names": _listed(names)})
+    owners = {row[_OWNER]: row[_OWNER:] for row in rows}
+    users = {name: _user(role, connection) for name, role in owners.items()}
+    return {row[0]: _database(row[:_OWNER], users[row[_OWNER]], connection) for row in rows}
 
 
 def _listed(names: Sequence[str] | None) -> list[str] | None:
@@ -148,9 +155,8 @@ def _protected_role(name: str, own: bool, powers: Sequence[str], connection: Con
     return f"it has {', '.join(powers)}" if powers else None
 
 
-def _database(row: Sequence[Any], connection: Connection) -> DatabaseState:
-    name, allows, limit, template, fresh, comment, public, complete, strangers, members, *role = row
-    owner = _user(role, connection)
+def _database(row: Sequence[Any], owner: ExistingUser, connection: Connection) -> DatabaseState:
+    name, allows, limit, template, fresh, comment, public, complete, strangers, members = row
     marker = Marker.parse(comment)
     marked = marker == Marker(connection.roster, owner.name)
     unfinished = not allows and fresh and comment is None  # what a kill right after CREATE DATABASE leaves
