@@ -52,6 +52,7 @@ def _round(engine: Engine, server: servers.Server, site: Site, users: int, *, de
     engine.settle(server)
     found |= _seconds("no-op, cold cache", site.run())
     found |= _seconds("no-op", idle := site.run())
+    found["no-op, processor"] = idle.processor
     assert idle.summary["unchanged"] == users
     found["megabytes"] = max(first.megabytes, idle.megabytes)
     site.roster(changed := one_changed(wanted))

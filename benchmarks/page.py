@@ -11,7 +11,10 @@ from benchmarks.results import Results
 from benchmarks.targets import targets
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
-KINDS = ("raw", "raw parallel", "first", "no-op, cold cache", "no-op", "one password", "raw removal", "removal of half")
+KINDS = (
+    "raw", "raw parallel", "first", "no-op, cold cache", "no-op", "no-op, processor", "one password", "raw removal",
+    "removal of half",
+)  # fmt: skip
 GROWING = ("raw", "first", "no-op", "raw removal", "removal of half")
 
 
@@ -62,6 +65,7 @@ def _many(results: Results) -> str:
         [name, key, *(number(median(found[kind])) for kind in ("warm", "cold", "bare")), number(found["megabytes"])]
         for name in ENGINES
         for key, found in results.figures("many", name).items()
+        if key.isdigit()
     ]
     return table(["engine", "users", "no-op, warm", "no-op, cold", "bare computation", "MB"], rows)
 

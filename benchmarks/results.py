@@ -10,38 +10,37 @@ from benchmarks.figures import Samples
 from servers.template import cache_directory
 
 
-def path() -> Path:
-    """Where the results are."""
-    return cache_directory() / "bench" / "results.json"
-
-
 class Results:
-    """All results so far: rounds by engine and number of users, and named figures of the other parts."""
+    """All results so far: one file for each part and engine, so that two runs at once don't undo each other."""
 
     def __init__(self) -> None:
-        self._data: dict[str, Any] = json.loads(path().read_text()) if path().exists() else {}
+        self._directory = cache_directory() / "bench"
 
     def keep(self, part: str, engine: str, key: str, value: object) -> None:
-        """Replace what was measured before, and write."""
-        self._data.setdefault(part, {}).setdefault(engine, {})[key] = value
-        self._data["machine"] = machine()
-        path().parent.mkdir(parents=True, exist_ok=True)
-        path().write_text(json.dumps(self._data, indent=1))
+        """Replace what was measured before."""
+        found = self.figures(part, engine)
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._file(part, engine).write_text(json.dumps({**found, key: value, "machine": machine()}, indent=1))
 
     def life(self, engine: str) -> dict[int, Samples]:
         """Rounds by number of users."""
-        found = self._data.get("life", {}).get(engine, {})
-        return {int(users): Samples(rounds) for users, rounds in sorted(found.items(), key=lambda each: int(each[0]))}
+        found = {int(key): rounds for key, rounds in self.figures("life", engine).items() if key.isdigit()}
+        return {users: Samples(found[users]) for users in sorted(found)}
 
     def figures(self, part: str, engine: str) -> dict[str, Any]:
         """Named figures of one part."""
-        found: dict[str, Any] = self._data.get(part, {}).get(engine, {})
+        file = self._file(part, engine)
+        found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
         return found
 
     @property
     def machine(self) -> str:
         """What it was measured on."""
-        return str(self._data.get("machine", machine()))
+        files = sorted(self._directory.glob("*.json"))
+        return str(json.loads(files[-1].read_text()).get("machine", "")) if files else machine()
+
+    def _file(self, part: str, engine: str) -> Path:
+        return self._directory / f"{part}-{engine}.json"
 
 
 def machine() -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import secrets
 import subprocess
 import sys
@@ -20,9 +21,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Run:
-    """What one process took; `summary` counts its actions."""
+    """What one process took, its own processor time included; `summary` counts its actions."""
 
     seconds: float
+    processor: float
     megabytes: float
     summary: dict[str, Any]
 
@@ -51,10 +53,10 @@ class Site:
 
     def run(self, *options: str) -> Run:
         """Run the engine's script, which must succeed; the time is that from outside, Python's start included."""
-        code, seconds, megabytes, results = self._process(options)
+        code, seconds, usage, results = self._process(options)
         if code:
             raise RuntimeError(f"dbroster ended with {code}: {json.dumps(results)[-2000:]}")
-        return Run(seconds, megabytes, results[0]["summary"])
+        return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, results[0]["summary"])
 
     def run_many(self, expected: int) -> None:
         """Run it for a list of servers, of which some may fail."""
@@ -62,7 +64,7 @@ class Site:
         if len(results) != expected or all(result["error"] for result in results):
             raise RuntimeError(f"expected {expected} servers: {json.dumps(results)[-2000:]}")
 
-    def _process(self, options: Sequence[str]) -> tuple[int, float, float, list[dict[str, Any]]]:
+    def _process(self, options: Sequence[str]) -> tuple[int, float, resource.struct_rusage, list[dict[str, Any]]]:
         script = ROOT / "scripts" / f"{self.engine.section_name}_sync.py"
         command = [sys.executable, str(script), "--config", str(self.directory), "--output", "json", *options]
         with (self.directory / "output").open("w+b") as output:
@@ -73,7 +75,7 @@ class Site:
             process.returncode = os.waitstatus_to_exitcode(status)
             output.seek(0)
             results = json.load(output)["results"]
-        return process.returncode, seconds, usage.ru_maxrss / 1024, results
+        return process.returncode, seconds, usage, results
 
     def _write(self, name: str, text: str) -> None:
         path = self.directory / name

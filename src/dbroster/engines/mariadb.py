@@ -158,12 +158,13 @@ class MariaDBHandler(MySQLHandler):
             edges.append(((row["Role"], ""), (row["User"], row["Host"])))
             if row["Admin_option"] == "N":  # whoever creates a role holds it too, but with the right to grant it
                 roles[row["User"], row["Host"]].add(row["Role"])
-        rows = self._session.rows(
+        rows = self._session.converted(
+            lambda row: ((row["User"], row["Host"]), json.loads(row["Priv"])),
             "SELECT User, Host, Priv FROM mysql.global_priv WHERE %s OR User IN %s",
             users is None,
             ("", *(users or ()), *{role for (role, _), _ in edges}),
         )
-        entries = {(row["User"], row["Host"]): json.loads(row["Priv"]) for row in rows}
+        entries = dict(rows)
         powerful = mysql_accounts.with_roles([key for key, entry in entries.items() if entry.get("access")], edges)
         return [
             _account(key, entry, roles[key], powerful=key in powerful)

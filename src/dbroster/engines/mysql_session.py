@@ -1,16 +1,18 @@
 """One connection to MySQL or MariaDB: opening it, quoting, and turning the driver's errors into ours."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import pymysql
-from pymysql.cursors import DictCursor
+from pymysql.cursors import DictCursor, SSDictCursor
 
 from dbroster.config import Connection
 from dbroster.engines import tls
 from dbroster.errors import ConnectError, OperationError, ServerError
 from dbroster.secret import scrub
+
+Row = TypeVar("Row")
 
 READ_TIMEOUT = 600  # seconds; locks are waited for much shorter, so only a server that is gone takes so long
 LOCK_WAIT = 10  # seconds; the server's own default is a year
@@ -84,6 +86,12 @@ class Session:
         with self._translated(()), self._driver.cursor(DictCursor) as cursor:
             cursor.execute(statement, values or None)
             return list(cursor.fetchall())
+
+    def converted(self, convert: Callable[[dict[str, Any]], Row], statement: str, *values: object) -> list[Row]:
+        """Return what is made of each row; the rows themselves are never in memory all at once."""
+        with self._translated(()), self._driver.cursor(SSDictCursor) as cursor:
+            cursor.execute(statement, values or None)
+            return [convert(row) for row in cursor]
 
     def run(self, statement: str, secrets: Iterable[str] = ()) -> None:
         """Perform a statement; `secrets` are its parts that no error may show. Raises ConnectError, OperationError."""

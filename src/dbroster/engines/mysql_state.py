@@ -41,6 +41,9 @@ SETTINGS = (
 OFF = frozenset({"OFF", "0", ""})
 
 
+_NEEDED = ("User", "Host", "User_attributes", "verifier", "account_locked", "password_expired", "plugin")
+
+
 class MySQLState(Handler):
     """Reads a MySQL server; `MySQLHandler` adds the changes."""
 
@@ -264,7 +267,11 @@ class MySQLState(Handler):
 
     def fold_database(self, name: str) -> str:
         """Lower case where the server takes names without regard to it."""
-        return name.lower() if self._is_on("lower_case_table_names") else name
+        return name.lower() if self._ignores_case else name
+
+    @cached_property
+    def _ignores_case(self) -> bool:
+        return self._is_on("lower_case_table_names")
 
     # --- state ------------------------------------------------------------------------------------------------------
 
@@ -330,8 +337,8 @@ class MySQLState(Handler):
     def _read_grants(self, users: Collection[str] | None = None) -> list[Grant]:
         """Read mysql.db: information_schema has the same in a form that takes ten times as long."""
         if users is None:
-            return [Grant.of(row) for row in self._session.rows("SELECT * FROM mysql.db")]
-        return [Grant.of(row) for row in self._session.rows("SELECT * FROM mysql.db WHERE User IN %s", tuple(users))]
+            return self._session.converted(Grant.of, "SELECT * FROM mysql.db")
+        return self._session.converted(Grant.of, "SELECT * FROM mysql.db WHERE User IN %s", tuple(users))
 
     def _read_accounts(self, users: Collection[str] | None = None) -> list[Account]:
         """Read the accounts of these names, or all, with markers and powers, in a fixed number of queries."""
@@ -340,7 +347,8 @@ class MySQLState(Handler):
             for row in self._session.rows("SELECT * FROM mysql.role_edges")
         ]
         roles = {role for role, _ in edges}
-        rows = self._session.rows(
+        rows = self._session.converted(
+            _columns,
             "SELECT *, HEX(authentication_string) AS verifier FROM mysql.user WHERE %s OR User IN %s",
             users is None,
             ("", *(users or ()), *(name for name, _ in roles)),
@@ -348,7 +356,7 @@ class MySQLState(Handler):
         dynamic = {
             (row["USER"], row["HOST"]) for row in self._session.rows("SELECT USER, HOST FROM mysql.global_grants")
         }
-        static = {(row["User"], row["Host"]) for row in rows if privileges(row)}
+        static = {(row["User"], row["Host"]) for row in rows if row["privileges"]}
         powerful = mysql_accounts.with_roles(dynamic | static, edges)
         return [
             _account(row, (row["User"], row["Host"]) in powerful, (row["User"], row["Host"]) in roles)
@@ -359,6 +367,11 @@ class MySQLState(Handler):
     @abstractmethod
     def _clauses(self, passwords: Mapping[str, Secret]) -> dict[str, str]:
         """Clauses that give accounts their passwords, by verifiers made here."""
+
+
+def _columns(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What is needed of a row of mysql.user, which has fifty columns."""
+    return {**{name: row[name] for name in _NEEDED}, "privileges": privileges(row)}
 
 
 def _account(row: Mapping[str, Any], powerful: bool, granted_as_role: bool) -> Account:
