@@ -190,7 +190,9 @@ def test_the_file_is_private_and_holds_no_name_no_password_and_no_verifier(site:
         assert secret.encode() not in data
         assert secret.encode().hex().encode() not in data
     assert {path.name for path in site.directory.iterdir()} == {
-        "audit.jsonl", ".fake-default.lock", ".fake-default.cache"
+        "audit.jsonl",
+        "audit.jsonl.head",
+        ".fake-default.lock", ".fake-default.cache"
     }  # fmt: skip
 
 
