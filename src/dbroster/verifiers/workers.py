@@ -32,7 +32,7 @@ def compute(task: str, jobs: Sequence[Sequence[Any]], seconds: float, workers: i
     As many helpers as pay, at most `workers`, by default one per processor; none for a short computation, or when
     none is to be had.
     """
-    count = min(workers or os.cpu_count() or 1, int(seconds / (2 * STARTING)), len(jobs))
+    count = min(workers or os.cpu_count() or 1, round(seconds / (2 * STARTING)), len(jobs))
     if count > 1 or (count == 1 and workers is None):
         try:
             return _by_helpers(task, jobs, count)
