@@ -98,6 +98,7 @@ def _restore(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     )
     _audit_option(sub)
     sub.set_defaults(dry_run=False, detailed_exitcode=False, jobs=None, max_removals=None, adopt=[], expect=[])
+    sub.set_defaults(max_servers=1)
 
 
 def _audit_option(parser: argparse.ArgumentParser) -> None:

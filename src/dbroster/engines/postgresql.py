@@ -105,8 +105,8 @@ class PostgreSQL(Handler):
 
     def warnings(self) -> list[Problem]:
         """Managed accounts that are out of this admin's reach or have md5 verifiers, and a log that shows verifiers."""
-        fresh = self._seen is not None and self._seen[0] == self._session.messages_run
-        users = self._seen[1] if self._seen and fresh else self.get_existing_users()
+        seen = self._seen
+        users = seen[1] if seen and seen[0] == self._session.messages_run else self.get_existing_users()
         managed = [user for user in users.values() if user.managed]
         found = [self._out_of_reach(name) for name in self._without_admin_option([user.name for user in managed])]
         weak = sorted(user.name for user in managed if any(v.value.reveal().startswith("md5") for v in user.verifiers))
