@@ -20,6 +20,8 @@ class Engine(ABC):
     name: ClassVar[str]
     section_name: ClassVar[str]
     stand_in: ClassVar[bool] = False
+    settling: ClassVar[Sequence[str]] = ()
+    """Lets the server finish what it put off, so that the next run does not pay for it."""
 
     def __init__(self, templates: Sequence[str]) -> None:
         self.templates = templates
@@ -42,9 +44,6 @@ class Engine(ABC):
         where = {"host": server.host, "port": server.port}
         return {**where, "username": server.admin_user, "password": server.admin_password, **tls}
 
-    def settle(self, server: servers.Server) -> None:  # noqa: B027 - most engines have nothing to wait for
-        """Let the server finish what it put off, so that the next run does not pay for it."""
-
     def databases(self, user: str) -> list[str]:
         """Databases of one user."""
         return [f"{user}_{template}" for template in self.templates]
@@ -54,6 +53,7 @@ class PostgreSQL(Engine):
     """PostgreSQL through psql; each statement is a transaction of its own, as CREATE DATABASE wants it."""
 
     name = section_name = "postgresql"
+    settling = ("CHECKPOINT",)
 
     def start(self) -> servers.Server:
         """Start a server."""
@@ -75,10 +75,6 @@ class PostgreSQL(Engine):
         """Databases, then the role."""
         drops = [f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)' for database in self.databases(user)]
         return [*drops, f'DROP ROLE IF EXISTS "{user}"']
-
-    def settle(self, server: servers.Server) -> None:
-        """Write what was dropped and created out to disk."""
-        server.admin("CHECKPOINT")
 
 
 class MySQL(Engine):

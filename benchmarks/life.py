@@ -42,14 +42,14 @@ def _round(engine: Engine, server: servers.Server, site: Site, users: int, *, de
     found: dict[str, float] = {}
     for kind, sessions in (("raw", 1), ("raw parallel", raw.SESSIONS)):
         found[kind] = raw.create(engine, server, wanted, sessions)
-        engine.settle(server)
+        raw.settle(engine, server)
         found[f"{kind} removal"] = raw.remove(engine, server, list(wanted), sessions)
-        engine.settle(server)
+        raw.settle(engine, server)
     site.forget()
     site.roster(wanted)
     found |= _seconds("first", first := site.run())
     assert first.summary["create_user"] == users
-    engine.settle(server)
+    raw.settle(engine, server)
     found |= _seconds("no-op, cold cache", site.run())
     found |= _seconds("no-op", idle := site.run())
     found["no-op, processor"] = idle.processor
@@ -64,7 +64,7 @@ def _round(engine: Engine, server: servers.Server, site: Site, users: int, *, de
     found |= _seconds("removal of half", removal := site.run("--max-removals", "all"))
     assert removal.summary["drop_user"] == users - users // 2
     raw.remove(engine, server, list(wanted), raw.SESSIONS)
-    engine.settle(server)
+    raw.settle(engine, server)
     if delayed:
         found |= _delayed_first(engine, server, site, users)
     return found
@@ -90,7 +90,7 @@ def _delayed_first(engine: Engine, server: servers.Server, site: Site, users: in
         found = _seconds("first, 5 ms away", site.run())
     site.connect(engine.section(server))
     raw.remove(engine, server, list(wanted), raw.SESSIONS)
-    engine.settle(server)
+    raw.settle(engine, server)
     return found
 
 

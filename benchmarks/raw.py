@@ -26,6 +26,12 @@ def remove(engine: Engine, server: servers.Server, users: Sequence[str], session
     return _timed(server, [engine.removal(user) for user in users], sessions)
 
 
+def settle(engine: Engine, server: servers.Server) -> None:
+    """Let the server finish what it put off, however long that takes."""
+    if engine.settling:
+        _CLIENTS[server.engine](server, engine.settling)
+
+
 def _timed(server: servers.Server, per_user: Sequence[list[str]], sessions: int) -> float:
     scripts = [[line for lines in per_user[part::sessions] for line in lines] for part in range(sessions)]
     began = time.perf_counter()
