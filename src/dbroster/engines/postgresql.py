@@ -109,8 +109,7 @@ class PostgreSQL(Handler):
         users = seen[1] if seen and seen[0] == self._session.messages_run else self.get_existing_users()
         managed = [user for user in users.values() if user.managed]
         found = [self._out_of_reach(name) for name in self._without_admin_option([user.name for user in managed])]
-        weak = sorted(user.name for user in managed if any(v.value.reveal().startswith("md5") for v in user.verifiers))
-        if weak:
+        if weak := sorted(u.name for u in managed if any(v.value.reveal().startswith("md5") for v in u.verifiers)):
             text = f"accounts with md5 verifiers, which only a new password replaces: {', '.join(weak)}"
             found.append(Problem(text, warning=True))
         if not self._session.hides_statements:
