@@ -71,7 +71,7 @@ def _many(results: Results, name: str) -> Iterator[Row]:
 
 def _peer(results: Results, name: str) -> Iterator[Row]:
     peers = results.figures("peer", name)
-    for key, times, first in (("ansible 100", 200.0, 10.0), ("mitogen 100", 30.0, None), ("ansible 20", 200.0, 10.0)):
+    for key, times, first in (("ansible 100", 200.0, 10.0), ("mitogen 100", 30.0, None)):
         if not (found := peers.get(key)):
             continue
         who, users = key.split()
