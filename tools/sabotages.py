@@ -51,8 +51,8 @@ SABOTAGES = [
     Sabotage(
         "MySQL: the plain password is sent",
         _ENGINES + "mysql.py",
-        'return f"IDENTIFIED WITH caching_sha2_password AS 0x{caching_sha2(password.bytes(), rounds=rounds).hex()}"',
-        'return f"IDENTIFIED WITH caching_sha2_password BY {literal(password.reveal())}" if rounds else ""',
+        'made = {user: f"0x{verifier.hex()}" for user, verifier in zip(passwords, verifiers, strict=True)}',
+        "return {u: f'IDENTIFIED WITH caching_sha2_password BY {literal(p.reveal())}' for u, p in passwords.items()}",
         "tests/secrecy|-k|mysql",
     ),
     Sabotage(
@@ -72,7 +72,7 @@ SABOTAGES = [
     Sabotage(
         "MySQL, MariaDB: `_` in grants is not escaped",
         _ENGINES + "mysql_grants.py",
-        r'return re.sub(r"([\\_%])", r"\\\1", name)',
+        r'return name.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%")',
         "return name",
         "tests/e2e/test_native_clients.py|-k|mariadb and underscore",
     ),
@@ -149,8 +149,8 @@ SABOTAGES = [
     Sabotage(
         "MongoDB: roles are taken away after the drop",
         _ENGINES + "mongodb.py",
-        "        roles = _roles_beside(account, [database])\n        if roles != account.roles:",
-        "        roles = _roles_beside(account, [database])\n        if not roles and not account.roles:",
+        "        roles = account.roles_beside([database])\n        if roles != account.roles:",
+        "        roles = account.roles_beside([database])\n        if not roles and not account.roles:",
         "tests/attack|-k|mongodb",
     ),
     Sabotage(
