@@ -204,6 +204,9 @@ class Request:
                     edits.append((tokens[i].start, tokens[i + 2].end, quote_string(self.user)))
         for start, end, text in sorted(edits, reverse=True):
             sql = sql[:start] + text + sql[end:]
+        size = len(sql.encode())
+        if size > LONG_QUERY:  # several tables may each be short enough, and too long together
+            self._query(f"SET max_query_size = {2 * size}")
         return sql
 
     def _processes(self) -> str:
@@ -230,8 +233,6 @@ class Request:
         found = json.loads(self._query(f"SELECT * FROM system.{name} LIMIT 0", "JSONCompact"))["meta"]
         shape = ", ".join(f"{column['name']} {column['type']}" for column in found)
         rows = quote_string(json.dumps(catalogue.rows(self.store, name)))
-        if len(rows) > LONG_QUERY:
-            self._query(f"SET max_query_size = {len(rows) + 1_000_000}")
         shown = ", ".join(f"tupleElement(x, '{column['name']}') AS {column['name']}" for column in found)
         array = f"JSONExtract({rows}, {quote_string(f'Array(Tuple({shape}))')})"
         return f"(SELECT {shown} FROM (SELECT arrayJoin({array}) AS x))"

@@ -327,3 +327,13 @@ def test_a_view_definer_is_dropped_only_after_his_databases(server: ClickHouse, 
     admin.command("DROP DATABASE bob_web SYNC")
     admin.command("DROP USER bob")
     assert admin.query("SELECT count() FROM system.users WHERE name = 'bob'").result_rows == [(0,)]
+
+
+@pytest.mark.parametrize("size", [300, 500, 1200])
+def test_tables_that_are_long_only_together(admin: Client, size: int) -> None:
+    """The store's rows travel in the query's text, for which the engine has a limit."""
+    names = [f"crowd{number:05}" for number in range(size)]
+    admin.command("CREATE ROLE IF NOT EXISTS crowd")
+    admin.command(f"CREATE USER {', '.join(names)} DEFAULT ROLE crowd")
+    joined = "SELECT count() FROM system.users AS u JOIN system.role_grants AS g ON u.name = g.user_name"
+    assert admin.query(joined).result_rows == [(size,)]
