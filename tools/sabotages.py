@@ -151,7 +151,7 @@ SABOTAGES = [
         _ENGINES + "mongodb.py",
         "        roles = account.roles_beside([database])\n        if roles != account.roles:",
         "        roles = account.roles_beside([database])\n        if not roles and not account.roles:",
-        "tests/attack|-k|mongodb",
+        "tests/engines/mongodb/test_accounts.py",
     ),
     Sabotage(
         "ClickHouse: an account that is removed is not shut",

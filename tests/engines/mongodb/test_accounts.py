@@ -1,8 +1,12 @@
 """What only MongoDB's accounts and databases have."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
+from threading import Event
 
 import pytest
+from pymongo.errors import PyMongoError
 
 from dbroster.engines import connect
 from dbroster.errors import ConnectError, OperationError
@@ -78,6 +82,28 @@ def test_accounts_and_roles_inside_a_dropped_database_go_with_it(site: Site) -> 
     assert site.dba.admin["system.users"].count_documents({"db": site.web}) == 0
     assert site.dba.admin["system.roles"].count_documents({"db": site.web}) == 0
     assert site.account()["customData"]["dbroster"]["databases"] == []
+
+
+def test_writers_that_never_stop_bring_no_dropped_database_back(site: Site) -> None:
+    """Whoever may write into a database makes it: several times in each millisecond, as often as these try."""
+    stop = Event()
+
+    def write() -> None:
+        with site.login(site.bob, PASSWORD) as client:
+            while not stop.is_set():
+                with suppress(PyMongoError):
+                    client[site.web].note.insert_one({})
+
+    with site.handler() as handler, ThreadPoolExecutor(4) as pool:
+        site.make(handler)
+        writing = [pool.submit(write) for _ in range(4)]
+        try:
+            while not site.dba[site.web].note.estimated_document_count():
+                assert not any(each.done() for each in writing)
+            handler.drop_database(site.bob, site.web)
+        finally:
+            stop.set()
+    assert site.web not in site.dba.list_database_names()
 
 
 def test_an_account_with_a_database_left_is_not_dropped(site: Site) -> None:
