@@ -1,8 +1,10 @@
 """All engines side by side: one command for all, and whatever is wrong with one is nothing to the others."""
 
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from tests.contract.adapters import Adapter
 from tests.e2e.site import TEMPLATES, Run
-from tests.e2e.together import Everything, Gate, black_hole
+from tests.e2e.together import ENGINES, Everything, Gate, black_hole
 
 SERVERS = ("mysql", "mariadb", "postgresql", "clickhouse", "mongodb")
 _numbers = count(1)
@@ -69,6 +71,17 @@ def test_engines_that_are_named_and_a_server_that_is_named(everything: Everythin
     assert set(everything.results("sync", "mongodb", "clickhouse", code=0)) == {"mongodb", "clickhouse"}
     assert set(everything.results("sync", "mysql", "--server", "mariadb", code=0)) == {"mariadb"}
     assert [everything.nobody(name) for name in SERVERS] == [True, False, True, False, False]
+
+
+def test_four_scripts_at_once_don_t_wait_for_each_other_and_share_one_audit_log(everything: Everything) -> None:
+    with ThreadPoolExecutor(len(ENGINES)) as pool:
+        runs = list(pool.map(everything.script, ENGINES))
+    assert [run.code for run in runs] == [0] * len(ENGINES), [run.out + run.err for run in runs]
+    assert everything.changed() == dict.fromkeys(SERVERS, expected(everything))
+    assert all(everything.at_home(name) for name in SERVERS)
+    command = [sys.executable, "-m", "dbroster", "audit", "verify", "--config", str(everything.directory)]
+    verified = subprocess.run(command, capture_output=True, text=True, check=False, env=everything.environment)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
 # --- one is wrong -----------------------------------------------------------------------------------------------------
