@@ -1,12 +1,16 @@
 """A throw-away ClickHouse: the stand-in, as a process of its own."""
 
 import importlib.util
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from servers.base import LocalServer, Missing
 from servers.process import Account
+
+MUCH = 2 * 1024**3
+"""Bytes."""
 
 
 class ClickHouse(LocalServer):
@@ -49,3 +53,11 @@ class ClickHouse(LocalServer):
 
     def _is_ready(self) -> bool:
         return self._accepts_connections()
+
+    def restart_if_grown(self) -> None:
+        """Restart when it holds much memory: the engine gives none back when it is reopened for another user."""
+        if self.process is None:
+            return
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        if pages * os.sysconf("SC_PAGE_SIZE") > MUCH:
+            self.restart()

@@ -14,7 +14,7 @@ import urllib3
 from dbroster.config import Connection, Tls
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
-from servers import Server
+from servers import ClickHouse, Server
 from tests.contract.adapters import Adapter, Doomed, Refused
 from tests.contract.proxy import Proxy
 
@@ -195,6 +195,8 @@ class ClickHouseAdapter(Adapter):
         role = literal(f"dbroster:{prefix}")
         for name in self._names(f"SELECT name FROM system.roles WHERE startsWith(name, {role})"):
             self._do(f"DROP ROLE {quoted(name)}")
+        if isinstance(self.server, ClickHouse):
+            self.server.restart_if_grown()
 
     # --- what the server says of a run --------------------------------------------------------------------------------
 

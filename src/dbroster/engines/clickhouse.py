@@ -220,8 +220,9 @@ class ClickHouse(Handler):
         account = self._proof.managed_if_any(user)
         if account is None:
             return
-        undated = account.existing.lock is not Lock.FOREIGN and account.existing.locked_since is None
-        if undated:
+        lock, dating = account.existing.lock, self.connection.removals.grace_days > 0
+        undated = dating and lock is Lock.OURS and account.existing.locked_since is None
+        if lock is Lock.OPEN or undated:
             self._forget_dates(user, account)
             self._proof.forget(user)
             self._session.run(f"ALTER USER {identifier(user)}{self._facts.accounts_on} HOST NONE DEFAULT ROLE NONE")
@@ -230,7 +231,7 @@ class ClickHouse(Handler):
         except OperationError as error:
             if error.code != DENIED:  # a warning has said so; without ON CLUSTER the server would just find none
                 raise
-        if undated and self.connection.removals.grace_days:
+        if dating and (lock is Lock.OPEN or undated):
             self._proof.forget(user)
             dates.set_date(self._session, user, self._facts.role, self._facts.accounts_on)
 
