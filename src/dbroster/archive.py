@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from dbroster.config import Connection
 from dbroster.errors import OperationError
-from dbroster.files import closed_directory_problem
+from dbroster.files import closed_directory_problem, sync_directory
 
 PARTIAL = ".partial"
 MANIFEST = ".json"
@@ -92,7 +92,7 @@ def drafting(
         )  # fmt: skip
         _write_manifest(final, manifest)
         partial.rename(final)
-        _sync_directory(directory)
+        sync_directory(directory)
     except OSError as error:
         _discard(partial)
         raise OperationError(f"the archive of {database} can't be written: {error.strerror or error}") from None
@@ -110,7 +110,7 @@ def _make_directories(connection: Connection) -> Path:
     for path in (base, directory):
         with suppress(FileExistsError):
             path.mkdir(mode=0o700)
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
         problem = closed_directory_problem(path)
         if problem:
             raise OperationError(f"the archive can't be written: {problem}")
@@ -167,14 +167,6 @@ def _write_manifest(archive: Path, manifest: Manifest) -> None:
 def _sync(file: IO[bytes]) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _discard(path: Path | None) -> None:

@@ -151,3 +151,12 @@ def closed_directory_problem(path: Path) -> str | None:
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         return f"{path} has mode {stat.S_IMODE(mode):04o}, so others may read archives; mend it with: chmod 700 {path}"
     return None
+
+
+def sync_directory(path: Path) -> None:
+    """Wait until a directory's entries are on the disk, so that a power cut can't undo a rename. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

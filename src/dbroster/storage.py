@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dbroster.errors import ConfigError
-from dbroster.files import read_file
+from dbroster.files import read_file, sync_directory
 from dbroster.model import Problem
 
 _BLOCK = bytes(65536)
@@ -20,7 +20,7 @@ def create_file(path: Path, data: bytes) -> None:
     """Write a new file, mode 0600. Raises ConfigError, also when the name is taken by then."""
     with _failing(path), _beside(path, data) as new:
         os.link(new, path)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
 
 
 def replace_file(path: Path, before: bytes, data: bytes) -> None:
@@ -29,7 +29,7 @@ def replace_file(path: Path, before: bytes, data: bytes) -> None:
         if read_file(path).data != before:
             raise ConfigError([Problem(f"{path} was changed by somebody else meanwhile; it was left so", path.name)])
         new.rename(path)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
 
 
 def write_public_file(path: Path, data: bytes) -> None:
@@ -111,14 +111,6 @@ def _alone_in(directory: Path) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(descriptor)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

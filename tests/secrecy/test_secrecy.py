@@ -14,7 +14,7 @@ from tests.secrecy.conftest import Loud
 from tests.secrecy.forms import leaks
 from tests.secrecy.watched import Recorder, Watched
 
-MANY = 205  # passwords from which on slow checks are done in processes of their own
+MANY = 205  # passwords, enough for slow checks to be done in processes of their own
 SLOW = "mysql"
 
 

@@ -25,7 +25,7 @@ SYSTEM_DATABASES = frozenset({"admin", "local", "config"})
 PAGE = 5000
 """Accounts per query; with credentials about a third of the 16 MB that a reply may have."""
 
-_NO_CLIENT = {"255.255.255.255", "255.255.255.255/32", "0.0.0.0", "0.0.0.0/32", "::", "::/128"}  # noqa: S104
+_NO_CLIENT = {"255.255.255.255", "255.255.255.255/32", "0.0.0.0", "0.0.0.0/32", "::", "::/128"}  # noqa: S104 - nobody
 _FIELDS = {"_id": 0, "user": 1, "roles": 1, "customData": 1, "authenticationRestrictions": 1}
 _MARKER = "dbroster"
 
