@@ -1,22 +1,27 @@
-"""Carrying out a plan: phase by phase, on parallel sessions, one outcome per action; knows no engine.
+"""Carrying out a plan: on parallel sessions, verb by verb, one outcome per action; knows no engine.
 
-All actions of a phase are independent of each other, except that those of one user stay together on one session. A
-failed action skips that user's later actions and nobody else's, so an account being removed outlives every database
-that could not be dropped. What a run created for a new user is taken back when the rest of it fails.
+What is created goes from verb to verb in groups of users, each group on its own, so that the server can make accounts
+for one group and databases for another at the same time. What is removed goes through each verb as a whole: all
+accounts are shut before the first database is dropped. A failed action skips that user's later actions and nobody
+else's, so an account being removed outlives every database that could not be dropped. What a run created for a new
+user is taken back when the rest of it fails.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
-from threading import Event
+from threading import Event, Lock
 
 from dbroster.engines.base import Handler
 from dbroster.errors import AuditError, ServerError
 from dbroster.model import Action, Outcome, Plan, Status, Verb
 from dbroster.sessions import Sessions
 
-RETRIES = 3  # new connections for one chunk after its connection broke
-PAUSE = 0.5  # seconds before the first of them; doubled each time
+RETRIES = 5  # new connections for one chunk after its connection broke
+PAUSE = 0.5  # seconds before the first of them; doubled each time: 15.5 in all, enough for MongoDB to elect a primary
+
+REMOVAL = (Verb.LOCK_USER, Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE, Verb.DROP_USER)
 
 TAKEN_BACK = "taken back: this new user could not be completed"
 
@@ -28,7 +33,7 @@ class Apply:
 
     `starting` is told of each chunk before it is sent, `finished` of its outcomes; both may raise AuditError, which
     ends the run. `stop` asks to start nothing new. `outcomes` grows as the run goes on, and at its end, however it
-    ended, holds every action of the plan.
+    ended, holds every action that was looked at, in the order of the plan, and then what was taken back.
     """
 
     def __init__(
@@ -47,72 +52,104 @@ class Apply:
         self._finished = finished
         self._stop = stop
         self._broken = Event()
+        self._keeping = Lock()
         self._failed: dict[str, Verb] = {}
         self._unaudited: AuditError | None = None
 
     def run(self, plan: Plan) -> None:
-        """Perform the plan in phases, and take back what was created for new users that could not be completed.
+        """Perform the plan, and take back what was created for new users that could not be completed.
 
         Raises AuditError when the audit log can't be written; what runs is finished, nothing new is started.
         """
-        with ThreadPoolExecutor(self._sessions.count, "dbroster") as pool:
-            for verb in (Verb.CREATE_USER, Verb.ADOPT, Verb.UPDATE_PASSWORD, *self._handler.creation_order):
-                self._phase(pool, plan, verb)
-            half_created = (
-                plan.new_users & self._users(Verb.CREATE_USER, Status.DONE) & self._users(None, Status.FAILED)
-            )
-            self._chunks(pool, list(self._databases_taken_back(half_created)))
-            self._chunks(pool, list(self._users_taken_back(half_created)))
-            for verb in (Verb.LOCK_USER, Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE, Verb.DROP_USER):
-                self._phase(pool, plan, verb)
+        try:
+            with ThreadPoolExecutor(self._sessions.count, "dbroster") as pool:
+                self._create(pool, plan)
+                self._take_back(pool, plan)
+                for verb in REMOVAL:
+                    self._share(pool, self._not_failed([a for a in plan.actions if a.verb is verb]))
+        finally:
+            self._sort(plan)
         if self._unaudited:
             raise self._unaudited
 
-    def _phase(self, pool: ThreadPoolExecutor, plan: Plan, verb: Verb) -> None:
-        """Skip the actions of users that failed before, and perform the others.
+    def _create(self, pool: ThreadPoolExecutor, plan: Plan) -> None:
+        """Take users through everything that is not a removal, in groups."""
+        by_user: defaultdict[str, list[Action]] = defaultdict(list)
+        for action in plan.actions:
+            if action.verb not in REMOVAL:
+                by_user[action.user].append(action)
+        for _ in pool.map(self._create_group, self._groups(list(by_user.values()))):
+            pass
 
-        One verb has both: an account is adopted before its databases, which are left alone when that fails.
+    def _groups(self, users: Sequence[Chunk]) -> Iterator[Sequence[Chunk]]:
+        """Cut into groups of at most what the engine wants at once, and as many as keep all sessions busy alike."""
+        rounds = -(-len(users) // (self._handler.users_at_once * self._sessions.count))
+        size = -(-len(users) // (max(rounds, 1) * self._sessions.count))
+        yield from (users[start : start + size] for start in range(0, len(users), max(size, 1)))
+
+    def _create_group(self, users: Sequence[Chunk]) -> None:
+        """Take some users from verb to verb, in a worker's thread.
+
+        One verb has two steps: an account is adopted before its databases, which are left alone when that fails.
         """
-        for of_account in (True, False):
-            actions = [a for a in plan.actions if a.verb is verb and (a.database is None) is of_account]
-            skipped = [self._skipped(action) for action in actions if action.user in self._failed]
-            self._finished(skipped)
-            self._keep(skipped)
-            self._chunks(pool, [action for action in actions if action.user not in self._failed])
+        for verb in (Verb.CREATE_USER, Verb.ADOPT, Verb.UPDATE_PASSWORD, *self._handler.creation_order):
+            for of_account in (True, False):
+                step = [a for own in users for a in own if a.verb is verb and (a.database is None) is of_account]
+                for chunk in cut(self._not_failed(step), self._batch_size(verb), 1):
+                    self._perform(chunk)
 
-    def _chunks(self, pool: ThreadPoolExecutor, actions: Sequence[Action]) -> None:
-        """Share actions of one verb among the sessions."""
+    def _share(self, pool: ThreadPoolExecutor, actions: Sequence[Action]) -> None:
+        """Share actions of one verb among the sessions, and wait for all of them."""
         if actions:
-            size = self._handler.batch_sizes.get(actions[0].verb, 1)
-            for outcomes in pool.map(self._perform, cut(actions, size, self._sessions.count)):
-                self._keep(outcomes)
+            for _ in pool.map(self._perform, cut(actions, self._batch_size(actions[0].verb), self._sessions.count)):
+                pass
 
-    def _keep(self, outcomes: Sequence[Outcome]) -> None:
-        self.outcomes += outcomes
-        for outcome in outcomes:
-            if outcome.status is Status.FAILED:
-                self._failed.setdefault(outcome.action.user, outcome.action.verb)
+    def _batch_size(self, verb: Verb) -> int:
+        return self._handler.batch_sizes.get(verb, 1)
+
+    def _not_failed(self, actions: Sequence[Action]) -> list[Action]:
+        """Skip the actions of users that failed before, and return the others."""
+        self._keep([self._skipped(action) for action in actions if action.user in self._failed])
+        return [action for action in actions if action.user not in self._failed]
+
+    def _sort(self, plan: Plan) -> None:
+        places = {id(action): place for place, action in enumerate(plan.actions)}
+        self.outcomes.sort(key=lambda outcome: places.get(id(outcome.action), len(places)))
 
     def _skipped(self, action: Action) -> Outcome:
         return Outcome(action, Status.SKIPPED, f"skipped, since {self._failed[action.user]} failed for this user")
 
     # --- one chunk, in a worker's thread ----------------------------------------------------------------------------
 
-    def _perform(self, chunk: Chunk) -> list[Outcome]:
+    def _perform(self, chunk: Chunk) -> None:
         """Perform a chunk on a session of its own, with the audit log written before and after."""
         outcomes = [Outcome(action, Status.NOT_ATTEMPTED, "the run was stopped") for action in chunk]
         try:
             if not (self._stop.is_set() or self._broken.is_set()):
                 self._starting(chunk)
                 outcomes = self._persist(chunk)
-            self._finished(outcomes)
-        except AuditError as error:  # raised at the end of the run: what was done until then must be reported
-            self._unaudited = error
-            self._broken.set()
+        except AuditError as error:
+            self._end(error)
         except BaseException:
             self._broken.set()
             raise
-        return outcomes
+        self._keep(outcomes)
+
+    def _keep(self, outcomes: Sequence[Outcome]) -> None:
+        try:
+            self._finished(outcomes)
+        except AuditError as error:
+            self._end(error)
+        with self._keeping:
+            self.outcomes += outcomes
+            for outcome in outcomes:
+                if outcome.status is Status.FAILED:
+                    self._failed.setdefault(outcome.action.user, outcome.action.verb)
+
+    def _end(self, error: AuditError) -> None:
+        """Start nothing new; the error is raised at the end of the run, since what was done must be reported."""
+        self._unaudited = error
+        self._broken.set()
 
     def _persist(self, chunk: Chunk) -> list[Outcome]:
         """Repeat a chunk on a new connection when its own broke; every action may safely be done again."""
@@ -128,6 +165,11 @@ class Apply:
         return [Outcome(action, Status.FAILED, lost) for action in chunk]
 
     # --- rollback ---------------------------------------------------------------------------------------------------
+
+    def _take_back(self, pool: ThreadPoolExecutor, plan: Plan) -> None:
+        half_created = plan.new_users & self._users(Verb.CREATE_USER, Status.DONE) & self._users(None, Status.FAILED)
+        for taken_back in (self._databases_taken_back, self._users_taken_back):
+            self._share(pool, list(taken_back(half_created)))
 
     def _databases_taken_back(self, half_created: Set[str]) -> Iterator[Action]:
         """Databases that this run created for new users which could not be completed."""
@@ -148,13 +190,13 @@ class Apply:
 
 
 def cut(actions: Sequence[Action], size: int, sessions: int) -> list[Chunk]:
-    """Cut a phase into chunks of about `size` actions, never parting one user's, and enough for every session."""
+    """Cut actions of one verb into chunks of about `size`, never parting one user's, and enough for every session."""
     per_session = -(-len(actions) // sessions)
     size = max(1, min(size, per_session))
-    chunks: list[Chunk] = [[]]
+    chunks: list[Chunk] = []
     for _, group in groupby(actions, key=lambda action: action.user):
         own = list(group)
-        if chunks[-1] and len(chunks[-1]) + len(own) > size:
+        if not chunks or len(chunks[-1]) + len(own) > size:
             chunks.append([])
         chunks[-1] += own
     return chunks

@@ -107,11 +107,48 @@ def test_users_are_created_and_removed(run: Run, server: FakeServer) -> None:
     assert server.databases.keys() == {"system"}
 
 
+def changes(server: FakeServer) -> list[tuple[str, str]]:
+    """Verb and user of every change, in the order of the server."""
+    words = [statement.text.split() for statement in server.changes()]
+    return [(verb, name.split("_")[0]) for verb, name, *_ in words]
+
+
 @pytest.mark.parametrize("jobs", [1, 3, 8])
-def test_phases_follow_each_other(server: FakeServer, jobs: int) -> None:
-    Run(server, jobs)(*create("ann", "bob", "cy", "dan"))
-    verbs = [statement.text.split()[0] for statement in server.changes()]
-    assert [verb for verb, _ in groupby(verbs)] == ["create_user", "create_database", "grant_privileges"]
+def test_each_user_is_taken_from_verb_to_verb(server: FakeServer, jobs: int) -> None:
+    users = ("ann", "bob", "cy", "dan")
+    Run(server, jobs)(*create(*users))
+    for user in users:
+        verbs = [verb for verb, name in changes(server) if name == user]
+        assert [verb for verb, _ in groupby(verbs)] == ["create_user", "create_database", "grant_privileges"]
+
+
+def test_the_next_users_wait_until_a_session_has_finished_its_own(server: FakeServer) -> None:
+    class OneByOne(FakeHandler):
+        users_at_once: ClassVar = 1
+
+    class Patient(Run):
+        handler: ClassVar = OneByOne
+
+    Patient(server, jobs=1)(*create("ann", "bob"))
+    assert [user for user, _ in groupby(user for _, user in changes(server))] == ["ann", "bob"]
+
+
+@pytest.mark.parametrize("jobs", [1, 3, 8])
+def test_all_accounts_are_shut_before_the_first_database_is_dropped(server: FakeServer, jobs: int) -> None:
+    users = ("ann", "bob", "cy", "dan")
+    Run(server, jobs)(*create(*users))
+    made = len(changes(server))
+    Run(server, jobs)(*remove(*users))
+    verbs = [verb for verb, _ in changes(server)[made:]]
+    assert [verb for verb, _ in groupby(verbs)] == ["lock_user", "drop_database", "drop_user"]
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_outcomes_stand_in_the_order_of_the_plan(server: FakeServer, jobs: int) -> None:
+    plan = [*create("ann", "bob", "cy"), *remove("dan")]
+    run = Run(server, jobs)
+    run(*plan)
+    assert [id(outcome.action) for outcome in run.outcomes] == [id(action) for action in plan]
 
 
 def test_every_change_is_announced_before_it_is_made(run: Run, server: FakeServer) -> None:
@@ -138,9 +175,13 @@ def test_the_engine_says_what_claims_a_database(server: FakeServer) -> None:
         handler: ClassVar = ClaimsFirst
 
     server.fail(Verb.GRANT_PRIVILEGES, "bob")
-    short = ClaimingRun(server)(*create("bob"))
-    assert [verb for _, verb, _ in short] == ["create_user", *["grant_privileges"] * 2, *["create_database"] * 2]
-    assert statuses(short, "bob") == ["done", "failed", "failed", "skipped", "skipped"]
+    run = ClaimingRun(server)
+    run(*create("bob"))
+    assert [told[:2] for told in run.told if told[0] != "started"] == [
+        ("done", "create_user"),
+        *[("failed", "grant_privileges")] * 2,
+        *[("skipped", "create_database")] * 2,
+    ]
 
 
 # --- failures -------------------------------------------------------------------------------------------------------

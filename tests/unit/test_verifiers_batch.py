@@ -1,11 +1,14 @@
 """Thousands of checks at once, on all processors."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -65,6 +68,13 @@ def watched(work: Callable[[], object]) -> tuple[set[int], bytes]:
     return seen, shown
 
 
+@pytest.fixture(autouse=True)
+def no_helpers_from_before() -> Iterator[None]:
+    workers.end_helpers()
+    yield
+    workers.end_helpers()
+
+
 def test_processes_give_the_same_answers_and_show_no_password() -> None:
     checks = checks_of("caching_sha2_password", 201)
     answers: list[bool | None] = []
@@ -97,12 +107,42 @@ def test_without_processes_the_answers_are_the_same(monkeypatch: pytest.MonkeyPa
     assert matches_many(checks, 2) == [bool(number % 3) for number in range(len(checks))]
 
 
+def test_helpers_are_kept_for_the_next_computation() -> None:
+    checks = checks_of("caching_sha2_password", 201)
+    first, _ = watched(lambda: matches_many(checks, 2))
+    more, _ = watched(lambda: matches_many(checks, 2))
+    assert len(first) == 2
+    assert more == set()
+    assert first <= children()
+
+
+def test_callers_from_several_threads_share_the_helpers() -> None:
+    checks = checks_of("caching_sha2_password", 201)
+    answers: list[list[bool | None]] = []
+    with ThreadPoolExecutor(4) as pool:
+        seen, _ = watched(lambda: answers.extend(pool.map(lambda _: matches_many(checks, 2), range(4))))
+    assert answers == [[bool(number % 3) for number in range(len(checks))]] * 4
+    assert len(seen) == 2
+
+
+def test_dead_helpers_are_replaced() -> None:
+    checks = checks_of("caching_sha2_password", 201)
+    wanted = [bool(number % 3) for number in range(len(checks))]
+    seen, _ = watched(lambda: matches_many(checks, 2))
+    for number in seen:
+        os.kill(number, signal.SIGKILL)
+    assert matches_many(checks, 2) == wanted
+    again, _ = watched(lambda: matches_many(checks, 2))
+    assert len(again) == 2
+    assert not again & seen
+
+
 def test_a_helper_ends_when_nobody_feeds_it() -> None:
     helper = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", workers._MAIN, workers._SOURCE, "caching_sha2"],
+        [sys.executable, "-I", "-S", "-c", workers._MAIN, workers._SOURCE],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    out, _ = helper.communicate('[["pencil", 5000]]\n', timeout=30)
+    out, _ = helper.communicate('["caching_sha2", [["pencil", 5000]]]\n', timeout=30)
     assert helper.returncode == 0
     (made,) = json.loads(out)
     assert verifiers.caching_sha2_matches(b"pencil", bytes.fromhex(made))

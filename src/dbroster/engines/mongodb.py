@@ -73,6 +73,7 @@ class MongoDB(Handler):
 
     creation_order: ClassVar[tuple[Verb, Verb]] = (Verb.GRANT_PRIVILEGES, Verb.CREATE_DATABASE)
     batch_sizes: ClassVar[Mapping[Verb, int]] = {Verb.GRANT_PRIVILEGES: 100}
+    users_at_once: ClassVar[int] = 4  # it makes collections for some while it derives others' keys
 
     def __init__(self, connection: Connection, session: Session) -> None:
         super().__init__(connection)

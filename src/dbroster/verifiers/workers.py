@@ -2,18 +2,20 @@
 
 A helper is an interpreter of its own without site packages, which starts in a fraction of the time that
 multiprocessing takes, since it imports neither the calling script nor the driver. Passwords reach it through its
-standard input, never as arguments or environment.
+standard input, never as arguments or environment. Helpers are kept for the next computation, until we end.
 """
 
+import atexit
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Lock
 from typing import Any
 
 STARTING = 0.05
@@ -21,9 +23,60 @@ STARTING = 0.05
 
 _PARTS = 8  # per helper: large enough to make the handing out cheap, small enough to keep all busy to the end
 _SOURCE = str(Path(__file__).parents[2])
-_MAIN = "import sys; sys.path.insert(0, sys.argv[1]); from dbroster.verifiers.workers import serve; serve(sys.argv[2])"
+_MAIN = "import sys; sys.path.insert(0, sys.argv[1]); from dbroster.verifiers.workers import serve; serve()"
 
 Helper = subprocess.Popen[str]
+
+
+class _Pool:
+    """The helpers of this process, which serve one caller after the other.
+
+    So the first can go on, to the server, while those after it are served, instead of all waiting for the last.
+    """
+
+    def __init__(self) -> None:
+        self._helpers: list[Helper] = []
+        self._due = 0.0
+        self._counting, self._turn = Lock(), Lock()
+
+    @contextmanager
+    def due(self, seconds: float) -> Iterator[float]:
+        """Tell how many seconds of computation all callers are waiting for, this one's included."""
+        with self._counting:
+            self._due += seconds
+            due = self._due
+        try:
+            yield due
+        finally:
+            with self._counting:
+                self._due -= seconds
+
+    @contextmanager
+    def lend(self, count: int) -> Iterator[Sequence[Helper]]:
+        """Lend so many helpers; all of them are given up when the block fails. Raises OSError."""
+        with self._turn:
+            try:
+                while len(self._helpers) < count:
+                    self._helpers.append(_start())
+                yield self._helpers[:count]
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """End the helpers."""
+        while self._helpers:
+            with suppress(OSError), self._helpers.pop() as helper:  # leaving the block closes its pipes and waits
+                helper.kill()
+
+
+_POOL = _Pool()
+
+
+@atexit.register
+def end_helpers() -> None:
+    """End all helpers that are kept; the next computation starts new ones."""
+    _POOL.close()
 
 
 def compute(task: str, jobs: Sequence[Sequence[Any]], seconds: float, workers: int | None = None) -> list[Any]:
@@ -32,13 +85,14 @@ def compute(task: str, jobs: Sequence[Sequence[Any]], seconds: float, workers: i
     As many helpers as pay, at most `workers`, by default one per processor; none for a short computation, or when
     none is to be had.
     """
-    count = min(workers or os.cpu_count() or 1, round(seconds / (2 * STARTING)), len(jobs))
-    if count > 1 or (count == 1 and workers is None):
-        try:
-            return _by_helpers(task, jobs, count)
-        except (OSError, ValueError):
-            pass  # they can't be started or have died (limits, memory): slower here, same answers
-    return _run(task, jobs)
+    with _POOL.due(seconds) as due:
+        count = min(workers or os.cpu_count() or 1, round(due / (2 * STARTING)), len(jobs))
+        if count > 1 or (count == 1 and workers is None):
+            try:
+                return _by_helpers(task, jobs, count)
+            except (OSError, ValueError):
+                pass  # they can't be started or have died (limits, memory): slower here, same answers
+        return _run(task, jobs)
 
 
 def _by_helpers(task: str, jobs: Sequence[Sequence[Any]], count: int) -> list[Any]:
@@ -51,40 +105,38 @@ def _by_helpers(task: str, jobs: Sequence[Sequence[Any]], count: int) -> list[An
     def ask(part: Sequence[Sequence[Any]]) -> list[Any]:
         helper = idle.get()
         try:
-            return _ask(helper, part)
+            return _ask(helper, task, part)
         finally:
             idle.put(helper)
 
-    with ExitStack() as stack:
-        for _ in range(count):
-            idle.put(stack.enter_context(_start(task)))
-        with ThreadPoolExecutor(count) as pool:
-            answers = list(chain.from_iterable(pool.map(ask, parts)))
-    return answers
+    with _POOL.lend(count) as helpers, ThreadPoolExecutor(count) as pool:
+        for helper in helpers:
+            idle.put(helper)
+        return list(chain.from_iterable(pool.map(ask, parts)))
 
 
-def _start(task: str) -> Helper:
+def _start() -> Helper:
     """In a session of its own: Ctrl-C is for us; it ends when its input does, so also when we are killed."""
-    command = [sys.executable or "python3", "-I", "-S", "-c", _MAIN, _SOURCE, task]
+    command = [sys.executable or "python3", "-I", "-S", "-c", _MAIN, _SOURCE]
     pipe = subprocess.PIPE
     return subprocess.Popen(
         command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, start_new_session=True
     )
 
 
-def _ask(helper: Helper, part: Sequence[Sequence[Any]]) -> list[Any]:
+def _ask(helper: Helper, task: str, part: Sequence[Sequence[Any]]) -> list[Any]:
     if helper.stdin is None or helper.stdout is None:
         raise ValueError("a helper without pipes")
-    helper.stdin.write(json.dumps(part) + "\n")
+    helper.stdin.write(json.dumps([task, part]) + "\n")
     helper.stdin.flush()
     answers: list[Any] = json.loads(helper.stdout.readline())  # of nothing, when it has died: ValueError
     return answers
 
 
-def serve(task: str) -> None:
+def serve() -> None:
     """Be a helper: answer lines until there are no more."""
     for line in sys.stdin:
-        sys.stdout.write(json.dumps(_run(task, json.loads(line))) + "\n")
+        sys.stdout.write(json.dumps(_run(*json.loads(line))) + "\n")
         sys.stdout.flush()
 
 
