@@ -14,6 +14,9 @@ from benchmarks.site import Run, Site, one_changed, roster
 
 Tell = Callable[[str], None]
 
+ONLY_PARALLEL = 2000
+"""From so many users on the raw script runs in parallel sessions only: one alone would take a quarter of an hour."""
+
 
 @contextmanager
 def world(engine: Engine) -> Iterator[tuple[servers.Server, Site]]:
@@ -40,7 +43,7 @@ def rounds(engine: Engine, users: int, count: int, tell: Tell, *, delayed: bool 
 def _round(engine: Engine, server: servers.Server, site: Site, users: int, *, delayed: bool) -> dict[str, float]:
     wanted = roster(users)
     found: dict[str, float] = {}
-    for kind, sessions in (("raw", 1), ("raw parallel", raw.SESSIONS)):
+    for kind, sessions in (("raw", 1), ("raw parallel", raw.SESSIONS))[users >= ONLY_PARALLEL :]:
         found[kind] = raw.create(engine, server, wanted, sessions)
         raw.settle(engine, server)
         found[f"{kind} removal"] = raw.remove(engine, server, list(wanted), sessions)
