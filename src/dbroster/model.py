@@ -1,6 +1,6 @@
 """The values that flow through a sync: files to roster, server to actual state, both to plan and outcomes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -99,15 +99,13 @@ class Roster:
         """Names of the databases that a user shall have."""
         return tuple(f"{user}_{template}" for template in self.templates)
 
-    def without(self, problems: Iterable[Problem]) -> Self:
-        """Return a roster in which the users that the problems name are merely mentioned; warnings are only added."""
-        added = tuple(problems)
-        out = {problem.user for problem in added if problem.user and not problem.warning}
+    def without(self, users: Set[str], problems: Iterable[Problem]) -> Self:
+        """Return a roster in which these users are merely mentioned, and that has the problems besides its own."""
         return replace(
             self,
-            users={name: user for name, user in self.users.items() if name not in out},
-            mentioned=self.mentioned | out,
-            problems=self.problems + added,
+            users={name: user for name, user in self.users.items() if name not in users},
+            mentioned=self.mentioned | users,
+            problems=(*self.problems, *problems),
         )
 
 

@@ -18,7 +18,7 @@ from dbroster.secret import Secret
 from dbroster.users_source import UsersSource
 
 MOST = 1000
-"""So many lines of a file are reported one by one, when there is something to say of them; the rest by their number."""
+"""So many problems of a file's lines are reported one by one; of the other lines only how many there are."""
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -77,9 +77,12 @@ def _fewer(problems: list[Problem], file: str) -> tuple[Problem, ...]:
     rest = problems[MOST:]
     if not rest:
         return tuple(problems)
-    grave = sum(not problem.warning for problem in rest)
-    text = f"so it is with {len(rest)} more lines, {grave} of which can't be used"
-    return *problems[:MOST], Problem(text, file, warning=not grave)
+    return *problems[:MOST], more_lines(len(rest), sum(not problem.warning for problem in rest), file)
+
+
+def more_lines(lines: int, grave: int, file: str) -> Problem:
+    """Return the problem that stands for lines which are not told one by one; a warning if none of them is grave."""
+    return Problem(f"so it is with {lines} more lines, {grave} of which can't be used", file, warning=not grave)
 
 
 def _few(reasons: list[str]) -> tuple[str, ...]:

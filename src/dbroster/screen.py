@@ -1,33 +1,53 @@
 """Which users of the roster one server can't or mustn't carry: names, composed database names, passwords."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 
 from dbroster.config import Connection
 from dbroster.engines.base import Handler
 from dbroster.model import Problem, Roster, User
 from dbroster.names import shared_databases
 from dbroster.policy import PasswordRules, complaints, unprintable
+from dbroster.roster import MOST, more_lines
 
 
 def screen(roster: Roster, connection: Connection, handler: Handler | None = None) -> Roster:
     """Return the roster without the users that can't be managed here; they stay as they are, with a problem each.
 
-    Without a handler, only what the files alone tell is judged.
+    The problems are those of the first lines; when there are many, the last one says how many lines have more. Without
+    a handler, only what the files alone tell is judged.
     """
     rules = [connection.rules, *(handler.password_rules() if handler else ())]
-    problems = [*_shared(roster, handler)]
-    for user in roster.users.values():
-        texts = [*_name_problems(user, roster, connection, handler), *_password_problems(user, rules, handler)]
-        problems += [Problem(text, roster.file, user.line, user.name) for text in texts]
-    return roster.without(sorted(problems, key=lambda problem: problem.line or 0))
+    shared = _shared(roster, handler)
+    out: set[str] = set()
+    told: list[Problem] = []
+    untold = 0
+    for user in sorted(roster.users.values(), key=lambda user: user.line):
+        texts = chain(
+            shared.get(user.name, ()),
+            _name_problems(user, roster, connection, handler),
+            _password_problems(user, rules, handler),
+        )
+        found = list(islice(texts, MOST if len(told) < MOST else 1))  # a million texts would fill the memory
+        if not found:
+            continue
+        out.add(user.name)
+        if len(told) < MOST:
+            told += [Problem(text, roster.file, user.line, user.name) for text in found]
+        else:
+            untold += 1
+    return roster.without(out, [*told, *([more_lines(untold, untold, roster.file)] if untold else ())])
 
 
-def _shared(roster: Roster, handler: Handler | None) -> Iterator[Problem]:
+def _shared(roster: Roster, handler: Handler | None) -> dict[str, tuple[str]]:
     databases = {name: roster.databases(name) for name in roster.users}
-    for name, (other, database) in shared_databases(databases, handler.fold_database if handler else str).items():
-        who = f"the users {name} and {other}" if other != name else f"two templates of {name}"
-        text = f"{who} would share the database {database}: rename a user or a template"
-        yield Problem(text, roster.file, roster.users[name].line, name)
+    shared = shared_databases(databases, handler.fold_database if handler else str)
+    return {name: (_shared_text(name, other, database),) for name, (other, database) in shared.items()}
+
+
+def _shared_text(name: str, other: str, database: str) -> str:
+    who = f"the users {name} and {other}" if other != name else f"two templates of {name}"
+    return f"{who} would share the database {database}: rename a user or a template"
 
 
 def _name_problems(user: User, roster: Roster, connection: Connection, handler: Handler | None) -> Iterator[str]:

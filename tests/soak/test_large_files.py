@@ -13,7 +13,7 @@ from tests.measured import measured
     [
         (b"u%06d:Correct-horse-7\n", 0, 1000),
         (b"x%06d\n", 1, 1000),
-        (b"u%06d:short\n", 1, 2000),
+        (b"u%06d:short\n", 1, 700),
         (b"same:%06d\n", 1, 1500),
     ],
     ids=["good lines", "no colon", "bad passwords", "one user"],

@@ -136,8 +136,8 @@ def test_a_line_of_ten_megabytes_is_a_password_like_any_other(tmp_path: Path) ->
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(
-    ("line", "code"), [(b"u%05d:Correct-horse-7\n", 0), (b"x%05d\n", 1), (b"same:%05d\n", 1)],
-    ids=["good lines", "no colon", "one user"],
+    ("line", "code"), [(b"u%05d:Correct-horse-7\n", 0), (b"x%05d\n", 1), (b"u%05d:short\n", 1), (b"same:%05d\n", 1)],
+    ids=["good lines", "no colon", "bad passwords", "one user"],
 )  # fmt: skip
 def test_a_hundred_thousand_lines(line: bytes, code: int, tmp_path: Path) -> None:
     run = measured(tmp_path, b"".join(line % number for number in range(100_000)))

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from dbroster.config import Connection
-from dbroster.model import Roster
+from dbroster.diff import Differ
+from dbroster.model import Actual, ExistingUser, Roster
 from dbroster.policy import PasswordRules
+from dbroster.roster import MOST
 from dbroster.screen import screen
 from tests.fake import FakeHandler, FakeServer, fake_connection
 from tests.unit.samples import PASSWORD, roster, user
@@ -109,3 +111,31 @@ def test_problems_of_the_files_stay_and_new_ones_come_in_the_order_of_lines(serv
     lines = [problem.line for problem in after.problems]
     assert lines == sorted(lines, key=lambda line: line or 0)
     assert screen(after, fake_connection(server)) == after
+
+
+# --- many ------------------------------------------------------------------------------------------------------------
+
+
+def test_of_many_bad_lines_the_first_are_told_and_nobody_is_forgotten(server: FakeServer, handler: FakeHandler) -> None:
+    names = [f"u{number:04}" for number in range(MOST + 500)]
+    after = screen(roster(*names, password="short"), fake_connection(server), handler)
+    *told, rest = after.problems
+    assert len(told) == MOST
+    assert {problem.line for problem in told} == set(range(1, MOST // 2 + 1))  # each has two problems
+    assert (rest.text, rest.file, rest.warning) == (
+        "so it is with 1000 more lines, 1000 of which can't be used", "users.txt", False,
+    )  # fmt: skip
+    assert after.mentioned == set(names)
+    assert after.users == {}
+    there = Actual({name: ExistingUser(name, managed=True, roster="default") for name in [*names, "zoe"]})
+    assert {action.user for action in Differ(after, there).plan().actions} == {"zoe"}
+
+
+def test_one_line_with_many_problems_hides_no_other(server: FakeServer) -> None:
+    templates = [f"t{number}" for number in range(2 * MOST)]
+    protected = frozenset(f"ann_{template}" for template in templates)
+    weak = Roster({"ann": user("ann"), "bob": user("bob", "short", 2)}, templates=tuple(templates))
+    after = screen(weak, fake_connection(server, protected=protected))
+    assert len(after.problems) == MOST + 1
+    assert after.problems[-1].text == "so it is with 1 more lines, 1 of which can't be used"
+    assert after.mentioned == {"ann", "bob"}
