@@ -39,21 +39,22 @@ class Target:
         said = io.StringIO()
         with redirect_stdout(said), redirect_stderr(said):
             code = main(
-                [*arguments, "--config", str(self.directory), "postgresql"],
+                [*arguments, "--config", str(self.directory)],
                 connect=lambda connection: FakeHandler(connection, self.server),
             )
         return code, said.getvalue()
 
-    def survives(self, verb: str) -> None:
+    def survives(self, *arguments: str) -> tuple[int, str]:
         """Run the command; a defect in dbroster, an exit code of no table, or a removal is an AssertionError."""
         before = len(self.server.log)
-        code, said = self.run(verb)
+        code, said = self.run(*arguments)
         assert code in EXIT_CODES, (code, said)
         assert "a defect in dbroster" not in said, said
         sent = [statement.text for statement in self.server.log[before:] if statement.change]
         assert not [text for text in sent if text.startswith(REMOVALS)], sent
         assert not [line for line in said.splitlines() if line.startswith(PLANNED)], said
         assert self.server.databases["ann_web"].mark == "ann"
+        return code, said
 
     def attack(self, kind: str, data: bytes) -> None:
         """Put bytes into one of the files, ann's line and her template beside them, and sync."""
@@ -64,7 +65,11 @@ class Target:
         }
         for files in around[kind]:
             self.write(**files)
-            self.survives(VERBS[len(data) % len(VERBS)])
+            self.survives(VERBS[len(data) % len(VERBS)], "postgresql")
+        self.forget_others()
+
+    def forget_others(self) -> None:
+        """Take away what runs have created."""
         for name in set(self.server.accounts) - {"ann", "root", "admin"}:
             del self.server.accounts[name]
         for name in set(self.server.databases) - {"ann_web", "system"}:

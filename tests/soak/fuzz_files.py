@@ -1,6 +1,6 @@
-"""Coverage-guided fuzzing of the three files, through the command line; `make soak` runs it.
+"""Coverage-guided fuzzing of every file that dbroster reads, through the command line; `make soak` runs it.
 
-DBROSTER_FUZZ_SECONDS is the time for each file (60). libFuzzer works in a process of its own.
+DBROSTER_FUZZ_SECONDS is the time for each kind of file (60). libFuzzer works in a process of its own.
 """
 
 import importlib.util
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.bad_input import ANN, KINDS
+from tests.bad_stored import STORED
 
 SECONDS = int(os.environ.get("DBROSTER_FUZZ_SECONDS", "60"))
 SEEDS = {
@@ -32,13 +33,13 @@ MEGABYTES = 1024
 
 
 @pytest.mark.timeout(SECONDS + 300)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *STORED])
 def test_no_input_breaks_the_command(kind: str, tmp_path: Path) -> None:
     if importlib.util.find_spec("atheris") is None:
         pytest.fail("the fuzzer is missing: .venv/bin/pip install atheris")
     corpus = tmp_path / "corpus"
     corpus.mkdir()
-    for number, seed in enumerate(SEEDS[kind]):
+    for number, seed in enumerate(SEEDS.get(kind, [])):
         (corpus / str(number)).write_bytes(seed)
     done = subprocess.run(
         [

@@ -10,10 +10,12 @@ def main() -> None:
     import atheris
 
     with atheris.instrument_imports(include=["dbroster", "yaml"]):  # so nothing of dbroster may be imported before
-        from tests.bad_input import Target
+        from tests.bad_stored import StoredTarget
     kind = sys.argv.pop(1)
     with TemporaryDirectory() as directory:
-        target = Target(Path(directory))
+        target = StoredTarget(Path(directory))
+        for number, seed in enumerate(target.seeds.get(kind, [])):  # only here are the keys that fit them
+            Path(sys.argv[1], f"stored-{number}").write_bytes(seed)
         atheris.Setup(sys.argv, lambda data: target.attack(kind, data))
         atheris.Fuzz()
 
