@@ -6,7 +6,8 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from dbroster.cli import main
 from dbroster.encrypted import AGE_FILE, IDENTITY_VARIABLE, RECIPIENTS_FILE
 from tests.unit.samples import CONNECTIONS, OTHER_PASSWORD, PASSWORD, Terminal, config, private
 from tests.unit.vault import Key, age_key, files, holding, opened, sealed
+from tests.unit.waiting import running, wait_for_word
 
 PLAIN = f"# the team\nann:{PASSWORD}\n".encode()
 MORE = f"bob:{OTHER_PASSWORD}"
@@ -338,14 +340,17 @@ def test_giving_up(
 # --- signals --------------------------------------------------------------------------------------------------------
 
 
-def begun(directory: Path, tmp_path: Path, editor: Editor, script: str, first: str = "") -> "subprocess.Popen[str]":
-    """Start `dbroster edit` and return when the editor is at work."""
+@contextmanager
+def begun(
+    directory: Path, tmp_path: Path, editor: Editor, script: str, first: str = ""
+) -> "Iterator[subprocess.Popen[str]]":
+    """Run `dbroster edit`, from when the editor is at work."""
     os.mkfifo(tmp_path / "ready")
     editor(f"{first}echo $$ > {tmp_path}/process; echo > {tmp_path}/ready; {script}")
     command = [sys.executable, "-m", "dbroster", "edit", "--config", str(directory)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    (tmp_path / "ready").read_text()
-    return process
+    with running(command) as process:
+        wait_for_word(tmp_path / "ready", process)
+        yield process
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -368,10 +373,13 @@ def test_a_signal_wipes_the_plain_text_and_ends_the_editor(
 
 def test_ctrl_c_belongs_to_the_editor(directory: Path, key: Key, tmp_path: Path, editor: Editor) -> None:
     os.mkfifo(tmp_path / "go")
-    script = f"cat {tmp_path}/go; echo '{MORE}' >> \"$1\""
-    with begun(directory, tmp_path, editor, script, "trap '' INT; ") as process:
+    script = f"read word < {tmp_path}/go; echo '{MORE}' >> \"$1\""
+    with (
+        (tmp_path / "go").open("r+b", buffering=0) as go,  # waits for no reader
+        begun(directory, tmp_path, editor, script, "trap '' INT; ") as process,
+    ):
         process.send_signal(signal.SIGINT)
-        (tmp_path / "go").write_text("now\n")
+        go.write(b"now\n")
         process.communicate(timeout=60)
     assert process.returncode == 0
     assert opened(directory / AGE_FILE, key).endswith(f"{MORE}\n".encode())

@@ -61,7 +61,7 @@ def test_a_signal_at_the_question_wipes_the_plain_text(tmp_path: Path, number: s
     """At a terminal, after a change that no sync would take."""
     site, memory = tmp_path / "config", tmp_path / "memory"
     site.mkdir()
-    memory.mkdir()
+    memory.mkdir(mode=0o700)
     config(site, f"ann:{PASSWORD}\n")
     given = {**os.environ, "XDG_RUNTIME_DIR": str(memory), "EDITOR": "sed -i '$ a broken'", "VISUAL": ""}
     master, terminal = pty.openpty()
@@ -71,7 +71,9 @@ def test_a_signal_at_the_question_wipes_the_plain_text(tmp_path: Path, number: s
         said = b""
         while b"give up" not in said:
             assert process.stderr
-            said += os.read(process.stderr.fileno(), 1000)
+            piece = os.read(process.stderr.fileno(), 1000)
+            assert piece, f"it ended without asking: {said.decode()}"
+            said += piece
         assert len(holding(PASSWORD, memory)) == 1
         process.send_signal(number)
         _, rest = process.communicate(timeout=60)
