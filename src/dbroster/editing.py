@@ -15,9 +15,10 @@ from dbroster.errors import ConfigError
 from dbroster.files import MAX_SETTINGS, read_file
 from dbroster.interrupts import Interrupts
 from dbroster.model import USERS_FILE, Problem
+from dbroster.plaintext import private_file
 from dbroster.roster import parse_templates, parse_users
 from dbroster.screen import screen
-from dbroster.storage import private_file, replace_file
+from dbroster.storage import replace_file
 from dbroster.users_command import USERS_COMMAND
 from dbroster.users_source import Users, UsersSource
 

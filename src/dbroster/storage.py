@@ -1,8 +1,7 @@
-"""Writing files so that there is always the old one or the new one, and plain text in a place that is wiped."""
+"""Writing files so that there is always the old one or the new one, and wiping them."""
 
 import fcntl
 import os
-import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -18,14 +17,14 @@ _BLOCK = bytes(65536)
 
 def create_file(path: Path, data: bytes) -> None:
     """Write a new file, mode 0600. Raises ConfigError, also when the name is taken by then."""
-    with _failing(path), _beside(path, data) as new:
+    with failing(path), _beside(path, data) as new:
         os.link(new, path)
         sync_directory(path.parent)
 
 
 def replace_file(path: Path, before: bytes, data: bytes) -> None:
     """Replace a file that still holds what it held before; owner, group and mode stay. Raises ConfigError."""
-    with _failing(path), _beside(path, data, path.stat()) as new, _alone_in(path.parent):
+    with failing(path), _beside(path, data, path.stat()) as new, _alone_in(path.parent):
         if read_file(path).data != before:
             raise ConfigError([Problem(f"{path} was changed by somebody else meanwhile; it was left so", path.name)])
         new.rename(path)
@@ -34,51 +33,25 @@ def replace_file(path: Path, before: bytes, data: bytes) -> None:
 
 def write_public_file(path: Path, data: bytes) -> None:
     """Write a file that everybody may read, whether there was one or not. Raises ConfigError."""
-    with _failing(path), _beside(path, data) as new:
+    with failing(path), _beside(path, data) as new:
         new.chmod(0o644)
         new.rename(path)
 
 
-def wipe_file(path: Path) -> None:
-    """Overwrite a file and remove it; on most disks and file systems, that is an attempt only."""
-    with suppress(OSError), path.open("r+b", buffering=0) as file:
-        left = os.fstat(file.fileno()).st_size
-        while left > 0:
-            left -= file.write(_BLOCK[:left])
-        os.fsync(file.fileno())
-    path.unlink(missing_ok=True)
+def wipe_file(path: Path | str, directory: int | None = None) -> None:
+    """Overwrite a file and remove it; on most disks and file systems, that is an attempt only. A link is only removed.
 
-
-@contextmanager
-def private_file(name: str, data: bytes) -> Iterator[Path]:
-    """Give a file in a directory that nobody else may enter, in memory where there is such a place.
-
-    In the end everything in the directory is wiped, with what an editor left there. Raises ConfigError.
+    With the descriptor of a directory, the path is looked up there. Raises OSError when it can't be removed.
     """
-    place = _place()
-    with _failing(Path(place or "a temporary file")):
-        directory = Path(tempfile.mkdtemp(prefix="dbroster-", dir=place))  # mode 0700
-    try:
-        path = directory / name
-        with _failing(path):
-            path.touch(0o600, exist_ok=False)
-            path.write_bytes(data)
-        yield path
-    finally:
-        for parent, _, names in os.walk(directory):
-            for name in names:
-                path = Path(parent, name)
-                if not path.is_symlink():
-                    wipe_file(path)
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-def _place() -> str | None:
-    """Where plain text touches no disk: the user's own directory of the session, or shared memory."""
-    for name in (os.environ.get("XDG_RUNTIME_DIR"), "/dev/shm"):  # noqa: S108 - mkdtemp makes it private
-        if name and Path(name).is_dir() and os.access(name, os.W_OK | os.X_OK):
-            return name
-    return None
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            left = os.fstat(descriptor).st_size
+            while left > 0:
+                left -= file.write(_BLOCK[:left])
+            os.fsync(descriptor)
+    with suppress(FileNotFoundError):
+        os.unlink(path, dir_fd=directory)
 
 
 @contextmanager
@@ -116,7 +89,8 @@ def _alone_in(directory: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _failing(path: Path) -> Iterator[None]:
+def failing(path: Path) -> Iterator[None]:
+    """Turn what the system says of the path into a ConfigError."""
     try:
         yield
     except OSError as error:
