@@ -163,7 +163,7 @@ def test_an_old_date_is_forgotten_when_the_account_is_opened(team: Team) -> None
 def test_killed_while_it_locks_the_next_run_lets_nobody_stay_and_removes_nothing(
     team: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apply, "PAUSE", 0.0)  # a dead program does not try again
+    monkeypatch.setattr(apply, "RETRIES", 0)  # a dead program does not try again
     bob, adapter = team.world.name("bob"), team.adapter
     messages = killed_run(team, None)
     for moment in range(max(1, messages - 8), messages + 1):

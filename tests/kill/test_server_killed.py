@@ -8,6 +8,7 @@ from threading import Event
 import pytest
 
 from tests.contract.adapters import Adapter
+from tests.e2e.conftest import REAL
 from tests.e2e.site import Site
 from tests.kill.conftest import SOAK
 from tests.kill.crime import Scene
@@ -67,3 +68,23 @@ def test_connections_break_once_and_the_run_goes_on(doomed: Scene) -> None:
         assert "Traceback" not in run.err
         doomed.nobody_reaches_what_is_not_theirs()
         doomed.converges_to(wanted)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("mortal", REAL if SOAK else ["mongodb"], indirect=True)
+def test_a_server_that_stays_away_ends_the_run_in_bounded_time(doomed: Scene) -> None:
+    """That it is bounded, the patience of `finish` sees."""
+    server = doomed.site.adapter.server
+    messages = doomed.messages()
+    wanted = doomed.state()
+    doomed.before()
+    doomed.pending()
+    with doomed.relay(messages * 3 // 4, at_end=server.kill, once=True):
+        run = doomed.finish(doomed.start())
+    server.start()
+    doomed.log_in_again()
+    assert run.code == 1, run.out + run.err
+    assert "connection lost" in run.out
+    assert "Traceback" not in run.err
+    doomed.nobody_reaches_what_is_not_theirs()
+    doomed.converges_to(wanted)

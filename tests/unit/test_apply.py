@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dbroster import apply
 from dbroster.apply import PAUSE, RETRIES, Apply, cut
 from dbroster.engines.base import Handler
 from dbroster.errors import AuditError, ConnectError
@@ -285,7 +286,9 @@ def test_a_lost_connection_is_replaced_and_the_change_repeated(server: FakeServe
     assert run.told[:2] == [("started", "create_user", "bob"), ("done", "create_user", "bob")]
 
 
-def test_a_server_that_stays_away_ends_the_run(server: FakeServer) -> None:
+def test_a_server_that_stays_away_ends_the_run(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apply, "PAUSE", 0.001)
+
     class Away(Run):
         def connect(self) -> Handler:
             if server.changes():
