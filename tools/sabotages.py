@@ -167,4 +167,32 @@ SABOTAGES = [
         "Verb.DROP_DATABASE, Verb.ARCHIVE_DATABASE, Verb.DROP_USER",
         "tests/contract/test_archive.py|-k|fake",
     ),
+    Sabotage(
+        "a bad line that is only counted is forgotten",
+        "src/dbroster/screen.py",
+        "        out.add(user.name)\n        if len(told) < MOST:\n",
+        "        if len(told) < MOST:\n            out.add(user.name)\n",
+        "tests/unit/test_screen.py",
+    ),
+    Sabotage(
+        "the plain text of an edit that is at work is wiped",
+        "src/dbroster/plaintext.py",
+        "    except BlockingIOError:\n        return False",
+        "    except BlockingIOError:\n        return True",
+        "tests/unit/test_plaintext.py",
+    ),
+    Sabotage(
+        "an edit wipes what is not ours",
+        "src/dbroster/plaintext.py",
+        "_is_private(os.fstat(descriptor)) and ",
+        "",
+        "tests/unit/test_plaintext.py",
+    ),
+    Sabotage(
+        "the verification cache knows everybody",
+        "src/dbroster/cache.py",
+        "self._entry(user, existing) in self._entries",
+        "bool(self._entries)",
+        "tests/unit/test_bad_stored.py|tests/unit/test_cache.py",
+    ),
 ]
