@@ -305,6 +305,30 @@ def test_a_server_that_stays_away_ends_the_run(server: FakeServer, monkeypatch: 
     assert "done" not in {status for status, verb, _ in short if verb != "create_user"}
 
 
+class Clock(Event):
+    """Counts the pauses instead of making them."""
+
+    seconds = 0.0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds += timeout or 0
+        return super().wait(0)
+
+
+def test_a_server_that_is_away_for_as_long_as_an_election_costs_nothing(server: FakeServer) -> None:
+    class Electing(Run):
+        def connect(self) -> Handler:
+            if server.changes() and clock.seconds < 12:  # MongoDB's own estimate
+                raise ConnectError("no primary")
+            return super().connect()
+
+    run = Electing(server, jobs=1)
+    run.stop = clock = Clock()
+    server.drop_connection(4)
+    assert {status for status, _, _ in run(*create("ann", "bob"), new=("ann", "bob"))} == {"done"}
+    assert 12 <= clock.seconds < 30
+
+
 def test_a_wish_to_stop_cuts_the_pauses_short(server: FakeServer) -> None:
     run = Run(server, jobs=1)
     run.starting = lambda _: run.stop.set()
