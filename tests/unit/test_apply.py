@@ -1,72 +1,20 @@
-"""Carrying out a plan on the fake server: phases, skipping, retries, taking back, stopping."""
+"""Carrying out a plan on the fake server: phases, skipping, taking back, stopping."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
-from threading import Event
 from typing import ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbroster import apply
-from dbroster.apply import PAUSE, RETRIES, Apply, cut
-from dbroster.engines.base import Handler
-from dbroster.errors import AuditError, ConnectError
-from dbroster.model import Action, Outcome, Plan, Status, Verb
+from dbroster.apply import cut
+from dbroster.errors import AuditError
+from dbroster.model import Action, Outcome, Status, Verb
 from dbroster.secret import Secret
-from dbroster.sessions import Sessions
-from tests.fake import FakeHandler, FakeServer, Killed, fake_connection
+from tests.fake import FakeHandler, FakeServer, Killed
+from tests.unit.performing import Run, create, remove, statuses
 from tests.unit.samples import PASSWORD
-
-
-class Run:
-    """One run of a plan; `told` is what the audit log would hold."""
-
-    handler: ClassVar[type[FakeHandler]] = FakeHandler
-
-    def __init__(self, server: FakeServer, jobs: int = 2) -> None:
-        self.server = server
-        self.jobs = jobs
-        self.stop = Event()
-        self.outcomes: list[Outcome] = []
-        self.told: list[tuple[str, ...]] = []
-        self.starting: Callable[[Sequence[Action]], None] = lambda _: None
-        self.finished: Callable[[Sequence[Outcome]], None] = lambda _: None
-
-    def connect(self) -> Handler:
-        return self.handler.open(fake_connection(self.server))
-
-    def __call__(self, *actions: Action, new: Sequence[str] = ()) -> list[tuple[str, ...]]:
-        """Run, check that every action has one outcome, and return the outcomes in short."""
-        plan = Plan(actions, new_users=frozenset(new))
-        with Sessions(self.connect, self.jobs) as sessions:
-            apply = Apply(
-                sessions,
-                self.handler,
-                starting=self._start,
-                finished=self._finish,
-                stop=self.stop,
-            )
-            try:
-                apply.run(plan)
-            finally:
-                self.outcomes = apply.outcomes
-        assert {id(a) for a in actions} <= {id(o.action) for o in self.outcomes}
-        assert len({id(o.action) for o in self.outcomes}) == len(self.outcomes)
-        return self.short()
-
-    def _start(self, actions: Sequence[Action]) -> None:
-        self.starting(actions)
-        self.told += [("started", a.verb.value, a.database or a.user) for a in actions]
-
-    def _finish(self, outcomes: Sequence[Outcome]) -> None:
-        self.finished(outcomes)
-        self.told += [(o.status.value, o.action.verb.value, o.action.database or o.action.user) for o in outcomes]
-
-    def short(self) -> list[tuple[str, ...]]:
-        return [(o.status.value, o.action.verb.value, o.action.database or o.action.user) for o in self.outcomes]
 
 
 @pytest.fixture
@@ -77,23 +25,6 @@ def server() -> FakeServer:
 @pytest.fixture
 def run(server: FakeServer) -> Run:
     return Run(server)
-
-
-def create(*users: str) -> Iterator[Action]:
-    """Actions for new users with two databases each."""
-    yield from (Action(Verb.CREATE_USER, user, None, Secret(PASSWORD)) for user in users)
-    for verb in (Verb.CREATE_DATABASE, Verb.GRANT_PRIVILEGES):
-        yield from (Action(verb, user, f"{user}_{name}") for user in users for name in ("data", "web"))
-
-
-def remove(*users: str) -> Iterator[Action]:
-    yield from (Action(Verb.LOCK_USER, user) for user in users)
-    yield from (Action(Verb.DROP_DATABASE, user, f"{user}_{name}") for user in users for name in ("data", "web"))
-    yield from (Action(Verb.DROP_USER, user) for user in users)
-
-
-def statuses(short: list[tuple[str, ...]], user: str) -> list[str]:
-    return [status for status, _, name in short if name.split("_")[0] == user]
 
 
 # --- the good day ---------------------------------------------------------------------------------------------------
@@ -272,71 +203,6 @@ def test_an_account_stays_when_its_database_can_not_be_taken_back(run: Run, serv
     assert not [verb for _, verb, _ in short if verb == "drop_user"]
     assert server.accounts["bob"].roster == "default"
     assert server.databases["bob_web"].mark == "bob"
-
-
-# --- lost connections -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("answer_lost", [False, True])
-def test_a_lost_connection_is_replaced_and_the_change_repeated(server: FakeServer, *, answer_lost: bool) -> None:
-    run = Run(server, jobs=1)
-    server.drop_connection(1, answer_lost=answer_lost)
-    assert statuses(run(*create("bob")), "bob") == ["done"] * 5
-    assert server.databases["bob_web"].users == {"bob"}
-    assert run.told[:2] == [("started", "create_user", "bob"), ("done", "create_user", "bob")]
-
-
-def test_a_server_that_stays_away_ends_the_run(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apply, "PAUSE", 0.001)
-
-    class Away(Run):
-        def connect(self) -> Handler:
-            if server.changes():
-                raise ConnectError("nobody there")
-            return super().connect()
-
-    run = Away(server, jobs=1)
-    server.drop_connection(4)  # at the first database
-    short = run(*create("ann", "bob", "cy"), *remove("zoe"), new=("ann", "bob", "cy"))
-    failed = [o for o in run.outcomes if o.status is Status.FAILED]
-    assert {o.error for o in failed} == {"connection lost: nobody there"}
-    assert [o.action.database for o in failed] == ["ann_data", "ann_web"]
-    assert {status for status, verb, _ in short if verb.startswith(("grant", "lock"))} <= {"skipped", "not_attempted"}
-    assert "done" not in {status for status, verb, _ in short if verb != "create_user"}
-
-
-class Clock(Event):
-    """Counts the pauses instead of making them."""
-
-    seconds = 0.0
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.seconds += timeout or 0
-        return super().wait(0)
-
-
-def test_a_server_that_is_away_for_as_long_as_an_election_costs_nothing(server: FakeServer) -> None:
-    class Electing(Run):
-        def connect(self) -> Handler:
-            if server.changes() and clock.seconds < 12:  # MongoDB's own estimate
-                raise ConnectError("no primary")
-            return super().connect()
-
-    run = Electing(server, jobs=1)
-    run.stop = clock = Clock()
-    server.drop_connection(4)
-    assert {status for status, _, _ in run(*create("ann", "bob"), new=("ann", "bob"))} == {"done"}
-    assert 12 <= clock.seconds < 30
-
-
-def test_a_wish_to_stop_cuts_the_pauses_short(server: FakeServer) -> None:
-    run = Run(server, jobs=1)
-    run.starting = lambda _: run.stop.set()
-    for _ in range(RETRIES):
-        server.drop_connection(1)
-    began = time.monotonic()
-    assert run(Action(Verb.CREATE_USER, "bob", None, Secret(PASSWORD))) == [("done", "create_user", "bob")]
-    assert time.monotonic() - began < PAUSE
 
 
 # --- stopping -------------------------------------------------------------------------------------------------------
