@@ -1,12 +1,9 @@
 """A config directory, and dbroster run on it as a whole process: wall time and memory."""
 
 import json
-import os
-import resource
 import secrets
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from benchmarks import measured
 from benchmarks.engines import Engine, Roster
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,29 +51,28 @@ class Site:
 
     def run(self, *options: str) -> Run:
         """Run the engine's script, which must succeed; the time is that from outside, Python's start included."""
-        code, seconds, usage, results = self._process(options)
-        if code:
-            raise RuntimeError(f"dbroster ended with {code}: {json.dumps(results)[-2000:]}")
-        return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, results[0]["summary"])
+        took, results = self._process(options)
+        if took["code"]:
+            raise RuntimeError(f"dbroster ended with {took['code']}: {json.dumps(results)[-2000:]}")
+        return Run(took["seconds"], took["processor"], took["megabytes"], results[0]["summary"])
 
     def run_many(self, expected: int) -> None:
         """Run it for a list of servers, of which some may fail."""
-        _, _, _, results = self._process([])
+        _, results = self._process([])
         if len(results) != expected or all(result["error"] for result in results):
             raise RuntimeError(f"expected {expected} servers: {json.dumps(results)[-2000:]}")
 
-    def _process(self, options: Sequence[str]) -> tuple[int, float, resource.struct_rusage, list[dict[str, Any]]]:
+    def _process(self, options: Sequence[str]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Run the script; what it took, and what it has reported."""
         script = ROOT / "scripts" / f"{self.engine.section_name}_sync.py"
         command = [sys.executable, str(script), "--config", str(self.directory), "--output", "json", *options]
+        took = self.directory / "took.json"
+        measure = [sys.executable, "-I", "-S", measured.__file__, str(took)]
         with (self.directory / "output").open("w+b") as output:
-            began = time.perf_counter()
-            process = subprocess.Popen(command, stdout=output)
-            _, status, usage = os.wait4(process.pid, 0)
-            seconds = time.perf_counter() - began
-            process.returncode = os.waitstatus_to_exitcode(status)
+            subprocess.run([*measure, *command], stdout=output, check=True)
             output.seek(0)
             results = json.load(output)["results"]
-        return process.returncode, seconds, usage, results
+        return json.loads(took.read_text()), results
 
     def _write(self, name: str, text: str) -> None:
         path = self.directory / name
