@@ -32,35 +32,41 @@ _SYSTEM_DATABASES = {
 }
 _INVALID = -2  # datconnlimit of a database whose DROP was interrupted: it can only be dropped
 
+# comments are joined, since shobj_description() is a query of its own for each row
 _ROLE: LiteralString = """
     r.rolname, r.rolcanlogin, r.rolname IN (current_user, session_user),
-    array_remove(ARRAY[
+    nullif(concat_ws(', ',
         CASE WHEN r.rolsuper THEN 'SUPERUSER' END, CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END,
         CASE WHEN r.rolcreatedb THEN 'CREATEDB' END, CASE WHEN r.rolreplication THEN 'REPLICATION' END,
-        CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END], NULL),
-    shobj_description(r.oid, 'pg_authid')"""
+        CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END), ''),
+    c.description"""
+
+_COMMENT: LiteralString = """
+    LEFT JOIN pg_shdescription c ON c.objoid = r.oid AND c.classoid = 'pg_authid'::regclass"""
 
 _ROLES: LiteralString = f"""
-    SELECT {_ROLE}, NULL FROM pg_roles r
+    SELECT {_ROLE}, NULL FROM pg_roles r {_COMMENT}
     WHERE %(names)s::text[] IS NULL OR r.rolname = ANY(%(names)s)"""  # noqa: S608 - made of constants
 
 _ROLES_WITH_VERIFIERS: LiteralString = f"""
-    SELECT {_ROLE}, a.rolpassword FROM pg_roles r JOIN pg_authid a ON a.rolname = r.rolname
+    SELECT {_ROLE}, a.rolpassword FROM pg_roles r JOIN pg_authid a ON a.rolname = r.rolname {_COMMENT}
     WHERE %(names)s::text[] IS NULL OR r.rolname = ANY(%(names)s)"""  # noqa: S608 - made of constants
 
 # CONNECT, CREATE and TEMPORARY are all that a database has to give; a role may have granted itself to another one
 # (possible before PostgreSQL 15), which opens its databases as well
 _DATABASES: LiteralString = f"""
     SELECT d.datname, d.datallowconn, d.datconnlimit, d.datistemplate, d.datacl IS NULL,
-        shobj_description(d.oid, 'pg_database'), coalesce(acl.public, false), coalesce(acl.owner = 3, false),
-        coalesce(acl.strangers, '{{}}'), coalesce(shared.members, '{{}}'), {_ROLE}, NULL
-    FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba
+        mark.description, coalesce(acl.public, false), coalesce(acl.owner = 3, false),
+        acl.strangers, shared.members, {_ROLE}, NULL
+    FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba {_COMMENT}
+    LEFT JOIN pg_shdescription mark ON mark.objoid = d.oid AND mark.classoid = 'pg_database'::regclass
     LEFT JOIN LATERAL (
         SELECT bool_or(x.grantee = 0) AS public,
             count(DISTINCT x.privilege_type) FILTER (WHERE x.grantee = d.datdba) AS owner,
-            array_agg(DISTINCT o.rolname::text) FILTER (WHERE o.oid <> d.datdba
-                AND shobj_description(o.oid, 'pg_authid') LIKE 'dbroster/1 %%') AS strangers
-        FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x LEFT JOIN pg_roles o ON o.oid = x.grantee
+            array_agg(DISTINCT o.rolname::text) FILTER (
+                WHERE shobj_description(o.oid, 'pg_authid') LIKE 'dbroster/1 %%') AS strangers
+        FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x
+            LEFT JOIN pg_roles o ON o.oid = x.grantee AND o.oid <> d.datdba
     ) acl ON true
     LEFT JOIN LATERAL (
         SELECT array_agg(o.rolname::text) AS members FROM pg_auth_members m JOIN pg_roles o ON o.oid = m.member
@@ -145,20 +151,19 @@ def _user(row: Sequence[Any], connection: Connection) -> ExistingUser:
     )
 
 
-def _protected_role(name: str, own: bool, powers: Sequence[str], connection: Connection) -> str | None:
+def _protected_role(name: str, own: bool, powers: str | None, connection: Connection) -> str | None:
     if own:
         return "it is the account that dbroster itself uses"
     if system_account(name):
         return "it is a system account"
     if name in connection.protected:
         return "`protected` in connections.yaml lists it"
-    return f"it has {', '.join(powers)}" if powers else None
+    return f"it has {powers}" if powers else None
 
 
 def _database(row: Sequence[Any], owner: ExistingUser, connection: Connection) -> DatabaseState:
     name, allows, limit, template, fresh, comment, public, complete, strangers, members = row
-    marker = Marker.parse(comment)
-    marked = marker == Marker(connection.roster, owner.name)
+    marked = comment == str(Marker(connection.roster, owner.name))
     unfinished = not allows and fresh and comment is None  # what a kill right after CREATE DATABASE leaves
     ours = owner.managed and name.startswith(f"{owner.name}_") and (marked or unfinished)
     wanted_limit = connection.options.get("connection_limit", -1)
@@ -170,7 +175,7 @@ def _database(row: Sequence[Any], owner: ExistingUser, connection: Connection) -
         usable=limit != _INVALID,
         protected=_protected_database(name, template, owner, connection),
     )
-    return DatabaseState(existing, tuple(strangers), tuple(members))
+    return DatabaseState(existing, tuple(strangers or ()), tuple(members or ()))
 
 
 def _protected_database(name: str, template: bool, owner: ExistingUser, connection: Connection) -> str | None:
