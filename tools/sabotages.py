@@ -191,8 +191,8 @@ SABOTAGES = [
     Sabotage(
         "the verification cache knows everybody",
         "src/dbroster/cache.py",
-        "self._entry(user, existing) in self._entries",
-        "bool(self._entries)",
+        "return entry in self._entries",
+        "return bool(self._entries)",
         "tests/unit/test_bad_stored.py|tests/unit/test_cache.py",
     ),
 ]

@@ -8,12 +8,11 @@ written users.txt.
 """
 
 import hmac
-import json
 import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,30 +38,32 @@ class Cache:
         self._path = path
         self._enabled = enabled
         # an update of dbroster may judge verifiers in another way
-        settings = [__version__, connection.engine, connection.server, connection.roster]
-        self._settings = [*settings, repr(sorted(connection.options.items()))]
+        settings = __version__, connection.engine, connection.server, connection.roster
+        self._settings = repr((*settings, sorted(connection.options.items())))
         key, *entries = _read(path) or (secrets.token_hex(32).encode(),)
         self._key = bytes.fromhex(key.decode())
         self._entries = frozenset(entries)
 
-    def knows(self, user: User, existing: ExistingUser) -> bool:
-        """Whether this password was found to be that of this account, as it is now, in an earlier run."""
-        return self._enabled and bool(existing.verifiers) and self._entry(user, existing) in self._entries
+    def entry(self, user: User, existing: ExistingUser) -> bytes | None:
+        """Return the line that stands for an account, as it is now, with this password; None for one never kept."""
+        if not self._enabled or not _is_slow(existing):
+            return None
+        stored = [(str(verifier.algorithm), verifier.value.reveal()) for verifier in existing.verifiers]
+        message = repr((self._settings, user.name, user.password.reveal(), stored))  # quoted, so never ambiguous
+        return hmac.digest(self._key, message.encode(), "sha256").hex().encode()
 
-    def keep(self, users: Iterable[User], existing: Mapping[str, ExistingUser]) -> None:
-        """Remember that these users have their passwords, and forget all others."""
-        accounts = [(user, existing[user.name]) for user in users] if self._enabled else []
-        entries = frozenset(self._entry(user, account) for user, account in accounts if _is_slow(account))
+    def knows(self, entry: bytes | None) -> bool:
+        """Whether the password was found to be that of the account in an earlier run."""
+        return entry in self._entries
+
+    def keep(self, found: Iterable[bytes | None]) -> None:
+        """Remember the entries of those who have their passwords, and forget all others."""
+        entries = frozenset(entry for entry in found if entry)
         with suppress(OSError):
             if not entries:
                 self._path.unlink(missing_ok=True)
             elif entries != self._entries:
                 _write(self._path, self._key, entries)
-
-    def _entry(self, user: User, existing: ExistingUser) -> bytes:
-        stored = [(verifier.algorithm, verifier.value.reveal()) for verifier in existing.verifiers]
-        message = json.dumps([self._settings, user.name, user.password.reveal(), stored])
-        return hmac.digest(self._key, message.encode(), "sha256").hex().encode()
 
 
 def _is_slow(existing: ExistingUser) -> bool:

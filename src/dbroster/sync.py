@@ -206,11 +206,13 @@ class Sync:
     ) -> dict[str, PasswordCheck]:
         """Ask the engine about those whose answer is not remembered."""
         cache = Cache(self._file_beside_audit("cache"), self.connection, enabled=not self.roster.encrypted)
-        hits = {user.name: PasswordCheck.SAME for user in known if cache.knows(user, existing[user.name])}
-        asked = [user for user in known if user.name not in hits]
-        answers = hits | (handler.check_passwords(asked, existing) if asked else {})
+        entries = {user.name: cache.entry(user, existing[user.name]) for user in known}
+        answers = {name: PasswordCheck.SAME for name, entry in entries.items() if cache.knows(entry)}
+        asked = [user for user in known if user.name not in answers]
+        if asked:
+            answers |= handler.check_passwords(asked, existing)
         if not self.options.dry_run:
-            cache.keep([user for user in known if answers.get(user.name) is PasswordCheck.SAME], existing)
+            cache.keep(entry for name, entry in entries.items() if answers.get(name) is PasswordCheck.SAME)
         return answers
 
     def _file_beside_audit(self, suffix: str) -> Path:

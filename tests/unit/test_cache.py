@@ -131,13 +131,12 @@ ONE = (("fake", "stored-verifier"),)
 
 def remember(path: Path, connection: Connection, *names: str, verifiers: tuple[tuple[str, str], ...] = ONE) -> None:
     cache = Cache(path, connection)
-    cache.keep([user(name) for name in names], {name: existing(name, *verifiers) for name in names})
+    cache.keep(cache.entry(user(name), existing(name, *verifiers)) for name in names)
 
 
 def known(path: Path, connection: Connection, *names: str, verifiers: tuple[tuple[str, str], ...] = ONE) -> set[str]:
-    accounts = {name: existing(name, *verifiers) for name in names}
     cache = Cache(path, connection)
-    return {name for name in names if cache.knows(user(name), accounts[name])}
+    return {name for name in names if cache.knows(cache.entry(user(name), existing(name, *verifiers)))}
 
 
 @pytest.mark.parametrize(
@@ -367,7 +366,7 @@ connection = fake_connection(FakeServer(), options={})
 for turn in range(200):
     names = NAMES[: 1 + turn % 3]
     cache = Cache(path, connection)
-    cache.keep([user(name) for name in names], {name: existing(name, *ONE) for name in names})
+    cache.keep(cache.entry(user(name), existing(name, *ONE)) for name in names)
 """
 
 
