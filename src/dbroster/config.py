@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,7 @@ def _load(data: bytes, engine: str) -> tuple[dict[str, Any], dict[tuple[str | in
     Keys that stand twice are problems too, except inside the sections of other engines.
     """
     try:
-        document = Document(data.decode("utf-8"))
+        document = _parsed(data)
     except UnicodeDecodeError:
         return {}, {}, [Problem("not UTF-8", CONNECTIONS_FILE)]
     except (yaml.YAMLError, *_WRONG_TAGS, RecursionError) as error:
@@ -204,6 +205,12 @@ def _load(data: bytes, engine: str) -> tuple[dict[str, Any], dict[tuple[str | in
     ours = [(path, line) for path, line in document.repeated if len(path) == 1 or path[0] == engine]
     problems = [Problem(f"{path[-1]!r} stands twice", CONNECTIONS_FILE, line) for path, line in ours]
     return {str(key): value for key, value in document.value.items()}, document.lines, problems
+
+
+@lru_cache(maxsize=1)
+def _parsed(data: bytes) -> Document:
+    """Parse the file once for all servers of a run, each of which reads it by itself; nobody changes what is in it."""
+    return Document(data.decode("utf-8"))
 
 
 def _holds_password(document: Any) -> bool:

@@ -7,6 +7,7 @@ byte order mark, with LF or CRLF. Nothing in a problem's text is ever taken from
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from dbroster.errors import ConfigError
@@ -43,7 +44,7 @@ def read_roster(directory: Path, engine: str, source: UsersSource | None = None)
     users = (source or UsersSource(directory)).users
     templates = read_file(directory / f"{engine}_databases.txt", MAX_SETTINGS)
     fatal = [*users.problems, *([templates.problem] if templates.problem else ())]
-    roster = parse_users(users.data, users.name)
+    roster = _parsed(users.data, users.name)
     if users.missing:
         roster = Roster(problems=(users.missing,), suspended=(f"{USERS_FILE} is missing",))
     names, problems = parse_templates(templates.data, templates.name)
@@ -70,6 +71,10 @@ def parse_users(data: bytes, file: str = USERS_FILE) -> Roster:
     ordered = sorted([*problems, *repeated], key=lambda problem: problem.line or 0)
     told = _fewer(ordered, file)
     return Roster(dict(reversed(users.items())), frozenset(bad), (), told, suspended, file != USERS_FILE, file)
+
+
+_parsed = lru_cache(maxsize=1)(parse_users)
+"""For the servers of a run, which have one roster."""
 
 
 def _fewer(problems: list[Problem], file: str) -> tuple[Problem, ...]:

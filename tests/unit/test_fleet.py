@@ -6,14 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dbroster.arguments import MAX_SERVERS
 from dbroster.cli import main
 from dbroster.config import Connection
 from dbroster.engines.base import Handler
 from dbroster.errors import ConnectError
+from dbroster.sync import load
+from dbroster.users_source import UsersSource
 from tests.fake import FakeHandler, FakeServer
-from tests.unit.samples import PASSWORD, config
+from tests.unit.samples import PASSWORD, config, private
 
 NAMES = [f"s{number}" for number in range(50)]
 PATIENCE = 60
@@ -115,3 +118,31 @@ def test_a_whole_rack_that_is_dead_leaves_the_rest_in_step(fleet: Fleet) -> None
 
     fleet.arrive = arrive
     assert in_step(fleet.sync()) == set(NAMES[20:])
+
+
+def test_the_files_are_parsed_once_for_all_servers(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = []
+
+    class Loader(yaml.SafeLoader):
+        def __init__(self, text: str) -> None:
+            parsed.append(text)
+            super().__init__(text)
+
+    monkeypatch.setattr(yaml, "SafeLoader", Loader)
+    path = fleet.directory / "connections.yaml"
+    private(path, f"{path.read_text()}# which no test before has read\n")
+    assert in_step(fleet.sync()) == set(NAMES)
+    assert len(parsed) == 1
+    source = UsersSource(fleet.directory)
+    one, another = (load(fleet.directory, "postgresql", name, source)[1] for name in ("s0", "s1"))
+    assert one.users is another.users
+
+
+def test_a_file_that_has_changed_is_parsed_anew(fleet: Fleet) -> None:
+    assert in_step(fleet.sync()) == set(NAMES)
+    path = fleet.directory / "connections.yaml"
+    private(path, path.read_text().replace("s49", "s50"))
+    private(fleet.directory / "users.txt", f"ann:{PASSWORD}\nbob:{PASSWORD}\ncy:{PASSWORD}\n")
+    fleet.servers["s50"] = FakeServer()
+    assert set(fleet.sync()) == {*NAMES[:49], "s50"}
+    assert all("cy_web" in fleet.servers[name].databases for name in [*NAMES[:49], "s50"])
