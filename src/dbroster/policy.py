@@ -1,11 +1,12 @@
 """Rules for passwords: what is configured per engine, and what a server asks for itself."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dbroster.secret import Secret
 
-CONTROL_CHARACTERS = "\0\r\n"
+_CONTROL_CHARACTERS = re.compile(r"[\0\r\n]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,8 @@ def complaints(password: Secret, user: str, rules: PasswordRules) -> list[str]:
 
 def unprintable(password: Secret) -> str | None:
     """Name the character that no client could send: NUL, carriage return or line feed."""
-    found = next((c for c in password.reveal() if c in CONTROL_CHARACTERS), None)
-    return None if found is None else f"the password contains U+{ord(found):04X}, which clients can't send"
+    found = _CONTROL_CHARACTERS.search(password.reveal())
+    return f"the password contains U+{ord(found[0]):04X}, which clients can't send" if found else None
 
 
 def _broken_rules(text: str, user: str, rules: PasswordRules) -> Iterator[str]:

@@ -55,12 +55,13 @@ def _name_problems(user: User, roster: Roster, connection: Connection, handler: 
         yield "this is the admin account that dbroster itself uses"
     if user.name in connection.protected:
         yield "the name is listed under `protected` in connections.yaml"
-    for database in roster.databases(user.name):
+    databases = roster.databases(user.name)
+    for database in databases:
         if database in connection.protected:
             yield f"the database {database} is listed under `protected` in connections.yaml"
     if handler is None:
         return
-    refused = [handler.refuse_user(user.name), *map(handler.refuse_database, roster.databases(user.name))]
+    refused = [handler.refuse_user(user.name), *map(handler.refuse_database, databases)]
     yield from filter(None, refused)
 
 

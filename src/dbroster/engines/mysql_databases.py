@@ -67,8 +67,9 @@ def _existing(name: str, table: GrantTable, elsewhere: Mapping[str, str], rules:
 def _owners(name: str, table: GrantTable, rules: Rules) -> set[str]:
     """Users who have a claim; if several have, those with the stronger one."""
     claims = {grant.user for grant in table.on(name) if rules.claims(grant, name)}
-    proofs = {grant.user for grant in table.on(name) if rules.proves(grant, name)}
-    return claims if len(claims) < 2 else proofs or claims
+    if len(claims) < 2:
+        return claims
+    return {grant.user for grant in table.on(name) if rules.proves(grant, name)} or claims
 
 
 def _state(name: str, owner: str, table: GrantTable, rules: Rules, *, usable: bool) -> ExistingDatabase:

@@ -267,7 +267,7 @@ class MySQLState(Handler):
 
     def fold_database(self, name: str) -> str:
         """Lower case where the server takes names without regard to it."""
-        return name.lower() if self._ignores_case else name
+        return self._rules.fold(name)
 
     @cached_property
     def _ignores_case(self) -> bool:
@@ -275,11 +275,11 @@ class MySQLState(Handler):
 
     # --- state ------------------------------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def _rules(self) -> Rules:
-        options = self.connection.options
-        wanted = frozenset(options["privileges"])
-        return Rules(wanted, self._view.hosts, self._is_on("partial_revokes"), self.fold_database)
+        wanted = frozenset(self.connection.options["privileges"])
+        fold = str.lower if self._ignores_case else str
+        return Rules(wanted, self._view.hosts, self._is_on("partial_revokes"), fold)
 
     def get_existing_users(self) -> dict[str, ExistingUser]:
         """Every user name that concerns us: foreign accounts on hosts that are not configured stand beside ours."""
