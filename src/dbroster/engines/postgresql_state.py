@@ -63,16 +63,17 @@ _DATABASES: LiteralString = f"""
     LEFT JOIN LATERAL (
         SELECT bool_or(x.grantee = 0) AS public,
             count(DISTINCT x.privilege_type) FILTER (WHERE x.grantee = d.datdba) AS owner,
-            array_agg(DISTINCT o.rolname::text) FILTER (
+            array_agg(o.rolname::text) FILTER (
                 WHERE shobj_description(o.oid, 'pg_authid') LIKE 'dbroster/1 %%') AS strangers
         FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x
             LEFT JOIN pg_roles o ON o.oid = x.grantee AND o.oid <> d.datdba
     ) acl ON true
-    LEFT JOIN LATERAL (
-        SELECT array_agg(o.rolname::text) AS members FROM pg_auth_members m JOIN pg_roles o ON o.oid = m.member
-        WHERE m.roleid = d.datdba AND m.grantor = d.datdba
-            AND shobj_description(o.oid, 'pg_authid') LIKE 'dbroster/1 %%'
-    ) shared ON true
+    LEFT JOIN (
+        SELECT m.roleid, array_agg(o.rolname::text) AS members
+        FROM pg_auth_members m JOIN pg_roles o ON o.oid = m.member
+        WHERE m.grantor = m.roleid AND shobj_description(o.oid, 'pg_authid') LIKE 'dbroster/1 %%'
+        GROUP BY m.roleid
+    ) shared ON shared.roleid = d.datdba
     WHERE %(names)s::text[] IS NULL OR d.datname = ANY(%(names)s)"""  # noqa: S608 - made of constants
 
 
@@ -122,9 +123,9 @@ def read_databases(
 ) -> dict[str, DatabaseState]:
     """Read all databases, or the named ones, in one query."""
     rows = session.rows(_DATABASES, {"names": _listed(names)})
-    owners = {row[_OWNER]: row[_OWNER:] for row in rows}
-    users = {name: _user(role, connection) for name, role in owners.items()}
-    return {row[0]: _database(row[:_OWNER], users[row[_OWNER]], connection) for row in rows}
+    roles = {row[_OWNER]: row[_OWNER:] for row in rows}
+    owners = {name: (_user(role, connection), str(Marker(connection.roster, name))) for name, role in roles.items()}
+    return {row[0]: _database(row[:_OWNER], *owners[row[_OWNER]], connection) for row in rows}
 
 
 def _listed(names: Sequence[str] | None) -> list[str] | None:
@@ -161,9 +162,10 @@ def _protected_role(name: str, own: bool, powers: str | None, connection: Connec
     return f"it has {powers}" if powers else None
 
 
-def _database(row: Sequence[Any], owner: ExistingUser, connection: Connection) -> DatabaseState:
+def _database(row: Sequence[Any], owner: ExistingUser, mark: str, connection: Connection) -> DatabaseState:
+    """Make a database of its own columns; `mark` is the comment that it has when it is finished."""
     name, allows, limit, template, fresh, comment, public, complete, strangers, members = row
-    marked = comment == str(Marker(connection.roster, owner.name))
+    marked = comment == mark
     unfinished = not allows and fresh and comment is None  # what a kill right after CREATE DATABASE leaves
     ours = owner.managed and name.startswith(f"{owner.name}_") and (marked or unfinished)
     wanted_limit = connection.options.get("connection_limit", -1)
@@ -175,7 +177,7 @@ def _database(row: Sequence[Any], owner: ExistingUser, connection: Connection) -
         usable=limit != _INVALID,
         protected=_protected_database(name, template, owner, connection),
     )
-    return DatabaseState(existing, tuple(strangers or ()), tuple(members or ()))
+    return DatabaseState(existing, tuple(sorted({*(strangers or ())})), tuple(members or ()))
 
 
 def _protected_database(name: str, template: bool, owner: ExistingUser, connection: Connection) -> str | None:

@@ -4,7 +4,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import servers
 from dbroster.config import Connection, Tls
 from dbroster.engines import connect, postgresql_lock
 from dbroster.engines.base import Handler
+from dbroster.engines.postgresql_session import open_session
 from dbroster.errors import ConnectError, LockHeld, OperationError, UnsupportedServer
 from dbroster.model import PasswordCheck, User
 from dbroster.secret import Secret
@@ -46,6 +47,11 @@ def test_server_that_nobody_has_signed_for_is_refused(describe: Describe, server
 def test_socket_directory_as_host(describe: Describe, server: servers.PostgreSQL) -> None:
     with connect(describe(host=str(server.directory), tls=Tls())) as handler:
         handler.get_existing_users()
+
+
+def test_the_server_compiles_no_query(describe: Describe) -> None:
+    with closing(open_session(describe())) as session:
+        assert session.rows("SHOW jit") == [("off",)]
 
 
 def test_session_that_may_only_read_is_refused(describe: Describe, server: servers.PostgreSQL, user: str) -> None:
