@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dbroster.archive import MANIFEST, drafting
-from dbroster.audit import AUDIT_FILE
-from dbroster.chain import head_of
+from dbroster.chain import AUDIT_FILE, head_of
 from dbroster.config import Removals
 from dbroster.encrypted import AGE_FILE, RECIPIENTS_FILE
 from tests.bad_input import ANN, Target

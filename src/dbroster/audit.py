@@ -17,9 +17,6 @@ from uuid import uuid4
 from dbroster.chain import Chain
 from dbroster.model import Action, Link, Outcome, Status, Verb
 
-AUDIT_FILE = "audit.jsonl"
-
-
 RUN = "run"
 _DESTRUCTIVE = frozenset({Verb.ADOPT, Verb.LOCK_USER, Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE, Verb.DROP_USER})
 

@@ -21,6 +21,7 @@ from dbroster.errors import AuditError
 from dbroster.files import log_problem
 from dbroster.model import Link
 
+AUDIT_FILE = "audit.jsonl"
 HEAD_SUFFIX = ".head"
 ORIGIN = Link(0, "0" * 64)
 TORN = "torn"

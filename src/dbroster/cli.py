@@ -1,6 +1,7 @@
 """The command line: a sync, plan or check of every server, each in a thread of its own; verbs.py has other verbs."""
 
 import argparse
+import gc
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,16 +18,33 @@ from dbroster.errors import ConfigError
 from dbroster.model import Result
 from dbroster.progress import Progress, Task
 from dbroster.report import defect
-from dbroster.restore import Restore, Wish
 from dbroster.sync import Connect, Options, Sync, configured, load
 from dbroster.users_source import UsersSource
-from dbroster.verbs import VERBS, run_verb
+
+_SYNCS = ("sync", "plan", "check", "restore")  # the other verbs are in verbs.py, imported when they are asked for
+_OBJECTS = 50_000
 
 
 def main(arguments: Sequence[str] | None = None, engine: str | None = None, connect: Connect = engines.connect) -> int:
-    """Run the command and return its exit code; with an engine named, as that engine's own script."""
+    """Run the command and return its exit code; with an engine named, as that engine's own script.
+
+    Without arguments, those of the process are meant, which ends behind it.
+    """
+    if arguments is not None:
+        return _main(arguments, engine, connect)
+    gc.freeze()  # what was imported stays: to look through it for garbage again and again takes a tenth of a short run
+    gc.set_threshold(_OBJECTS)
+    try:
+        return _main(sys.argv[1:], engine, connect)
+    finally:
+        gc.freeze()  # nor when Python ends
+
+
+def _main(arguments: Sequence[str], engine: str | None, connect: Connect) -> int:
     given = parser(engine).parse_args(arguments)
-    if not engine and given.verb in VERBS:
+    if not engine and given.verb not in _SYNCS:
+        from dbroster.verbs import run_verb
+
         return run_verb(given)
     given.engines = [engine] if engine else given.engines
     if engine:
@@ -116,6 +134,8 @@ class _Work:
 
     def _restore(self) -> Result:
         """Bring an archive back; to one server only, so that one must be named where there are several."""
+        from dbroster.restore import Restore, Wish
+
         names = server_names(self.given.directory, self.engine)
         if len(names) > 1 and not self.given.server:
             return self._fatal(f"there are several servers: choose one with --server ({', '.join(map(str, names))})")

@@ -31,6 +31,7 @@ from dbroster.secret import Secret
 from dbroster.section import Section, sendable
 
 CONNECTIONS_FILE = "connections.yaml"
+USERS_COMMAND = "users_command"
 MOST_SERVERS = 100  # of one engine: each has a thread of its own, and reads the file by itself
 TLS_MODES = ("disable", "require", "verify-ca", "verify-full")
 _QUOTED = re.compile(r"'.*'|\".*\"", re.DOTALL)
@@ -121,7 +122,7 @@ def find_connections(directory: Path, engine: str, server: str | None = None) ->
         _check_known(server, [_name(part) for part in parts], engine, problems)
         parts = [part for part in parts if _name(part) == server]
     found = [_connection(part, engine, roster, directory) for part in parts]
-    for other in (*PORTS, "users_command"):  # users_command() judges that one
+    for other in (*PORTS, USERS_COMMAND):  # users_command() judges that one
         section.value(other)
     section.finish()
     return found, problems
@@ -135,13 +136,13 @@ def users_command(directory: Path) -> tuple[str, ...]:
     path = directory / CONNECTIONS_FILE
     content = read_file(path)
     document, lines, _ = _load(content.data, "")
-    if content.problem or document.get("users_command") is None:
+    if content.problem or document.get(USERS_COMMAND) is None:
         return ()
     problems: list[Problem] = []
     section = Section(document, lines, problems, CONNECTIONS_FILE)
-    command = section.texts("users_command", ())
+    command = section.texts(USERS_COMMAND, ())
     if not command and not problems:
-        section.problem("users_command", "must not be empty")
+        section.problem(USERS_COMMAND, "must not be empty")
     unsafe = writers_problem(path, content.mode, "names a program to run")
     if problems or unsafe:
         raise ConfigError([*problems, *([unsafe] if unsafe else ())])
@@ -239,7 +240,7 @@ def _servers(section: Section, engine: str) -> list[Section]:
     """Return the engine's section as a list: it may be one server, or a list of named ones."""
     value = section.value(engine)
     if value is None:
-        known = [key for key in section.data if key not in ("roster", "users_command")]
+        known = [key for key in section.data if key not in ("roster", USERS_COMMAND)]
         section.problem(None, f"no section {engine!r}{did_you_mean(engine, known)}")
         return []
     if value == []:

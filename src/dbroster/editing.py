@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from dbroster.config import find_connections
+from dbroster.config import USERS_COMMAND, find_connections
 from dbroster.encrypted import AGE_FILE, RECIPIENTS_FILE, Identities, Recipients, is_armored
 from dbroster.engines import ENGINES
 from dbroster.errors import ConfigError
@@ -19,7 +19,6 @@ from dbroster.plaintext import private_file
 from dbroster.roster import parse_templates, parse_users
 from dbroster.screen import screen
 from dbroster.storage import replace_file
-from dbroster.users_command import USERS_COMMAND
 from dbroster.users_source import Users, UsersSource
 
 Again = Callable[[Sequence[Problem]], None]

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from threading import Event
+from typing import TYPE_CHECKING
 
 from dbroster import engines
-from dbroster.apply import Apply
-from dbroster.audit import AUDIT_FILE, Audit
 from dbroster.cache import Cache
-from dbroster.chain import check_log
+from dbroster.chain import AUDIT_FILE, check_log
 from dbroster.config import Connection, has_section, read_connections, transport_warning
 from dbroster.diff import Differ
 from dbroster.digest import plan_digest, unexpected
@@ -37,8 +36,10 @@ from dbroster.model import (
 from dbroster.progress import Task
 from dbroster.roster import read_roster
 from dbroster.screen import screen
-from dbroster.sessions import Sessions
 from dbroster.users_source import UsersSource
+
+if TYPE_CHECKING:
+    from dbroster.audit import Audit
 
 Connect = Callable[[Connection], Handler]
 Clock = Callable[[Handler], datetime]
@@ -249,6 +250,10 @@ class Sync:
 
     def _apply(self, result: Result, plan: Plan, handler: Handler) -> Result:
         """Make the changes. The first handler holds the lock, so the work is done on sessions of its own."""
+        from dbroster.apply import Apply  # what follows is imported when something is to be done, which is seldom
+        from dbroster.audit import Audit
+        from dbroster.sessions import Sessions
+
         jobs = self.options.jobs or self.connection.jobs or handler.jobs()
         self.task.total(len(plan.actions))
         fatal = None
@@ -276,7 +281,7 @@ class Sync:
             audit=audit.last,
         )
 
-    def _finished(self, audit: Audit) -> Callable[[Sequence[Outcome]], None]:
+    def _finished(self, audit: "Audit") -> Callable[[Sequence[Outcome]], None]:
         def finished(outcomes: Sequence[Outcome]) -> None:
             audit.finished(outcomes)
             self.task.advance(len(outcomes))

@@ -16,12 +16,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dbroster.config import USERS_COMMAND
 from dbroster.errors import ConfigError
 from dbroster.files import MAX_BYTES, is_utf8
 from dbroster.model import Problem
 from dbroster.secret import HIDDEN
 
-USERS_COMMAND = "users_command"
 SECONDS = 60.0
 _PIECE = 65536
 _SAID_BYTES = 400

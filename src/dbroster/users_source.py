@@ -11,12 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from threading import Lock
 
-from dbroster.config import users_command
+from dbroster.config import USERS_COMMAND, users_command
 from dbroster.encrypted import AGE_FILE, Identities
 from dbroster.errors import ConfigError
 from dbroster.files import is_utf8, mode_problem, read_file, writers_problem
 from dbroster.model import USERS_FILE, Problem
-from dbroster.users_command import USERS_COMMAND, output_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +68,8 @@ class UsersSource:
             names = " and ".join([*there, *([USERS_COMMAND] if command else ())])
             raise ConfigError([Problem(f"{names} are both there: which one is the truth? Remove the other one")])
         if command:
+            from dbroster.users_command import output_of
+
             return Users(USERS_COMMAND, output_of(command, self.directory))
         return self._encrypted() if there == [AGE_FILE] else self._plain()
 

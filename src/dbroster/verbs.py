@@ -8,7 +8,7 @@ from io import TextIOWrapper
 from select import select
 
 from dbroster import verify
-from dbroster.audit import AUDIT_FILE
+from dbroster.chain import AUDIT_FILE
 from dbroster.console import complain, say
 from dbroster.editing import edit
 from dbroster.encrypting import encrypt

@@ -269,6 +269,7 @@ def test_a_device_as_log_stops_the_run_and_gets_no_files_beside_it(site: Site) -
 READ_ONLY = """
 import os, sys
 from pathlib import Path
+from dbroster import apply, audit  # imported late, and the checkout may be closed to that user
 from tests.unit.samples import roster
 from tests.unit.site import Site, code
 os.setgroups([]); os.setgid(65534); os.setuid(65534)

@@ -1,6 +1,7 @@
 """The command line: what is printed where, and which exit code; the servers are fakes, everything else is real."""
 
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -330,3 +331,12 @@ def test_signals_are_given_back(command: Command) -> None:
     before = (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
     command("sync")
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+@pytest.mark.parametrize(("call", "frozen"), [("main()", True), ("main(sys.argv[1:])", False)])
+def test_only_a_process_of_its_own_keeps_what_would_be_garbage(tmp_path: Path, call: str, frozen: bool) -> None:
+    config(tmp_path, TWO)
+    program = f"import gc, sys; from dbroster.cli import main; {call}; print(gc.get_freeze_count() > 0)"
+    command = [sys.executable, "-c", program, "check", "--config", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)})
+    assert done.stdout.splitlines()[-1] == str(frozen)

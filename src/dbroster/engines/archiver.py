@@ -1,11 +1,13 @@
 """What dbroster asks of an engine for archives: `Archiver`, made by a handler for its own session."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from dbroster.archive import Archive, Draft
 from dbroster.config import Connection
 from dbroster.model import User
+
+if TYPE_CHECKING:
+    from dbroster.archive import Archive, Draft  # archives are seldom made, and every import takes its time
 
 
 class Archiver(ABC):
@@ -35,7 +37,7 @@ class Archiver(ABC):
         """
 
     @abstractmethod
-    def dump(self, user: str, database: str, draft: Draft) -> None:
+    def dump(self, user: str, database: str, draft: "Draft") -> None:
         """Write the database into the draft and make sure that all is there. Raises OperationError or OSError."""
 
     @abstractmethod
@@ -43,5 +45,5 @@ class Archiver(ABC):
         """Whether there is nothing in a database, as its user sees it."""
 
     @abstractmethod
-    def restore(self, archive: Archive, user: User, database: str) -> None:
+    def restore(self, archive: "Archive", user: User, database: str) -> None:
         """Bring an archive back into an empty database, logged in as its user. Raises OperationError."""

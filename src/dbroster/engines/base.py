@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import ClassVar, Self
 
-from dbroster.archive import drafting
 from dbroster.config import Connection
 from dbroster.engines.archiver import Archiver
 from dbroster.errors import OperationError
@@ -198,6 +197,8 @@ class Handler(ABC):
 
         One already gone is a success, and so is one whose creation was never finished: nobody could ever enter it.
         """
+        from dbroster.archive import drafting
+
         found = self.get_existing_databases().get(database)
         if found is None or (found.owner == user and not found.usable):
             return

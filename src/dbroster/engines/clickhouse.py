@@ -13,8 +13,8 @@ from typing import ClassVar, Self
 
 from dbroster.config import Connection
 from dbroster.engines import clickhouse_dates as dates
+from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler
-from dbroster.engines.clickhouse_archive import ClickHouseArchiver
 from dbroster.engines.clickhouse_facts import Facts
 from dbroster.engines.clickhouse_lock import ServerLock
 from dbroster.engines.clickhouse_login import check_passwords
@@ -294,8 +294,10 @@ class ClickHouse(Handler):
             )
         self.grant_privileges(user, database)
 
-    def archiver(self) -> ClickHouseArchiver:
+    def archiver(self) -> Archiver:
         """Over HTTP."""
+        from dbroster.engines.clickhouse_archive import ClickHouseArchiver
+
         return ClickHouseArchiver(self.connection, self._session, self._facts)
 
     # --- performing a plan ------------------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import ClassVar
 
+from dbroster.engines.archiver import Archiver
 from dbroster.engines.mysql_accounts import Account, Key
-from dbroster.engines.mysql_archive import MySQLArchiver
 from dbroster.engines.mysql_databases import Estate, Look
 from dbroster.engines.mysql_grants import Grant
 from dbroster.engines.mysql_session import (
@@ -299,8 +299,10 @@ class MySQLHandler(MySQLState):
         found = {self.fold_database(row["name"]) for row in self._session.rows(statement, names)}
         return Look(self._read_accounts(users), self._read_grants(users), found)
 
-    def archiver(self) -> MySQLArchiver:
+    def archiver(self) -> Archiver:
         """By the product's own dump program and client."""
+        from dbroster.engines.mysql_archive import MySQLArchiver
+
         return MySQLArchiver(self.connection, self._session, self.product)
 
     # --- many at once -----------------------------------------------------------------------------------------------

@@ -14,10 +14,11 @@ from psycopg import sql
 
 from dbroster.config import Connection
 from dbroster.engines import postgresql_statements as statements
+from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler
-from dbroster.engines.postgresql_archive import PostgreSQLArchiver
 from dbroster.engines.postgresql_lock import acquire_lock
 from dbroster.engines.postgresql_login import check_logins
+from dbroster.engines.postgresql_names import refuse_database, refuse_role
 from dbroster.engines.postgresql_session import DEPENDED_ON, PARAMETER_GRANTS, Session, open_session
 from dbroster.engines.postgresql_state import DatabaseState, Marker, read_databases, read_users
 from dbroster.engines.postgresql_statements import MEMBERSHIP_OPTIONS
@@ -37,9 +38,6 @@ from dbroster.model import (
 from dbroster.policy import unprintable
 from dbroster.secret import Secret
 from dbroster.verifiers import Algorithm, Check, matches_many, scram_sha_256
-
-NAME_BYTES = 63
-"""Longer names are cut without an error, so that a DROP would hit another object (manual, "Lexical Structure")."""
 
 _BATCH = 50
 
@@ -142,13 +140,11 @@ class PostgreSQL(Handler):
 
     def refuse_user(self, name: str) -> str | None:
         """Refuse names that PostgreSQL reserves or would cut."""
-        if name.startswith("pg_") or name in ("public", "none"):
-            return f"PostgreSQL reserves the role name {name!r}"
-        return _too_long("role", name)
+        return refuse_role(name)
 
     def refuse_database(self, name: str) -> str | None:
         """Refuse names that PostgreSQL would cut."""
-        return _too_long("database", name)
+        return refuse_database(name)
 
     def refuse_password(self, password: Secret) -> str | None:
         """Refuse what no client can send; an empty password would be stored as none at all."""
@@ -258,8 +254,10 @@ class PostgreSQL(Handler):
         self._reach([user])
         self._session.run([statements.own_database(user, database), *self._finish(user, state)])
 
-    def archiver(self) -> PostgreSQLArchiver:
+    def archiver(self) -> Archiver:
         """By pg_dump and pg_restore."""
+        from dbroster.engines.postgresql_archive import PostgreSQLArchiver
+
         return PostgreSQLArchiver(self.connection, self._session)
 
     # --- performing a plan ------------------------------------------------------------------------------------------
@@ -391,10 +389,3 @@ class PostgreSQL(Handler):
 
     def _marker(self, user: str) -> Marker:
         return Marker(self.connection.roster, user)
-
-
-def _too_long(kind: str, name: str) -> str | None:
-    size = len(name.encode())
-    return (
-        f"the {kind} name {name!r} has {size} bytes; PostgreSQL cuts it at {NAME_BYTES}" if size > NAME_BYTES else None
-    )

@@ -38,6 +38,8 @@ def saslprep(text: str) -> str:
 
     Raises ValueError, without the text, where RFC 4013 prohibits a code point, their directions, or nothing is left.
     """
+    if text and _is_plain(text):
+        return text
     prepared = _normalised(text)
     if not prepared or next(_offenders(prepared), None) is not None:
         raise ValueError("SASLprep prohibits this text")
@@ -50,6 +52,8 @@ def saslprep_offender(password: str) -> str | None:
     None when it can. U+200B counts as one: drivers and the server disagree about what it means. So does the first
     code point of a password of which nothing would be left. An empty password has no offender.
     """
+    if _is_plain(password):
+        return None
     if _ZERO_WIDTH_SPACE in password:
         return _code_point(_ZERO_WIDTH_SPACE)
     prepared = _normalised(password)
@@ -76,6 +80,11 @@ def postgresql_prepared(password: str) -> bytes:
     if not mapped or next(_offenders(mapped), None) is not None:
         return password.encode()
     return unicodedata.normalize("NFKC", mapped).encode()
+
+
+def _is_plain(text: str) -> bool:
+    """Whether it is printable ASCII, of which no table of the profile speaks: so are most passwords."""
+    return text.isascii() and text.isprintable()
 
 
 def _normalised(text: str) -> str:

@@ -8,7 +8,6 @@ standard input, never as arguments or environment. Helpers are kept for the next
 import atexit
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 STARTING = 0.05
 """Seconds of a processor that starting a helper takes."""
@@ -25,7 +24,10 @@ _PARTS = 8  # per helper: large enough to make the handing out cheap, small enou
 _SOURCE = str(Path(__file__).parents[2])
 _MAIN = "import sys; sys.path.insert(0, sys.argv[1]); from dbroster.verifiers.workers import serve; serve()"
 
-Helper = subprocess.Popen[str]
+if TYPE_CHECKING:
+    from subprocess import Popen
+
+    Helper = Popen[str]
 
 
 class _Pool:
@@ -52,7 +54,7 @@ class _Pool:
                 self._due -= seconds
 
     @contextmanager
-    def lend(self, count: int) -> Iterator[Sequence[Helper]]:
+    def lend(self, count: int) -> Iterator[Sequence["Helper"]]:
         """Lend so many helpers; all of them are given up when the block fails. Raises OSError."""
         with self._turn:
             try:
@@ -115,8 +117,10 @@ def _by_helpers(task: str, jobs: Sequence[Sequence[Any]], count: int) -> list[An
         return list(chain.from_iterable(pool.map(ask, parts)))
 
 
-def _start() -> Helper:
+def _start() -> "Helper":
     """In a session of its own: Ctrl-C is for us; it ends when its input does, so also when we are killed."""
+    import subprocess  # here, since most runs need no helper
+
     command = [sys.executable or "python3", "-I", "-S", "-c", _MAIN, _SOURCE]
     pipe = subprocess.PIPE
     return subprocess.Popen(
@@ -124,7 +128,7 @@ def _start() -> Helper:
     )
 
 
-def _ask(helper: Helper, task: str, part: Sequence[Sequence[Any]]) -> list[Any]:
+def _ask(helper: "Helper", task: str, part: Sequence[Sequence[Any]]) -> list[Any]:
     if helper.stdin is None or helper.stdout is None:
         raise ValueError("a helper without pipes")
     helper.stdin.write(json.dumps([task, part]) + "\n")
