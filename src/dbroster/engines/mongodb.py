@@ -16,11 +16,12 @@ from itertools import groupby
 from typing import Any, ClassVar, Self
 
 from dbroster.config import Connection
+from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler
-from dbroster.engines.mongodb_archive import MongoDBArchiver
 from dbroster.engines.mongodb_lock import acquire_lock
 from dbroster.engines.mongodb_names import DATABASE_BYTES, USER_BYTES, refuse_name, refuse_password
 from dbroster.engines.mongodb_neighbours import Neighbours, possible_owners
+from dbroster.engines.mongodb_outsider import Outsider, lets_everybody_in
 from dbroster.engines.mongodb_privileges import own_rights
 from dbroster.engines.mongodb_session import (
     ADMIN,
@@ -29,7 +30,6 @@ from dbroster.engines.mongodb_session import (
     USER_EXISTS,
     USER_NOT_FOUND,
     Session,
-    lets_everybody_in,
     open_session,
 )
 from dbroster.engines.mongodb_state import (
@@ -40,6 +40,7 @@ from dbroster.engines.mongodb_state import (
     Role,
     read_accounts,
     read_databases,
+    role_documents,
     wanted_mechanisms,
     wanted_roles,
 )
@@ -78,7 +79,8 @@ class MongoDB(Handler):
     def __init__(self, connection: Connection, session: Session) -> None:
         super().__init__(connection)
         self._session = session
-        self._lock: Session | None = None
+        self._lock: Outsider | None = None
+        self._seen: dict[str, Account] = {}
 
     @classmethod
     def open(cls, connection: Connection) -> Self:
@@ -87,9 +89,9 @@ class MongoDB(Handler):
 
     def close(self) -> None:
         """End the session, and with it the lock."""
-        for session in (self._session, self._lock):
-            if session:
-                session.close()
+        self._session.close()
+        if self._lock:
+            self._lock.close()
 
     # --- the server -------------------------------------------------------------------------------------------------
 
@@ -108,7 +110,7 @@ class MongoDB(Handler):
 
     def acquire_lock(self) -> None:
         """Hold a connection that other syncs see, until `close`. Raises LockHeld, naming who has it."""
-        self._lock = acquire_lock(self.connection)
+        self._lock = acquire_lock(self._session, self.connection)
 
     def prepare(self) -> None:
         """Nothing to do: the marker is a part of the account."""
@@ -116,7 +118,7 @@ class MongoDB(Handler):
     def warnings(self) -> list[Problem]:
         """Say that the server lets everybody in, if it does, and that passwords travel in clear."""
         texts = []
-        if lets_everybody_in(self.connection):
+        if self._lock.let_in if self._lock else lets_everybody_in(self.connection):
             texts.append("access control is off, so accounts and roles protect nothing; start mongod with --auth")
         if self._session.in_clear:
             texts.append(f"passwords travel to {self._session.in_clear} in clear, as allow_plaintext_transport permits")
@@ -146,11 +148,16 @@ class MongoDB(Handler):
 
     def get_existing_users(self) -> dict[str, ExistingUser]:
         """Every account of the authentication database, in one query for each 5000 of them."""
-        return {name: account.existing for name, account in read_accounts(self._session, self.connection).items()}
+        self._seen = read_accounts(self._session, self.connection)
+        return {name: account.existing for name, account in self._seen.items()}
 
     def get_existing_databases(self) -> dict[str, ExistingDatabase]:
-        """Every database of the server, in one query and one for each 5000 accounts."""
-        return read_databases(self._session, self.connection)
+        """Every database of the server, in one query.
+
+        Whose they are is told by the accounts that `get_existing_users` has just read; else they are read again.
+        """
+        accounts, self._seen = self._seen or read_accounts(self._session, self.connection, credentials=False), {}
+        return read_databases(self._session, self.connection, accounts.values())
 
     def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
         """Compare with the stored credentials; other mechanisms than wanted count as a different password."""
@@ -189,7 +196,7 @@ class MongoDB(Handler):
 
     def create_database(self, user: str, database: str) -> None:
         """Make an empty collection in a database that `grant_privileges` has claimed, so that it exists."""
-        self._prove_own(self._managed(user), database)
+        self._managed(user).prove_own(database)
         collection = self.connection.options.get("marker_collection", "_dbroster")
         if collection:
             self._unless(NAMESPACE_EXISTS, {"create": collection}, database)
@@ -207,7 +214,7 @@ class MongoDB(Handler):
         others = account.existing.lock is Lock.FOREIGN and self.connection.removals.grace_days
         if account.existing.locked_since is None and not others:
             before = (account.marker if account.marker and account.marker.locked else account).restrictions
-            marker = replace(_marker(account), locked=stamp(self.now()), restrictions=before)
+            marker = replace(account.own_marker, locked=stamp(self.now()), restrictions=before)
             self._update(account, marker, (), authenticationRestrictions=NOWHERE)
         self._end_sessions(user)
 
@@ -219,13 +226,13 @@ class MongoDB(Handler):
         account = self._managed(user)
         if database not in account.databases and database not in self._session.database_names([database]):
             return
-        self._prove_own(account, database)
+        account.prove_own(database)
         roles = account.roles_beside([database])
         if roles != account.roles:
-            self._update(account, _marker(account), roles)
+            self._update(account, account.own_marker, roles)
         self._drop(user, database)
-        rest = tuple(name for name in _marker(account).databases if name != database)
-        self._update(account, replace(_marker(account), databases=rest), roles)
+        rest = tuple(name for name in account.own_marker.databases if name != database)
+        self._update(account, replace(account.own_marker, databases=rest), roles)
 
     def drop_user(self, user: str) -> None:
         """Drop the account. One that still has a database stays: nobody would know any more whose that is."""
@@ -261,8 +268,10 @@ class MongoDB(Handler):
             raise OperationError(f"database {database!r} can't be adopted: {found.protected}")
         self._grant(user, [database], self._look([database]), foreign=True)
 
-    def archiver(self) -> MongoDBArchiver:
+    def archiver(self) -> Archiver:
         """By the driver itself."""
+        from dbroster.engines.mongodb_archive import MongoDBArchiver
+
         return MongoDBArchiver(self.connection, self._session)
 
     # --- performing a plan ------------------------------------------------------------------------------------------
@@ -295,12 +304,12 @@ class MongoDB(Handler):
         account = self._managed(user)
         claimed = [name for name in databases if name not in account.databases]
         self._refuse_claim(user, claimed, None if foreign else around)
-        marker = _marker(account)
+        marker = account.own_marker
         roles = (*account.roles_beside(databases), *self._roles(databases))
         if claimed or set(roles) != set(account.roles):
             self._update(account, replace(marker, databases=(*marker.databases, *claimed)), roles)
         for name, given in around.roles_of_others(user, databases):
-            self._unless(USER_NOT_FOUND, {"revokeRolesFromUser": name, "roles": _documents(given)})
+            self._unless(USER_NOT_FOUND, {"revokeRolesFromUser": name, "roles": role_documents(given)})
 
     def _refuse_claim(self, user: str, databases: Sequence[str], around: Neighbours | None) -> None:
         """Raise OperationError for a database that can't become this user's; one that exists may not be `around`."""
@@ -320,7 +329,7 @@ class MongoDB(Handler):
 
     def _open(self, account: Account) -> None:
         """Undo `lock_user`: roles on the databases that are left, and the restrictions that there were before."""
-        marker = _marker(account)
+        marker = account.own_marker
         self._update(
             account,
             replace(marker, locked=None, restrictions=()),
@@ -345,11 +354,12 @@ class MongoDB(Handler):
 
     def _update(self, account: Account, marker: Marker, roles: Sequence[Role], **more: object) -> None:
         """Change marker and roles in one command; what others have written into customData stays."""
-        parts = {"customData": marker.into(account.custom), "roles": _documents(roles), **more}
+        parts = {"customData": marker.into(account.custom), "roles": role_documents(roles), **more}
         self._change({"updateUser": account.existing.name, **parts})
 
     def _change(self, body: Mapping[str, Any], password: Secret | None = None, database: str | None = None) -> None:
         """Send a change to the authentication database or another one; with a password always goes how it is kept."""
+        self._seen = {}
         database = database or self._session.auth_database
         if password is None:
             self._session.change(database, body)
@@ -384,18 +394,3 @@ class MongoDB(Handler):
         if not account.existing.managed:
             reason = account.existing.protected or f"it has no marker of roster {self.connection.roster!r}"
             raise OperationError(f"user {user!r} is not managed by dbroster and is left alone: {reason}")
-
-    def _prove_own(self, account: Account, database: str) -> None:
-        if database not in account.databases:
-            name = account.existing.name
-            raise OperationError(f"database {database!r} is not proven to be {name}'s and is left alone")
-
-
-def _marker(account: Account) -> Marker:
-    if account.marker is None:
-        raise OperationError(f"user {account.existing.name!r} has no marker")
-    return account.marker
-
-
-def _documents(roles: Any) -> list[dict[str, str]]:
-    return [{"role": role, "db": database} for role, database in roles]

@@ -19,8 +19,9 @@ from pymongo.collection import Collection
 from dbroster.archive import Archive, Draft
 from dbroster.config import Connection
 from dbroster.engines.archiver import Archiver
+from dbroster.engines.mongodb_outsider import lets_everybody_in
 from dbroster.engines.mongodb_privileges import own_rights
-from dbroster.engines.mongodb_session import ADMIN, Session, lets_everybody_in, open_session, translated
+from dbroster.engines.mongodb_session import ADMIN, Session, open_session, translated
 from dbroster.engines.mongodb_state import read_accounts
 from dbroster.errors import OperationError, ServerError
 from dbroster.model import User

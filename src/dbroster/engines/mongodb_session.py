@@ -12,12 +12,13 @@ from typing import Any
 import pymongo.synchronous.monitor
 from pymongo import MongoClient
 from pymongo.errors import ConfigurationError, ConnectionFailure, InvalidOperation, OperationFailure, PyMongoError
+from pymongo.server_description import ServerDescription
 
 from dbroster.config import Connection
 from dbroster.engines.mongodb_accounts import Document, read_by_usersinfo
 from dbroster.errors import ConnectError, DbrosterError, OperationError, UnsupportedServer
 from dbroster.loopback import is_loopback
-from dbroster.options import SRV, uri_hosts
+from dbroster.options import SRV
 from dbroster.secret import scrub
 
 OLDEST = 5
@@ -46,19 +47,20 @@ class Session:
         self.auth_database: str = connection.options.get("auth_database", ADMIN)
         self.secrets = [connection.password.reveal()] if connection.password else []
         self._by_cursor = True
-        hello = self.command(ADMIN, {"hello": 1})
-        host, port = client.address or (connection.host, connection.port)
-        self.address = f"{host}:{port}" if port else str(host)
-        _refuse_unsupported(hello, str(host))
-        self.in_clear = _in_clear(connection, [str(host), *uri_hosts(f"://{','.join(hello.get('hosts', ()))}")])
+        version: str = self.command(ADMIN, {"buildInfo": 1})["version"]
+        primary = _primary(client)  # found for that command
+        host, port = primary.address
+        self.address = f"{host}:{port}" if port else host
+        _refuse_unsupported(primary)
+        self.in_clear = _in_clear(connection, [host, *sorted(member for member, _ in primary.all_hosts)])
         if self.in_clear and not connection.options.get("allow_plaintext_transport", False):
             raise UnsupportedServer(
                 f"{self.in_clear} is not this machine and there is no TLS: MongoDB takes passwords in clear, so anybody"
                 " on the way could read them; set tls: {ca: FILE}, or allow_plaintext_transport: true"
             )
-        self.version: str = self.command(ADMIN, {"buildInfo": 1})["version"]
-        if int(self.version.split(".")[0]) < OLDEST:
-            raise UnsupportedServer(f"MongoDB {self.version} is too old: MongoDB {OLDEST} or newer is needed")
+        if int(version.split(".")[0]) < OLDEST:
+            raise UnsupportedServer(f"MongoDB {version} is too old: MongoDB {OLDEST} or newer is needed")
+        self.version = version
 
     def close(self) -> None:
         """End the session; never raises."""
@@ -121,13 +123,13 @@ class Session:
         return [database["name"] for database in self.command(ADMIN, body)["databases"]]
 
 
-def open_session(connection: Connection, role: str = "") -> Session:
-    """Connect as the admin; `role` is what other clients see of this one. Raises ConnectError, UnsupportedServer."""
+def open_session(connection: Connection) -> Session:
+    """Connect as the admin. Raises ConnectError, UnsupportedServer."""
     secrets = [connection.password.reveal()] if connection.password else []
     _never_wait_at_exit()
     try:
         with translated(secrets):
-            client: MongoClient[Document] = MongoClient(**_parameters(connection, role))
+            client: MongoClient[Document] = MongoClient(**parameters(connection, ""))
     except OperationError as error:
         raise ConnectError(str(error)) from None
     try:
@@ -155,21 +157,8 @@ def application_name(role: str = "") -> str:
     return f"dbroster{role} {os.getpid()}@{socket.gethostname()[:60]}"
 
 
-def lets_everybody_in(connection: Connection) -> bool:
-    """Whether access control is off: then a client that has not logged in may list all databases."""
-    parameters = {key: value for key, value in _parameters(connection, "").items() if key not in _LOGIN}
-    try:
-        with translated(), MongoClient[Document](**parameters) as client:
-            client[ADMIN].command({"listDatabases": 1, "nameOnly": True})
-    except OperationError:
-        return False
-    return True
-
-
-_LOGIN = {"username", "password", "authSource", "authMechanism"}
-
-
-def _parameters(connection: Connection, role: str) -> dict[str, Any]:
+def parameters(connection: Connection, role: str) -> dict[str, Any]:
+    """Return what the driver is given for a client of the admin; `role` is what other clients see of it."""
     uri = connection.options.get("uri", "")
     milliseconds = connection.connect_timeout * 1000
     return {
@@ -223,10 +212,19 @@ def _in_clear(connection: Connection, hosts: Iterable[str]) -> str | None:
     return next((host for host in hosts if host and not is_loopback(host)), None)
 
 
-def _refuse_unsupported(hello: Mapping[str, Any], host: str) -> None:
-    if host.endswith(".mongodb.net"):
+def _primary(client: MongoClient[Document]) -> ServerDescription:
+    """Return what the driver has learned of the server that takes changes, when it connected."""
+    known = client.topology_description.server_descriptions().values()
+    primary = next((server for server in known if server.is_writable), None)
+    if primary is None:
+        raise ConnectError("there is no primary any more")
+    return primary
+
+
+def _refuse_unsupported(primary: ServerDescription) -> None:
+    if primary.address[0].endswith(".mongodb.net"):
         raise UnsupportedServer("this is MongoDB Atlas, which takes accounts only through its own API")
-    if hello.get("msg") == "isdbgrid":
+    if primary.mongos:
         raise UnsupportedServer("this is a router of a sharded cluster, which dbroster does not know how to handle")
 
 

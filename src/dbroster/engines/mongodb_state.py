@@ -12,6 +12,7 @@ from typing import Any
 
 from dbroster.config import Connection
 from dbroster.engines.mongodb_session import ADMIN, Session
+from dbroster.errors import OperationError
 from dbroster.grace import read_stamp
 from dbroster.model import ExistingDatabase, ExistingUser, Lock, StoredVerifier
 from dbroster.names import system_account
@@ -81,6 +82,19 @@ class Account:
         own = f"{self.existing.name}_"
         return tuple(name for name in self.marker.databases if name.startswith(own))
 
+    @property
+    def own_marker(self) -> Marker:
+        """The marker of an account that must have one. Raises OperationError."""
+        if self.marker is None:
+            raise OperationError(f"user {self.existing.name!r} has no marker")
+        return self.marker
+
+    def prove_own(self, database: str) -> None:
+        """Raise OperationError for a database that is not proven to be this account's."""
+        if database not in self.databases:
+            name = self.existing.name
+            raise OperationError(f"database {database!r} is not proven to be {name}'s and is left alone")
+
     def roles_on(self, database: str) -> set[str]:
         """Names of the roles that the account holds on a database."""
         return {role for role, where in self.roles if where == database}
@@ -99,9 +113,10 @@ def read_accounts(
     return {document["user"]: _account(document, connection) for document in found}
 
 
-def read_databases(session: Session, connection: Connection) -> dict[str, ExistingDatabase]:
+def read_databases(
+    session: Session, connection: Connection, accounts: Collection[Account]
+) -> dict[str, ExistingDatabase]:
     """Read all databases: those that hold something, and those that are only claimed by an account so far."""
-    accounts = read_accounts(session, connection, credentials=False).values()
     listed = set(session.database_names())
     owners = {name: account for account in accounts if account.existing.managed for name in account.databases}
     others = {name: account for account in accounts if not account.existing.managed for name in account.databases}
@@ -120,6 +135,11 @@ def wanted_roles(connection: Connection) -> tuple[str, ...]:
 def wanted_mechanisms(connection: Connection) -> tuple[str, ...]:
     """Ways to log in that a password is stored for."""
     return tuple(connection.options.get("mechanisms", ("SCRAM-SHA-256",)))
+
+
+def role_documents(roles: Iterable[Role]) -> list[dict[str, str]]:
+    """Return roles as commands take them."""
+    return [{"role": role, "db": database} for role, database in roles]
 
 
 def _holders(accounts: Iterable[Account]) -> dict[str, set[str]]:

@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from pymongo.hello import Hello
+from pymongo.server_description import ServerDescription
 
 from dbroster.config import Tls
 from dbroster.engines import mongodb_lock
@@ -22,6 +24,17 @@ def test_a_replica_set_is_found_from_one_member_and_from_a_uri(set_site: Site, m
             other.acquire_lock()
 
 
+def test_who_does_not_see_its_own_lock_has_none(site: Site, set_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mongodb_lock, "PATIENCE", 0.0)
+    session = open_session(site.connection())
+    try:
+        with pytest.raises(LockHeld, match="does not show the connection"):
+            mongodb_lock.acquire_lock(session, set_site.connection())
+        mongodb_lock.acquire_lock(session, site.connection()).close()
+    finally:
+        session.close()
+
+
 def test_a_change_that_no_majority_confirms_is_an_error(set_site: Site) -> None:
     session = open_session(set_site.connection())
     try:
@@ -38,14 +51,22 @@ class _Client:
     """A server that says it is elsewhere, or that another member of its set is."""
 
     def __init__(self, host: str, *members: str) -> None:
-        self.address = (host, 27017)
-        self.members = list(members)
+        of_a_set = {"setName": "rs1", "hosts": list(members)} if members else {}
+        said = Hello({"ok": 1, "isWritablePrimary": True, "maxWireVersion": 21, **of_a_set})
+        self.known = {(host, 27017): ServerDescription((host, 27017), said)}
 
     def __getitem__(self, name: str) -> "_Client":
         return self
 
+    @property
+    def topology_description(self) -> "_Client":
+        return self
+
+    def server_descriptions(self) -> dict[tuple[str, int], ServerDescription]:
+        return self.known
+
     def command(self, body: dict[str, object]) -> dict[str, object]:
-        return {"ok": 1.0, "version": "7.0.1", "hosts": self.members}
+        return {"ok": 1.0, "version": "7.0.1"}
 
 
 @pytest.mark.parametrize(
