@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from dbroster.config import Connection
 from dbroster.engines import mysql_accounts
@@ -28,7 +28,7 @@ from dbroster.verifiers import ed25519, mysql_native
 
 ROLE_PREFIX = "dbroster:"
 LOCKED_SUFFIX = ":locked"
-VALIDATOR = "simple_password_check"
+VALIDATOR, VALIDATION = "simple_password_check", "PASSWORD VALIDATION"
 
 
 def connect(connection: Connection) -> Handler:
@@ -36,12 +36,29 @@ def connect(connection: Connection) -> Handler:
     session = Session(connection)
     try:
         with reading():
-            version = session.rows("SELECT @@version AS version")[0]["version"]
+            greeting = session.greeting()
     except BaseException:
         session.close()
         raise
-    product = MariaDBHandler if "mariadb" in version.lower() else MySQLHandler
-    return product.begin(connection, session)
+    product = MariaDBHandler if "mariadb" in greeting.version.lower() else MySQLHandler
+    return product.begin(connection, session, greeting)
+
+
+class _Role(NamedTuple):
+    """A role that marks accounts: may we grant it, may anybody, and has it been given to an account?"""
+
+    grantable: bool
+    administered: bool
+    given: bool
+
+
+# whoever creates a role holds it as well, but with the right to grant it
+_MARKER_ROLES = """
+    SELECT User AS name,
+        User IN (SELECT ROLE_NAME FROM information_schema.APPLICABLE_ROLES WHERE IS_GRANTABLE = 'YES') AS grantable,
+        User IN (SELECT Role FROM mysql.roles_mapping WHERE Admin_option = 'Y') AS administered,
+        User IN (SELECT Role FROM mysql.roles_mapping WHERE Admin_option = 'N') AS given
+    FROM mysql.global_priv WHERE Host = '' AND (User IN %s OR User LIKE %s)"""
 
 
 class MariaDBHandler(MySQLHandler):
@@ -49,8 +66,6 @@ class MariaDBHandler(MySQLHandler):
 
     product: ClassVar[str] = "MariaDB"
     oldest: ClassVar[tuple[int, ...]] = (10, 5)
-    # without NO_AUTO_CREATE_USER a GRANT to nobody would create an account without a password
-    sql_mode: ClassVar[str] = "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,NO_AUTO_CREATE_USER"
     default_plugin: ClassVar[str] = "mysql_native_password"
     plugins: ClassVar[tuple[str, ...]] = ("mysql_native_password", "ed25519")
     max_user: ClassVar[int] = 128
@@ -80,23 +95,16 @@ class MariaDBHandler(MySQLHandler):
             )
 
     def _validators(self) -> list[str]:
-        statement = (
-            "SELECT PLUGIN_NAME AS name FROM information_schema.PLUGINS "
-            "WHERE PLUGIN_TYPE = 'PASSWORD VALIDATION' AND PLUGIN_STATUS = 'ACTIVE'"
-        )
-        return [row["name"] for row in self._session.rows(statement)]
+        return [name for name, kind in self._loaded.items() if kind == VALIDATION]
 
     def missing_privileges(self, templates: Sequence[str]) -> list[str]:
         """GRANT statements for what the admin lacks, the right to give the marker roles included."""
         missing = super().missing_privileges(templates)
         if any(f"mysql.{table} " in line for table in self.tables for line in missing):
             return missing  # whether the roles exist can't be known yet
-        statement = "SELECT ROLE_NAME AS name FROM information_schema.APPLICABLE_ROLES WHERE IS_GRANTABLE = 'YES'"
-        grantable = {row["name"] for row in self._session.rows(statement)}
-        statement = "SELECT Role AS name FROM mysql.roles_mapping WHERE Admin_option = 'Y'"
-        held = {row["name"] for row in self._session.rows(statement)}
-        lacking = sorted(self._existing_roles() - grantable)
-        return missing + [self._admin_option(role, held_by_somebody=role in held) for role in lacking]
+        roles = self._marker_roles()
+        lacking = sorted(name for name, role in roles.items() if not role.grantable)
+        return missing + [self._admin_option(name, held_by_somebody=roles[name].administered) for name in lacking]
 
     def _admin_option(self, role: str, *, held_by_somebody: bool) -> str:
         """Word how the admin gets the right to grant a role; when its last holder was dropped, not even root has it."""
@@ -110,28 +118,20 @@ class MariaDBHandler(MySQLHandler):
 
     def prepare(self) -> None:
         """Create the two marker roles; whoever creates a role may grant it. Drop the dates that are no longer used."""
-        unused = self._roles(
-            "User LIKE %s AND User NOT IN (SELECT Role FROM mysql.roles_mapping WHERE Admin_option = 'N')", self._dated
-        )
+        there, wanted = self._marker_roles(), (self._role, self._lock_role)
         with suppress(OperationError):  # of another admin's making: they do no harm
-            for role in unused:
-                self._session.run(f"DROP ROLE IF EXISTS {identifier(role)}")
-        there = self._existing_roles()
-        for role in (self._role, self._lock_role):
-            if role not in there:
-                self._session.run(f"CREATE ROLE IF NOT EXISTS {identifier(role)}")
+            for name, role in there.items():
+                if name not in wanted and not role.given:
+                    self._session.run(f"DROP ROLE IF EXISTS {identifier(name)}")
+        for name in wanted:
+            if name not in there:
+                self._session.run(f"CREATE ROLE IF NOT EXISTS {identifier(name)}")
 
-    def _existing_roles(self) -> set[str]:
-        return self._roles("(User IN %s OR User LIKE %s)", (self._role, self._lock_role), self._dated)
-
-    def _roles(self, condition: str, *values: object) -> set[str]:
-        statement = f"SELECT User AS name FROM mysql.global_priv WHERE Host = '' AND {condition}"  # noqa: S608 - constants
-        return {row["name"] for row in self._session.rows(statement, *values)}
-
-    @property
-    def _dated(self) -> str:
-        """Pattern of the roles that say since when accounts are locked."""
-        return f"{self._lock_role}:%".replace("_", r"\_")
+    def _marker_roles(self) -> dict[str, "_Role"]:
+        """Find the roles of this roster that exist, those of dates included."""
+        dated = f"{self._lock_role}:%".replace("_", r"\_")
+        rows = self._session.rows(_MARKER_ROLES, (self._role, self._lock_role), dated)
+        return {row["name"]: _Role(*(bool(row[field]) for field in _Role._fields)) for row in rows}
 
     def password_rules(self) -> Sequence[PasswordRules]:
         """Read the rules of simple_password_check. Source: MariaDB documentation, "Simple Password Check Plugin"."""

@@ -1,8 +1,9 @@
 """One connection to MySQL or MariaDB: opening it, quoting, and turning the driver's errors into ours."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pymysql
 from pymysql.cursors import DictCursor, SSDictCursor
@@ -16,6 +17,14 @@ Row = TypeVar("Row")
 
 READ_TIMEOUT = 600  # seconds; locks are waited for much shorter, so only a server that is gone takes so long
 LOCK_WAIT = 10  # seconds; the server's own default is a year
+_SQL_MODE = "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION"
+_MARIADB_SQL_MODE = (
+    f"{_SQL_MODE},NO_AUTO_CREATE_USER"  # or a GRANT to nobody would create an account without a password
+)
+_SETTINGS = (
+    f"SET SESSION lock_wait_timeout = {LOCK_WAIT}, wait_timeout = 604800, "
+    f"sql_mode = IF(VERSION() LIKE '%MariaDB%', '{_MARIADB_SQL_MODE}', '{_SQL_MODE}')"
+)
 _BROKEN = frozenset({0, 1053, 1077, 1079, 1927, 2002, 2003, 2006, 2013, 2014, 2026, 2055, 3169, 4031})
 _RETRYABLE = frozenset({1205, 1213})
 DATABASE_EXISTS = "1007"
@@ -58,6 +67,14 @@ def reading() -> Iterator[None]:
         raise ServerError(f"can't read the state of the server: {error}") from None
 
 
+class Greeting(NamedTuple):
+    """What a server says of itself and of who has logged in, and the seconds that it took to say so."""
+
+    version: str
+    account: tuple[str, str]
+    seconds: float
+
+
 class Session:
     """One open connection; every statement is committed by itself."""
 
@@ -72,6 +89,14 @@ class Session:
         except (pymysql.Error, OSError, RuntimeError) as error:  # RuntimeError: the driver misses `cryptography`
             text = scrub(_words(error), [password] if password else [])
             raise ConnectError(f"can't connect to {self._address} as {connection.username}: {text}") from None
+
+    def greeting(self) -> Greeting:
+        """Ask who is there, and as whom we are here. Raises ConnectError or OperationError."""
+        began = time.perf_counter()
+        (row,) = self.rows("SELECT @@version AS version, CURRENT_USER() AS account")
+        seconds = time.perf_counter() - began
+        name, _, host = row["account"].rpartition("@")
+        return Greeting(row["version"], (name, host), seconds)
 
     def close(self) -> None:
         """Close the connection; never raises."""
@@ -150,7 +175,7 @@ def _connect(connection: Connection, password: str) -> "pymysql.Connection[Any]"
         write_timeout=READ_TIMEOUT,
         ssl=tls.context(connection.tls),
         ssl_disabled=connection.tls.mode == "disable",
-        init_command=f"SET SESSION lock_wait_timeout = {LOCK_WAIT}, wait_timeout = 604800",
+        init_command=_SETTINGS,
     )
 
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,7 +15,7 @@ from dbroster.engines.base import Handler
 from dbroster.engines.mysql_accounts import Account, Key, View
 from dbroster.engines.mysql_grants import MAX_NAME, SYSTEM_DATABASES, Grant, GrantTable, Rules, privileges
 from dbroster.engines.mysql_privileges import Held, held, missing_grants
-from dbroster.engines.mysql_session import Session, account, literal, reading
+from dbroster.engines.mysql_session import Greeting, Session, account, reading
 from dbroster.errors import LockHeld, OperationError, UnsupportedServer
 from dbroster.grace import read_stamp
 from dbroster.model import (
@@ -49,7 +48,6 @@ class MySQLState(Handler):
 
     product: ClassVar[str] = "MySQL"
     oldest: ClassVar[tuple[int, ...]] = (8, 0, 21)  # ATTRIBUTE came with it
-    sql_mode: ClassVar[str] = "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION"
     default_plugin: ClassVar[str] = "caching_sha2_password"
     plugins: ClassVar[tuple[str, ...]] = ("caching_sha2_password", "mysql_native_password")
     max_user: ClassVar[int] = 32
@@ -61,6 +59,7 @@ class MySQLState(Handler):
         super().__init__(connection)
         self._session = session
         self._settings: dict[str, str] = {}
+        self._loaded: dict[str, str] = {}
         self._admin: Key = ("", "")
         self._round_trip = 0.0
         wanted = connection.options["auth_plugin"]
@@ -77,12 +76,12 @@ class MySQLState(Handler):
         return cls.begin(connection, Session(connection))
 
     @classmethod
-    def begin(cls, connection: Connection, session: Session) -> Self:
+    def begin(cls, connection: Connection, session: Session, greeting: Greeting | None = None) -> Self:
         """Set up a session that is open already, and close it if this server can't be served."""
         try:
             handler = cls(connection, session)
             with reading():
-                handler._set_up()
+                handler._set_up(greeting or session.greeting())
         except BaseException:
             session.close()
             raise
@@ -94,8 +93,8 @@ class MySQLState(Handler):
 
     # --- the server -------------------------------------------------------------------------------------------------
 
-    def _set_up(self) -> None:
-        self._session.run(f"SET SESSION sql_mode = {literal(self.sql_mode)}")
+    def _set_up(self, greeting: Greeting) -> None:
+        self._admin, self._round_trip = greeting.account, greeting.seconds
         rows = self._session.rows(
             "SHOW GLOBAL VARIABLES WHERE Variable_name IN %s OR Variable_name LIKE %s OR Variable_name LIKE %s",
             SETTINGS,
@@ -103,10 +102,8 @@ class MySQLState(Handler):
             "simple_password_check%",
         )
         self._settings = {row["Variable_name"].lower(): str(row["Value"]) for row in rows}
-        began = time.perf_counter()
-        name, _, host = self._session.rows("SELECT CURRENT_USER() AS account")[0]["account"].rpartition("@")
-        self._round_trip = time.perf_counter() - began
-        self._admin = name, host
+        statement = "SELECT PLUGIN_NAME, PLUGIN_TYPE FROM information_schema.PLUGINS WHERE PLUGIN_STATUS = 'ACTIVE'"
+        self._loaded = {row["PLUGIN_NAME"]: row["PLUGIN_TYPE"] for row in self._session.rows(statement)}
         self._check_server()
 
     def _check_server(self) -> None:
@@ -119,17 +116,13 @@ class MySQLState(Handler):
             raise UnsupportedServer(
                 f"{self.product} {version} is read-only: connected to a replica? Name the primary in connections.yaml"
             )
-        if self._plugin not in self.plugins or not self._is_loaded(self._plugin):
+        if self._plugin not in self.plugins or self._plugin not in self._loaded:
             raise UnsupportedServer(
                 f"{self.product} {version} lacks the plugin {self._plugin}: load it, or set auth_plugin: auto"
             )
 
     def _is_on(self, setting: str) -> bool:
         return self._settings.get(setting, "OFF").upper() not in OFF
-
-    def _is_loaded(self, plugin: str) -> bool:
-        statement = "SELECT 1 FROM information_schema.PLUGINS WHERE PLUGIN_NAME = %s AND PLUGIN_STATUS = 'ACTIVE'"
-        return bool(self._session.rows(statement, plugin))
 
     def server(self) -> Server:
         """Product with version, and address."""
