@@ -32,6 +32,7 @@ class Facts:
         """Look at the server. Raises ConnectError, OperationError, or UnsupportedServer (too old, read-only)."""
         self._session = session
         self._connection = connection
+        self._holdings: Holdings | None = None
         self._refuse_unsupported()
         self.role = role_of(connection.roster)
         self.tree = Tree.of(session.rows("SELECT privilege, parent_group FROM system.privileges"))
@@ -65,7 +66,7 @@ class Facts:
 
     def missing_privileges(self) -> list[str]:
         """GRANT statements for what the admin lacks."""
-        held = self._held()
+        held = self._holdings = self._held()
         needed = (*FOR_ADMIN, *(["CLUSTER"] if self.databases_on else []))
         known = held or Holdings(frozenset(), frozenset())
         statements = missing_grants(self.tree, known, self._connection.username, needed, self.wanted)
@@ -99,7 +100,7 @@ class Facts:
 
     def missing_to_end_queries(self) -> list[str]:
         """What the admin lacks to end queries of users; a sync does without."""
-        held = self._held()
+        held = self._holdings or self._held()  # they have been read a moment ago in a sync
         if held is None or self.tree.lacking(["KILL QUERY"], held.plain):
             return [f"GRANT KILL QUERY ON *.* TO {identifier(self._connection.username)};"]
         return []

@@ -59,17 +59,17 @@ class Session:
         if raw.info.parameter_status("server_encoding") == "SQL_ASCII":
             self.run([sql.SQL("SET client_encoding = 'SQL_ASCII'")])  # such a server can't convert, and refuses to try
         self._refuse_unsupported()
-        ((self.admin, self.superuser, self.createrole, self.createdb, self.inherits),) = self.rows(
-            "SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolinherit FROM pg_roles"
-            " WHERE rolname = current_user"
+        (admin,) = self.rows(
+            "SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolinherit,"
+            " has_column_privilege('pg_authid', 'rolpassword', 'SELECT'),"
+            " coalesce(current_setting('scram_iterations', true), '4096')::int, current_setting('log_statement'),"
+            # the session that holds the lock is idle while others work
+            " (SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout')"
+            " FROM pg_roles WHERE rolname = current_user"
         )
-        ((self.reads_verifiers, self.iterations, self.statement_log),) = self.rows(
-            "SELECT has_column_privilege('pg_authid', 'rolpassword', 'SELECT'),"
-            " coalesce(current_setting('scram_iterations', true), '4096')::int, current_setting('log_statement')"
-        )
+        self.admin, self.superuser, self.createrole, self.createdb, self.inherits, *settings, _ = admin
+        self.reads_verifiers, self.iterations, self.statement_log = settings
         self._loud = self._settings_to_quieten()
-        # the session that holds the lock is idle while others work
-        self.rows("SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'")
 
     def close(self) -> None:
         """End the session; never raises."""
