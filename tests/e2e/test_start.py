@@ -1,0 +1,36 @@
+"""What a run that changes nothing costs besides the server's work: imports and round trips."""
+
+import re
+import subprocess
+import sys
+
+from benchmarks.delay import Delay
+from tests.e2e.site import ROOT, Site
+
+# the login over TLS and the end included, without logins that check passwords; for each connection one more where a
+# client is slow to speak after the handshake: the server's session tickets come in between then
+CONNECTIONS = {"PostgreSQL": 1, "MySQL": 1, "MariaDB": 1, "MongoDB": 4, "ClickHouse": 2}
+ROUND_TRIPS = {"PostgreSQL": 14, "MySQL": 17, "MariaDB": 16, "MongoDB": 17, "ClickHouse": 19}
+SELDOM = r"dbroster\.(apply|archive|audit|editing|encrypting|restore|storage|users_command|verbs|verify|\S+_archive)"
+
+
+def test_a_run_without_changes_takes_few_round_trips(site: Site) -> None:
+    site.users("ann", "bob")
+    site.sync()
+    product = site.sync().result["product"].split()[0]
+    with Delay(site.adapter.server) as relay:
+        site.configure(port=relay.port)
+        site.sync()
+    taken = relay.round_trips - 2 * site.adapter.messages_per_check
+    assert taken <= ROUND_TRIPS[product] + CONNECTIONS[product]
+
+
+def test_what_a_run_seldom_needs_is_not_imported(site: Site) -> None:
+    site.users("ann")
+    site.sync()
+    script = ROOT / "scripts" / f"{site.adapter.engine}_sync.py"
+    command = [sys.executable, "-X", "importtime", str(script), "--config", str(site.directory)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert f"dbroster.engines.{site.adapter.engine}_session" in imported
+    assert not sorted(filter(re.compile(SELDOM).fullmatch, imported))
