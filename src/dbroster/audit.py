@@ -5,6 +5,7 @@ A change whose line can't be written is not made: AuditError ends the run (exit 
 
 import getpass
 import os
+import secrets
 import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from uuid import uuid4
 
 from dbroster.chain import Chain
 from dbroster.model import Action, Link, Outcome, Status, Verb
@@ -32,7 +32,7 @@ class Audit:
     def __init__(self, path: Path, engine: str, server: str) -> None:
         self.last: Link | None = None
         self._common = {
-            "run": uuid4().hex,
+            "run": secrets.token_hex(16),
             "os_user": _os_user(),
             "host": socket.gethostname(),
             "engine": engine,

@@ -7,7 +7,7 @@ from dbroster.config import Connection
 from dbroster.engines.clickhouse_dates import NEEDED
 from dbroster.engines.clickhouse_privileges import FOR_ADMIN, Holdings, Tree, missing_grants
 from dbroster.engines.clickhouse_session import DENIED, Session, identifier
-from dbroster.engines.clickhouse_state import READ_ONLY_STORAGES, Marker, read_comments, role_of
+from dbroster.engines.clickhouse_state import READ_ONLY_STORAGES, Marker, role_of
 from dbroster.errors import OperationError, UnsupportedServer
 
 OLDEST = (23, 8)
@@ -20,6 +20,12 @@ _HELD = """
 _MAY_MARK = """
     SELECT 1 FROM system.role_grants WHERE with_admin_option AND granted_role_name = {role}
         AND (user_name = currentUser() OR role_name IN (SELECT role_name FROM system.enabled_roles))"""
+
+
+# the third word of a marker names the user
+_WITHOUT_USER = """
+    SELECT name, comment FROM system.databases
+    WHERE startsWith(comment, 'dbroster/1 ') AND splitByChar(' ', comment)[3] NOT IN (SELECT name FROM system.users)"""
 
 
 class Facts:
@@ -113,10 +119,9 @@ class Facts:
             yield f"the role {self.role} only marks accounts, but has privileges, and so have all its users"
         for grant in self.missing_to_end_queries():
             yield f"running queries of removed users can't be ended; to allow it: {grant}"
-        users = {name for (name,) in self._session.rows("SELECT name FROM system.users")}
-        for name, comment in read_comments(self._session).items():
+        for name, comment in self._session.rows(_WITHOUT_USER):
             marker = Marker.read(comment)
-            if marker and marker.roster == self._connection.roster and marker.user not in users:
+            if marker and marker.roster == self._connection.roster:
                 yield f"the database {name} belonged to {marker.user}, who has no account any more; drop it by hand"
 
 
