@@ -48,9 +48,6 @@ class Handler(ABC):
     batch_sizes: ClassVar[Mapping[Verb, int]] = {}
     """How many actions `perform_all` takes at once, per verb; 1 where nothing is said."""
 
-    users_at_once: ClassVar[int] = 50
-    """How many users a session takes through their creation before it turns to the next ones."""
-
     default_jobs: ClassVar[int] = 4
     """Parallel sessions when connections.yaml says nothing; chosen by measurement."""
 

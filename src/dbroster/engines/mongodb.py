@@ -74,7 +74,7 @@ class MongoDB(Handler):
 
     creation_order: ClassVar[tuple[Verb, Verb]] = (Verb.GRANT_PRIVILEGES, Verb.CREATE_DATABASE)
     batch_sizes: ClassVar[Mapping[Verb, int]] = {Verb.GRANT_PRIVILEGES: 100}
-    users_at_once: ClassVar[int] = 4  # it makes collections for some while it derives others' keys
+    default_jobs: ClassVar[int] = 8  # it makes collections for some users while it derives others' keys
 
     def __init__(self, connection: Connection, session: Session) -> None:
         super().__init__(connection)
