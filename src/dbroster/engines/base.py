@@ -48,6 +48,9 @@ class Handler(ABC):
     batch_sizes: ClassVar[Mapping[Verb, int]] = {}
     """How many actions `perform_all` takes at once, per verb; 1 where nothing is said."""
 
+    groups: ClassVar[int] = 5
+    """Into how many groups of new users a session's part is cut, at least: 1 where small batches take longer."""
+
     default_jobs: ClassVar[int] = 4
     """Parallel sessions when connections.yaml says nothing; chosen by measurement."""
 

@@ -68,6 +68,7 @@ def connect(connection: Connection) -> Handler:
 class ClickHouse(Handler):
     """A ClickHouse server, or one node of a cluster; reads see this node only."""
 
+    groups: ClassVar[int] = 1
     batch_sizes: ClassVar[Mapping[Verb, int]] = dict.fromkeys(
         (
             Verb.CREATE_USER, Verb.UPDATE_PASSWORD, Verb.CREATE_DATABASE, Verb.GRANT_PRIVILEGES, Verb.LOCK_USER,

@@ -73,6 +73,7 @@ class MariaDBHandler(MySQLHandler):
     tables: ClassVar[tuple[str, ...]] = ("global_priv", "db", "roles_mapping")
     end_sessions_privilege: ClassVar[str] = "CONNECTION ADMIN"
     default_jobs: ClassVar[int] = 2  # the server works on one DDL statement at a time
+    groups: ClassVar[int] = 1
     together: ClassVar[Collection[Verb]] = frozenset({Verb.GRANT_PRIVILEGES, Verb.CREATE_DATABASE})
 
     @property
