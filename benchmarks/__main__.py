@@ -8,6 +8,9 @@ from benchmarks.engines import ENGINES
 from benchmarks.results import Results
 
 TEMPLATES = ["tools", "web", "analytics"]
+ONE_TEMPLATE = {"postgresql": 1000, "mongodb": 5000}
+"""From so many users on: a database takes 7.3 MB of PostgreSQL's disk, and two of the files that mongod may open."""
+
 PARTS = ("life", "growth", "many", "fleet", "peer", "page")
 
 
@@ -54,8 +57,8 @@ def _engine(name: str, given: argparse.Namespace, parts: list[str], results: Res
 
 
 def _life(name: str, users: int, rounds: int, results: Results) -> None:
-    """PostgreSQL needs 7.3 MB per database, so from 1,000 users on there is one template instead of three."""
-    templates = TEMPLATES[:1] if name == "postgresql" and users >= 1000 else TEMPLATES
+    """One template instead of three where a machine can't carry more: see ONE_TEMPLATE."""
+    templates = TEMPLATES[:1] if users >= ONE_TEMPLATE.get(name, users + 1) else TEMPLATES
     samples = life.rounds(ENGINES[name](templates), users, rounds, tell, delayed=users == 100)
     kept = [{**found, "templates": float(len(templates))} for found in samples.rounds]
     results.keep("life", name, str(users), kept)
