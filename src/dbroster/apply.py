@@ -14,7 +14,7 @@ from itertools import groupby
 from threading import Event, Lock
 
 from dbroster.engines.base import Handler
-from dbroster.errors import AuditError, ServerError
+from dbroster.errors import AuditError, ServerError, Stalled
 from dbroster.model import Action, Outcome, Plan, Status, Verb
 from dbroster.sessions import Sessions
 
@@ -28,6 +28,31 @@ REMOVAL = (Verb.LOCK_USER, Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE, Verb.DROP_
 TAKEN_BACK = "taken back: this new user could not be completed"
 
 Chunk = list[Action]
+
+
+def foretell(plan: Plan) -> tuple[Outcome, ...]:
+    """Return what a dry run says of each action: planned, must fail, or skipped since another one must fail before."""
+    failed: dict[str, Action] = {}
+    outcomes = []
+    for place, action in enumerate(plan.actions):
+        first = failed.get(action.user)
+        if first and _step(first) != _step(action):
+            outcomes.append(Outcome(action, Status.SKIPPED, _skipped(first.verb)))
+        elif reason := plan.obstacles.get(place):
+            failed.setdefault(action.user, action)
+            outcomes.append(Outcome(action, Status.FAILED, reason))
+        else:
+            outcomes.append(Outcome(action, Status.PLANNED))
+    return tuple(outcomes)
+
+
+def _step(action: Action) -> tuple[Verb, bool]:
+    """What is done at once: an account is adopted before its databases."""
+    return action.verb, action.database is None
+
+
+def _skipped(verb: Verb) -> str:
+    return f"skipped, since {verb} failed for this user"
 
 
 class Apply:
@@ -56,6 +81,7 @@ class Apply:
         self._broken = Event()
         self._keeping = Lock()
         self._failed: dict[str, Verb] = {}
+        self._obstacles: dict[int, str] = {}
         self._unaudited: AuditError | None = None
 
     def run(self, plan: Plan) -> None:
@@ -63,6 +89,7 @@ class Apply:
 
         Raises AuditError when the audit log can't be written; what runs is finished, nothing new is started.
         """
+        self._obstacles = {id(plan.actions[place]): reason for place, reason in plan.obstacles.items()}
         try:
             with ThreadPoolExecutor(self._sessions.count, "dbroster") as pool:
                 self._create(pool, plan)
@@ -110,16 +137,18 @@ class Apply:
         return self._handler.batch_sizes.get(verb, 1)
 
     def _not_failed(self, actions: Sequence[Action]) -> list[Action]:
-        """Skip the actions of users that failed before, and return the others."""
+        """Skip the actions of users that failed before, fail those that must, and return the others."""
         self._keep([self._skipped(action) for action in actions if action.user in self._failed])
-        return [action for action in actions if action.user not in self._failed]
+        going_on = [action for action in actions if action.user not in self._failed]
+        self._keep([Outcome(a, Status.FAILED, self._obstacles[id(a)]) for a in going_on if id(a) in self._obstacles])
+        return [action for action in going_on if id(action) not in self._obstacles]
 
     def _sort(self, plan: Plan) -> None:
         places = {id(action): place for place, action in enumerate(plan.actions)}
         self.outcomes.sort(key=lambda outcome: places.get(id(outcome.action), len(places)))
 
     def _skipped(self, action: Action) -> Outcome:
-        return Outcome(action, Status.SKIPPED, f"skipped, since {self._failed[action.user]} failed for this user")
+        return Outcome(action, Status.SKIPPED, _skipped(self._failed[action.user]))
 
     # --- one chunk, in a worker's thread ----------------------------------------------------------------------------
 
@@ -159,6 +188,9 @@ class Apply:
             try:
                 with self._sessions.borrow() as handler:
                     return handler.perform_all(chunk)
+            except Stalled as error:  # whoever waits that long would wait for every other action, too
+                lost = str(error)
+                break
             except ServerError as error:
                 lost = f"connection lost: {error}"
                 if attempt < RETRIES:

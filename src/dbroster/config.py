@@ -65,7 +65,11 @@ class Removals:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One server, as connections.yaml describes it. `host` may be a socket (a path); `connect_timeout` in seconds."""
+    """One server, as connections.yaml describes it. `host` may be a socket (a path).
+
+    `connect_timeout`: seconds until a login is over, TLS and the server's greeting included. `timeout`: seconds that
+    one statement may take, or one helper program (pg_dump, mysqldump) may be silent.
+    """
 
     engine: str
     server: str
@@ -75,6 +79,7 @@ class Connection:
     password: Secret | None
     tls: Tls = Tls()
     connect_timeout: int = 10
+    timeout: int = 300
     jobs: int | None = None
     rules: PasswordRules = field(default_factory=PasswordRules)
     protected: frozenset[str] = frozenset()
@@ -276,6 +281,7 @@ def _connection(section: Section, engine: str, roster: str, directory: Path) -> 
         password=password,
         tls=tls,
         connect_timeout=section.integer("connect_timeout", 10, 1, 600),
+        timeout=section.integer("timeout", 300, 1, 86_400),
         jobs=section.integer("jobs", 0, 1, 64) or None,
         rules=_rules(section.part("password_policy")),
         protected=frozenset(section.texts("protected", ())),

@@ -58,6 +58,7 @@ class Differ:
         actions += self._removals()
         conflicts += self._kept_back()
         problems += [self.grace.note(existing) for existing in self._gone() if not self.grace.is_due(existing)]
+        problems += self._renamed()
         return Plan(
             tuple(sorted(actions, key=_order)),
             frozenset(self.roster.users.keys() - self.actual.users.keys()),
@@ -67,6 +68,17 @@ class Differ:
             sum(database.owner is not None for database in self.actual.databases.values()),
             unchanged,
         )
+
+    def _renamed(self) -> Iterator[Problem]:
+        """Tell what carries a marker of ours that names something else; nothing of it is ever changed."""
+        for account in sorted(self.actual.users.values(), key=lambda account: account.name):
+            if account.marked_for is not None:
+                text = f"{account.name} carries the marker of {account.marked_for}: somebody has renamed or copied it"
+                yield Problem(f"the account {text}; it is yours now, and dbroster leaves it alone", warning=True)
+        for database in sorted(self.actual.databases.values(), key=lambda database: database.name):
+            if database.marked_for is not None:
+                text = f"the database {database.name} was {database.marked_for}: somebody has renamed or copied it"
+                yield Problem(f"{text}; it is yours now, and dbroster leaves it alone", warning=True)
 
     # --- what stands in the way -------------------------------------------------------------------------------------
 
@@ -120,11 +132,17 @@ class Differ:
         if existing is None or not existing.managed:
             return
         if existing.lock is Lock.OPEN and self.actual.passwords.get(user.name) is PasswordCheck.UNKNOWN:
-            text = "the password could not be checked against the server, so it is left as it is"
-            yield Problem(text, "users.txt", user.line, user.name)
+            doubt = self.actual.doubts.get(user.name) or existing.unusable
+            why = f": {doubt}" if doubt else ""
+            text = f"the password could not be checked against the server, so it is left as it is{why}"
+            yield Problem(text, self.roster.file, user.line, user.name)
+        elif existing.lock is Lock.OPEN and existing.unusable:
+            yield Problem(
+                f"nobody can log in as {user.name}: {existing.unusable}", self.roster.file, user.line, user.name
+            )
         if existing.lock is Lock.FOREIGN:
             text = "the account is locked, but not by dbroster: it stays locked"
-            yield Problem(text, "users.txt", user.line, user.name, warning=True)
+            yield Problem(text, self.roster.file, user.line, user.name, warning=True)
 
     # --- what to do -------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@
     ├── ConfigError            files or arguments are wrong; carries every problem found   exit 2
     ├── ServerError            nothing can be done on this server                          exit 2
     │   ├── ConnectError           host, port, TLS, login of the admin, connection lost
+    │   │   └── Stalled                the server did not answer in time; not tried again
     │   ├── UnsupportedServer      product, version or role (replica, pooler) of the server
     │   ├── PrivilegeError         carries what the admin lacks
     │   └── LockHeld               another sync is at work
@@ -39,6 +40,10 @@ class ServerError(DbrosterError):
 
 class ConnectError(ServerError):
     """The server can't be reached, refused the admin's login, or the connection broke."""
+
+
+class Stalled(ConnectError):  # noqa: N818 - reads as what it is
+    """The server did not answer within `timeout`; the text names the server and the key. It is not tried again."""
 
 
 class UnsupportedServer(ServerError):  # noqa: N818 - reads as what it is

@@ -133,6 +133,8 @@ class ExistingUser:
     `protected`: why it may never be touched (system account, privileged, the admin itself). `complete`: every part of
     it exists (MySQL has one account per host). `surplus`: parts no longer wanted, as names that `drop_user` takes.
     `locked_since`: when dbroster has locked it, if that is written down and every part of it is locked indeed.
+    `marked_for`: the other account that its marker names, since somebody has renamed or copied it: not managed.
+    `unusable`: why nobody can log in, although dbroster has not locked it (it has expired, it may have no session).
     """
 
     name: str
@@ -144,16 +146,21 @@ class ExistingUser:
     surplus: tuple[str, ...] = ()
     verifiers: tuple[StoredVerifier, ...] = ()
     locked_since: datetime | None = None
+    marked_for: str | None = None
+    unusable: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ExistingDatabase:
     """A database on the server.
 
-    `owner`: the managed user whose database it is, by the engine's own proof, else None. `granted`: the owner's
-    privileges are exactly as wanted and nobody else of the roster has any. `usable`: False for what an interrupted
-    run left behind (to be created again or dropped). `droppable`: False where the proof is good enough for a grant,
-    but not for a drop. `protected`: why it may never be adopted.
+    `owner`: the managed user whose database it is, by the engine's own proof (a claim that names this database), else
+    None. `granted`: the owner's privileges are exactly as wanted and nobody else of the roster has any. `usable`: False
+    for what an interrupted run left behind (to be created again or dropped). `droppable`: False where the proof is good
+    enough for a grant, but not for a drop. `protected`: why it may never be adopted. `marked_for`: the other database
+    that its marker names, since somebody has renamed or copied it: nobody's. `holder`: whose it is by the server's own
+    account (its owner, the only one with privileges), for people. `left_by`: the user in a marker of our roster whose
+    account is gone, so that the database is what a removal has left.
     """
 
     name: str
@@ -162,15 +169,19 @@ class ExistingDatabase:
     usable: bool = True
     droppable: bool = True
     protected: str | None = None
+    marked_for: str | None = None
+    holder: str | None = None
+    left_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Actual:
-    """The state of a server: accounts and databases by name, and what the password checks said."""
+    """The state of a server: accounts and databases by name, what the password checks said, and why they are unsure."""
 
     users: Mapping[str, ExistingUser] = field(default_factory=dict)
     databases: Mapping[str, ExistingDatabase] = field(default_factory=dict)
     passwords: Mapping[str, PasswordCheck] = field(default_factory=dict)
+    doubts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +205,10 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run will do, and the counts that the guard judges it by; `new_users` have no account at all so far."""
+    """What a run will do, and the counts that the guard judges it by; `new_users` have no account at all so far.
+
+    `obstacles`: by the place of an action, why the server must refuse it, so that it is not even tried.
+    """
 
     actions: tuple[Action, ...] = ()
     new_users: frozenset[str] = frozenset()
@@ -203,6 +217,7 @@ class Plan:
     managed_users: int = 0
     managed_databases: int = 0
     unchanged: int = 0
+    obstacles: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,7 +136,8 @@ class Sync:
                 handler = self._reach(stack)
                 roster = screen(self.roster, self.connection, handler)
                 server = handler.server()
-                problems = self._problems(roster, *handler.warnings())
+                plan = self._plan(roster, self._read(handler, roster), handler)
+                problems = self._problems(roster, *self._foreseen(handler, plan), *handler.warnings())
         except DbrosterError as error:
             return replace(self.check_files(), fatal=str(error))
         return replace(
@@ -151,6 +152,7 @@ class Sync:
         roster = screen(self.roster, self.connection, handler)
         actual = self._read(handler, roster)
         plan = self._plan(roster, actual, handler)
+        plan = replace(plan, obstacles=self._obstacles(handler, plan))
         digest = plan_digest(self.connection, plan.actions)
         result = replace(
             result,
@@ -158,7 +160,13 @@ class Sync:
             host=server.host,
             users=len(roster.users),
             unchanged=plan.unchanged,
-            problems=self._problems(roster, *plan.problems, *self._not_adopted(plan), *handler.warnings()),
+            problems=self._problems(
+                roster,
+                *plan.problems,
+                *self._not_adopted(plan),
+                *self._not_carried(handler, plan),
+                *handler.warnings(),
+            ),
             conflicts=plan.conflicts,
             refusals=(
                 *unexpected(digest, self.options.expect),
@@ -169,7 +177,9 @@ class Sync:
         if result.refusals or not plan.actions:
             return result
         if self.options.dry_run:
-            return replace(result, outcomes=tuple(Outcome(action, Status.PLANNED) for action in plan.actions))
+            from dbroster.apply import foretell
+
+            return replace(result, outcomes=foretell(plan))
         return self._apply(result, plan, handler)
 
     def _reach(self, stack: ExitStack) -> Handler:
@@ -200,7 +210,8 @@ class Sync:
             databases = handler.get_existing_databases()
         with self._stage("check passwords"):
             known = [user for user in roster.users.values() if user.name in users and users[user.name].managed]
-            return Actual(users, databases, self._check_passwords(handler, known, users))
+            answers = self._check_passwords(handler, known, users)
+            return Actual(users, databases, answers, dict(handler.doubts))
 
     def _check_passwords(
         self, handler: Handler, known: Sequence[User], existing: Mapping[str, ExistingUser]
@@ -227,6 +238,23 @@ class Sync:
         differ = Differ(roster, actual, self.options.adopt, protected, handler.fold_database, archive, grace)
         with self._stage("plan"):
             return differ.plan()
+
+    def _obstacles(self, handler: Handler, plan: Plan) -> dict[int, str]:
+        """Ask the engine, when there is something to do, what of it the server must refuse."""
+        foreseen = handler.foresee(plan.actions) if plan.actions else []
+        return {place: reason for place, reason in enumerate(foreseen) if reason}
+
+    def _foreseen(self, handler: Handler, plan: Plan) -> Iterator[Problem]:
+        """Tell what of a plan the server must refuse, for a check, which shows no plan."""
+        for place, reason in self._obstacles(handler, plan).items():
+            action = plan.actions[place]
+            yield Problem(f"{action.verb} {action.database or action.user} can't be done: {reason}", user=action.user)
+
+    def _not_carried(self, handler: Handler, plan: Plan) -> Iterator[Problem]:
+        """Tell what the archives that this plan asks for would lose."""
+        archived = [a.database for a in plan.actions if a.verb is Verb.ARCHIVE_DATABASE and a.database]
+        for database, losses in sorted(handler.archiver().not_carried(archived).items() if archived else ()):
+            yield Problem(f"an archive of {database} does not hold: {'; '.join(losses)}", warning=True)
 
     def _not_adopted(self, plan: Plan) -> Iterator[Problem]:
         adopted = {action.user for action in plan.actions if action.verb is Verb.ADOPT}

@@ -162,6 +162,32 @@ class Adapter(ABC):
     def share_by_hand(self, user: str, database: str) -> None:
         """Give a user entry to the database of another one."""
 
+    renames_accounts: ClassVar[bool] = True
+    """Whether a DBA can rename an account, or copy it with all that the server keeps of it."""
+
+    renames_databases_by_hand: ClassVar[bool] = True
+    """Whether a DBA can rename a database."""
+
+    def rename_account_by_hand(self, user: str, new: str) -> None:
+        """Rename an account; where there is no renaming, make a copy of it that carries everything."""
+        raise NotImplementedError
+
+    def rename_database_by_hand(self, database: str, new: str) -> None:
+        """Rename a database."""
+        raise NotImplementedError
+
+    def hand_over_by_hand(self, user: str, database: str) -> None:
+        """Make a database and give it to a user in full, in the way that DBAs and their tools do."""
+        raise NotImplementedError
+
+    def strip_by_hand(self, user: str) -> None:
+        """Take every privilege from an account, on everything (REVOKE ALL)."""
+        raise NotImplementedError
+
+    def hold_lock_as(self, user: str, password: str) -> AbstractContextManager[None]:
+        """As a user of the roster, hold what a sync holds as its lock, as well as a user can."""
+        raise NotImplementedError
+
     @abstractmethod
     def accounts(self) -> set[str]:
         """Every account name on the server."""

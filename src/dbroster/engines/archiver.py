@@ -1,6 +1,7 @@
 """What dbroster asks of an engine for archives: `Archiver`, made by a handler for its own session."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from dbroster.config import Connection
@@ -28,6 +29,10 @@ class Archiver(ABC):
     def missing(self) -> list[str]:
         """Say what must be installed or granted before a database can be archived; empty when nothing is missing."""
         return []
+
+    def not_carried(self, databases: Sequence[str]) -> dict[str, list[str]]:  # noqa: ARG002 - for engines to override
+        """Say for each of these databases what an archive of it would not hold; nothing where all is carried."""
+        return {}
 
     @abstractmethod
     def close(self, user: str, database: str) -> None:

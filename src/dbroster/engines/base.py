@@ -56,6 +56,8 @@ class Handler(ABC):
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self.doubts: dict[str, str] = {}
+        """Why `check_passwords` could not judge a user's password: the server's words, or the account's state."""
 
     @classmethod
     @abstractmethod
@@ -65,6 +67,12 @@ class Handler(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close the connection; never raises."""
+
+    def abort(self) -> None:  # noqa: B027 - an engine overrides it where a wait can be broken
+        """Break whatever this connection waits for, so that its caller gets ConnectError at once.
+
+        Called from another thread when a run has to end (SIGTERM). Never raises and never blocks.
+        """
 
     def __enter__(self) -> Self:
         return self
@@ -138,8 +146,16 @@ class Handler(ABC):
     def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
         """Say for each user whether the server's account has the roster's password.
 
-        By the stored verifier; where that can't be read, by a login. UNKNOWN never leads to a change.
+        By the stored verifier; where that can't be read, by a login. UNKNOWN never leads to a change; `doubts` then
+        says why.
         """
+
+    def foresee(self, actions: Sequence[Action]) -> list[str | None]:
+        """Say for each planned action why the server must refuse it, as its catalogs show already; None if it may pass.
+
+        Such an action is not tried. The text says what to do first, with the statement that does it.
+        """
+        return [None for _ in actions]
 
     # --- changes: one object each -----------------------------------------------------------------------------------
 
