@@ -29,7 +29,6 @@ from dbroster.model import (
     Problem,
     Result,
     Roster,
-    Status,
     User,
     Verb,
 )
