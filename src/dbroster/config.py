@@ -22,6 +22,7 @@ from dbroster.files import (
     read_file,
     writers_problem,
 )
+from dbroster.lines import ends_whole, without_end
 from dbroster.loopback import is_loopback
 from dbroster.model import Problem
 from dbroster.names import did_you_mean
@@ -152,6 +153,13 @@ def users_command(directory: Path) -> tuple[str, ...]:
     if problems or unsafe:
         raise ConfigError([*problems, *([unsafe] if unsafe else ())])
     return command
+
+
+def cut_short(directory: Path) -> Problem | None:
+    """Say that connections.yaml may have been cut: what protects databases or archives them could be in the rest."""
+    if ends_whole(read_file(directory / CONNECTIONS_FILE, MAX_SETTINGS).data):
+        return None
+    return Problem(f"{without_end(CONNECTIONS_FILE)}; nothing is removed in this run", CONNECTIONS_FILE)
 
 
 def has_section(directory: Path, engine: str) -> bool:

@@ -14,6 +14,7 @@ from dbroster.engines import ENGINES
 from dbroster.errors import ConfigError
 from dbroster.files import MAX_SETTINGS, read_file
 from dbroster.interrupts import Interrupts
+from dbroster.lines import ends_whole
 from dbroster.model import USERS_FILE, Problem
 from dbroster.plaintext import private_file
 from dbroster.roster import parse_templates, parse_users
@@ -38,8 +39,10 @@ def edit(directory: Path, identity: Path | None, again: Again, interrupts: Inter
         edited = _edited(directory, file, users, again, interrupts)
         if edited == users.data:
             return "nothing was changed"
-        save(edited)
-    return f"{users.name} was written"
+        whole = _ended(edited)
+        save(whole)
+    added = "; dbroster added the line end that its last line lacked" if whole != edited else ""
+    return f"{users.name} was written{added}"
 
 
 def judge(directory: Path, data: bytes, name: str) -> list[Problem]:
@@ -86,10 +89,16 @@ def _edited(directory: Path, file: Path, users: Users, again: Again, interrupts:
         content = read_file(file)
         if content.problem:
             raise ConfigError([Problem(f"the edited file can't be used, nothing was changed: {content.problem.text}")])
-        problems = judge(directory, content.data, users.name) if content.data != users.data else []
+        changed = content.data != users.data
+        problems = judge(directory, _ended(content.data), users.name) if changed else []
         if not problems:
             return content.data
         again(problems)
+
+
+def _ended(data: bytes) -> bytes:
+    """End the last line of what a person has looked at; some editors leave that out."""
+    return data if ends_whole(data) else data + b"\n"
 
 
 def _run_editor(file: Path, interrupts: Interrupts) -> None:

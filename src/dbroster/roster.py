@@ -2,7 +2,8 @@
 
 A line `username:password` is split at its first colon. White space around the name is ignored; the password is all
 that follows, to the end of the line. Blank lines and lines that begin with `#` are comments. UTF-8, with or without a
-byte order mark, with LF or CRLF. Nothing in a problem's text is ever taken from a line, since it may hold a password.
+byte order mark, with LF or CRLF. A line that may not be whole (lines.py) changes nobody, and removes nothing. Nothing
+in a problem's text is ever taken from a line, since it may hold a password.
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from dbroster.errors import ConfigError
 from dbroster.files import MAX_SETTINGS, read_file
+from dbroster.lines import significant
 from dbroster.model import USERS_FILE as USERS_FILE
 from dbroster.model import Problem, Roster, User
 from dbroster.names import is_name, system_account
@@ -21,17 +23,25 @@ from dbroster.users_source import UsersSource
 MOST = 1000
 """So many problems of a file's lines are reported one by one; of the other lines only how many there are."""
 
-_BOM = b"\xef\xbb\xbf"
+_NOTHING_REMOVED = "nothing is removed in this run"
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """One line that is not a comment: `name` is None when it can't be told whose it is."""
+    """One line that says something: `name` is None when it can't be told whose it is; `whole`: it is one line."""
 
     number: int
     name: str | None = None
     password: str | None = None
     problem: str | None = None
+    whole: bool = True
+
+    @property
+    def suspends(self) -> str | None:
+        """Why nobody may be removed because of this line."""
+        if self.name is None:
+            return "its user can't be told"
+        return None if self.whole else "it may not be a whole line"
 
 
 def read_roster(directory: Path, engine: str, source: UsersSource | None = None) -> Roster:
@@ -57,9 +67,9 @@ def read_roster(directory: Path, engine: str, source: UsersSource | None = None)
 
 def parse_users(data: bytes, file: str = USERS_FILE) -> Roster:
     """Parse the bytes of users.txt, or of what stands for it under the name `file`; never raises."""
-    lines = list(_user_lines(data))
+    lines = list(_user_lines(data, file))
     problems = [Problem(line.problem, file, line.number, line.name) for line in lines if line.problem]
-    suspended = _few([f"{file} line {line.number}: its user can't be told" for line in lines if line.name is None])
+    suspended = _few([f"{file} line {line.number}: {line.suspends}" for line in lines if line.suspends])
     usable = [line for line in lines if not line.problem]
     repeated = list(_repeated(lines, file))
     bad = {problem.user for problem in [*problems, *repeated] if problem.user and not problem.warning}
@@ -100,31 +110,33 @@ def parse_templates(data: bytes, file: str) -> tuple[tuple[str, ...], list[Probl
     """Parse a template list; the problems tell lines that can't be used, and warn of repeated ones."""
     names: dict[str, int] = {}
     problems = []
-    for number, raw in _lines(data):
-        text = _decode(raw)
-        if text is None or not is_name(text.strip()):
+    for line in significant(data, file):
+        text = _decode(line.raw)
+        if line.doubt:
+            text = f"{line.doubt}; {_NOTHING_REMOVED}, and the databases of this template are left as they are"
+            problems.append(Problem(text, file, line.number))
+        elif text is None or not is_name(text.strip()):
             rule = "letters, digits, and . _ - after the first one"
-            problems.append(Problem(f"not a template name ({rule}); nothing is removed in this run", file, number))
+            problems.append(Problem(f"not a template name ({rule}); {_NOTHING_REMOVED}", file, line.number))
         elif text.strip() in names:
             first = names[text.strip()]
-            problems.append(Problem(f"the template stands in line {first} already", file, number, warning=True))
+            problems.append(Problem(f"the template stands in line {first} already", file, line.number, warning=True))
         else:
-            names[text.strip()] = number
+            names[text.strip()] = line.number
     return tuple(names), problems
 
 
-def _user_lines(data: bytes) -> Iterator[_Line]:
-    for number, raw in _lines(data):
-        text = _decode(raw)
-        yield _split(number, text) if text is not None else _Line(number, problem="not UTF-8; nothing is removed")
+def _user_lines(data: bytes, file: str) -> Iterator[_Line]:
+    for line in significant(data, file):
+        text = _decode(line.raw)
+        broken = _Line(line.number, problem="not UTF-8; nothing is removed")
+        found = broken if text is None else _split(line.number, text)
+        yield _in_doubt(found, line.doubt) if line.doubt else found
 
 
-def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Number the lines that are not blank and not comments; only LF and CRLF end a line."""
-    for number, raw in enumerate(data.removeprefix(_BOM).split(b"\n"), start=1):
-        line = raw.removesuffix(b"\r")
-        if line.strip() and not line.lstrip().startswith(b"#"):
-            yield number, line
+def _in_doubt(found: _Line, doubt: str) -> _Line:
+    left = "" if found.name is None else "; this user is left as found"
+    return replace(found, problem=f"{doubt}{left}; {_NOTHING_REMOVED}", whole=False)
 
 
 def _decode(raw: bytes) -> str | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from dbroster import engines
 from dbroster.cache import Cache
 from dbroster.chain import AUDIT_FILE, check_log
-from dbroster.config import Connection, has_section, read_connections, transport_warning
+from dbroster.config import Connection, cut_short, has_section, read_connections, transport_warning
 from dbroster.diff import Differ
 from dbroster.digest import plan_digest, unexpected
 from dbroster.engines.base import Handler
@@ -85,7 +85,7 @@ def load(
             problems += roster.problems
     if problems:
         raise ConfigError(problems)
-    return connections, roster
+    return connections, roster.doubted(cut_short(directory))
 
 
 def server_time(handler: Handler) -> datetime:

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -226,6 +227,16 @@ def test_invariant_7_reading_takes_as_many_queries_for_60_users_as_for_3(team: T
 
 # --- 8 ----------------------------------------------------------------------------------------------------------------
 
+
+def _lines(team: Team, *shorts: str) -> str:
+    return "".join(f"{team.world.name(short)}:{THREE[short]}\n" for short in shorts or THREE)
+
+
+def _glue(end: str, team: Team) -> None:
+    """Replace the end of the first line by what some other program takes for one."""
+    team.write_raw(_lines(team).replace("\n", end, 1).encode())
+
+
 BREAKAGES: dict[str, Callable[[Team], object]] = {
     "no colon, all others gone": lambda team: team.write_raw(b"what is this\n"),
     "a line without a colon": lambda team: team.write_users({"al": THREE["al"]}, "what is this"),
@@ -242,12 +253,20 @@ BREAKAGES: dict[str, Callable[[Team], object]] = {
     "a directory": lambda team: _make_a_directory(team.users_file),
     "a file that others may read": lambda team: team.users_file.chmod(0o644),
     "no templates file": lambda team: team.templates_file.unlink(),
+    "a file cut in a line": lambda team: team.write_raw(_lines(team)[:-9].encode()),
+    "a file cut in a comment": lambda team: team.write_raw(f"{_lines(team, 'bob', 'al')}# and no".encode()),
+    "a template list cut in a line": lambda team: team.templates_file.write_text("web\nda"),
+    **{
+        f"two lines glued by U+{ord(end):04X}": partial(_glue, end)
+        for end in "\r\v\f\x1c\x1d\x1e\x85\u2028\u2029\0\ufeff"
+    },
     "an empty templates file": lambda team: team.write_templates(),
     "a broken template line": lambda team: team.write_templates("web", "da ta"),
 }
 
 
 def test_invariant_8_what_is_broken_removes_nothing(team: Team, subtests: pytest.Subtests) -> None:
+    """A7: a file that was cut, or whose lines are glued, too."""
     team.sync(THREE)
     accounts, databases = _possessions(team)
     before = {name: team.adapter.fingerprint(name) for name in accounts}

@@ -170,6 +170,19 @@ def test_the_editor_may_have_arguments_and_visual_wins(
     assert opened(directory / AGE_FILE, key).endswith(f"{MORE}\n".encode())
 
 
+@pytest.mark.parametrize("before", [PLAIN, PLAIN.rstrip(b"\n")])
+def test_an_editor_that_ends_no_last_line(
+    before: bytes, directory: Path, editor: Editor, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A7: the next sync would take the file for one that was cut."""
+    (directory / AGE_FILE).unlink()
+    private(directory / "users.txt", before)
+    editor(f"printf '\\n{MORE}' >> \"$1\"")
+    assert edit(directory) == 0
+    assert (directory / "users.txt").read_bytes() == before + f"\n{MORE}\n".encode()
+    assert "dbroster added the line end that its last line lacked" in capfd.readouterr().out
+
+
 # --- nothing changes ------------------------------------------------------------------------------------------------
 
 

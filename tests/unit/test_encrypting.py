@@ -42,6 +42,14 @@ def refused(directory: Path, capsys: pytest.CaptureFixture[str], *options: str) 
     return err
 
 
+def test_a_file_that_may_have_been_cut_is_not_encrypted(
+    directory: Path, key: Key, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A7: the rest of it would be lost with the plain file."""
+    private(directory / "users.txt", PLAIN + "bob:Corr")
+    assert "echo >> users.txt" in refused(directory, capsys, "--recipient", key.public)
+
+
 # --- it works -------------------------------------------------------------------------------------------------------
 
 
