@@ -18,6 +18,7 @@ from dbroster.chain import Chain
 from dbroster.model import Action, Link, Outcome, Status, Verb
 
 RUN = "run"
+PERMITTED = "removals permitted by --max-removals"
 _DESTRUCTIVE = frozenset({Verb.ADOPT, Verb.LOCK_USER, Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE, Verb.DROP_USER})
 
 
@@ -53,9 +54,13 @@ class Audit:
     ) -> None:
         self._chain.close()
 
-    def begin(self, plan: str, actions: int) -> None:
-        """Write that the run begins, before anything on the server is touched. Raises AuditError."""
-        self._write([self._entry(RUN, "started", f"{actions} actions, plan {plan}")])
+    def begin(self, plan: str, actions: int, permitted: str | None = None) -> None:
+        """Write that the run begins, before anything on the server is touched. Raises AuditError.
+
+        `permitted`: the removals that were permitted for this run; the guard does not count them on the next one.
+        """
+        permission = f", {PERMITTED} {permitted}" if permitted else ""
+        self._write([self._entry(RUN, "started", f"{actions} actions, plan {plan}{permission}")])
 
     def end(self, outcomes: Sequence[Outcome]) -> None:
         """Write how the run has ended. Raises AuditError."""

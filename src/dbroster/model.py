@@ -215,6 +215,7 @@ class Plan:
     """What a run will do, and the counts that the guard judges it by; `new_users` have no account at all so far.
 
     `obstacles`: by the place of an action, why the server must refuse it, so that it is not even tried.
+    `reservations`: why its removals need `--max-removals`, however few they are (a user who seems to be renamed).
     """
 
     actions: tuple[Action, ...] = ()
@@ -225,6 +226,7 @@ class Plan:
     managed_databases: int = 0
     unchanged: int = 0
     obstacles: Mapping[int, str] = field(default_factory=dict)
+    reservations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

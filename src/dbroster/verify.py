@@ -5,19 +5,16 @@ kill leaves: a line cut off, lines that the head does not know yet. Everything e
 """
 
 import fcntl
-import gzip
 import os
 import re
-import stat
-import zlib
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
-from dbroster.chain import MAX_LINE, ORIGIN, TORN, digest, entry_of, head_of, number_of, read_record
+from dbroster.chain import ORIGIN, TORN, digest, entry_of, head_of, number_of, read_record
 from dbroster.errors import AuditError
+from dbroster.logs import in_order, lines_of, log_files, opened
 from dbroster.model import Link
 
 
@@ -55,12 +52,6 @@ class Verdict:
         return not any(finding.broken for finding in self.findings)
 
 
-def log_files(path: Path) -> list[Path]:
-    """Return an audit log and the files that it was rotated to, in no order."""
-    name = re.compile(re.escape(path.name) + r"([.-]\d+(\.gz)?)?")
-    return [each for each in path.parent.iterdir() if name.fullmatch(each.name)] if path.parent.is_dir() else []
-
-
 def verify(path: Path, files: Sequence[Path] = (), noted: Collection[str] = ()) -> Verdict:
     """Check a log with all its files, or the files that are named, which need not be all.
 
@@ -71,8 +62,8 @@ def verify(path: Path, files: Sequence[Path] = (), noted: Collection[str] = ()) 
     if not sizes and not (head and head.number):
         raise AuditError(f"there is no audit log {path}")
     walk = _Walk(noted, head)
-    for file in sorted(sizes, key=lambda each: (_first_number(each, sizes[each]), *_age(each))):
-        walk.file(file, _lines(file, sizes[file]))
+    for file in in_order(sizes):
+        walk.file(file, lines_of(file, sizes[file]))
     if whole:
         walk.compare_head(path)
     walk.look_for_noted(path)
@@ -106,48 +97,9 @@ def _snapshot(path: Path, files: Sequence[Path]) -> tuple[Link | None, dict[Path
 def _sizes(files: Sequence[Path]) -> dict[Path, int]:
     sizes = {}
     for file in files:
-        with _open(file) as opened:
-            sizes[file] = os.fstat(opened.fileno()).st_size
+        with opened(file) as stream:
+            sizes[file] = os.fstat(stream.fileno()).st_size
     return sizes
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[BinaryIO]:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except (OSError, ValueError) as error:
-        raise AuditError(f"{path} can't be read: {getattr(error, 'strerror', error)}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise AuditError(f"{path} can't be read: it is not a regular file")
-        yield file
-
-
-def _lines(path: Path, size: int) -> Iterator[bytes]:
-    """Yield the lines with their ends, no longer than one may be."""
-    try:
-        with _open(path) as file:
-            plain = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if path.suffix == ".gz" else file
-            left = None if path.suffix == ".gz" else size
-            while line := plain.readline(MAX_LINE if left is None else min(left, MAX_LINE)):
-                left = None if left is None else left - len(line)
-                yield line
-    except (OSError, EOFError, zlib.error) as error:
-        raise AuditError(f"{path} can't be read: {error}") from None
-
-
-def _first_number(path: Path, size: int) -> int:
-    """The number of its first line in the chain tells the place of a file, whatever its name."""
-    numbers = (number_of(entry_of(line) or {}) for line in _lines(path, size))
-    return next(filter(None, numbers), 0)
-
-
-def _age(path: Path) -> tuple[int, int]:
-    """Order files that are older than the chain by their names: dates, then numbers from the oldest, then the log."""
-    match = re.search(r"([.-])(\d+)(\.gz)?$", path.name)
-    if match is None:
-        return 2, 0
-    return (0, int(match[2])) if match[1] == "-" else (1, -int(match[2]))
 
 
 # --- the chain ------------------------------------------------------------------------------------------------------

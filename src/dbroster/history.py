@@ -1,0 +1,208 @@
+"""What the audit log tells about one server: whom dbroster has made there, what it has dropped, and when.
+
+The log is read when a question is asked, which a run that changes nothing never does. It is read as it is: lines that
+are damaged or missing are passed over. Where the log is unsure, the answer is the one that makes the guard careful: a
+change that was begun counts as made, and a date that can't be true counts as now.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Set
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from dbroster.audit import PERMITTED, RUN
+from dbroster.chain import entry_of
+from dbroster.errors import AuditError
+from dbroster.logs import in_order, lines_of, log_files
+from dbroster.model import Verb
+
+DAY = timedelta(hours=24)
+_MAKES = frozenset({Verb.CREATE_USER, Verb.ADOPT, Verb.UPDATE_PASSWORD})
+_TOLD = (RUN, *_MAKES, Verb.CREATE_DATABASE, Verb.LOCK_USER, Verb.DROP_DATABASE, Verb.DROP_USER)
+_ACTION = re.compile(rb'"action": "(%s)"' % "|".join(_TOLD).encode())
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a log tells of one server.
+
+    `known`: accounts that it has ever named. `dropped`: accounts and databases that dbroster has dropped and not made
+    again, with the time. `standing`: databases that it has made and not dropped, with their users. `accounts` and
+    `databases`: what runs without permission have removed in the last 24 hours, and how often; of databases only those
+    of users who stayed. `doubts`: which of its files can't be read.
+    """
+
+    known: Set[str] = frozenset()
+    dropped: Mapping[tuple[str, str | None], datetime] = field(default_factory=dict)
+    standing: Mapping[str, str] = field(default_factory=dict)
+    accounts: Mapping[str, int] = field(default_factory=dict)
+    databases: Mapping[str, int] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
+
+    def dropped_at(self, user: str, database: str | None = None) -> datetime | None:
+        """Return when dbroster has dropped an account, or a user's database, if it has not made it again since."""
+        return self.dropped.get((user, database))
+
+
+def read_history(path: Path, engine: str, server: str, now: datetime) -> History:
+    """Read the log at a path with the files that it was rotated to; never raises."""
+    told = _Told(now)
+    doubts: list[str] = []
+    with _noted(doubts):
+        for file, size in _files(path, doubts):
+            with _noted(doubts):
+                for line in lines_of(file, size):
+                    _hear(told, line, engine, server)
+    return told.history(tuple(doubts))
+
+
+def _hear(told: "_Told", line: bytes, engine: str, server: str) -> None:
+    """Take a line in, if it is one of this server; its text is looked at before it is taken apart, which costs more."""
+    if _ACTION.search(line) is None:
+        return
+    entry = entry_of(line)
+    if entry is not None and entry.get("engine") == engine and entry.get("server") == server:
+        told.line(entry)
+
+
+def _files(path: Path, doubts: list[str]) -> Iterator[tuple[Path, int]]:
+    """Yield the files in the order of their lines, with their sizes, but those that can't be read."""
+    sizes: dict[Path, int] = {}
+    for file in log_files(path):
+        with _noted(doubts):
+            size = file.stat().st_size
+            in_order({file: size})
+            sizes[file] = size
+    yield from ((file, sizes[file]) for file in in_order(sizes))
+
+
+class _noted(suppress):  # noqa: N801 - it is used like a function
+    """Pass over what can't be read, and note it."""
+
+    def __init__(self, doubts: list[str]) -> None:
+        super().__init__(AuditError, OSError)
+        self._doubts = doubts
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> bool:
+        suppressed = super().__exit__(kind, error, traceback)
+        if suppressed and error is not None:
+            self._doubts.append(str(error))
+        return suppressed
+
+
+@dataclass(slots=True)
+class _Removal:
+    """An account that is being removed: whether that counts, and whether anything is gone for good already."""
+
+    counted: bool
+    lost: bool = False
+
+
+class _Told:
+    """Takes the lines of one server in, in their order."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._clock = datetime.min.replace(tzinfo=UTC)
+        self._run: object = None
+        self._permitted = False
+        self._new: set[tuple[str, str | None]] = set()  # made by the run at hand: to take that back is no removal
+        self._pending: dict[str, list[str]] = {}  # databases dropped by the run at hand, whose users may yet go
+        self._gone: set[str] = set()  # whom the run at hand has dropped
+        self._known: set[str] = set()
+        self._removals: dict[str, _Removal] = {}
+        self._dropped: dict[tuple[str, str | None], datetime] = {}
+        self._standing: dict[str, str] = {}
+        self._accounts: Counter[str] = Counter()
+        self._databases: Counter[str] = Counter()
+
+    def history(self, doubts: tuple[str, ...]) -> History:
+        """Return what was heard."""
+        self._settle()
+        return History(frozenset(self._known), self._dropped, self._standing, +self._accounts, +self._databases, doubts)
+
+    def line(self, entry: Mapping[str, Any]) -> None:
+        """Take a line in."""
+        when = self._when(entry.get("time"))
+        recent = self._now - when < DAY
+        if entry.get("run") != self._run:
+            self._settle()
+            self._run, self._permitted = entry.get("run"), False
+        action, user, database = entry.get("action"), entry.get("user"), entry.get("database")
+        if action == RUN:
+            self._permitted |= entry.get("status") == "started" and PERMITTED in str(entry.get("reason"))
+        elif isinstance(user, str) and isinstance(database, str | None):
+            self._change(str(action), user, database, done=entry.get("status") == "done", recent=recent, when=when)
+
+    def _when(self, text: object) -> datetime:
+        """Return the time of a line: never before the lines above it, in case that the clock was put back."""
+        try:
+            when = datetime.fromisoformat(str(text))
+        except ValueError:
+            return self._now
+        if when.tzinfo is None:
+            return self._now
+        if when > self._now:
+            return when
+        self._clock = max(self._clock, when)
+        return self._clock
+
+    def _settle(self) -> None:
+        """End a run: what it has dropped, and whose users have stayed, were databases of users who stay."""
+        for names in self._pending.values():
+            self._databases.update(names)
+        self._pending.clear()
+        self._new.clear()
+        for user in self._gone:
+            self._removals.pop(user, None)
+        self._gone.clear()
+
+    def _change(
+        self, action: str, user: str, database: str | None, *, done: bool, recent: bool, when: datetime
+    ) -> None:
+        counted = recent and not self._permitted
+        if database is None:
+            self._known.add(user)
+        if action in _MAKES or action == Verb.CREATE_DATABASE:
+            self._made(action, user, database)
+        elif action == Verb.DROP_DATABASE and database is not None:
+            self._database_dropped(user, database, done=done, counted=counted)
+        elif action == Verb.LOCK_USER:
+            self._removed(user, counted=counted)
+        elif action == Verb.DROP_USER and (user, None) not in self._new:
+            self._pending.pop(user, None)
+            self._removed(user, counted=counted).lost = True
+            self._gone |= {user} if done else set()
+        if done and action in (Verb.DROP_DATABASE, Verb.DROP_USER):
+            self._dropped[user, database] = when
+
+    def _made(self, action: str, user: str, database: str | None) -> None:
+        """An account or a database was made, taken over, or opened again."""
+        self._dropped.pop((user, database), None)
+        if action != Verb.UPDATE_PASSWORD:
+            self._new.add((user, database))
+        if database is not None:
+            self._standing[database] = user
+            return
+        removal = self._removals.pop(user, None)
+        if removal and removal.counted and not removal.lost:
+            self._accounts[user] -= 1  # it was locked and nothing else
+
+    def _removed(self, user: str, *, counted: bool) -> _Removal:
+        """An account is being removed: that counts once, when it begins."""
+        if user not in self._removals:
+            self._removals[user] = _Removal(counted)
+            self._accounts[user] += counted
+        return self._removals[user]
+
+    def _database_dropped(self, user: str, database: str, *, done: bool, counted: bool) -> None:
+        if done:
+            self._standing.pop(database, None)
+        elif user in self._removals:
+            self._removals[user].lost = True
+        elif counted and (user, database) not in self._new and database not in self._pending.get(user, ()):
+            self._pending.setdefault(user, []).append(database)
