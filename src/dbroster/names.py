@@ -1,5 +1,6 @@
 """Names: what a user or template may be called, and databases that two users would share."""
 
+import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +20,11 @@ SYSTEM_PREFIXES = ("pg_", "mysql.", "mariadb.", "rds_", "cloudsql")
 def is_name(text: str) -> bool:
     """Whether a user or a template may be called so."""
     return NAME.fullmatch(text) is not None
+
+
+def tag31(text: str) -> int:
+    """Return a number between 2^30 and 2^31 that nobody types: what a marker is where a server takes numbers only."""
+    return 2**30 + int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) % 2**30
 
 
 def system_account(name: str) -> bool:

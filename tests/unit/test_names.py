@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbroster.names import NAME, did_you_mean, is_name, shared_databases, system_account
+from dbroster.names import NAME, did_you_mean, is_name, shared_databases, system_account, tag31
 
 NAMES = st.from_regex(NAME, fullmatch=True)
 
@@ -73,3 +73,9 @@ def test_did_you_mean() -> None:
     assert did_you_mean("hots", ["host", "port"]) == "; did you mean 'host'?"
     assert did_you_mean("zzz", ["host", "port"]) == ""
     assert did_you_mean("host", []) == ""
+
+
+def test_a_marker_that_is_a_number_fits_one_text_only() -> None:
+    assert tag31("dbroster/2 default bob bob_web") == 1_279_428_734
+    assert all(2**30 <= tag31(str(number)) < 2**31 for number in range(1000))
+    assert len({tag31(str(number)) for number in range(1000)}) == 1000
