@@ -28,6 +28,13 @@ SABOTAGES = [
         f"{_INVARIANTS}|-k|invariant_1 and mongodb",
     ),
     Sabotage(
+        "MongoDB: a marker that names another account counts",
+        _ENGINES + "mongodb_state.py",
+        "marker = found if found and found.user == name else None",
+        "marker = found",
+        "tests/engines/mongodb/test_markers.py",
+    ),
+    Sabotage(
         "ClickHouse: any comment marks a database",
         _ENGINES + "clickhouse_state.py",
         'case ["dbroster/1", roster, user] if roster and user:',

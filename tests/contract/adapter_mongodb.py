@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from bson.binary import UUID_SUBTYPE, Binary
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
@@ -121,6 +123,27 @@ class MongoDBAdapter(Adapter):
 
     def share_by_hand(self, user: str, database: str) -> None:
         self._admin.command("grantRolesToUser", user, roles=[{"role": "readWrite", "db": database}])
+
+    def rename_account_by_hand(self, user: str, new: str) -> None:
+        """MongoDB has no such command, but whoever may write into the accounts' collection can copy one."""
+        users = self._admin["system.users"]
+        account = users.find_one({"_id": f"admin.{user}"})
+        assert account is not None
+        users.insert_one({**account, "_id": f"admin.{new}", "user": new, "userId": Binary(uuid4().bytes, UUID_SUBTYPE)})
+        self._admin.command("dropUser", user)
+
+    def rename_database_by_hand(self, database: str, new: str) -> None:
+        """Collection by collection, which is the only way."""
+        for name in self._client[database].list_collection_names():
+            body = {"renameCollection": f"{database}.{name}", "to": f"{new}.{name}"}
+            self._admin.command(body)
+
+    def hand_over_by_hand(self, user: str, database: str) -> None:
+        self._client[database].create_collection("by_hand")
+        self._admin.command("grantRolesToUser", user, roles=[{"role": "dbOwner", "db": database}])
+
+    def strip_by_hand(self, user: str) -> None:
+        self._admin.command("updateUser", user, roles=[])
 
     def accounts(self) -> set[str]:
         return {user["user"] for user in self._admin.command("usersInfo", 1)["users"]}

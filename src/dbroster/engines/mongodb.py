@@ -1,8 +1,8 @@
 """MongoDB 5 and newer, alone or as a replica set.
 
 An account stands in the authentication database (`auth_database`, by default admin); its marker is a part of it. The
-marker names the user's databases, and is changed in the same command as the roles on them. A database comes into
-being with its first collection, so an empty one is made, if connections.yaml does not switch that off.
+marker names the account and the user's databases, and is changed in the same command as the roles on them. A database
+comes into being with its first collection, so an empty one is made, if connections.yaml does not switch that off.
 
 A command with a password never names a role: when it names one that is not built in, the server's profiler keeps the
 password in clear (MongoDB 6.0).
@@ -179,7 +179,7 @@ class MongoDB(Handler):
 
     def create_user(self, user: str, password: Secret) -> None:
         """Create the account with its marker and without any role; one that is already ours gets the password."""
-        marker = Marker(self.connection.roster)
+        marker = Marker(self.connection.roster, user)
         try:
             self._change({"createUser": user, "roles": [], "customData": marker.into({})}, password)
         except OperationError as error:
@@ -255,7 +255,7 @@ class MongoDB(Handler):
             raise OperationError(f"user {user!r} can't be adopted: {existing.protected}")
         if existing.roster not in (None, self.connection.roster):
             raise OperationError(f"user {user!r} can't be adopted: it belongs to roster {existing.roster!r}")
-        marker = account.marker or Marker(self.connection.roster)
+        marker = account.marker or Marker(self.connection.roster, user)
         self._change({"updateUser": user, "customData": marker.into(account.custom)}, password)
 
     def adopt_database(self, user: str, database: str) -> None:

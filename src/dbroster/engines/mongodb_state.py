@@ -1,8 +1,9 @@
 """What stands on a MongoDB server: accounts with their markers, and databases with what proves whose they are.
 
 The marker is `customData.dbroster` of an account in the authentication database, where only its administrators can
-write; in other databases a database's owner could forge it, so nothing is read from there. It names the user's
-databases: the roles alone prove nothing, since a DBA may have shared a database with somebody.
+write; in other databases a database's owner could forge it, so nothing is read from there. It names the account itself,
+so a copy under another name (a restored dump, a document inserted by hand) is nobody's. It names the user's databases,
+too: the roles alone prove nothing, since a DBA may have shared a database with somebody.
 """
 
 import json
@@ -28,19 +29,20 @@ PAGE = 5000
 
 _NO_CLIENT = {"255.255.255.255", "255.255.255.255/32", "0.0.0.0", "0.0.0.0/32", "::", "::/128"}  # noqa: S104 - nobody
 _FIELDS = {"_id": 0, "user": 1, "roles": 1, "customData": 1, "authenticationRestrictions": 1}
-_MARKER = "dbroster"
+_MARKER, _VERSION = "dbroster", 2
 
 Role = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """What dbroster notes in an account: its roster, its databases, and since when it is shut.
+    """What dbroster notes in an account: its roster, its name, its databases, and since when it is locked.
 
     `restrictions` are the addresses that somebody had set before that; they come back when it is opened again.
     """
 
     roster: str
+    user: str
     databases: tuple[str, ...] = ()
     locked: str | None = None
     restrictions: tuple[Mapping[str, Any], ...] = ()
@@ -49,16 +51,24 @@ class Marker:
     def parse(cls, custom: object) -> "Marker | None":
         """Read an account's customData; None when there is no marker in it, or not one of ours."""
         found = custom.get(_MARKER) if isinstance(custom, dict) else None
-        if not isinstance(found, dict) or found.get("v") != 1 or not isinstance(found.get("roster"), str):
+        if not isinstance(found, dict) or found.get("v") != _VERSION:
             return None
-        databases, restrictions = found.get("databases", []), found.get("restrictions", [])
-        if not isinstance(databases, list) or not isinstance(restrictions, list):
+        roster, user, databases = found.get("roster"), found.get("user"), found.get("databases", [])
+        restrictions = found.get("restrictions", [])
+        if not (isinstance(roster, str) and isinstance(user, str) and user):
             return None
-        return cls(found["roster"], tuple(map(str, databases)), found.get("locked"), tuple(restrictions))
+        if not (isinstance(databases, list) and isinstance(restrictions, list)):
+            return None
+        return cls(roster, user, tuple(map(str, databases)), found.get("locked"), tuple(restrictions))
 
     def into(self, custom: Mapping[str, Any]) -> dict[str, Any]:
         """Return customData with this marker, and with everything else that stands in it."""
-        marker: dict[str, Any] = {"v": 1, "roster": self.roster, "databases": list(self.databases)}
+        marker: dict[str, Any] = {
+            "v": _VERSION,
+            "roster": self.roster,
+            "user": self.user,
+            "databases": list(self.databases),
+        }
         if self.locked:
             marker |= {"locked": self.locked, "restrictions": list(self.restrictions)}
         return {**custom, _MARKER: marker}
@@ -66,7 +76,7 @@ class Marker:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account as the core sees it, and what only this engine needs of it."""
+    """An account as the core sees it, and what only this engine needs of it; a marker that names another is none."""
 
     existing: ExistingUser
     marker: Marker | None
@@ -122,7 +132,7 @@ def read_databases(
     others = {name: account for account in accounts if not account.existing.managed for name in account.databases}
     holders = _holders(accounts)
     return {
-        name: _database(name, owners.get(name), others.get(name), holders.get(name, set()), connection, name in listed)
+        name: _database(name, owners.get(name), others.get(name), holders.get(name, {}), connection, name in listed)
         for name in sorted(listed | owners.keys())
     }
 
@@ -142,13 +152,12 @@ def role_documents(roles: Iterable[Role]) -> list[dict[str, str]]:
     return [{"role": role, "db": database} for role, database in roles]
 
 
-def _holders(accounts: Iterable[Account]) -> dict[str, set[str]]:
-    """Managed users with any role on a database."""
-    holders: dict[str, set[str]] = {}
+def _holders(accounts: Iterable[Account]) -> dict[str, dict[str, bool]]:
+    """Accounts with any role on a database, and whether they are managed."""
+    holders: dict[str, dict[str, bool]] = {}
     for account in accounts:
-        if account.existing.managed:
-            for _, database in account.roles:
-                holders.setdefault(database, set()).add(account.existing.name)
+        for _, database in account.roles:
+            holders.setdefault(database, {})[account.existing.name] = account.existing.managed
     return holders
 
 
@@ -156,7 +165,8 @@ def _account(document: Mapping[str, Any], connection: Connection) -> Account:
     name: str = document["user"]
     roles = tuple((role["role"], role["db"]) for role in document.get("roles", ()))
     custom = document.get("customData") or {}
-    marker = Marker.parse(custom)
+    found = Marker.parse(custom)
+    marker = found if found and found.user == name else None
     protected = _protected_account(name, roles, connection)
     managed = marker is not None and marker.roster == connection.roster and protected is None
     restrictions = tuple(document.get("authenticationRestrictions", ()))
@@ -168,6 +178,7 @@ def _account(document: Mapping[str, Any], connection: Connection) -> Account:
         lock=_lock(marker, restrictions),
         verifiers=_verifiers(document.get("credentials")) if managed else (),
         locked_since=read_stamp(marker.locked) if marker else None,
+        marked_for=found.user if found and not marker and found.roster == connection.roster else None,
     )
     return Account(existing, marker, roles, custom, restrictions)
 
@@ -199,20 +210,21 @@ def _database(
     name: str,
     owner: Account | None,
     other: Account | None,
-    holders: set[str],
+    holders: Mapping[str, bool],
     connection: Connection,
     listed: bool,
 ) -> ExistingDatabase:
     granted = False
     if owner:
         exact = owner.roles_on(name) == set(wanted_roles(connection))
-        granted = exact and holders == {owner.existing.name}
+        granted = exact and [holder for holder, managed in holders.items() if managed] == [owner.existing.name]
     return ExistingDatabase(
         name,
         owner=owner.existing.name if owner else None,
         granted=granted,
         usable=listed or not connection.options.get("marker_collection", "_dbroster"),
         protected=_protected_database(name, other, connection),
+        holder=next(iter(holders)) if len(holders) == 1 else None,
     )
 
 

@@ -63,7 +63,7 @@ def test_restrictions_and_databases_come_back_when_an_account_is_opened_again(si
 
 
 def test_a_marker_in_another_database_is_not_believed(site: Site) -> None:
-    forged = {"dbroster": {"v": 1, "roster": "default", "databases": [site.web]}}
+    forged = {"dbroster": {"v": 2, "roster": "default", "user": site.bob, "databases": [site.web]}}
     site.dba[site.web].command("createUser", site.bob, pwd=PASSWORD, roles=[], customData=forged)
     with site.handler() as handler:
         assert site.bob not in handler.get_existing_users()
