@@ -23,9 +23,9 @@ class Target:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.server = FakeServer()
-        self.server.accounts["ann"] = Account(digest(PASSWORD), "default")
+        self.server.accounts["ann"] = Account(digest(PASSWORD), "default", "ann")
         self.server.accounts["root"] = Account(None, protected="a system account")
-        self.server.databases["ann_web"] = Database("ann", {"ann"})
+        self.server.databases["ann_web"] = Database("ann", "default", "ann_web", {"ann"})
         self.write()
 
     def write(self, users: bytes = ANN, templates: bytes = b"web\n", connections: bytes = CONNECTIONS.encode()) -> None:

@@ -66,7 +66,7 @@ class FakeHandler(Handler):
     def acquire_lock(self) -> None:
         with self._read("take the lock"):
             holder = self._fake.lock_holder
-            if holder not in (None, self._session):
+            if holder != self._session and self._fake.sessions.get(holder or 0) == self.connection.username:
                 raise LockHeld(f"session {holder} of the fake server is synchronising")
             self._fake.lock_holder = self._session
 
@@ -102,10 +102,17 @@ class FakeHandler(Handler):
         protected = account.protected
         if name in self.connection.protected:
             protected = protected or "connections.yaml protects it"
-        ours = account.roster == self.connection.roster and protected is None
-        verifiers = (StoredVerifier("fake", Secret(account.stored)),) if account.stored else ()
+        itself = account.named == name
+        ours = itself and account.roster == self.connection.roster and protected is None
         return ExistingUser(
-            name, ours, account.roster, protected, account.lock, verifiers=verifiers, locked_since=account.since
+            name,
+            ours,
+            account.roster if itself else None,
+            protected,
+            account.lock,
+            verifiers=(StoredVerifier("fake", Secret(account.stored)),) if account.stored else (),
+            locked_since=account.since,
+            marked_for=None if itself or account.roster != self.connection.roster else account.named,
         )
 
     def get_existing_databases(self) -> dict[str, ExistingDatabase]:
@@ -114,12 +121,22 @@ class FakeHandler(Handler):
 
     def _existing_database(self, name: str) -> ExistingDatabase:
         database = self._fake.databases[name]
-        marked_for = self._fake.accounts.get(database.mark or "")
         protected = database.protected
-        if marked_for and marked_for.roster not in (None, self.connection.roster):
-            protected = f"it belongs to the roster {marked_for.roster!r}"
-        owner = database.mark if marked_for and marked_for.roster and not protected else None
-        return ExistingDatabase(name, owner, database.users == {database.mark}, database.usable, protected=protected)
+        if database.roster not in (None, self.connection.roster):
+            protected = f"it belongs to the roster {database.roster!r}"
+        claimed = database.mark if database.named == name and not protected else None
+        account = self._fake.accounts.get(claimed or "")
+        ours = account is not None and (account.roster, account.named) == (self.connection.roster, claimed)
+        return ExistingDatabase(
+            name,
+            claimed if ours else None,
+            database.users == {database.mark},
+            database.usable,
+            protected=protected,
+            marked_for=database.named if database.named != name and not protected else None,
+            holder=next(iter(database.users)) if len(database.users) == 1 else None,
+            left_by=claimed if claimed and account is None else None,
+        )
 
     def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
         return {user.name: self._check_password(user, existing.get(user.name)) for user in users}
@@ -138,7 +155,7 @@ class FakeHandler(Handler):
             if user in self._fake.accounts:
                 self._ours(user).stored = digest(password.reveal())
             else:
-                self._fake.accounts[user] = Account(digest(password.reveal()), self.connection.roster)
+                self._fake.accounts[user] = Account(digest(password.reveal()), self.connection.roster, user)
 
     def update_user_password(self, user: str, password: Secret) -> None:
         with self._change(Verb.UPDATE_PASSWORD, user):
@@ -151,8 +168,9 @@ class FakeHandler(Handler):
         """Two statements, so that a kill between them leaves an unfinished database."""
         with self._change(Verb.CREATE_DATABASE, user, database):
             self._ours(user)
-            existing = self._fake.databases.setdefault(database, Database(user, usable=False))
-            if existing.mark != user:
+            new = Database(user, self.connection.roster, database, usable=False)
+            existing = self._fake.databases.setdefault(database, new)
+            if (existing.mark, existing.roster, existing.named) != (user, self.connection.roster, database):
                 raise OperationError(f"a database {database} exists that is not {user}'s")
         with self._change(Verb.CREATE_DATABASE, user, database):
             existing.usable = True
@@ -191,7 +209,8 @@ class FakeHandler(Handler):
                 raise OperationError(f"the account {user} can't be taken over")
             if existing.roster not in (None, self.connection.roster):
                 raise OperationError(f"the account {user} belongs to another roster")
-            existing.stored, existing.roster = digest(password.reveal()), self.connection.roster
+            existing.stored = digest(password.reveal())
+            existing.roster, existing.named = self.connection.roster, user
 
     def adopt_database(self, user: str, database: str) -> None:
         with self._change(Verb.ADOPT, user, database):
@@ -199,9 +218,10 @@ class FakeHandler(Handler):
             if database not in self._fake.databases or self._existing_database(database).protected:
                 raise OperationError(f"the database {database} can't be taken over")
             existing = self._fake.databases[database]
-            if existing.mark not in (None, user):
+            if existing.named == database and existing.mark != user:
                 raise OperationError(f"the database {database} belongs to {existing.mark}")
-            existing.mark, existing.users = user, {user}
+            existing.mark, existing.roster, existing.named = user, self.connection.roster, database
+            existing.users = {user}
 
     def archiver(self) -> FakeArchiver:
         return FakeArchiver(self.connection, self._fake, self._owned)
@@ -219,7 +239,7 @@ class FakeHandler(Handler):
     def _owned(self, user: str, database: str) -> Database:
         self._ours(user)
         existing = self._fake.databases.get(database)
-        if existing is None or existing.mark != user:
+        if existing is None or (existing.mark, existing.named) != (user, database):
             raise OperationError(f"there is no database {database} of {user}")
         return existing
 

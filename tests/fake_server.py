@@ -24,10 +24,11 @@ def digest(password: str) -> str:
 
 @dataclass
 class Account:
-    """An account of the fake; `roster` is the marker. None as `stored` means that nobody can log in."""
+    """An account of the fake; `roster` and `named` are its marker. None as `stored` means that nobody can log in."""
 
     stored: str | None
     roster: str | None = None
+    named: str | None = None
     lock: Lock = Lock.OPEN
     protected: str | None = None
     since: datetime | None = None
@@ -35,9 +36,14 @@ class Account:
 
 @dataclass
 class Database:
-    """A database of the fake. `mark` names the user that it was made for; `usable` comes last when it is created."""
+    """A database of the fake. `mark`, `roster` and `named` are its marker: the user that it was made for, and itself.
+
+    `users` may enter it. `usable` comes last when it is created.
+    """
 
     mark: str | None = None
+    roster: str | None = None
+    named: str | None = None
     users: set[str] = field(default_factory=set)
     usable: bool = True
     protected: str | None = None
@@ -124,7 +130,7 @@ class FakeServer:
         self, name: str, password: str = "", *, roster: str | None = None, protected: str | None = None
     ) -> None:
         """Create an account as a DBA would: without a marker, unless told otherwise."""
-        self.accounts[name] = Account(digest(password), roster, protected=protected)
+        self.accounts[name] = Account(digest(password), roster, name if roster else None, protected=protected)
 
     def add_database(self, name: str, *, protected: str | None = None) -> None:
         """Create a database as a DBA would."""

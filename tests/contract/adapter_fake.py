@@ -9,6 +9,7 @@ from dbroster.engines.base import Handler
 from dbroster.model import Lock
 from tests.contract.adapters import RULES, Adapter, Doomed, Refused
 from tests.fake import FakeHandler, FakeServer, Killed, fake_connection
+from tests.fake_server import Database
 
 
 class FakeSession:
@@ -79,6 +80,25 @@ class FakeAdapter(Adapter):
 
     def share_by_hand(self, user: str, database: str) -> None:
         self.server.databases[database].users.add(user)
+
+    def rename_account_by_hand(self, user: str, new: str) -> None:
+        self.server.accounts[new] = self.server.accounts.pop(user)
+
+    def rename_database_by_hand(self, database: str, new: str) -> None:
+        self.server.databases[new] = self.server.databases.pop(database)
+
+    def hand_over_by_hand(self, user: str, database: str) -> None:
+        self.server.databases[database] = Database(users={user})
+
+    def strip_by_hand(self, user: str) -> None:
+        for database in self.server.databases.values():
+            database.users.discard(user)
+
+    @contextmanager
+    def hold_lock_as(self, user: str, password: str) -> Iterator[None]:
+        with self._login(user, password) as number:
+            self.server.lock_holder = number
+            yield
 
     def accounts(self) -> set[str]:
         return set(self.server.accounts)

@@ -23,29 +23,30 @@ from tests.unit.site import Site, actions
 NAMES = ("ann", "bob", "cy", "dan")
 LISTED = st.sampled_from(["listed", "other password", "mentioned", "absent"])
 ACCOUNTS = st.sampled_from(
-    ["absent", "absent", "absent", "ours", "ours", "locked", "shut by hand", "foreign", "other", "system"]
+    ["absent", "absent", "absent", "ours", "ours", "locked", "shut by hand", "foreign", "other", "system", "renamed"]
 )
 FOREIGN = ("foreign", "half dropped", "system")
-DATABASES = st.sampled_from(["absent", "granted", "granted", "bare", "unfinished", "open to all", *FOREIGN])
+OURS = ("granted", "granted", "bare", "unfinished", "open to all", "renamed")
+DATABASES = st.sampled_from(["absent", *OURS, *FOREIGN])
 VERBS = st.sampled_from([*Verb, Verb.CREATE_DATABASE, Verb.CREATE_DATABASE, Verb.GRANT_PRIVILEGES])
 FAILURES = st.sets(st.tuples(VERBS, st.sampled_from(NAMES)), max_size=4)
 MOMENTS = st.tuples(st.integers(1, 60), st.booleans())
 ADOPT = st.frozensets(st.sampled_from(NAMES), max_size=2)
 
 
-def account(kind: str) -> Account:
-    made = Account(digest(PASSWORD), {"foreign": None, "other": "other"}.get(kind, "default"))
+def account(kind: str, name: str) -> Account:
+    named = {"foreign": None, "renamed": "somebody"}.get(kind, name)
+    made = Account(digest(PASSWORD), {"foreign": None, "other": "other"}.get(kind, "default"), named)
     made.lock = {"locked": Lock.OURS, "shut by hand": Lock.FOREIGN}.get(kind, Lock.OPEN)
     made.protected = "a system account" if kind == "system" else None
     return made
 
 
-def database(kind: str, name: str) -> Database:
-    mark = None if kind in FOREIGN else name
-    users = {"granted": {name}, "open to all": {name, "eve"}}.get(kind, set())
-    return Database(
-        mark, users, kind not in ("unfinished", "half dropped"), "a system database" if kind == "system" else None
-    )
+def database(kind: str, name: str, user: str, roster: str | None) -> Database:
+    marker = (None, None, None) if kind in FOREIGN else (user, roster, "somewhere" if kind == "renamed" else name)
+    users = {"open to all": {user, "eve"}, "bare": set(), "unfinished": set()}.get(kind, {user})
+    usable = kind not in ("unfinished", "half dropped")
+    return Database(*marker, users, usable, "a system database" if kind == "system" else None)
 
 
 @st.composite
@@ -54,11 +55,13 @@ def servers(draw: st.DrawFn) -> FakeServer:
     for name in NAMES:
         kind = draw(ACCOUNTS)
         if kind != "absent":
-            server.accounts[name] = account(kind)
+            server.accounts[name] = account(kind, name)
         for template in ("web", "data", "old"):
             kind = draw(DATABASES)
             if kind in FOREIGN or (kind != "absent" and name in server.accounts):  # what is ours goes with its account
-                server.databases[f"{name}_{template}"] = database(kind, name)
+                owner = server.accounts.get(name)
+                made = database(kind, f"{name}_{template}", name, owner.roster if owner else None)
+                server.databases[f"{name}_{template}"] = made
     return server
 
 
@@ -109,9 +112,19 @@ def told(found: Account | Database) -> str:
     return str({**vars(found), "users": sorted(getattr(found, "users", ()))})
 
 
+def own_accounts(server: FakeServer) -> set[str]:
+    """Accounts whose marker names the roster and themselves."""
+    return {n for n, a in server.accounts.items() if (a.roster, a.named) == ("default", n) and not a.protected}
+
+
+def mark_of(name: str, database: Database) -> str | None:
+    """The user in a marker that names the database itself."""
+    return database.mark if database.named == name else None
+
+
 def frozen(server: FakeServer, wanted: Roster, adopt: frozenset[str] = frozenset()) -> dict[str, str]:
     """What no run may change: foreign objects, but those to be adopted, and everything of users on bad lines."""
-    ours = {name for name, a in server.accounts.items() if a.roster == "default" and not a.protected}
+    ours = own_accounts(server)
     given = {name for name in adopt & wanted.users.keys() if _may_be_given(server, name)}
     free = (ours | given) - wanted.mentioned
     of_given = {wished for name in given | (adopt & ours) for wished in wanted.databases(name)}
@@ -119,7 +132,7 @@ def frozen(server: FakeServer, wanted: Roster, adopt: frozenset[str] = frozenset
     databases = {
         name: told(d)
         for name, d in server.databases.items()
-        if d.protected or (d.mark not in free and not (d.mark is None and name in of_given))
+        if d.protected or (mark_of(name, d) not in free and not (mark_of(name, d) is None and name in of_given))
     }
     return accounts | databases
 
@@ -127,7 +140,7 @@ def frozen(server: FakeServer, wanted: Roster, adopt: frozenset[str] = frozenset
 def _may_be_given(server: FakeServer, name: str) -> bool:
     """An account without any marker, or none at all: databases may be adopted for a new user, too."""
     found = server.accounts.get(name)
-    return found is None or (found.roster is None and not found.protected)
+    return found is None or ((found.roster is None or found.named != name) and not found.protected)
 
 
 @pytest.fixture(scope="module")
@@ -165,9 +178,9 @@ def assert_in_step(server: FakeServer, wanted: Roster, result: Result) -> None:
             assert server.databases[wished].usable
     if not wanted.suspended:
         kept = wanted.users.keys() | wanted.mentioned
-        ours = {name for name, a in server.accounts.items() if a.roster == "default" and not a.protected}
+        ours = own_accounts(server)
         assert ours <= kept
-        owned = {name for name, d in server.databases.items() if d.mark in ours - wanted.mentioned - stopped}
+        owned = {name for name, d in server.databases.items() if mark_of(name, d) in ours - wanted.mentioned - stopped}
         assert owned <= {wished for name in wanted.users for wished in wanted.databases(name)}
 
 
@@ -241,7 +254,7 @@ def what(result: Result) -> list[tuple[str, str, str]]:
 def test_adopting_an_account_makes_no_other_database_removable(directory: Path) -> None:
     site = site_of(directory, FakeServer())
     site.server.add_account("ann", "by hand")
-    site.server.databases["ann_old"] = Database("ann", {"ann"})
+    site.server.databases["ann_old"] = Database("ann", "default", "ann_old", {"ann"})
     wanted, adopt = roster("ann", "ann_old"), frozenset({"ann"})
     result = site.run(wanted, adopt=adopt)
     assert [conflict.user for conflict in result.conflicts] == ["ann"]
