@@ -2,13 +2,10 @@
 
 import argparse
 import gc
-import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from threading import Event
 
 from dbroster import engines
 from dbroster.arguments import parser
@@ -18,6 +15,7 @@ from dbroster.errors import ConfigError
 from dbroster.model import Result
 from dbroster.progress import Progress, Task
 from dbroster.report import defect
+from dbroster.stopping import Stopping
 from dbroster.sync import Connect, Options, Sync, configured, load
 from dbroster.users_source import UsersSource
 
@@ -85,21 +83,22 @@ def _results(given: argparse.Namespace, connect: Connect) -> list[Result]:
     )  # fmt: skip
     progress = Progress(enabled=not given.quiet)
     users = UsersSource(given.directory, given.identity)
-    with _stopping() as stop:
-        work = [
-            _Work(
-                engine, server, given, options, connect, users, progress.task(f"{engine} {server or ''}".rstrip()), stop
-            )
-            for engine in dict.fromkeys(given.engines) or configured(given.directory)
-            for server in ([given.server] if given.server else server_names(given.directory, engine))
-        ]
-        with ThreadPoolExecutor(given.max_servers, "dbroster-server") as pool:
-            results = list(pool.map(_Work.run, work))
+    stopping = Stopping(connect)
+    work = [
+        _Work(engine, server, given, options, users, progress.task(f"{engine} {server or ''}".rstrip()), stopping)
+        for engine in dict.fromkeys(given.engines) or configured(given.directory)
+        for server in ([given.server] if given.server else server_names(given.directory, engine))
+    ]
+    with (
+        stopping.on_signals(lambda: tell([each.result_so_far() for each in work], given)),
+        ThreadPoolExecutor(given.max_servers, "dbroster-server") as pool,
+    ):
+        results = list(pool.map(_Work.run, work))
     progress.close()
     return results
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Work:
     """One server; `server` is None where only reading the engine's section as a whole can tell what is there."""
 
@@ -107,13 +106,22 @@ class _Work:
     server: str | None
     given: argparse.Namespace
     options: Options
-    connect: Connect
     users: UsersSource
     task: Task
-    stop: Event
+    stopping: Stopping
+    result: Result | None = None
 
     def run(self) -> Result:
         """Serve it; a defect in dbroster itself must not stop the others, and must not show what it held."""
+        self.result = self._guarded()
+        return self.result
+
+    def result_so_far(self) -> Result:
+        """The result, or that there is none: the run had to end before this server answered."""
+        text = "it did not answer before the run had to end; changes made so far are in the audit log: run again"
+        return self.result or self._fatal(text)
+
+    def _guarded(self) -> Result:
         try:
             return self._run()
         except ConfigError as error:
@@ -127,7 +135,7 @@ class _Work:
         if self.given.verb == "restore":
             return self._restore()
         (connection,), roster = load(self.given.directory, self.engine, self.server, self.users)
-        sync = Sync(connection, roster, self.options, self.connect, self.task, self.stop)
+        sync = Sync(connection, roster, self.options, self.stopping.connect, self.task, self.stopping.wish)
         if self.given.verb != "check":
             return sync.run()
         return sync.check_connected() if self.given.connect else sync.check_files()
@@ -141,29 +149,10 @@ class _Work:
             return self._fatal(f"there are several servers: choose one with --server ({', '.join(map(str, names))})")
         (connection,), roster = load(self.given.directory, self.engine, self.server, self.users)
         wish = Wish(self.given.archive, self.given.database, self.given.from_another)
-        return Restore(connection, roster, wish, self.options, self.connect).run()
+        return Restore(connection, roster, wish, self.options, self.stopping.connect).run()
 
     def _fatal(self, text: str) -> Result:
         return Result(self.engine, self.server or "default", self.given.dry_run, fatal=text)
-
-
-@contextmanager
-def _stopping() -> Iterator[Event]:
-    """Turn the first SIGTERM or Ctrl-C into a wish to stop: what runs is finished and reported, nothing new begins."""
-    stop = Event()
-
-    def ask(number: int, _: object) -> None:
-        stop.set()
-        signal.signal(number, signal.SIG_DFL)  # a kill at any moment loses nothing, so the second one may be just that
-        name = signal.Signals(number).name
-        sys.stderr.write(f"{name}: finishing what runs, starting nothing new (once more to break off)\n")
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

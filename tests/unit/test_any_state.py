@@ -43,10 +43,11 @@ def account(kind: str, name: str) -> Account:
 
 
 def database(kind: str, name: str, user: str, roster: str | None) -> Database:
-    marker = (None, None, None) if kind in FOREIGN else (user, roster, "somewhere" if kind == "renamed" else name)
-    users = {"open to all": {user, "eve"}, "bare": set(), "unfinished": set()}.get(kind, {user})
-    usable = kind not in ("unfinished", "half dropped")
-    return Database(*marker, users, usable, "a system database" if kind == "system" else None)
+    made = Database() if kind in FOREIGN else Database(user, roster, "somewhere" if kind == "renamed" else name)
+    made.users = {"granted": {user}, "open to all": {user, "eve"}}.get(kind, set())
+    made.usable = kind not in ("unfinished", "half dropped")
+    made.protected = "a system database" if kind == "system" else None
+    return made
 
 
 @st.composite

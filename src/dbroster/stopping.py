@@ -1,0 +1,97 @@
+"""How a run ends early: SIGTERM or Ctrl-C first lets what runs finish, then breaks it off, then ends without it.
+
+A kill at any moment loses nothing, so each step may be rougher than the one before. A second signal is a kill.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event, Lock, Thread
+from weakref import WeakSet
+
+from dbroster.config import Connection
+from dbroster.engines.base import Handler
+from dbroster.errors import ConnectError
+
+FINISH = 5.0
+"""Seconds for what runs to finish by itself."""
+
+BREAK_OFF = 3.0
+"""Seconds for what was broken off to report; with FINISH and a report, a run ends within 10 s of the signal."""
+
+Connect = Callable[[Connection], Handler]
+
+
+class Stopping:
+    """The wish to stop, and every open connection of the run, so that what it waits for can be broken off."""
+
+    def __init__(self, connect: Connect) -> None:
+        self.wish = Event()
+        self._connect = connect
+        self._handlers: WeakSet[Handler] = WeakSet()
+        self._mutex = Lock()
+        self._broken_off = False
+
+    def connect(self, connection: Connection) -> Handler:
+        """Open a connection that `break_off` knows. Raises ConnectError once everything was broken off."""
+        if self._broken_off:
+            raise ConnectError("the run was told to end")
+        handler = self._connect(connection)
+        with self._mutex:
+            self._handlers.add(handler)
+        if self._broken_off:
+            handler.abort()
+        return handler
+
+    def break_off(self) -> None:
+        """Break every wait of every connection, and open no new one."""
+        self._broken_off = True
+        with self._mutex:
+            handlers = list(self._handlers)
+        for handler in handlers:
+            handler.abort()
+
+    @contextmanager
+    def on_signals(self, give_up: Callable[[], int]) -> Iterator[None]:
+        """While the block runs, let signals end it; `give_up` reports what is known and returns the exit code."""
+        over = Event()
+
+        def ask(number: int, _: object) -> None:
+            self.wish.set()
+            signal.signal(number, signal.SIG_DFL)
+            name = signal.Signals(number).name
+            _say(f"{name}: finishing what runs, starting nothing new (once more to break off)\n")
+            Thread(target=self._insist, args=(over, give_up), name="dbroster-stop", daemon=True).start()
+
+        before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            over.set()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _insist(self, over: Event, give_up: Callable[[], int]) -> None:
+        if over.wait(FINISH):
+            return
+        self.break_off()
+        if over.wait(BREAK_OFF):
+            return
+        Thread(target=_end_anyhow, args=(over,), daemon=True).start()
+        code = give_up()
+        os._exit(code)  # a thread that waits for a server would keep a normal exit waiting as well
+
+
+def _end_anyhow(over: Event) -> None:
+    """End although nobody reads the report."""
+    if not over.wait(1.0):
+        os._exit(1)
+
+
+def _say(text: str) -> None:
+    try:
+        sys.stderr.write(text)
+    except (OSError, ValueError, AttributeError):  # closed, full, or none at all: nobody wants to know
+        return

@@ -1,0 +1,106 @@
+"""SIGTERM: what runs is finished, then broken off, and then the process ends without it."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from dbroster import stopping
+from dbroster.config import Connection
+from dbroster.engines.base import Handler
+from dbroster.errors import ConnectError
+from dbroster.stopping import Stopping
+from tests.fake import FakeHandler, FakeServer, fake_connection
+from tests.unit.samples import PASSWORD, private
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from threading import Event
+from dbroster.cli import main
+from dbroster.errors import ConnectError
+from tests.fake import FakeHandler, FakeServer, fake_connection
+
+class Silent(FakeHandler):
+    aborted = Event()
+    def get_existing_users(self):
+        print("reading", file=sys.stderr, flush=True)
+        self.aborted.wait()
+        raise ConnectError("broken off")
+    def abort(self):
+        if {polite}:
+            self.aborted.set()
+
+def connect(connection):
+    return Silent.open(fake_connection(FakeServer()))
+
+sys.exit(main(["sync", "postgresql", "--config", sys.argv[1]], connect=connect))
+"""
+
+
+def config(directory: Path) -> None:
+    private(directory / "users.txt", f"ann:{PASSWORD}\n")
+    private(directory / "postgresql_databases.txt", "web\n")
+    private(directory / "connections.yaml", "postgresql: {host: 127.0.0.1, username: admin, password: secret}\n")
+
+
+@pytest.mark.parametrize("polite", [True, False])
+def test_one_signal_ends_a_run_whose_server_is_silent(tmp_path: Path, polite: bool) -> None:
+    """C1: within ten seconds, with a report that names the server, also when its driver can't be broken off."""
+    config(tmp_path)
+    command = [sys.executable, "-c", PROGRAM.format(polite=polite), str(tmp_path)]
+    pipe, environment = subprocess.PIPE, {"PYTHONPATH": ":".join(sys.path)}
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
+        assert process.stderr
+        assert process.stderr.readline() == "reading\n"
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < 10
+    assert process.returncode == 2, (out, err)
+    assert "SIGTERM" in err
+    assert out.startswith("postgresql")
+    assert ("broken off" if polite else "it did not answer before the run had to end") in out
+
+
+class Counting(FakeHandler):
+    """A fake that notes how often it was broken off."""
+
+    aborts = 0
+
+    def abort(self) -> None:
+        self.aborts += 1
+
+
+def test_every_open_connection_is_broken_off_and_no_new_one_opened() -> None:
+    """C1: also one that was being opened in that very moment."""
+    server, opening = FakeServer(), Event()
+
+    def connect(connection: Connection) -> Handler:
+        if opening.is_set():
+            stop.break_off()
+        return Counting.open(connection)
+
+    stop = Stopping(connect)
+    first, second = (stop.connect(fake_connection(server)) for _ in range(2))
+    opening.set()
+    third = stop.connect(fake_connection(server))
+    assert [getattr(handler, "aborts", None) for handler in (first, second, third)] == [1, 1, 1]
+    with pytest.raises(ConnectError, match="told to end"):
+        stop.connect(fake_connection(server))
+
+
+def test_a_run_that_ends_by_itself_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stopping, "FINISH", 0.2)
+    stop = Stopping(Counting.open)
+    handler = stop.connect(fake_connection(FakeServer()))
+    with stop.on_signals(lambda: 1):
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.wish.wait(5)
+    time.sleep(0.3)  # longer than FINISH
+    assert isinstance(handler, Counting)
+    assert handler.aborts == 0
