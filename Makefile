@@ -14,7 +14,7 @@ soaked = \
 	tests/soak/fuzz_files.py \
 	tests/soak/test_large_files.py
 
-.PHONY: help setup demo test soak sabotage bench lint fmt check clean
+.PHONY: help setup demo test soak sabotage proofs bench lint fmt check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -34,6 +34,9 @@ soak: setup ## run the long tests: killed at every moment, fuzzing, large files
 
 sabotage: setup ## break dbroster on purpose in many ways, and see that tests notice
 	@$(python) tools/sabotage.py $(ARGS)
+
+proofs: setup ## write docs/proofs.md: which test proves what
+	@$(python) tools/proofs.py
 
 bench: setup ## measure side by side with raw scripts; writes docs/performance.md
 	@.venv/bin/pip install --quiet --group bench

@@ -110,6 +110,7 @@ class _Work:
     task: Task
     stopping: Stopping
     result: Result | None = None
+    address: str = "the server"
 
     def run(self) -> Result:
         """Serve it; a defect in dbroster itself must not stop the others, and must not show what it held."""
@@ -118,8 +119,8 @@ class _Work:
 
     def result_so_far(self) -> Result:
         """The result, or that there is none: the run had to end before this server answered."""
-        text = "it did not answer before the run had to end; changes made so far are in the audit log: run again"
-        return self.result or self._fatal(text)
+        text = "did not answer before the run had to end; changes made so far are in the audit log: run again"
+        return self.result or self._fatal(f"{self.address} {text}")
 
     def _guarded(self) -> Result:
         try:
@@ -135,6 +136,7 @@ class _Work:
         if self.given.verb == "restore":
             return self._restore()
         (connection,), roster = load(self.given.directory, self.engine, self.server, self.users)
+        self.address = f"{connection.host}:{connection.port}"
         sync = Sync(connection, roster, self.options, self.stopping.connect, self.task, self.stopping.wish)
         if self.given.verb != "check":
             return sync.run()

@@ -13,7 +13,8 @@ class Proxy:
 
     The message that uses up the budget still reaches the server (its answer is lost), or is lost itself when
     `deliver_last` is false. Then `at_end` is called (to kill somebody), and nobody gets through any more, or with
-    `once` only those who were connected are cut off. `messages` counts all that the client sent.
+    `once` only those who were connected are cut off. With `stalls` nobody is cut off: connections stay open, new ones
+    are taken, and nothing comes through any more. `messages` counts all that the client sent.
     """
 
     def __init__(
@@ -25,6 +26,7 @@ class Proxy:
         deliver_last: bool = True,
         at_end: Callable[[], None] | None = None,
         once: bool = False,
+        stalls: bool = False,
     ) -> None:
         self.messages = 0
         self._target = (host, port)
@@ -32,6 +34,9 @@ class Proxy:
         self._deliver_last = deliver_last
         self._at_end = at_end
         self._once = once
+        self._stalls = stalls
+        self.stalled = threading.Event()
+        self._over = threading.Event()
         self._lock = threading.Lock()
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -56,6 +61,7 @@ class Proxy:
 
     def cut(self) -> None:
         """Close every connection on both sides, and let nobody in any more."""
+        self._over.set()
         self._close_all(self._listener)
 
     def _close_all(self, *more: socket.socket) -> None:
@@ -71,7 +77,9 @@ class Proxy:
             at_end, self._at_end = self._at_end, None
         if at_end:
             at_end()
-        if self._once:
+        if self._stalls:
+            self.stalled.set()
+        elif self._once:
             self._budget = None
             self._close_all()
         else:
@@ -89,6 +97,10 @@ class Proxy:
                 self._relay(client)
 
     def _relay(self, client: socket.socket) -> None:
+        if self.stalled.is_set():
+            with self._lock:
+                self._open.append(client)
+            return
         try:
             server = self._connect()
         except OSError:  # the server is down: the client is told by a closed connection
@@ -112,6 +124,8 @@ class Proxy:
     def _to_server(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):  # one side is gone
             for data in self._messages_of(client):
+                if self.stalled.is_set():
+                    self._over.wait()
                 with self._lock:
                     self.messages += 1
                     last = self._budget is not None and self.messages >= self._budget
@@ -124,5 +138,7 @@ class Proxy:
     def _to_client(self, server: socket.socket, client: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := server.recv(1 << 20):
+                if self.stalled.is_set():
+                    self._over.wait()
                 client.sendall(data)
             client.shutdown(socket.SHUT_WR)

@@ -64,7 +64,7 @@ def test_one_signal_ends_a_run_whose_server_is_silent(tmp_path: Path, polite: bo
     assert process.returncode == 2, (out, err)
     assert "SIGTERM" in err
     assert out.startswith("postgresql")
-    assert ("broken off" if polite else "it did not answer before the run had to end") in out
+    assert ("broken off" if polite else "127.0.0.1:5432 did not answer before the run had to end") in out
 
 
 class Counting(FakeHandler):

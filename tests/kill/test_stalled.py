@@ -1,0 +1,111 @@
+"""Invariant 11: a server that stops answering, at any moment of a run, ends the run; the next one converges."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.contract.proxy import Proxy
+from tests.e2e.site import Run, Site
+from tests.kill.conftest import SOAK
+from tests.kill.crime import Scene
+
+LIMITS = {"connect_timeout": 2, "timeout": 3}
+ENOUGH = 60  # seconds for a run whose every wait ends after LIMITS, on a machine with other things to do
+MOMENTS = 5
+
+
+@pytest.fixture
+def scene(site: Site) -> Scene:
+    made = Scene(site)
+    made.before()
+    made.pending()
+    return made
+
+
+def moments(scene: Scene) -> list[int]:
+    """The first messages, in which somebody logs in, and some of all others."""
+    messages = scene.messages()
+    spread = 1 if SOAK else max(1, messages // MOMENTS)
+    return [1, 2, *range(3, messages, spread)]
+
+
+@contextmanager
+def behind(scene: Scene, moment: int) -> Iterator[Proxy]:
+    """Let the script go through a relay that stalls after so many messages."""
+    with scene.relay(moment, stalls=True) as relay:
+        scene.site.configure(None, **scene.site.adapter.relayed(relay), **LIMITS)
+        yield relay
+
+
+@contextmanager
+def standing_still(pid: int) -> Iterator[None]:
+    """Stop a process for the time of the block."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def assert_named(run: Run) -> None:
+    """The exit code and the report say that it was the server."""
+    assert run.code in (1, 2), run.out + run.err
+    assert "defect" not in run.out
+    told = [run.result["error"] or "", *(action["error"] or "" for action in run.result["actions"])]
+    assert any("127.0.0.1" in text for text in told), told
+
+
+@pytest.mark.timeout(3600 if SOAK else 600)
+def test_invariant_11_a_server_that_stops_answering_ends_the_run(scene: Scene) -> None:
+    """C1: at the greeting, while it logs in, reads and changes; with the server named, and nothing lost."""
+    for moment in moments(scene):
+        scene.before()
+        scene.pending()
+        with behind(scene, moment) as relay:
+            began = time.monotonic()
+            run = scene.finish(scene.start())
+            seconds = time.monotonic() - began
+        if relay.stalled.is_set():
+            assert seconds < ENOUGH, moment
+            assert_named(run)
+        scene.site.configure()
+        assert scene.site.run("--max-removals", "all").code == 0
+        scene.site.everybody_is_at_home("web", "more")
+        scene.site.in_step()
+
+
+@pytest.mark.parametrize("part", [0.2, 0.9])
+def test_invariant_11_one_sigterm_ends_a_run_that_waits(scene: Scene, part: float) -> None:
+    """C1: within ten seconds, although the server would be waited for much longer."""
+    moment = int(part * scene.messages())
+    scene.before()
+    scene.pending()
+    with scene.relay(moment, stalls=True) as relay:
+        process = scene.start()
+        assert relay.stalled.wait(60)
+        process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        run = scene.finish(process)
+        assert time.monotonic() - began < 11
+    assert_named(run)
+    scene.site.configure()
+    assert scene.site.run("--max-removals", "all").code == 0
+    scene.site.in_step()
+
+
+def test_invariant_11_a_server_process_that_stands_still_ends_the_run(scene: Scene) -> None:
+    """C1: the kernel goes on to take connections for it, and nothing answers."""
+    scene.site.configure(None, **LIMITS)
+    began = time.monotonic()
+    with standing_still(scene.site.adapter.server.process.pid):
+        run = scene.finish(scene.start())
+    assert time.monotonic() - began < ENOUGH
+    assert_named(run)
+    assert run.code == 2
+    scene.site.configure()
+    assert scene.site.run("--max-removals", "all").code == 0
+    scene.site.in_step()

@@ -1,0 +1,62 @@
+"""What must be true, a sentence for each kind of fault that was ever found, and for each invariant.
+
+A test says which of them it proves by the words with which its docstring begins: `A4: ...`, `A2, A4: ...`; a test of an
+invariant bears its number in its name. `tools/proofs.py` makes docs/proofs.md of both.
+"""
+
+INVARIANTS = {
+    1: "Nothing without our roster's marker is ever changed or dropped.",
+    2: "No password and no verifier gets out.",
+    3: "Killed at any point, the next run converges.",
+    4: "One user's failure stops no other user.",
+    5: "A second run sends no change at all.",
+    6: "A dry run tells exactly what the real run does.",
+    7: "Reading takes a number of queries that does not grow.",
+    8: "What is broken removes nothing.",
+    9: "A roster user can use only own databases.",
+    10: "A marker names its own object, and nobody makes one by accident.",
+    11: "Every run ends.",
+}
+
+FAULTS = {
+    "A1": "A grant that somebody makes by hand never becomes a proof of ownership.",
+    "A2": "A database that was renamed or copied is foreign, and stays.",
+    "A3": "A hand-made database that is closed to everybody is foreign; what dbroster leaves unfinished tells itself.",
+    "A4": "An account that was renamed or copied is foreign, and stays.",
+    "A5": "Files that have changed since the plan was made remove nothing.",
+    "A6": "The guard protects small teams, whole templates, and those who are removed little by little.",
+    "A7": "A file that is not whole removes nobody, and changes nobody on the line in doubt.",
+    "A8": "An archive is whole, or nothing is dropped, or what it lacks is named beforehand.",
+    "A9": "An archive can be restored by the programs that are installed, or it is not made.",
+    "A10": "A claim outlives its grants: what has lost them is mended or removed, and what stays behind is said.",
+    "A11": "A role that is named like a user is no account.",
+    "A12": "A new name with the password of a name that goes is called a possible rename.",
+    "B1": "Only a session that could be an admin's holds the lock of a sync.",
+    "B2": "An open transaction of a leaver does not keep the account open.",
+    "B3": "Nothing of a locked user runs; with the line it runs again.",
+    "B4": "No owner can block the own removal: it is done, or the message names cause and cure.",
+    "B5": "What the admin can't take back is told with the exact statement.",
+    "B6": "Power, or another user's data, through a role is seen.",
+    "B7": "Privileges of everybody, and on single tables, are seen.",
+    "B8": "A replaced password does not log in any more, or it is said.",
+    "C1": "A server that stops answering ends the run, with the server named; one SIGTERM ends any run.",
+    "C2": "Only words that prove that a password was judged count as a judgement.",
+    "C3": "A least-privileged admin keeps its reach over an upgrade, or one warning says what to grant.",
+    "C4": "Nothing but connections.yaml decides where dbroster works.",
+    "C5": "A driver that is too old is refused by name and version.",
+    "C6": "An account that can't be used is said, with the reason; so is a log that shows verifiers.",
+    "C7": "A dry run and a connected check tell what the catalogs show to be impossible.",
+    "C8": "A message gives one reason, the name, and the statement that mends it.",
+    "C9": "A full disk, a closed pipe or an unsafe directory is told, and the run's exit code survives.",
+    "C10": "What a server's settings and leftovers do to a run is mended in the session, or said.",
+    "E1": "ClickHouse: an archive is never restored over data.",
+    "E2": "ClickHouse: an expiry date and further login methods of an account are left alone.",
+    "E3": "ClickHouse: a privilege beyond the admin's own does not block a removal.",
+    "E4": "ClickHouse: a wider grant counts as held, and a wildcard grant is seen.",
+    "E5": "ClickHouse: all hashes are read in one query where the server shows them.",
+    "E6": "ClickHouse: a check with `cluster` names the GRANTs that are missing.",
+    "E7": "ClickHouse: the documented GRANTs work on each supported version.",
+    "E9": "ClickHouse: archives use the TLS settings of the session.",
+    "M1": "MongoDB: a dropped database does not come back under steady writers.",
+    "M2": "MongoDB: a mechanism that the server or the account lacks is named beforehand.",
+}
