@@ -59,8 +59,9 @@ class Apply:
     """One run of a plan on one server.
 
     `starting` is told of each chunk before it is sent, `finished` of its outcomes; both may raise AuditError, which
-    ends the run. `stop` asks to start nothing new. `outcomes` grows as the run goes on, and at its end, however it
-    ended, holds every action that was looked at, in the order of the plan, and then what was taken back.
+    ends the run. `stop` asks to start nothing new. `forbids_removal` is asked before each step that takes something
+    away, and says why it must not. `outcomes` grows as the run goes on, and at its end, however it ended, holds every
+    action that was looked at, in the order of the plan, and then what was taken back.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Apply:
         starting: Callable[[Sequence[Action]], None],
         finished: Callable[[Sequence[Outcome]], None],
         stop: Event,
+        forbids_removal: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.outcomes: list[Outcome] = []
         self._sessions = sessions
@@ -78,6 +80,7 @@ class Apply:
         self._starting = starting
         self._finished = finished
         self._stop = stop
+        self._forbids_removal = forbids_removal
         self._broken = Event()
         self._keeping = Lock()
         self._failed: dict[str, Verb] = {}
@@ -95,11 +98,19 @@ class Apply:
                 self._create(pool, plan)
                 self._take_back(pool, plan)
                 for verb in REMOVAL:
-                    self._share(pool, self._not_failed([a for a in plan.actions if a.verb is verb]))
+                    self._share(pool, self._allowed([a for a in plan.actions if a.verb is verb]))
         finally:
             self._sort(plan)
         if self._unaudited:
             raise self._unaudited
+
+    def _allowed(self, removals: Chunk) -> list[Action]:
+        """Return the removals that may be made, unless the files have changed and forbid all of them."""
+        removals = self._not_failed(removals)
+        if removals and (reason := self._forbids_removal()):
+            self._keep([Outcome(action, Status.NOT_ATTEMPTED, reason) for action in removals])
+            return []
+        return removals
 
     def _create(self, pool: ThreadPoolExecutor, plan: Plan) -> None:
         """Take users through everything that is not a removal, in groups."""

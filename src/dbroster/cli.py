@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 from dbroster import engines
 from dbroster.arguments import parser
-from dbroster.config import server_names
+from dbroster.config import Connection, server_names
 from dbroster.console import tell
 from dbroster.errors import ConfigError
-from dbroster.model import Result
+from dbroster.model import Result, Roster
 from dbroster.progress import Progress, Task
 from dbroster.report import defect
 from dbroster.stopping import Stopping
@@ -137,10 +137,16 @@ class _Work:
             return self._restore()
         (connection,), roster = load(self.given.directory, self.engine, self.server, self.users)
         self.address = f"{connection.host}:{connection.port}"
-        sync = Sync(connection, roster, self.options, self.stopping.connect, self.task, self.stopping.wish)
+        sync = Sync(
+            connection, roster, self.options, self.stopping.connect, self.task, self.stopping.wish,
+            again=self._load_again,
+        )  # fmt: skip
         if self.given.verb != "check":
             return sync.run()
         return sync.check_connected() if self.given.connect else sync.check_files()
+
+    def _load_again(self) -> tuple[list[Connection], Roster]:
+        return load(self.given.directory, self.engine, self.server, self.users.anew())
 
     def _restore(self) -> Result:
         """Bring an archive back; to one server only, so that one must be named where there are several."""

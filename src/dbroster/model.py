@@ -99,12 +99,12 @@ class Roster:
         """Names of the databases that a user shall have."""
         return tuple(f"{user}_{template}" for template in self.templates)
 
-    def doubted(self, problem: Problem | None) -> Self:
+    def doubted(self, problem: Problem | None, reason: str = "") -> Self:
         """Return a roster that removes nothing, if there is a problem with what it was read from."""
         if problem is None:
             return self
-        reason = f"{problem.file} may not be whole" if problem.file else problem.text
-        return replace(self, problems=(*self.problems, problem), suspended=(*self.suspended, reason))
+        why = reason or f"{problem.file} may not be whole"
+        return replace(self, problems=(*self.problems, problem), suspended=(*self.suspended, why))
 
     def without(self, users: Set[str], problems: Iterable[Problem]) -> Self:
         """Return a roster in which these users are merely mentioned, and that has the problems besides its own."""

@@ -33,6 +33,7 @@ from dbroster.model import (
     Verb,
 )
 from dbroster.progress import Task
+from dbroster.rereading import Again, Rereading
 from dbroster.roster import read_roster
 from dbroster.screen import screen
 from dbroster.users_source import UsersSource
@@ -110,6 +111,10 @@ class Sync:
     stop: Event = field(default_factory=Event)
     stages: dict[str, float] = field(default_factory=dict)
     clock: Clock = server_time
+    again: Again | None = None
+
+    def __post_init__(self) -> None:
+        self.files = Rereading(self.connection, self.roster, self.again)
 
     def run(self) -> Result:
         """Bring the server in step with the roster, or say what would be done.
@@ -151,6 +156,9 @@ class Sync:
         roster = screen(self.roster, self.connection, handler)
         actual = self._read(handler, roster)
         plan = self._plan(roster, actual, handler)
+        if (still := self.files.before(plan.actions)) is not self.roster:
+            roster = screen(still, self.connection, handler)
+            plan = self._plan(roster, actual, handler)
         plan = replace(plan, obstacles=self._obstacles(handler, plan))
         digest = plan_digest(self.connection, plan.actions)
         result = replace(
@@ -292,8 +300,9 @@ class Sync:
             audit.begin(result.plan or "", len(plan.actions))
             handler.prepare()
             apply = Apply(
-                sessions, type(handler), starting=audit.started, finished=self._finished(audit), stop=self.stop
-            )
+                sessions, type(handler), starting=audit.started, finished=self._finished(audit), stop=self.stop,
+                forbids_removal=self.files.forbids_removal,
+            )  # fmt: skip
             try:
                 apply.run(plan)
                 audit.end(apply.outcomes)

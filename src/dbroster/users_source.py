@@ -40,12 +40,22 @@ class UsersSource:
     directory: Path
     identity: Path | None = None
     _reading: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
+    begun: bool = field(default=False, init=False, repr=False, compare=False)
+    _next: "UsersSource | None" = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def users(self) -> Users:
         """What was read; what is wrong stands in the answer, so that it is found out once, too."""
         with self._reading:  # each server has a thread of its own
+            self.begun = True
             return self._once
+
+    def anew(self) -> "UsersSource":
+        """Return a source that is read from now on; who asks before that begins gets the same one."""
+        with self._reading:
+            if self._next is None or self._next.begun:
+                self._next = UsersSource(self.directory, self.identity)
+            return self._next
 
     @cached_property
     def _once(self) -> Users:
