@@ -19,7 +19,7 @@ soaked = \
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-setup: ## install what tests and demo need (Debian packages, .venv, a private MySQL)
+setup: ## install what tests and demo need (Debian packages, .venv, private MySQL and ClickHouse)
 	@tools/setup.sh
 
 demo: setup ## show dbroster at work on servers of its own, all five

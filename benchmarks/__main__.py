@@ -48,7 +48,7 @@ def _engine(name: str, given: argparse.Namespace, parts: list[str], results: Res
     if "growth" in parts:
         for users in map(int, given.growth.split(",")):
             _life(name, users, 1, results)
-    if "many" in parts and not ENGINES[name].stand_in:
+    if "many" in parts:
         results.keep("many", name, str(given.many), many.measure(name, given.many, given.rounds, tell))
     if "peer" in parts and name in peer.PLAYBOOKS:
         for users, mitogen in ((20, False), (100, False), (100, True)):

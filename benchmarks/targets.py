@@ -40,17 +40,15 @@ def targets(results: Results) -> str:
 
 def _life(results: Results, name: str) -> Iterator[Row]:
     rounds = results.life(name)
-    label = f"{name} (stand-in)" if ENGINES[name].stand_in else name
     if hundred := rounds.get(100):
-        if not ENGINES[name].stand_in:
-            yield Row(label, "first run of 100 users / raw script", hundred.ratio("first", "raw"), 1.0)
-            yield Row(label, "first run of 100 / raw script, 4 sessions", hundred.ratio("first", "raw parallel"), 1.15)
-        yield Row(label, "no-op of 100", hundred.seconds("no-op"), 0.6, " s")
-        yield Row(label, "first run 5 ms away / without delay", hundred.ratio("first, 5 ms away", "first"), 2.0)
-        yield Row(label, "no-op 5 ms away, more", _more(rounds[100].rounds, "no-op, 5 ms away", "no-op"), 0.15, " s")
+        yield Row(name, "first run of 100 users / raw script", hundred.ratio("first", "raw"), 1.0)
+        yield Row(name, "first run of 100 / raw script, 4 sessions", hundred.ratio("first", "raw parallel"), 1.15)
+        yield Row(name, "no-op of 100", hundred.seconds("no-op"), 0.6, " s")
+        yield Row(name, "first run 5 ms away / without delay", hundred.ratio("first, 5 ms away", "first"), 2.0)
+        yield Row(name, "no-op 5 ms away, more", _more(rounds[100].rounds, "no-op, 5 ms away", "no-op"), 0.15, " s")
     if thousand := rounds.get(1000):
-        yield Row(label, "no-op of 1,000", thousand.seconds("no-op"), 1.5, " s")
-        yield Row(label, "one password of 1,000, more", _more(thousand.rounds, "one password", "no-op"), 0.05, " s")
+        yield Row(name, "no-op of 1,000", thousand.seconds("no-op"), 1.5, " s")
+        yield Row(name, "one password of 1,000, more", _more(thousand.rounds, "one password", "no-op"), 0.05, " s")
 
 
 def _more(rounds: list[dict[str, float]], kind: str, than: str) -> float | None:

@@ -17,7 +17,6 @@ from servers import ClickHouse, MariaDB, MongoDB, MySQL, PostgreSQL, Server
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ("postgresql", "mysql", "mongodb", "clickhouse")
-STAND_IN = "ClickHouse is a stand-in: its real engine as a library, behind a small HTTP server of ours"
 USER, PASSWORD, NEW_PASSWORD = "developer1", "MySecurePass123!", "EvenMoreSecure456?"
 
 SQL_WRITE = "CREATE TABLE note (text varchar(40)); INSERT INTO note VALUES ('hello from {0}'); SELECT text FROM note"
@@ -38,7 +37,7 @@ def main() -> int:
     began = time.monotonic()
     with ExitStack() as stack:
         say("Starting servers of our own, on free ports of this machine")
-        print(f"PostgreSQL, MySQL, MariaDB and MongoDB are real servers. {STAND_IN}.")
+        print("PostgreSQL, MySQL, MariaDB, MongoDB and ClickHouse are real servers.")
         quiet = {"general_log": "OFF"}
         kinds = (PostgreSQL(), MySQL(options=quiet), MariaDB(options=quiet), MongoDB(), ClickHouse())
         running: list[Server] = [stack.enter_context(server) for server in kinds]

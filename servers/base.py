@@ -144,6 +144,11 @@ class LocalServer(Server):
         """Whatever makes one initialised data directory different from another."""
         return ()
 
+    def describe(self) -> str:
+        """Product and version, as its program says it."""
+        said = subprocess.run([self.program, "--version"], capture_output=True, text=True, check=False)
+        return said.stdout.strip().removeprefix(f"{self.program}").strip()
+
     # --- life ---------------------------------------------------------------------------------------------------------
 
     @property

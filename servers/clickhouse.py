@@ -1,63 +1,154 @@
-"""A throw-away ClickHouse: the stand-in, as a process of its own."""
+"""A throw-away ClickHouse: the clickhouse-server program, as it is linked into the library of older chdb wheels.
 
-import importlib.util
+The library exports the program's main function; a Python process loads the library, calls it, and is the server.
+"""
+
+import hashlib
 import os
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 from servers.base import LocalServer, Missing
-from servers.process import Account
+from servers.process import Account, free_port
+from servers.template import cache_directory
 
-MUCH = 2 * 1024**3
-"""Bytes."""
+VERSIONS = ("25.8", "24.8")
+"""The first one is the default; $DBROSTER_CLICKHOUSE_VERSION names another."""
+
+_RUN = """
+import ctypes, os, sys
+library = ctypes.CDLL(sys.argv[1], mode=os.RTLD_NOW | os.RTLD_GLOBAL)
+words = [b"clickhouse-server", *map(os.fsencode, sys.argv[2:])]
+arguments = (ctypes.c_char_p * (len(words) + 1))(*words, None)
+os._exit(library._Z25mainEntryClickHouseServeriPPc(len(words), arguments) & 255)
+"""
+
+# What a package of ClickHouse installs, in short: same access rules, same logs of queries and sessions.
+_CONFIG = """<clickhouse>
+  <logger><level>trace</level><log>{home}/clickhouse.log</log><console>0</console></logger>
+  <http_port>{port}</http_port>
+  <https_port>{https_port}</https_port>
+  <listen_host>127.0.0.1</listen_host>
+  <openSSL><server>
+    <certificateFile>{home}/server.pem</certificateFile><privateKeyFile>{home}/server.key</privateKeyFile>
+    <verificationMode>none</verificationMode><disableProtocols>sslv2,sslv3</disableProtocols>
+  </server></openSSL>
+  <path>{home}/data/</path>
+  <tmp_path>{home}/tmp/</tmp_path>
+  <user_files_path>{home}/user_files/</user_files_path>
+  <format_schema_path>{home}/schemas/</format_schema_path>
+  <mark_cache_size>5368709</mark_cache_size>
+  <default_profile>default</default_profile>
+  <default_database>default</default_database>
+  <user_directories>
+    <users_xml><path>{home}/users.xml</path></users_xml>
+    <local_directory><path>{home}/access/</path></local_directory>
+  </user_directories>
+  <access_control_improvements>
+    <users_without_row_policies_can_read_rows>true</users_without_row_policies_can_read_rows>
+    <on_cluster_queries_require_cluster_grant>true</on_cluster_queries_require_cluster_grant>
+    <select_from_system_db_requires_grant>true</select_from_system_db_requires_grant>
+    <select_from_information_schema_requires_grant>true</select_from_information_schema_requires_grant>
+    <settings_constraints_replace_previous>true</settings_constraints_replace_previous>
+    <table_engines_require_grant>false</table_engines_require_grant>
+  </access_control_improvements>
+  <query_log><database>system</database><table>query_log</table>
+    <flush_interval_milliseconds>7500</flush_interval_milliseconds></query_log>
+  <session_log><database>system</database><table>session_log</table>
+    <flush_interval_milliseconds>7500</flush_interval_milliseconds></session_log>
+  <asynchronous_metrics_update_period_s>60</asynchronous_metrics_update_period_s>
+  {more}
+</clickhouse>
+"""
+_USERS = """<clickhouse>
+  <profiles><default/></profiles>
+  <quotas><default/></quotas>
+  <users><default>
+    <password_sha256_hex>{hash}</password_sha256_hex>
+    <networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>
+    <access_management>1</access_management><named_collection_control>1</named_collection_control>
+    <show_named_collections>1</show_named_collections>
+    <show_named_collections_secrets>1</show_named_collections_secrets>
+  </default></users>
+</clickhouse>
+"""
+_TABLES = ("query_log", "session_log")
 
 
 class ClickHouse(LocalServer):
-    """ClickHouse's engine behind the stand-in's HTTP server; no TLS.
+    """A clickhouse-server; HTTP on `port`, HTTPS on `https_port`.
 
-    Its options: `password_pattern`, a regular expression that plain passwords must match; `shows_secrets`, "1" for
-    display_secrets_in_show_and_select.
+    Its options are settings of config.xml. One is ours: `password_pattern`, a regular expression for a rule of
+    `password_complexity`.
     """
 
     engine = "clickhouse"
     admin_user = "default"
+    https_port: int = 0
 
-    def __init__(self, *, options: Mapping[str, str] | None = None, durable: bool = False) -> None:
-        if not importlib.util.find_spec("chdb"):
-            raise Missing("ClickHouse's engine is not installed. Run `make setup` (or: pip install chdb-core).")
-        super().__init__(Path(sys.executable), options=options, durable=durable)
-        self.account = Account()  # it needs this environment's packages, which others may not be able to read
+    def __init__(self, *, version: str = "", options: Mapping[str, str] | None = None, durable: bool = False) -> None:
+        self.version = version or os.environ.get("DBROSTER_CLICKHOUSE_VERSION", VERSIONS[0])
+        directory = cache_directory() / "clickhouse" / self.version
+        library = next(directory.glob("chdb/_chdb.*so"), None)
+        if library is None:
+            raise Missing(
+                f"ClickHouse {self.version} is not unpacked. Run `make setup` "
+                f"(or: tools/install_clickhouse.sh {self.version} {directory})."
+            )
+        super().__init__(library, options=options, durable=durable)
+        self.account = Account()  # it needs this environment's Python, which others may not be able to read
+
+    def describe(self) -> str:
+        """Product and version; the program itself would take a second to say it."""
+        return f"clickhouse-server {self.version}"
 
     def _initialise(self, home: Path, password: str) -> None:
-        """Nothing to do: an empty directory will do."""
+        for name in ("data", "tmp", "user_files", "schemas", "access"):
+            (home / name).mkdir()
+        digest = hashlib.sha256(password.encode()).hexdigest()
+        (home / "users.xml").write_text(_USERS.format(hash=digest))
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        self.https_port = free_port()
+        self.ca = self.home / "ca.pem"
 
     def _command(self) -> list[str]:
-        arguments = {
-            "port": str(self.port),
-            "directory": f"{self.home}/data",
-            "admin-password-file": f"{self.home}/admin_password",
-            "statement-log": str(self._statements),
-            **{name.replace("_", "-"): value for name, value in self.options.items()},
-        }
-        module = [str(self.program), "-m", "servers.clickhouse_standin"]
-        path = f"PYTHONPATH={Path(__file__).resolve().parent.parent}"
-        return ["/usr/bin/env", path, *module, *(f"--{name}={value}" for name, value in arguments.items())]
+        config = self.home / "config.xml"
+        more = "\n  ".join(_setting(name, value) for name, value in self.options.items())
+        config.write_text(_CONFIG.format(home=self.home, port=self.port, https_port=self.https_port, more=more))
+        program = [sys.executable, "-c", _RUN, str(self.program), f"--config-file={config}"]
+        return ["/usr/bin/env", "CLICKHOUSE_WATCHDOG_ENABLE=0", *program]
+
+    def log_files(self) -> list[Path]:
+        """The server's own log, and its tables of queries and sessions as they are now."""
+        if self.is_running and self._is_ready():
+            self.admin("SYSTEM FLUSH LOGS")
+            for table in _TABLES:
+                text = self.admin(f"SELECT * FROM system.{table} FORMAT JSONEachRow") if self._has(table) else ""
+                (self.home / f"{table}.json").write_text(text)
+        return super().log_files()
 
     def _more_logs(self) -> list[Path]:
-        return [self._statements]
+        return [self.home / "clickhouse.log", *(self.home / f"{table}.json" for table in _TABLES)]
 
-    @property
-    def _statements(self) -> Path:
-        return self.home / "statements.log"
+    def _has(self, table: str) -> bool:
+        return self.admin(f"EXISTS TABLE system.{table}") == "1"
 
     def _is_ready(self) -> bool:
-        return self._accepts_connections()
+        try:
+            with urllib.request.urlopen(f"http://{self.host}:{self.port}/ping", timeout=5) as answer:
+                return bool(answer.read() == b"Ok.\n")
+        except (OSError, urllib.error.URLError):
+            return False
 
-    def restart_if_grown(self) -> None:
-        """Restart when it holds much memory: the engine gives none back when it is reopened for another user."""
-        if self.process is None:
-            return
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
-        if pages * os.sysconf("SC_PAGE_SIZE") > MUCH:
-            self.restart()
+
+def _setting(name: str, value: str) -> str:
+    if name == "password_pattern":
+        rule = f"<pattern>{escape(value)}</pattern><message>fit the pattern</message>"
+        return f"<password_complexity><rule>{rule}</rule></password_complexity>"
+    return f"<{name}>{escape(value)}</{name}>"

@@ -5,7 +5,6 @@ variable like DBROSTER_TEST_POSTGRESQL names a server that runs already (see ser
 """
 
 import os
-import subprocess
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -52,8 +51,7 @@ def _version(engine: str) -> str:
         return f"missing: {missing}"
     if not isinstance(found, LocalServer):
         return f"given at {found.host}:{found.port}"
-    said = subprocess.run([found.program, "--version"], capture_output=True, text=True, check=False)
-    return said.stdout.strip().removeprefix(f"{found.program}").strip()
+    return found.describe()
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Install what dbroster's tests and demo need: Debian packages, a virtual environment in .venv, a private MySQL.
+# Install what dbroster's tests and demo need: Debian packages, a virtual environment in .venv, a private MySQL, and
+# clickhouse-server.
 # Needs only python3 (3.11 or newer) and a Debian or Ubuntu machine; a call with nothing left to do takes a moment.
 #
 #   tools/setup.sh            (or: make setup)
@@ -130,7 +131,24 @@ install_mysql() {
     fi
 }
 
+# Two versions, since they differ in what dbroster needs. A machine that cannot have them only gets a warning, too.
+install_clickhouse() {
+    local version target
+    for version in 25.8 24.8; do
+        target=$cache/clickhouse/$version
+        cmp -s "tools/clickhouse/$version.txt" "$target/.complete" && continue
+        printf 'ClickHouse %s into %s ... ' "$version" "$target"
+        if tools/install_clickhouse.sh "$version" "$target" >"$log" 2>&1 </dev/null; then
+            echo done
+        else
+            printf 'not available (%s)\n' "$(tail -n 1 "$log")"
+            echo "    Its tests will be missing. Or name a server for them: DBROSTER_TEST_CLICKHOUSE=http://default:...@host:8123" >&2
+        fi
+    done
+}
+
 install_packages
 install_python
 install_mongod_libraries
 install_mysql
+install_clickhouse

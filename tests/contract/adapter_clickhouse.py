@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import urllib3
@@ -18,9 +19,18 @@ from servers import ClickHouse, Server
 from tests.contract.adapters import Adapter, Doomed, Refused
 from tests.contract.proxy import Proxy
 
-BY_HAND = "/* by hand */ "
+BY_HAND = "by hand"
+"""The log_comment of what a DBA does; `changes` leaves it out."""
 _LENGTH = re.compile(rb"\r\nContent-Length: (\d+)\r\n", re.I)
-_HASH = re.compile(r"sha256_hash BY '(\w+)' SALT '(\w+)'")
+_HASH = re.compile(r"sha256_hash BY \\?'(\w+)\\?' SALT \\?'(\w+)\\?'")
+_STATEMENTS = """
+    SELECT user, query FROM system.query_log
+    WHERE type IN ('QueryStart', 'ExceptionBeforeStart') AND is_initial_query AND log_comment != 'by hand'
+        AND event_time_microseconds >= fromUnixTimestamp64Micro({since}) AND user = {admin}
+    ORDER BY event_time_microseconds FORMAT TSVRaw"""
+
+
+_CHANGE = re.compile(r"(?:CREATE|ALTER|DROP|GRANT|REVOKE|INSERT|KILL|TRUNCATE)\b")
 
 
 def quoted(name: str) -> str:
@@ -119,12 +129,12 @@ class ClickHouseAdapter(Adapter):
         with self.relay(after, deliver_last=answer_lost) as proxy:
             yield Doomed(lambda c: self._through(proxy, c), lambda: proxy.messages, proxy.arm)
 
-    def ask(self, user: str, password: str, statement: str) -> str:
+    def ask(self, user: str, password: str, statement: str, **settings: str) -> str:
         """Run a statement as anybody; raises Refused."""
         login = f"{user}:{password}".encode().decode("latin-1")
         answer = self._pool.request(
             "POST",
-            self._url,
+            f"{self._url}?{urlencode(settings)}",
             body=statement.encode(),
             headers=urllib3.make_headers(basic_auth=login),
         )
@@ -134,7 +144,7 @@ class ClickHouseAdapter(Adapter):
         return text
 
     def _do(self, statement: str) -> str:
-        return self.ask(self.server.admin_user, self.server.admin_password, BY_HAND + statement)
+        return self.ask(self.server.admin_user, self.server.admin_password, statement, log_comment=BY_HAND)
 
     def _names(self, query: str) -> set[str]:
         return set(self._do(f"{query} FORMAT TSVRaw").splitlines())
@@ -195,28 +205,31 @@ class ClickHouseAdapter(Adapter):
         role = literal(f"dbroster:{prefix}")
         for name in self._names(f"SELECT name FROM system.roles WHERE startsWith(name, {role})"):
             self._do(f"DROP ROLE {quoted(name)}")
-        if isinstance(self.server, ClickHouse):
-            self.server.restart_if_grown()
 
     # --- what the server says of a run --------------------------------------------------------------------------------
 
     @contextmanager
     def changes(self) -> Iterator[list[str]]:
-        """By the log of statements as they came."""
-        log = next((path for path in self.server.log_files() if path.name == "statements.log"), None)
-        if log is None:
-            pytest.skip("the statement log of this server is out of reach")
-        before = log.stat().st_size
+        """By the server's own log of queries."""
+        since = self._do("SELECT toUnixTimestamp64Micro(now64(6))").strip()
         found: list[str] = []
         yield found
-        text = log.read_bytes()[before:].decode(errors="replace")
-        assert text, "the log is silent, so it proves nothing"
-        change = rf"^{re.escape(self.server.admin_user)}: (?:CREATE|ALTER|DROP|GRANT|REVOKE|INSERT|KILL|TRUNCATE)\b.*"
-        found += re.findall(change, text, re.M)
+        told = self.statements(since)
+        assert told, "the log is silent, so it proves nothing"
+        found += [line for line in told if _CHANGE.match(line)]
+
+    def statements(self, since: str = "0") -> list[str]:
+        """Tell what the admin has sent since a moment, but not by hand: each on a line of its own."""
+        self._do("SYSTEM FLUSH LOGS")
+        text = self._do(_STATEMENTS.format(since=since, admin=literal(self.server.admin_user)))
+        return [line.partition("\t")[2] for line in text.splitlines()]
 
     def verifiers(self, handler: Handler) -> list[str]:
-        """Every hash and salt that was ever sent, since none can be read."""
-        return [part for found in _HASH.findall(self.log_text()) for part in found]
+        """Every hash and salt, as the server keeps them in its files; no statement shows them."""
+        if not isinstance(self.server, ClickHouse):
+            pytest.skip("the files of this server are out of reach")
+        files = (self.server.home / "access").glob("*.sql")
+        return [part for path in files for found in _HASH.findall(path.read_text()) for part in found]
 
     # --- as a user ----------------------------------------------------------------------------------------------------
 

@@ -60,7 +60,7 @@ def roster(everything: Everything, passwords: dict[str, str]) -> dict[str, str]:
 def clickhouse_login(adapter: Adapter, user: str, password: str, database: str) -> bool:
     """Log in by the vendor's own driver, write and read."""
     server = adapter.server
-    where = {"host": server.host, "port": server.port, "database": database, "secure": server.ca is not None}
+    where = {"host": server.host, "port": server.port, "database": database, "secure": server.secure}
     try:
         client = clickhouse_connect.get_client(username=user, password=password, ca_cert=server.ca, **where)
     except ClickHouseError:

@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from dbroster.model import ExistingDatabase, ExistingUser
-from servers import ClickHouse
 from tests.contract.proxy import Proxy
 from tests.e2e.site import OTHER_PASSWORD, PASSWORD, ROOT, Run, Site
 
@@ -23,8 +22,6 @@ class Scene:
 
     def before(self) -> None:
         """Bring the server into the state from which the run starts."""
-        if isinstance(self.site.adapter.server, ClickHouse):
-            self.site.adapter.server.restart_if_grown()
         self.site.configure()
         self.site.templates("web", "data")
         self.site.users("same", "changed", "gone")

@@ -1,4 +1,4 @@
-"""ClickHouse 23.8 and newer, over HTTP.
+"""ClickHouse 24.8 and newer, over HTTP.
 
 An account is marked by a role without privileges that CREATE USER gives it, one role per roster; a database by its
 comment. Both appear together with what they mark. Passwords leave this machine as salted hashes only, except for the
@@ -126,7 +126,7 @@ class ClickHouse(Handler):
 
     def warnings(self) -> list[Problem]:
         """A marker role that gives privileges, databases that have lost their user, queries that can't be ended."""
-        return [Problem(text, warning=True) for text in self._facts.warnings()]
+        return [Problem(text, warning=True) for text in (*self._facts.warnings(), *self._session.notes)]
 
     # --- names and passwords that this server can carry -------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from dbroster.engines.clickhouse_session import DENIED, Session, identifier
 from dbroster.engines.clickhouse_state import READ_ONLY_STORAGES, Marker, role_of
 from dbroster.errors import OperationError, UnsupportedServer
 
-OLDEST = (23, 8)
+OLDEST = (24, 8)
 
 _HELD = """
     SELECT toString(access_type), grant_option FROM system.grants
@@ -58,11 +58,17 @@ class Facts:
 
     def _choose_cluster(self, cluster: str) -> None:
         """Accounts that the server replicates by itself must not be created on every node once more."""
-        self.databases_on = f" ON CLUSTER {identifier(cluster)}"
-        directories = self._session.rows(
-            "SELECT type, JSONExtractBool(params, 'readonly') FROM system.user_directories ORDER BY precedence"
-        )
-        self.accounts_on = "" if replicates_accounts(directories) else self.databases_on
+        self.databases_on = self.accounts_on = f" ON CLUSTER {identifier(cluster)}"
+        try:
+            directories = self._session.rows(
+                "SELECT type, JSONExtractBool(params, 'readonly') FROM system.user_directories ORDER BY precedence"
+            )
+        except OperationError as error:
+            if error.code != DENIED:  # who lacks this lacks more, and `missing_privileges` says what
+                raise
+            return
+        if replicates_accounts(directories):
+            self.accounts_on = ""
 
     def role_exists(self) -> bool:
         """Whether the role that marks accounts is there."""

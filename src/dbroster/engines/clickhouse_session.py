@@ -18,7 +18,7 @@ from dbroster.secret import Secret, scrub
 
 ANSWER_TIMEOUT = 600  # seconds; DROP DATABASE ... SYNC waits for running queries
 LOGINS_AT_ONCE = 8
-SYNTAX_ERROR, USER_EXISTS, DATABASE_EXISTS, DENIED, HAS_DEPENDENTS = "62", "493", "82", "497", "630"
+SYNTAX_ERROR, USER_EXISTS, DATABASE_EXISTS, DENIED, FIXED_SETTING = "62", "493", "82", "497", "452"
 _REFUSED_LOGINS = frozenset({192, 193, 194, 516})
 _UNCLEAR_LOGINS = frozenset({201})  # a quota, maybe the one for failed logins
 _ADMIN_REFUSED = frozenset({516})
@@ -56,6 +56,8 @@ class Session:
         self.address = f"{connection.host}:{connection.port}"
         self.tls = tls.context(connection.tls)
         self.path = connection.options.get("http_path", "").strip("/")
+        self.notes: list[str] = []
+        """What the DBA should be told of this session."""
         self._closed = False
         self._admin_secrets = [connection.password.reveal()] if connection.password else []
         self._pool = urllib3.PoolManager(
@@ -98,10 +100,14 @@ class Session:
         with self._translated():
             return [tuple(row) for row in self._client.query(query.format(**quoted)).result_rows]
 
-    def text(self, query: str) -> str:
-        """Return the answer to a query that names its own format. Raises ConnectError or OperationError."""
+    def lines(self, statement: str, **settings: str) -> list[str]:
+        """Return the answer to a statement that can't name a format, a row each, unescaped but for line ends.
+
+        Raises ConnectError or OperationError.
+        """
         with self._translated():
-            return self._client.raw_query(query).decode("utf-8", "replace")
+            text = self._client.raw_query(statement, settings=settings).decode("utf-8", "replace")
+        return [re.sub(r"\\(['\\])", r"\1", line) for line in text.splitlines()]
 
     def run(self, statement: str, secrets: Iterable[str] = ()) -> None:
         """Perform a statement; `secrets` are its parts that no error may show. Raises ConnectError, OperationError."""

@@ -1,4 +1,4 @@
-"""The stand-in (or the server of $DBROSTER_TEST_CLICKHOUSE), and handlers for it."""
+"""The server of the session, and handlers for it."""
 
 import itertools
 from collections.abc import Callable, Iterator

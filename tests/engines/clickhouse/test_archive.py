@@ -1,4 +1,4 @@
-"""What comes through an archive of ClickHouse, on the stand-in."""
+"""What comes through an archive of ClickHouse."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from dbroster.config import Connection
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
+from dbroster.model import User
 from dbroster.secret import Secret
 from tests.archiving import archiving, there_and_back
 from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
@@ -83,6 +84,14 @@ def test_everything_comes_back_as_it_was(
 def test_an_empty_database_comes_back(describe: Callable[..., Connection], bob: str, tmp_path: Path) -> None:
     with connect(archiving(describe(), tmp_path)) as handler:
         there_and_back(handler, bob, PASSWORD, make(handler, bob))
+
+
+def test_a_database_with_a_table_is_not_empty(adapter: ClickHouseAdapter, handler: Handler, bob: str) -> None:
+    """E1: 25.8 answers 0 to SELECT EXISTS (... FROM system.tables ...), whatever there is."""
+    database, user = make(handler, bob), User(bob, Secret(PASSWORD), 1)
+    assert handler.archiver().is_empty(user, database)
+    adapter.put(bob, PASSWORD, database, "his")
+    assert not handler.archiver().is_empty(user, database)
 
 
 def test_a_cluster_is_not_archived_by_one_node(handler: Handler) -> None:

@@ -56,11 +56,15 @@ def test_every_change_goes_to_the_cluster(
     act, statement = CHANGES[change]
     with adapter.changes() as sent, pytest.raises(OperationError) as caught:
         act(clustered, bob)
-    # 701: there is no such cluster. 392: this build has none at all, and knows that after parsing.
-    assert caught.value.code in ("701", "392")
+    assert caught.value.code == "701"  # there is no such cluster
     (line,) = sent
-    assert statement.format(bob=bob, on=" ON CLUSTER `now-here`") in line
+    # the server writes statements with secrets anew, and quotes only what it must
+    assert bare(statement.format(bob=bob, on=" ON CLUSTER `now-here`")) in bare(line)
     assert adapter.can_write(bob, GOOD.reveal(), f"{bob}_web"), "nothing was done"
+
+
+def bare(statement: str) -> str:
+    return statement.replace("`", "")
 
 
 def test_what_comes_after_a_lock_or_a_revoke_goes_there_too(
@@ -76,16 +80,15 @@ def test_what_comes_after_a_lock_or_a_revoke_goes_there_too(
             clustered.drop_database(bob, f"{bob}_web")
         with pytest.raises(OperationError):
             clustered.update_user_password(bob, GOOD)
-    told = [line.partition(": ")[2] for line in sent if "by hand" not in line]
-    assert told[0] == f"KILL QUERY ON CLUSTER `now-here` WHERE user = '{bob}' ASYNC"
-    assert told[1] == f"DROP DATABASE IF EXISTS `{bob}_web` ON CLUSTER `now-here` SYNC"
-    assert told[2].endswith(" HOST ANY DEFAULT ROLE ALL")
+    assert sent[0] == f"KILL QUERY ON CLUSTER `now-here` WHERE user = '{bob}' ASYNC"
+    assert sent[1] == f"DROP DATABASE IF EXISTS `{bob}_web` ON CLUSTER `now-here` SYNC"
+    assert sent[2].endswith(" HOST ANY DEFAULT ROLE ALL")
 
 
 def test_the_marker_role_is_made_on_the_cluster(adapter: ClickHouseAdapter, clustered: Handler, prefix: str) -> None:
     with adapter.changes() as sent, pytest.raises(OperationError):
         clustered.prepare()
-    assert sent == [f"{adapter.server.admin_user}: CREATE ROLE IF NOT EXISTS `dbroster:{prefix}` ON CLUSTER `now-here`"]
+    assert sent == [f"CREATE ROLE IF NOT EXISTS `dbroster:{prefix}` ON CLUSTER `now-here`"]
 
 
 def test_an_admin_of_a_cluster_needs_the_privilege_for_it(
