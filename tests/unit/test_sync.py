@@ -70,7 +70,7 @@ def test_invariant_6_a_dry_run_prints_what_the_run_then_does(site: Site) -> None
 def test_a_dry_run_writes_nothing_and_needs_no_lock(site: Site) -> None:
     with lock_file(site.directory / ".fake-default.lock"):
         (site.directory / ".fake-default.lock").unlink()
-        site.server.lock_holder = 99
+        site.server.lock_holder = site.server.connect("admin")
         assert code(site.run(roster("ann"), dry_run=True)) == 0
     assert list(site.directory.iterdir()) == []
 
@@ -232,9 +232,10 @@ def test_privileges_that_are_missing(site: Site) -> None:
 
 
 def test_a_lock_held_on_the_server(site: Site) -> None:
-    site.server.lock_holder = 99
+    holder = site.server.connect("admin")
+    site.server.lock_holder = holder
     result = site.run(roster("ann"))
-    assert (code(result), result.fatal) == (2, "session 99 of the fake server is synchronising")
+    assert (code(result), result.fatal) == (2, f"session {holder} of the fake server is synchronising")
 
 
 def test_a_lock_held_on_this_machine(site: Site) -> None:
