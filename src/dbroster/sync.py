@@ -17,6 +17,7 @@ from dbroster.diff import Differ
 from dbroster.digest import plan_digest, unexpected
 from dbroster.engines.base import Handler
 from dbroster.errors import AuditError, ConfigError, DbrosterError, PrivilegeError, ServerError
+from dbroster.glued import glued, without_glued
 from dbroster.grace import NO_GRACE, Grace
 from dbroster.guard import limit_of, refusals
 from dbroster.lockfile import lock_file
@@ -33,6 +34,7 @@ from dbroster.model import (
     Verb,
 )
 from dbroster.progress import Task
+from dbroster.renames import renamed, reservations
 from dbroster.rereading import Again, Rereading
 from dbroster.roster import read_roster
 from dbroster.screen import screen
@@ -155,10 +157,7 @@ class Sync:
         server = handler.server()
         roster = screen(self.roster, self.connection, handler)
         actual = self._read(handler, roster)
-        plan = self._plan(roster, actual, handler)
-        if (still := self.files.before(plan.actions)) is not self.roster:
-            roster = screen(still, self.connection, handler)
-            plan = self._plan(roster, actual, handler)
+        roster, plan = self._sound_plan(roster, actual, handler)
         plan = replace(plan, obstacles=self._obstacles(handler, plan))
         digest = plan_digest(self.connection, plan.actions)
         result = replace(
@@ -237,6 +236,20 @@ class Sync:
     def _file_beside_audit(self, suffix: str) -> Path:
         """A file of dbroster's own for this server."""
         return self.options.audit_path.parent / f".{self.connection.engine}-{self.connection.server}.{suffix}"
+
+    def _sound_plan(self, roster: Roster, actual: Actual, handler: Handler) -> tuple[Roster, Plan]:
+        """Make the plan; and make it again without what the files, or the server, give reason to doubt."""
+        plan = self._plan(roster, actual, handler)
+        if (still := self.files.before(plan.actions)) is not self.roster:
+            roster = screen(still, self.connection, handler)
+            plan = self._plan(roster, actual, handler)
+        if two_in_one := glued(plan, roster, actual, handler.check_passwords):
+            roster = without_glued(roster, two_in_one)
+            plan = self._plan(roster, actual, handler)
+        pairs = renamed(plan, still, actual, handler.check_passwords)
+        texts = tuple(reservations(pairs, plan, self.connection))
+        told = [Problem(text, warning=True) for text in texts if self.options.max_removals is not None]
+        return roster, replace(plan, reservations=texts, problems=(*plan.problems, *told))
 
     def _plan(self, roster: Roster, actual: Actual, handler: Handler) -> Plan:
         removals = self.connection.removals

@@ -1,0 +1,72 @@
+"""A12: a new name with the password of an account that goes is a possible rename, and needs a permission."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dbroster.config import Removals
+from dbroster.model import Action, Actual, ExistingUser, PasswordCheck, Plan, Roster, Verb
+from dbroster.renames import MOST_PAIRS, renamed, reservations
+from tests.fake import fake_connection
+from tests.fake_server import FakeServer
+from tests.unit.samples import OTHER_PASSWORD, PASSWORD, roster, user
+from tests.unit.site import Site, code, short
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def with_users(**passwords: str) -> Roster:
+    users = {name: user(name, password, line) for line, (name, password) in enumerate(passwords.items(), start=1)}
+    return Roster(users, templates=("web", "tools"))
+
+
+TEAM = with_users(ann=PASSWORD, bob=OTHER_PASSWORD, eve=PASSWORD + "-3", zoe=PASSWORD + "-4")
+RENAMED = with_users(ann=PASSWORD, robert=OTHER_PASSWORD, eve=PASSWORD + "-3", zoe=PASSWORD + "-4")
+
+
+def test_a_rename_that_is_permitted(site: Site) -> None:
+    """A12: the permission for one run; the report says once more what goes."""
+    site.run(TEAM)
+    result = site.run(RENAMED, max_removals="1")
+    assert (code(result), result.refusals) == (0, ())
+    assert ("done", "drop_user", "bob") in short(result)
+    assert any("robert seems to be bob" in problem.text for problem in result.problems)
+    assert site.run(RENAMED).outcomes == ()
+
+
+def test_a_new_user_with_a_password_of_the_own_is_no_rename(site: Site) -> None:
+    """A12: who leaves and who comes on the same day."""
+    site.run(TEAM)
+    result = site.run(with_users(ann=PASSWORD, robert=PASSWORD + "-5", eve=PASSWORD + "-3", zoe=PASSWORD + "-4"))
+    assert result.refusals == ()
+
+
+def test_without_databases_and_with_an_archive(tmp_path: Path) -> None:
+    """A12: the text fits what would be lost."""
+    connection = fake_connection(FakeServer())
+    lock = Action(Verb.LOCK_USER, "bob")
+    (text,) = reservations({"bob": "robert"}, Plan((lock,)), connection)
+    assert "bob is an account of its own, which would be locked" in text
+    connection = replace(connection, removals=Removals(archive_dir=tmp_path))
+    (text,) = reservations({"bob": "robert"}, Plan((lock, Action(Verb.DROP_DATABASE, "bob", "bob_web"))), connection)
+    assert "they are archived first, then dbroster restore" in text
+
+
+@pytest.mark.parametrize(("gone", "new"), [(1, 500), (500, 1), (30, 30), (500, 500)])
+def test_no_more_passwords_are_tried_than_it_takes(gone: int, new: int) -> None:
+    """A12: each may be a login."""
+    tried = 0
+
+    def check(users: object, _: object) -> dict[str, PasswordCheck]:
+        nonlocal tried
+        tried += len(users)  # type: ignore[arg-type]
+        return {}
+
+    leavers = {f"gone{number}": ExistingUser(f"gone{number}", managed=True) for number in range(gone)}
+    plan = Plan(tuple(Action(Verb.LOCK_USER, name) for name in leavers))
+    assert renamed(plan, roster(*(f"new{number}" for number in range(new))), Actual(leavers), check) == {}
+    assert 0 < tried <= MOST_PAIRS
