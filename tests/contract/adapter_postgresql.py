@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 import psycopg
 from psycopg.sql import SQL, Identifier, Literal
 
+from dbroster.engines.postgresql_lock import KEY
 from servers import PostgreSQL
 from tests.contract.adapters import Adapter, Refused
 
@@ -98,6 +99,30 @@ class PostgreSQLAdapter(Adapter):
     def share_by_hand(self, user: str, database: str) -> None:
         self._do("GRANT CONNECT ON DATABASE {} TO {}", database, user)
 
+    def rename_account_by_hand(self, user: str, new: str) -> None:
+        self._do("ALTER ROLE {} RENAME TO {}", user, new)
+
+    def rename_database_by_hand(self, database: str, new: str) -> None:
+        self._do("ALTER DATABASE {} RENAME TO {}", database, new)
+
+    def hand_over_by_hand(self, user: str, database: str) -> None:
+        self._do("CREATE DATABASE {} OWNER {} TEMPLATE template0 STRATEGY file_copy", database, user)
+        self._do("GRANT ALL ON DATABASE {} TO {}", database, user)
+
+    def strip_by_hand(self, user: str) -> None:
+        owned = self._rows(
+            "SELECT datname FROM pg_database d JOIN pg_roles r ON r.oid = datdba WHERE rolname = %s", user
+        )
+        for (database,) in owned:
+            self._do("REVOKE ALL ON DATABASE {} FROM {}", database, user)
+
+    @contextmanager
+    def hold_lock_as(self, user: str, password: str) -> Iterator[None]:
+        with self._connect(user, password, "postgres") as connection:
+            connection.execute("SELECT pg_advisory_lock(%s)", [KEY])
+            connection.execute("SELECT pg_advisory_lock(%s)", [KEY + 1])
+            yield
+
     def accounts(self) -> set[str]:
         return {name for (name,) in self._rows("SELECT rolname FROM pg_roles")}
 
@@ -134,6 +159,8 @@ class PostgreSQLAdapter(Adapter):
         for (name,) in self._rows("SELECT datname FROM pg_database WHERE datname LIKE %s", pattern):
             self.drop_database_by_hand(name)
         for (name,) in self._rows("SELECT rolname FROM pg_roles WHERE rolname LIKE %s", pattern):
+            self.drop_account_by_hand(name)
+        for (name,) in self._rows("SELECT rolname FROM pg_roles WHERE rolname LIKE %s", f"dbroster:{pattern}"):
             self.drop_account_by_hand(name)
 
     # --- what the server says of a run --------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ connects to a user's database. Statements that carry verifiers are kept out of t
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import ClassVar, Self
+from typing import ClassVar, LiteralString, Self
 
 from psycopg import sql
 
@@ -18,10 +18,17 @@ from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler
 from dbroster.engines.postgresql_lock import acquire_lock
 from dbroster.engines.postgresql_login import check_logins
+from dbroster.engines.postgresql_markers import Claim, Marker, marker_role
 from dbroster.engines.postgresql_names import refuse_database, refuse_role
-from dbroster.engines.postgresql_session import DEPENDED_ON, PARAMETER_GRANTS, Session, open_session
-from dbroster.engines.postgresql_state import DatabaseState, Marker, read_databases, read_users
-from dbroster.engines.postgresql_statements import MEMBERSHIP_OPTIONS
+from dbroster.engines.postgresql_session import (
+    DEPENDED_ON,
+    DUPLICATE,
+    MEMBERSHIP_OPTIONS,
+    PARAMETER_GRANTS,
+    Session,
+    open_session,
+)
+from dbroster.engines.postgresql_state import DatabaseState, read_databases, read_users
 from dbroster.errors import OperationError
 from dbroster.model import (
     Action,
@@ -62,6 +69,8 @@ class PostgreSQL(Handler):
         super().__init__(connection)
         self._session = session
         self._seen: tuple[int, dict[str, ExistingUser]] | None = None
+        self._marker_role = marker_role(connection.roster)
+        self._marker_role_stands = False
 
     @classmethod
     def open(cls, connection: Connection) -> Self:
@@ -89,17 +98,36 @@ class PostgreSQL(Handler):
         needed = {"CREATEROLE": session.createrole, "CREATEDB": session.createdb}
         if session.version < MEMBERSHIP_OPTIONS:
             needed["INHERIT"] = session.inherits  # later each membership has this option for itself
-        lacking = [name for name, has in needed.items() if not has]
-        if session.superuser or not lacking:
+        if session.superuser:
             return []
-        return [session.text(statements.give_attributes(session.admin, lacking))]
+        lacking = [name for name, has in needed.items() if not has]
+        missing = [session.text(statements.give_attributes(session.admin, lacking))] if lacking else []
+        return [*missing, *self._foreign_marker_role()]
+
+    def _foreign_marker_role(self) -> list[str]:
+        """State what an admin lacks who has not created the marker role; before PostgreSQL 16 nothing."""
+        query: LiteralString = (
+            "SELECT 1 FROM pg_roles WHERE rolname = %s AND NOT pg_has_role(oid, 'MEMBER WITH ADMIN OPTION')"
+        )
+        if self._session.version < MEMBERSHIP_OPTIONS or not self._session.rows(query, [self._marker_role]):
+            return []
+        return [self._session.text(statements.give_marker_role(self._marker_role, self._session.admin))]
 
     def acquire_lock(self) -> None:
         """Hold an advisory lock until `close`. Raises LockHeld, naming who has it."""
         acquire_lock(self._session)
 
     def prepare(self) -> None:
-        """Nothing to do: comments need no marker role."""
+        """Create the role whose settings mark databases, once for each roster."""
+        session, role = self._session, self._marker_role
+        if not session.rows("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]):
+            given = [] if session.superuser else [statements.give_membership(role, session.version)]
+            try:
+                session.run([statements.create_marker_role(role), *given])
+            except OperationError as error:
+                if error.code != DUPLICATE:  # somebody else has just created it
+                    raise
+        self._marker_role_stands = True
 
     def warnings(self) -> list[Problem]:
         """Managed accounts that are out of this admin's reach or have md5 verifiers, and a log that shows verifiers."""
@@ -204,7 +232,7 @@ class PostgreSQL(Handler):
         self._reach([user])
         options = self.connection.options
         encoding, locale = options.get("encoding", "UTF8"), options.get("locale", "")
-        self._session.run([statements.create_database(user, database, encoding, locale)])
+        self._session.run([statements.create_database(self._claim(user, database), encoding, locale)])
 
     def grant_privileges(self, user: str, database: str) -> None:
         """Close the database to all but its owner, mark it and open it, in one transaction."""
@@ -220,7 +248,17 @@ class PostgreSQL(Handler):
         if found:
             self._prove_own([(user, database)], found)
             self._reach([user])
+            self._session.run(self._before_drop(user, found[database]))
             self._session.run([statements.drop_database(database)])
+
+    def _before_drop(self, user: str, state: DatabaseState) -> list[sql.Composable]:
+        """Take away what its owner has put in the way of a drop, and claim what a broken drop would leave unclaimed."""
+        database = state.existing.name
+        first = [statements.forget_template(database)] if state.template and state.existing.usable else []
+        if not state.claimed:
+            self._need_marker_role()
+            first.append(statements.claim_database(self._marker_role, self._claim(user, database)))
+        return first
 
     def drop_user(self, user: str) -> None:
         """Drop the role. One that still owns something, or has privileges elsewhere, stays, and the error names it."""
@@ -252,6 +290,7 @@ class PostgreSQL(Handler):
             reason = state.existing.protected or f"its name does not start with {user}_"
             raise OperationError(f"database {database!r} can't be adopted: {reason}")
         self._reach([user])
+        self._need_marker_role()
         self._session.run([statements.own_database(user, database), *self._finish(user, state)])
 
     def archiver(self) -> Archiver:
@@ -320,12 +359,17 @@ class PostgreSQL(Handler):
     def _finish_databases(self, pairs: Sequence[tuple[str, str]]) -> None:
         found = self._databases([database for _, database in pairs])
         self._prove_own(pairs, found)
+        for state in found.values():
+            if not state.existing.usable:  # even to try to alter it would end the session
+                raise OperationError(f"an interrupted drop has left {state.existing.name!r}: it can only be dropped")
         self._reach({user for user, _ in pairs})
+        self._need_marker_role()
         self._session.run([part for user, database in pairs for part in self._finish(user, found[database])])
 
     def _finish(self, user: str, state: DatabaseState) -> list[sql.Composable]:
         limit = self.connection.options.get("connection_limit", -1)
-        return statements.finish_database(self._marker(user), state, limit)
+        claim = self._claim(user, state.existing.name)
+        return statements.finish_database(self._marker_role, claim, state, limit, self._session.version)
 
     def _lock_users(self, users: Sequence[str]) -> None:
         roles = self._managed(users, gone_is_fine=True)
@@ -372,8 +416,10 @@ class PostgreSQL(Handler):
         for user, database in pairs:
             if database not in found:
                 raise OperationError(f"database {database!r} does not exist any more")
-            if found[database].existing.owner != user:
-                raise OperationError(f"database {database!r} is not proven to be {user}'s and is left alone")
+            existing = found[database].existing
+            if existing.owner != user:
+                whose = f"it belongs to {existing.holder}"
+                raise OperationError(f"database {database!r} is not proven to be {user}'s and is left alone: {whose}")
 
     def _reach(self, users: Collection[str]) -> None:
         """Let an admin who is no superuser act for these users: by a membership that inherits and may SET ROLE."""
@@ -387,5 +433,12 @@ class PostgreSQL(Handler):
         missing = self._session.rows(query, [list(users), settable])
         self._session.run([statements.give_membership(name, self._session.version) for (name,) in missing])
 
+    def _need_marker_role(self) -> None:
+        if not self._marker_role_stands:
+            self.prepare()
+
     def _marker(self, user: str) -> Marker:
         return Marker(self.connection.roster, user)
+
+    def _claim(self, user: str, database: str) -> Claim:
+        return Claim(self.connection.roster, user, database)

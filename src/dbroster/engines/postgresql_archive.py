@@ -15,8 +15,8 @@ from dbroster.archive import Archive, Draft
 from dbroster.config import Connection
 from dbroster.engines import tools
 from dbroster.engines.archiver import Archiver
+from dbroster.engines.postgresql_markers import Claim
 from dbroster.engines.postgresql_session import Session, login_parameters, translated
-from dbroster.engines.postgresql_state import Marker
 from dbroster.errors import ConnectError, OperationError
 from dbroster.model import User
 
@@ -81,7 +81,7 @@ class PostgreSQLArchiver(Archiver):
         roles = sql.SQL(", ").join(sql.Identifier(role) if role else sql.SQL("PUBLIC") for role in grantees)
         shut = [sql.SQL("REVOKE ALL ON DATABASE {} FROM {} CASCADE").format(name, roles)] if grantees else []
         enter = sql.SQL("GRANT CONNECT ON DATABASE {} TO CURRENT_USER").format(name)
-        marker = sql.Literal(str(Marker(self.connection.roster, user)))
+        marker = sql.Literal(str(Claim(self.connection.roster, user, database)))
         self._session.run(
             [
                 *shut,

@@ -1,4 +1,4 @@
-"""Names that PostgreSQL can't carry, and why."""
+"""Names that PostgreSQL can't carry, and why, and how a name is written in a statement for people."""
 
 NAME_BYTES = 63
 """Longer names are cut without an error, so that a DROP would hit another object (manual, "Lexical Structure")."""
@@ -14,6 +14,12 @@ def refuse_role(name: str) -> str | None:
 def refuse_database(name: str) -> str | None:
     """Refuse names that PostgreSQL would cut."""
     return _too_long("database", name)
+
+
+def quoted(name: str) -> str:
+    """Write a name as a statement for people needs it."""
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def _too_long(kind: str, name: str) -> str | None:

@@ -18,8 +18,14 @@ OLDEST = 130000
 DEPENDED_ON = "2BP01"
 """SQLSTATE: other objects depend on what should be dropped."""
 
+DUPLICATE = "42710"
+"""SQLSTATE: an object of this name exists."""
+
 PARAMETER_GRANTS = 150000
 """Since PostgreSQL 15 single settings can be given to those who are no superusers."""
+
+MEMBERSHIP_OPTIONS = 160000
+"""Since PostgreSQL 16 a membership has its own SET and INHERIT options, and CREATEROLE reaches own roles only."""
 
 LIBPQ_16 = 160000
 """The client library that knows require_auth, and the machine's own list of authorities."""

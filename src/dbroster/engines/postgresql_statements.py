@@ -5,10 +5,9 @@ from typing import LiteralString
 
 from psycopg import sql
 
-from dbroster.engines.postgresql_state import DatabaseState, Marker
-
-MEMBERSHIP_OPTIONS = 160000
-"""Since PostgreSQL 16 a membership has its own SET and INHERIT options, and CREATEROLE reaches own roles only."""
+from dbroster.engines.postgresql_markers import SETTING, Claim, Marker
+from dbroster.engines.postgresql_session import MEMBERSHIP_OPTIONS
+from dbroster.engines.postgresql_state import DatabaseState
 
 _SQL = sql.SQL
 _name = sql.Identifier
@@ -47,20 +46,46 @@ def drop_role(user: str) -> sql.Composable:
     return _SQL("DROP ROLE {}").format(_name(user))
 
 
-def give_membership(user: str, version: int) -> sql.Composable:
-    """Let the admin act for a user, as owning and handing over databases needs."""
-    options = _SQL(" WITH INHERIT TRUE, SET TRUE" if version >= MEMBERSHIP_OPTIONS else "")
-    return _SQL("GRANT {} TO CURRENT_USER{}").format(_name(user), options)
+def give_membership(role: str, version: int) -> sql.Composable:
+    """Let the admin act for a user, as owning and handing over databases needs.
+
+    Before PostgreSQL 16 with ADMIN OPTION, too: an upgrade to 16 takes away what CREATEROLE reached without it.
+    """
+    options = _SQL("INHERIT TRUE, SET TRUE" if version >= MEMBERSHIP_OPTIONS else "ADMIN OPTION")
+    return _SQL("GRANT {} TO CURRENT_USER WITH {}").format(_name(role), options)
 
 
-def create_database(user: str, database: str, encoding: str, locale: str) -> sql.Composable:
-    """Create a database that nobody can enter; from template0, since any session in template1 would block it."""
-    return _SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING {}{} ALLOW_CONNECTIONS false").format(
-        _name(database),
-        _name(user),
+def create_marker_role(role: str) -> sql.Composable:
+    """Create the role whose settings mark databases."""
+    return _SQL("CREATE ROLE {} NOLOGIN").format(_name(role))
+
+
+def create_database(claim: Claim, encoding: str, locale: str) -> sql.Composable:
+    """Create a database that nobody can enter; from template0, since any session in template1 would block it.
+
+    Its connection limit says that dbroster has begun it and not finished it.
+    """
+    return _SQL(
+        "CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING {}{} ALLOW_CONNECTIONS false CONNECTION LIMIT {}"
+    ).format(
+        _name(claim.database),
+        _name(claim.user),
         _text(encoding),
         _SQL(" LOCALE {}").format(_text(locale)) if locale else _SQL(""),
+        _text(claim.limit),
     )
+
+
+def claim_database(role: str, claim: Claim) -> sql.Composable:
+    """Write down whose a database is, where its owner can't reach it."""
+    return _SQL("ALTER ROLE {} IN DATABASE {} SET {} = {}").format(
+        _name(role), _name(claim.database), _SQL(SETTING), _text(str(claim))
+    )
+
+
+def comment_database(claim: Claim) -> sql.Composable:
+    """Write down whose a database is, where people see it."""
+    return _SQL("COMMENT ON DATABASE {} IS {}").format(_name(claim.database), _text(str(claim)))
 
 
 def own_database(user: str, database: str) -> sql.Composable:
@@ -68,17 +93,31 @@ def own_database(user: str, database: str) -> sql.Composable:
     return _SQL("ALTER DATABASE {} OWNER TO {}").format(_name(database), _name(user))
 
 
-def finish_database(marker: Marker, state: DatabaseState, limit: int) -> list[sql.Composable]:
+def finish_database(role: str, claim: Claim, state: DatabaseState, limit: int, version: int) -> list[sql.Composable]:
     """Take a database away from everybody but its owner, mark it, and open it."""
-    database, owner = _name(state.existing.name), _name(marker.user)
+    database, owner = _name(claim.database), _name(claim.user)
     others = _SQL(", ").join([_SQL("PUBLIC"), *map(_name, state.strangers)])
     return [
         _SQL("REVOKE ALL ON DATABASE {} FROM {} CASCADE").format(database, others),
         _SQL("GRANT ALL ON DATABASE {} TO {}").format(database, owner),
-        *(_SQL("REVOKE {} FROM {}").format(owner, _name(member)) for member in state.members),
-        _SQL("COMMENT ON DATABASE {} IS {}").format(database, _text(str(marker))),
-        _SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS true CONNECTION LIMIT {}").format(database, _text(limit)),
+        *(take_membership(claim.user, member, grantor, version) for member, grantor in state.members),
+        comment_database(claim),
+        claim_database(role, claim),
+        _SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS true CONNECTION LIMIT {} IS_TEMPLATE false").format(
+            database, _text(limit)
+        ),
     ]
+
+
+def take_membership(role: str, member: str, grantor: str, version: int) -> sql.Composable:
+    """Take a role away from a member; since PostgreSQL 16 only what one grantor gave."""
+    by = _SQL(" GRANTED BY {}").format(_name(grantor)) if version >= MEMBERSHIP_OPTIONS else _SQL("")
+    return _SQL("REVOKE {} FROM {}{} CASCADE").format(_name(role), _name(member), by)
+
+
+def forget_template(database: str) -> sql.Composable:
+    """Make a database one that can be dropped."""
+    return _SQL("ALTER DATABASE {} IS_TEMPLATE false").format(_name(database))
 
 
 def drop_database(database: str) -> sql.Composable:
@@ -94,6 +133,11 @@ def give_attributes(admin: str, attributes: Sequence[LiteralString]) -> sql.Comp
 def give_administration(user: str, admin: str) -> sql.Composable:
     """For a person to run: let the admin change a role that it has not created."""
     return _SQL("GRANT {} TO {} WITH ADMIN TRUE, INHERIT TRUE, SET TRUE;").format(_name(user), _name(admin))
+
+
+def give_marker_role(role: str, admin: str) -> sql.Composable:
+    """For a person to run: let an admin mark databases who has not created the marker role."""
+    return _SQL("GRANT {} TO {} WITH ADMIN OPTION;").format(_name(role), _name(admin))
 
 
 def give_log_switch(admin: str) -> sql.Composable:

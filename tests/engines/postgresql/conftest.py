@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 import servers
+from servers.postgresql import newest_bindir
 from dbroster.config import Connection, Tls
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
@@ -24,13 +25,16 @@ _numbers = itertools.count(1)
 def _bindirs() -> list[Path | None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs warns of a missing XDG_RUNTIME_DIR
-        return [None, *servers.wheel_bindirs()]
+        given = map(Path, filter(None, os.environ.get("DBROSTER_TEST_POSTGRESQL_BINDIRS", "").split(":")))
+        return [None, *servers.wheel_bindirs(), *given]
 
 
-@pytest.fixture(scope="package", params=_bindirs(), ids=lambda path: "debian" if path is None else path.parent.name)
+@pytest.fixture(scope="package", params=_bindirs(), ids=lambda path: "debian" if path is None else str(path.parent.name))
 def server(request: pytest.FixtureRequest) -> Iterator[servers.PostgreSQL]:
     try:
         started = servers.PostgreSQL(bindir=request.param)
+        if started.bindir.parent.name.startswith("13"):  # its own psql knows no certificate with an IP address
+            started.client_program = str(newest_bindir() / "psql")
     except servers.Missing as missing:
         if os.environ.get("DBROSTER_REQUIRE"):
             raise
@@ -39,6 +43,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[servers.PostgreSQL]:
         for name in ("reader", "weak"):
             running.admin(f"CREATE ROLE {name} LOGIN CREATEROLE CREATEDB PASSWORD '{PASSWORD}'")
         running.admin("GRANT SELECT (rolname, rolpassword) ON pg_authid TO reader")
+        running.admin('CREATE ROLE "dbroster:default"; GRANT "dbroster:default" TO reader, weak WITH ADMIN OPTION')
         yield running
 
 

@@ -136,7 +136,7 @@ def test_role_cannot_forge_its_marker(superuser: Handler, user: str, log_in: Cal
 
 
 @pytest.mark.parametrize(
-    "comment", [None, "dbroster/1 default somebody_else", "dbroster/1 default {} plus a note", "{}"]
+    "comment", [None, "dbroster/2 default somebody_else", "dbroster/2 default {} plus a note", "{}"]
 )
 def test_role_without_exact_marker_is_foreign(
     server: servers.PostgreSQL, superuser: Handler, user: str, comment: str | None
