@@ -28,6 +28,13 @@ SABOTAGES = [
         f"{_INVARIANTS}|-k|invariant_1 and mongodb",
     ),
     Sabotage(
+        "MongoDB: whoever calls itself a sync holds the lock",
+        _ENGINES + "mongodb_lock.py",
+        "any(user in mine for user in users) or could_be_admin(self._session, users)",
+        "users or could_be_admin(self._session, users)",
+        "tests/engines/mongodb/test_lock.py",
+    ),
+    Sabotage(
         "MongoDB: a marker that names another account counts",
         _ENGINES + "mongodb_state.py",
         "marker = found if found and found.user == name else None",

@@ -1,6 +1,7 @@
 """MongoDB, for the contract suite."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -86,7 +87,7 @@ class MongoDBAdapter(Adapter):
             self._relay.__enter__()
         return super().connect(replace(connection, port=self._relay.port))
 
-    def _connect(self, user: str, password: str) -> Client:
+    def _connect(self, user: str | None, password: str | None, **more: Any) -> Client:
         tls: dict[str, Any] = {"tls": True, "tlsCAFile": str(self.server.ca)} if self.server.ca else {}
         return MongoClient(
             self.server.host,
@@ -96,6 +97,7 @@ class MongoDBAdapter(Adapter):
             serverMonitoringMode="poll",
             serverSelectionTimeoutMS=10_000,
             **tls,
+            **more,
         )
 
     # --- by hand ------------------------------------------------------------------------------------------------------
@@ -144,6 +146,15 @@ class MongoDBAdapter(Adapter):
 
     def strip_by_hand(self, user: str) -> None:
         self._admin.command("updateUser", user, roles=[])
+
+    @contextmanager
+    def hold_lock_as(self, user: str, password: str) -> Iterator[None]:
+        """By connections that call themselves a sync's lock: one that has logged in, and one that has not."""
+        name = f"dbroster lock 0badf00d {os.getpid()}@elsewhere"
+        with self._connect(user, password, appname=name) as client, self._connect(None, None, appname=name) as outsider:
+            client.list_database_names()
+            outsider.admin.command("ping")
+            yield
 
     def accounts(self) -> set[str]:
         return {user["user"] for user in self._admin.command("usersInfo", 1)["users"]}

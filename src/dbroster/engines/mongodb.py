@@ -18,10 +18,10 @@ from typing import Any, ClassVar, Self
 from dbroster.config import Connection
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler
-from dbroster.engines.mongodb_lock import acquire_lock
+from dbroster.engines.mongodb_lock import ServerLock, acquire_lock
 from dbroster.engines.mongodb_names import DATABASE_BYTES, USER_BYTES, refuse_name, refuse_password
 from dbroster.engines.mongodb_neighbours import Neighbours, possible_owners
-from dbroster.engines.mongodb_outsider import Outsider, lets_everybody_in
+from dbroster.engines.mongodb_outsider import access_control_is_off, lets_everybody_in
 from dbroster.engines.mongodb_privileges import own_rights
 from dbroster.engines.mongodb_session import (
     ADMIN,
@@ -79,7 +79,7 @@ class MongoDB(Handler):
     def __init__(self, connection: Connection, session: Session) -> None:
         super().__init__(connection)
         self._session = session
-        self._lock: Outsider | None = None
+        self._lock: ServerLock | None = None
         self._seen: dict[str, Account] = {}
 
     @classmethod
@@ -92,6 +92,12 @@ class MongoDB(Handler):
         self._session.close()
         if self._lock:
             self._lock.close()
+
+    def abort(self) -> None:
+        """Break whatever this connection waits for."""
+        self._session.abort()
+        if self._lock:
+            self._lock.abort()
 
     # --- the server -------------------------------------------------------------------------------------------------
 
@@ -109,17 +115,21 @@ class MongoDB(Handler):
         return [] if missing and lets_everybody_in(self.connection) else missing
 
     def acquire_lock(self) -> None:
-        """Hold a connection that other syncs see, until `close`. Raises LockHeld, naming who has it."""
+        """Hold connections that other syncs see, until `close`. Raises LockHeld, naming who has them."""
         self._lock = acquire_lock(self._session, self.connection)
 
     def prepare(self) -> None:
         """Nothing to do: the marker is a part of the account."""
 
     def warnings(self) -> list[Problem]:
-        """Say that the server lets everybody in, if it does, and that passwords travel in clear."""
+        """Say that the server lets everybody in, that passwords travel in clear, and who plays a sync."""
         texts = []
-        if self._lock.let_in if self._lock else lets_everybody_in(self.connection):
+        if access_control_is_off(self._session, self.connection):
             texts.append("access control is off, so accounts and roles protect nothing; start mongod with --auth")
+        texts += [
+            f"a connection from {who} calls itself a sync; it is no admin's, so dbroster ignores it"
+            for who in sorted(self._lock.ignored if self._lock else ())
+        ]
         if self._session.in_clear:
             texts.append(f"passwords travel to {self._session.in_clear} in clear, as allow_plaintext_transport permits")
         return [Problem(text, warning=True) for text in texts]

@@ -5,18 +5,27 @@ import os
 import re
 import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import pymongo
 import pymongo.synchronous.monitor
 from pymongo import MongoClient
-from pymongo.errors import ConfigurationError, ConnectionFailure, InvalidOperation, OperationFailure, PyMongoError
+from pymongo.errors import (
+    ConfigurationError,
+    ConnectionFailure,
+    InvalidOperation,
+    NetworkTimeout,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
 from pymongo.server_description import ServerDescription
 
 from dbroster.config import Connection
 from dbroster.engines.mongodb_accounts import Document, read_by_usersinfo
-from dbroster.errors import ConnectError, DbrosterError, OperationError, UnsupportedServer
+from dbroster.errors import ConnectError, DbrosterError, OperationError, Stalled, UnsupportedServer
 from dbroster.loopback import is_loopback
 from dbroster.options import SRV
 from dbroster.secret import scrub
@@ -26,16 +35,22 @@ ADMIN = "admin"
 EXTERNAL = "$external"
 """Where accounts stand that log in by a certificate."""
 
-USER_NOT_FOUND, NAMESPACE_EXISTS, MAX_TIME_EXPIRED, USER_EXISTS = "11", "48", "50", "51003"
+USER_NOT_FOUND, UNAUTHORIZED, NAMESPACE_EXISTS, MAX_TIME_EXPIRED, USER_EXISTS = "11", "13", "48", "50", "51003"
 WRITE_CONCERN = {"w": "majority", "wtimeout": 10_000}
 """What a change waits for: a stepdown of the primary can't undo it any more."""
 
-_UNAUTHORIZED, _WRONG_LOGIN, _UNKNOWN_COMMAND, _ATLAS = 13, 18, 59, 8000
+_WRONG_LOGIN, _UNKNOWN_COMMAND, _ATLAS = 18, 59, 8000
 _NO_PRIMARY = {91, 189, 10058, 10107, 11600, 11602, 13435, 13436}
 """The server is not the primary, or not any more (specification "Server Discovery and Monitoring")."""
 
 _RETRYABLE = {24, 46, 112, 215, 246}  # lock timeout, lock busy, write conflict, drop pending, snapshot unavailable
-_SOCKET_TIMEOUT = 60_000  # milliseconds; longer than every limit that commands have
+_GRACE = 2  # seconds that the server has, besides `timeout`, to say itself that a command took too long
+_CLOSING = 1.0  # seconds that saying goodbye may take
+_NOISE = re.compile(r"(?s) \(configured timeouts: [^)]*\)|, (?:Timeout|full error): .*")
+_SILENT = re.compile(r"(?:[^,]+: timed out,?)+|No servers found yet")
+"""What the driver says of a server that can be reached, or not even refuses, but says nothing."""
+
+Address = tuple[str, int | None]
 
 
 class Session:
@@ -44,6 +59,8 @@ class Session:
     def __init__(self, client: MongoClient[Document], connection: Connection) -> None:
         """Read once what the server is. Raises UnsupportedServer, ConnectError and OperationError."""
         self.client = client
+        self.timeout = connection.timeout
+        self._ended = ""
         self.auth_database: str = connection.options.get("auth_database", ADMIN)
         self.secrets = [connection.password.reveal()] if connection.password else []
         self._by_cursor = True
@@ -63,25 +80,59 @@ class Session:
         self.version = version
 
     def close(self) -> None:
-        """End the session; never raises."""
-        self.client.close()
+        """End the session; never raises, and doesn't wait for a server that is silent."""
+        close_client(self.client, forget=bool(self._ended))
 
-    def command(self, database: str, body: Mapping[str, Any], secrets: Iterable[str] = ()) -> Document:
-        """Send one command and return the reply."""
-        with translated([*self.secrets, *secrets]):
-            return self.client[database].command(dict(body))
+    def abort(self) -> None:
+        """Break whatever this session waits for, from another thread; never raises, never blocks."""
+        self._ended = "the run was stopped"
+        cancel(self.client)
+
+    def command(
+        self, database: str, body: Mapping[str, Any], secrets: Iterable[str] = (), limit: int | None = None
+    ) -> Document:
+        """Send one command and return the reply.
+
+        Raises Stalled when it takes longer than `timeout`, whether the server says so or is silent; OperationError when
+        it takes longer than a `limit` of its own, in seconds.
+        """
+        if self._ended:
+            raise ConnectError(self._ended)
+        milliseconds = min(limit or self.timeout, self.timeout) * 1000
+        try:
+            with translated([*self.secrets, *secrets]):
+                return self.client[database].command({**body, "maxTimeMS": milliseconds})
+        except Stalled as error:
+            self._ended = str(error)
+            raise
+        except OperationError as error:
+            if error.code == MAX_TIME_EXPIRED and limit is None:
+                self._ended = f"a command took longer than {self.timeout} s, the `timeout` in connections.yaml"
+                raise Stalled(f"{self.address}: {self._ended}") from None
+            raise
 
     def now(self) -> datetime:
         """Return the time by the primary's clock."""
         found: datetime = self.command(ADMIN, {"hello": 1})["localTime"]
         return found.replace(tzinfo=UTC)
 
-    def change(self, database: str, body: Mapping[str, Any], secrets: Iterable[str] = ()) -> None:
+    def members(self) -> list[Address]:
+        """List the members that may become the primary, the present one first; a server that stands alone is one."""
+        primary = _primary(self.client)
+        if not primary.replica_set_name:
+            return [primary.address]
+        said = self.command(ADMIN, {"hello": 1})
+        known = [_address(member) for member in (*said.get("hosts", ()), *said.get("passives", ()))]
+        return [primary.address, *(member for member in known if member != primary.address)]
+
+    def change(
+        self, database: str, body: Mapping[str, Any], secrets: Iterable[str] = (), limit: int | None = None
+    ) -> None:
         """Send a command that changes something, and wait until a majority has it.
 
         Raises OperationError as well when the majority did not confirm, which the driver does not check here.
         """
-        reply = self.command(database, {**body, "writeConcern": WRITE_CONCERN}, secrets)
+        reply = self.command(database, {**body, "writeConcern": WRITE_CONCERN}, secrets, limit)
         failed = reply.get("writeConcernError")
         if failed and failed.get("code") in _NO_PRIMARY:
             raise ConnectError("another primary was elected before a majority had confirmed the change")
@@ -101,12 +152,24 @@ class Session:
             try:
                 with translated(self.secrets):
                     users = self.client[ADMIN]["system.users"]
-                    return list(users.find({"db": self.auth_database, **query}, fields, batch_size=page))
+                    found = users.find({"db": self.auth_database, **query}, fields, batch_size=page)
+                    return list(found.max_time_ms(self.timeout * 1000))
             except OperationError as error:
-                if error.code != str(_UNAUTHORIZED):
+                if error.code != UNAUTHORIZED:
                     raise
                 self._by_cursor = False
         return read_by_usersinfo(self._users, self.auth_database, query, credentials="credentials" in fields)
+
+    def find_account(self, who: Mapping[str, str]) -> Document | None:
+        """Read one account of any database. Raises OperationError where the admin may not look."""
+        if self._by_cursor:
+            try:
+                with translated(self.secrets):
+                    return self.client[ADMIN]["system.users"].find_one(dict(who), max_time_ms=self.timeout * 1000)
+            except OperationError as error:
+                if error.code != UNAUTHORIZED:
+                    raise
+        return next(iter(self.command(ADMIN, {"usersInfo": dict(who)})["users"]), None)
 
     def _users(self, body: Document) -> list[Document]:
         users: list[Document] = self.command(self.auth_database, body)["users"]
@@ -133,13 +196,40 @@ def open_session(connection: Connection) -> Session:
     except OperationError as error:
         raise ConnectError(str(error)) from None
     try:
-        return Session(client, connection)
+        with pymongo.timeout(connection.connect_timeout):
+            return Session(client, connection)
+    except Stalled:
+        close_client(client, forget=True)
+        where = "the server" if connection.options.get("uri") else f"{connection.host}:{connection.port}"
+        seconds = f"{connection.connect_timeout} s, the `connect_timeout` in connections.yaml"
+        raise Stalled(f"{where} did not answer within {seconds}") from None
     except OperationError as error:
-        client.close()
+        close_client(client)
         raise ConnectError(str(error)) from None
     except BaseException:
-        client.close()
+        close_client(client)
         raise
+
+
+def close_client(client: MongoClient[Document], *, forget: bool = False) -> None:
+    """Close a client; never raises. One that is to `forget` the server does not say goodbye, which may take long."""
+    if forget:
+        waiting = getattr(client, "_kill_cursors_queue", None)
+        if waiting:
+            waiting.clear()
+    with pymongo.timeout(0.001 if forget else _CLOSING), suppress(PyMongoError):
+        client.close()
+
+
+def cancel(client: MongoClient[Document]) -> None:
+    """Tell the driver that nobody waits any more for what it waits for; it looks twice a second.
+
+    It has no public name for this. A driver that does without these names goes on to its limit, `timeout`.
+    """
+    servers = getattr(getattr(client, "_topology", None), "_servers", {})
+    for server in list(servers.values()):
+        for context in list(getattr(getattr(server, "pool", None), "active_contexts", ())):
+            context.cancel()
 
 
 def _never_wait_at_exit() -> None:
@@ -172,7 +262,7 @@ def parameters(connection: Connection, role: str) -> dict[str, Any]:
         "serverMonitoringMode": "poll",
         "serverSelectionTimeoutMS": milliseconds,
         "connectTimeoutMS": milliseconds,
-        "socketTimeoutMS": _SOCKET_TIMEOUT,
+        "socketTimeoutMS": (connection.timeout + _GRACE) * 1000,
         # what was lost is repeated by the core, which looks first at what has become of it
         "retryReads": False,
         "retryWrites": False,
@@ -212,6 +302,12 @@ def _in_clear(connection: Connection, hosts: Iterable[str]) -> str | None:
     return next((host for host in hosts if host and not is_loopback(host)), None)
 
 
+def _address(member: str) -> Address:
+    """What the driver makes of `host:port`, as members of a set are written."""
+    host, _, port = member.rpartition(":")
+    return host.strip("[]").lower(), int(port)
+
+
 def _primary(client: MongoClient[Document]) -> ServerDescription:
     """Return what the driver has learned of the server that takes changes, when it connected."""
     known = client.topology_description.server_descriptions().values()
@@ -241,7 +337,12 @@ def translated(secrets: Iterable[str] = ()) -> Iterator[None]:
 def _translate(error: PyMongoError, secrets: Iterable[str]) -> DbrosterError:
     if isinstance(error, OperationFailure):
         return _translate_failure(error, secrets)
-    text = scrub(str(error).split(", Timeout:")[0].split(", full error:")[0], secrets)
+    text = scrub(_NOISE.sub("", str(error)), secrets)
+    if isinstance(error, NetworkTimeout) or (
+        isinstance(error, ServerSelectionTimeoutError) and _SILENT.fullmatch(text)
+    ):
+        where = text.partition(": ")[0] if "timed out" in text else "the server"
+        return Stalled(f"{where} did not answer within the `timeout` in connections.yaml")
     if isinstance(error, (ConnectionFailure, ConfigurationError, InvalidOperation)):  # the last: closed already
         return ConnectError(text)
     return OperationError(text)

@@ -29,7 +29,7 @@ class Site:
         self.web = f"{self.bob}_web"
         self.dba = self.login(server.admin_user, server.admin_password)
 
-    def login(self, user: str, password: str) -> Client:
+    def login(self, user: str | None, password: str | None, **more: Any) -> Client:
         return MongoClient(
             self.server.host,
             self.server.port,
@@ -37,6 +37,7 @@ class Site:
             password=password,
             serverMonitoringMode="poll",
             serverSelectionTimeoutMS=15_000,
+            **more,
         )
 
     def connection(self, **options: Any) -> Connection:

@@ -26,8 +26,16 @@ def crowd(site: Site) -> Iterator[Site]:
     pattern = site.account()
     users = site.dba.admin["system.users"]
     names = [f"{site.bob}{number}" for number in range(MANY)]
+    marker = pattern["customData"]["dbroster"]
     users.insert_many(
-        {**pattern, "_id": f"admin.{name}", "user": name, "userId": Binary(uuid4().bytes, 4)} for name in names
+        {
+            **pattern,
+            "_id": f"admin.{name}",
+            "user": name,
+            "userId": Binary(uuid4().bytes, 4),
+            "customData": {"dbroster": {**marker, "user": name, "databases": []}},
+        }
+        for name in names
     )
     users.update_one({"user": names[0]}, {"$unset": {"userId": 1}})  # as old versions wrote them
     yield site

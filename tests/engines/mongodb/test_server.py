@@ -9,8 +9,9 @@ from pymongo.server_description import ServerDescription
 from dbroster.config import Tls
 from dbroster.engines import mongodb_lock
 from dbroster.engines.mongodb_session import Session, open_session
-from dbroster.errors import LockHeld, OperationError, UnsupportedServer
-from tests.engines.mongodb.conftest import PASSWORD, Site
+from dbroster.errors import ConnectError, LockHeld, OperationError, UnsupportedServer
+from servers import MongoDB
+from tests.engines.mongodb.conftest import PASSWORD, Site, opened
 
 
 def test_a_replica_set_is_found_from_one_member_and_from_a_uri(set_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,8 +29,14 @@ def test_who_does_not_see_its_own_lock_has_none(site: Site, set_site: Site, monk
     monkeypatch.setattr(mongodb_lock, "PATIENCE", 0.0)
     session = open_session(site.connection())
     try:
-        with pytest.raises(LockHeld, match="does not show the connection"):
+        with pytest.raises(ConnectError):
             mongodb_lock.acquire_lock(session, set_site.connection())
+        with (
+            MongoDB() as other,
+            opened(other) as elsewhere,
+            pytest.raises(LockHeld, match="does not show the connection"),
+        ):
+            mongodb_lock.acquire_lock(session, elsewhere.connection())
         mongodb_lock.acquire_lock(session, site.connection()).close()
     finally:
         session.close()
