@@ -52,6 +52,7 @@ class MongoDBAdapter(Adapter):
     engine = "mongodb"
     dates_every_lock = True
     dots = False
+    renames_databases_by_hand = False
     native = ('{"create": "t_native"}', '{"drop": "t_native"}')
     server: MongoDB
 
@@ -133,12 +134,6 @@ class MongoDBAdapter(Adapter):
         assert account is not None
         users.insert_one({**account, "_id": f"admin.{new}", "user": new, "userId": Binary(uuid4().bytes, UUID_SUBTYPE)})
         self._admin.command("dropUser", user)
-
-    def rename_database_by_hand(self, database: str, new: str) -> None:
-        """Collection by collection, which is the only way."""
-        for name in self._client[database].list_collection_names():
-            body = {"renameCollection": f"{database}.{name}", "to": f"{new}.{name}"}
-            self._admin.command(body)
 
     def hand_over_by_hand(self, user: str, database: str) -> None:
         self._client[database].create_collection("by_hand")
