@@ -26,7 +26,7 @@ demo: setup ## show dbroster at work on servers of its own, all five
 	@$(python) -m demo $(ARGS)
 
 test: setup ## run the tests on real servers
-	@$(python) -m pytest $(ARGS)
+	@$(python) -m pytest -n auto $(ARGS)
 
 soak: setup ## run the long tests: killed at every moment, fuzzing, large files
 	@$(python) -m pip install -q --disable-pip-version-check --group soak
