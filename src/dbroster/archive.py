@@ -30,7 +30,10 @@ _MANIFEST_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What an archive holds, whose it was, and what its bytes must be; `counts` are rows, documents or entries."""
+    """What an archive holds, whose it was, and what its bytes must be.
+
+    `counts` are rows, documents or entries; `settings` is what the engine's own format has no place for.
+    """
 
     engine: str
     product: str
@@ -43,6 +46,7 @@ class Manifest:
     size: int
     sha256: str
     counts: Mapping[str, int] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     dbroster_archive: int = FORMAT
 
 
@@ -61,6 +65,7 @@ class Draft:
     path: Path
     file: IO[bytes]
     counts: dict[str, int] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
@@ -88,7 +93,7 @@ def drafting(
         size, digest = _measure(partial)
         manifest = Manifest(
             connection.engine, product, connection.server, connection.roster, user, database, time, method,
-            size, digest, draft.counts,
+            size, digest, draft.counts, draft.settings,
         )  # fmt: skip
         _write_manifest(final, manifest)
         partial.rename(final)
@@ -214,6 +219,9 @@ def _parse(data: bytes) -> Manifest:
     except (ValueError, TypeError, RecursionError):
         raise ValueError("this is no manifest of dbroster") from None
     texts = (manifest.engine, manifest.roster, manifest.user, manifest.database, manifest.sha256)
-    if manifest.dbroster_archive != FORMAT or not all(isinstance(text, str) for text in texts):
+    maps = (manifest.counts, manifest.settings)
+    if manifest.dbroster_archive != FORMAT or not (
+        all(isinstance(text, str) for text in texts) and all(isinstance(found, dict) for found in maps)
+    ):
         raise ValueError("this manifest is of another version of dbroster")
     return manifest

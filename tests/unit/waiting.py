@@ -1,7 +1,8 @@
 """Waiting for what another process does, never for one that will not do it any more."""
 
 import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from select import select
@@ -32,3 +33,11 @@ def wait_for_word(fifo: Path, process: "Popen[str]", seconds: float = 60) -> Non
         process.kill()
         _, said = process.communicate(timeout=seconds)
         pytest.fail(f"nobody wrote to {fifo.name}; the process {'ended' if ready else 'hung'}: {said}")
+
+
+def wait_until(happened: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until something has happened that nobody tells us of."""
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "it has not happened"
+        time.sleep(0.01)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from dbroster.config import Connection
+from dbroster.engines.waits import end_all
 from dbroster.model import User
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ class Archiver(ABC):
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+
+    def abort(self) -> None:
+        """End what an archive or a restore of this server waits for; called from another thread, never blocks."""
+        end_all(self.connection)
 
     def missing(self) -> list[str]:
         """Say what must be installed or granted before a database can be archived; empty when nothing is missing."""

@@ -106,7 +106,7 @@ class MySQLArchiver(Archiver):
             tools.run(
                 [program, f"--defaults-file=/proc/self/fd/{file}", *self._login(connection.username), *_DUMP, *more,
                  database],
-                environment=_ENVIRONMENT, secrets=[password], descriptors=[file], target=draft.file,
+                connection, environment=_ENVIRONMENT, secrets=[password], descriptors=[file], target=draft.file,
             )  # fmt: skip
         draft.file.seek(0, 2)
         draft.file.seek(max(0, draft.file.tell() - 200))
@@ -128,7 +128,7 @@ class MySQLArchiver(Archiver):
             tools.run(
                 [self._program("client"), f"--defaults-file=/proc/self/fd/{file}", *self._login(user.name), *_CLIENT,
                  f"--database={database}"],
-                environment=_ENVIRONMENT, secrets=[password], descriptors=[file], source=source,
+                self.connection, environment=_ENVIRONMENT, secrets=[password], descriptors=[file], source=source,
             )  # fmt: skip
         session = self._as_user(user)
         try:

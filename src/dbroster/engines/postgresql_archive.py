@@ -1,38 +1,46 @@
 """Archives of PostgreSQL databases: pg_dump's custom format, written as the owner would see it, restored by the owner.
 
 pg_dump takes the owner's role (`--role`), so that nothing of the owner's is ever run with the admin's power. While
-that goes on, the database is open to the admin alone.
+that goes on, the database is open to the admin alone. What no dump holds, settings of the database, stands in the
+manifest.
 """
 
 import re
-from collections.abc import Mapping
-from typing import ClassVar, LiteralString
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, LiteralString
 
 import psycopg
 from psycopg import sql
 
 from dbroster.archive import Archive, Draft
 from dbroster.config import Connection
+from dbroster.engines import postgresql_programs as programs
 from dbroster.engines import tools
 from dbroster.engines.archiver import Archiver
+from dbroster.engines.postgresql_contents import (
+    ANYTHING,
+    CONTENTS,
+    EXTENSIONS,
+    FORCED,
+    SETTINGS,
+    extension_of,
+    only_for_superusers,
+)
 from dbroster.engines.postgresql_markers import Claim
+from dbroster.engines.postgresql_programs import Programs
 from dbroster.engines.postgresql_session import Session, login_parameters, translated
 from dbroster.errors import ConnectError, OperationError
 from dbroster.model import User
 
+Raw = psycopg.Connection[tuple[Any, ...]]
+
+_OWNERS = ("user", "backend")
+"""Kinds of settings that an owner may make; those that no module declares only a superuser may."""
+
 LOCK_WAIT = "60s"
 WAITS = 140000
 """Since PostgreSQL 14 pg_terminate_backend can wait until the session is gone."""
-
-_ENVIRONMENT = {
-    "host": "PGHOST",
-    "port": "PGPORT",
-    "connect_timeout": "PGCONNECT_TIMEOUT",
-    "sslmode": "PGSSLMODE",
-    "sslrootcert": "PGSSLROOTCERT",
-    "sslcert": "PGSSLCERT",
-    "sslkey": "PGSSLKEY",
-}
 
 # roles that may enter besides superusers; the admin keeps its own way in, if it has one
 _GRANTEES = """
@@ -40,20 +48,6 @@ _GRANTEES = """
     CROSS JOIN LATERAL aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x
     LEFT JOIN pg_roles r ON r.oid = x.grantee
     WHERE d.datname = %s AND (x.grantee = 0 OR r.rolname <> current_user)"""
-
-_ANYTHING = """
-    WITH own AS (SELECT oid FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'),
-        extended AS (SELECT classid, objid FROM pg_depend WHERE deptype = 'e')
-    SELECT EXISTS (
-        SELECT 1 FROM pg_class WHERE relnamespace IN (SELECT oid FROM own)
-            AND ('pg_class'::regclass, oid) NOT IN (SELECT * FROM extended)
-        UNION ALL SELECT 1 FROM pg_proc WHERE pronamespace IN (SELECT oid FROM own)
-            AND ('pg_proc'::regclass, oid) NOT IN (SELECT * FROM extended)
-        UNION ALL SELECT 1 FROM pg_type WHERE typnamespace IN (SELECT oid FROM own)
-            AND ('pg_type'::regclass, oid) NOT IN (SELECT * FROM extended)
-        UNION ALL SELECT 1 FROM own JOIN pg_namespace n USING (oid) WHERE nspname <> 'public'
-            AND ('pg_namespace'::regclass, oid) NOT IN (SELECT * FROM extended)
-        UNION ALL SELECT 1 FROM pg_largeobject_metadata)"""
 
 
 class PostgreSQLArchiver(Archiver):
@@ -67,9 +61,25 @@ class PostgreSQLArchiver(Archiver):
         self._session = session
 
     def missing(self) -> list[str]:
-        """Both programs must be there, and not older than the server."""
-        server = self._session.version // 10000
-        return [text for name in ("pg_dump", "pg_restore") if (text := _missing(name, server))]
+        """Programs must be there whose archives can be restored to this server."""
+        found = programs.find_programs(self._major)
+        return [found] if isinstance(found, str) else []
+
+    def not_carried(self, databases: Sequence[str]) -> dict[str, list[str]]:
+        """Look into each database for what only a superuser could bring back."""
+        found = {database: list(self._losses(database)) for database in databases}
+        return {database: losses for database, losses in found.items() if losses}
+
+    def _losses(self, database: str) -> Iterator[str]:
+        for name, context, *_ in self._session.rows(SETTINGS, {"database": database, "user": None}):
+            if context not in _OWNERS:
+                yield f"the setting {name.partition('=')[0]} of the database, which only a superuser may make"
+        try:
+            with self._enter(database) as raw, translated(raw):
+                for kind, name in raw.execute(CONTENTS).fetchall():
+                    yield f"{kind} {name}, which only a superuser can make again"
+        except (ConnectError, OperationError):
+            return  # shut by its owner: nobody sees into it now, and the archive opens it for the admin
 
     def close(self, user: str, database: str) -> None:
         """Leave the database open to nobody but the admin, in one transaction, and end the sessions in it.
@@ -102,81 +112,163 @@ class PostgreSQLArchiver(Archiver):
 
     def dump(self, user: str, database: str, draft: Draft) -> None:
         """Run pg_dump as the owner, then let pg_restore read all of it."""
-        program, reader = _program("pg_dump"), _program("pg_restore")
+        draft.settings["database"] = self._settings(user, database)
+        with self._unforced(user, database, draft):
+            self._pg_dump(user, database, draft)
+        reader = self._programs().pg_restore
+        with draft.path.open("rb") as written:
+            tools.run([reader, "--file=/dev/null"], self.connection, environment={}, source=written)
+        draft.counts["entries"] = len(self._entries(draft))
+
+    def _pg_dump(self, user: str, database: str, draft: Draft) -> None:
         password = self.connection.password.reveal() if self.connection.password else ""
         options = ["--format=custom", "--no-password", f"--role={user}", f"--lock-wait-timeout={LOCK_WAIT}"]
-        parameters = {"host": self.connection.host, **login_parameters(self.connection)}
-        with tools.memory_file(_password_file(password)) as file:
-            environment = _environment(parameters, self.connection.username, database, file)
-            descriptors = [file] if password else []
+        with tools.memory_file(programs.password_file(password)) as file:
             tools.run(
-                [program, *options],
-                environment=environment, secrets=[password], descriptors=descriptors, target=draft.file,
-            )  # fmt: skip
-        tools.run([reader, "--file=/dev/null", str(draft.path)], environment={})
-        listed = tools.run([reader, "--list", str(draft.path)], environment={})
-        draft.counts["entries"] = sum(not line.startswith(";") for line in listed.splitlines() if line)
+                [self._programs().pg_dump, *options],
+                self.connection,
+                environment=self._environment(self.connection.username, database, file),
+                secrets=[password],
+                descriptors=[file] if password else [],
+                target=draft.file,
+            )
+
+    def _settings(self, user: str, database: str) -> list[list[str]]:
+        """Settings that the owner has made for the database, or for sessions of its own in there."""
+        rows = self._session.rows(SETTINGS, {"database": database, "user": user})
+        return [[whose, *text.split("=", 1)] for text, context, whose in rows if context in _OWNERS]
+
+    @contextmanager
+    def _unforced(self, user: str, database: str, draft: Draft) -> Iterator[None]:
+        """Lift FORCE ROW LEVEL SECURITY while pg_dump reads: it would hide rows from the owner, too.
+
+        Its owner has set it, and the manifest says where, so that a restore sets it again.
+        """
+        with self._enter(database) as raw, translated(raw):
+            raw.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(user)))
+            tables = [[schema, name] for schema, name in raw.execute(FORCED).fetchall()]
+            draft.settings["force_row_security"] = tables
+            for table in tables:
+                raw.execute(_forcing(table, "NO FORCE"))
+        try:
+            yield
+        finally:
+            if tables:
+                with self._enter(database) as raw, translated(raw):
+                    raw.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(user)))
+                    for table in tables:
+                        raw.execute(_forcing(table, "FORCE"))
 
     def is_empty(self, user: User, database: str) -> bool:
-        """Look for relations, functions, types, schemas and large objects that no extension has brought."""
-        with self._as_user(user, database) as raw, translated(raw):
-            ((anything,),) = raw.execute(_ANYTHING).fetchall()
+        """Look for anything that no extension has brought."""
+        with self._enter(database, user) as raw, translated(raw):
+            ((anything,),) = raw.execute(ANYTHING).fetchall()
             return not anything
 
     def restore(self, archive: Archive, user: User, database: str) -> None:
         """Run pg_restore as the user, all in one transaction; everything becomes the user's own."""
+        wanted = self._wanted(archive, user, database)
         password = user.password.reveal()
         options = ["--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges", "--no-password"]
-        parameters = {"host": self.connection.host, **login_parameters(self.connection)}
-        with tools.memory_file(_password_file(password)) as file:
+        with (
+            tools.memory_file(programs.password_file(password)) as file,
+            tools.memory_file("\n".join(wanted) + "\n") as listed,
+        ):
             tools.run(
-                [_program("pg_restore"), *options, f"--dbname={database}", str(archive.path)],
-                environment=_environment(parameters, user.name, database, file),
+                [self._programs().pg_restore, *options, "--verbose", f"--use-list=/proc/self/fd/{listed}",
+                 f"--dbname={database}", str(archive.path)],
+                self.connection,
+                environment=self._environment(user.name, database, file),
                 secrets=[password],
-                descriptors=[file],
-            )
+                descriptors=[file, listed],
+            )  # fmt: skip
+        self._set_again(archive, user, database)
 
-    def _as_user(self, user: User, database: str) -> "psycopg.Connection[tuple[object, ...]]":
+    def _wanted(self, archive: Archive, user: User, database: str) -> list[str]:
+        """Choose what the user can make; an extension that is there already must not be made or described again.
+
+        Raises OperationError for an extension that only a superuser can create, before anything is done.
+        """
+        entries = self._entries(archive)
+        with self._enter(database, user) as raw, translated(raw):
+            extensions: dict[str, tuple[bool, bool]] = {
+                name: (there, may) for name, there, may in raw.execute(EXTENSIONS).fetchall()
+            }
+        for name in filter(None, map(extension_of, entries)):
+            if not any(extensions.get(name, (False, False))):
+                raise OperationError(
+                    f"the extension {name} has to be there first, and only a superuser can create it: connect to "
+                    f'{database}, run CREATE EXTENSION "{name}"; and restore again'
+                )
+        there = [name for name, (exists, _) in extensions.items() if exists]
+        return [entry for entry in entries if not only_for_superusers(entry, archive.manifest.user, there)]
+
+    def _entries(self, archive: Archive | Draft) -> list[str]:
+        """What is in an archive, one line each; pg_restore of the server's major must be able to read it."""
+        said = tools.run([self._programs().pg_restore, "--list", str(archive.path)], self.connection, environment={})
+        return [line for line in said.splitlines() if line and not line.startswith(";")]
+
+    def _set_again(self, archive: Archive, user: User, database: str) -> None:
+        """Give back what the dump does not hold: FORCE ROW LEVEL SECURITY, and settings of the database."""
+        settings = archive.manifest.settings
+        with self._enter(database, user) as raw, translated(raw):
+            for table in settings.get("force_row_security", []):
+                raw.execute(_forcing(table, "FORCE"))
+            for whose, name, value in settings.get("database", []):
+                raw.execute(_setting(whose, user.name, database, name, value))
+
+    @property
+    def _major(self) -> int:
+        return self._session.version // 10000
+
+    def _programs(self) -> Programs:
+        found = programs.find_programs(self._major)
+        if isinstance(found, str):
+            raise OperationError(found)
+        return found
+
+    def _environment(self, user: str, database: str, file: int) -> dict[str, str]:
+        parameters = {"host": self.connection.host, **login_parameters(self.connection)}
+        return programs.environment(parameters, user, database, file, programs.options(self._session.version))
+
+    @contextmanager
+    def _enter(self, database: str, user: User | None = None) -> Iterator[Raw]:
+        """Log in to a database, as the admin or as a user. Raises OperationError when that fails."""
+        name, secret = (user.name, user.password) if user else (self.connection.username, self.connection.password)
+        password = secret.reveal() if secret else None
         parameters = {
             "host": self.connection.host,
             **login_parameters(self.connection),
             "dbname": database,
-            "user": user.name,
-            "password": user.password.reveal(),
-            "options": "-c search_path=pg_catalog",
+            "user": name,
+            "password": password,
+            "options": programs.options(self._session.version),
         }
         try:
-            with translated(None, [user.password.reveal()]):
-                return psycopg.connect(**parameters, autocommit=True)
+            with translated(None, [password] if password else []):
+                raw = psycopg.connect(**parameters, autocommit=True)
         except ConnectError as error:
-            raise OperationError(f"can't log in as {user.name}: {error}") from None
+            raise OperationError(f"can't log in to {database} as {name}: {error}") from None
+        with raw:
+            yield raw
 
 
-def _missing(name: str, server: int) -> str | None:
-    program = tools.find(name)
-    if program is None:
-        return f"{name} is not installed: install PostgreSQL's client programs of version {server} or newer"
-    found = re.search(r"\) (\d+)", tools.version(program))
-    if found is None or int(found[1]) < server:
-        has = found[1] if found else "of an unknown version"
-        return f"{program} is {has}, older than the server: install PostgreSQL's client programs of version {server}"
-    return None
+def _forcing(table: Sequence[str], how: LiteralString) -> sql.Composed:
+    return sql.SQL("ALTER TABLE {} {} ROW LEVEL SECURITY").format(sql.Identifier(*table), sql.SQL(how))
 
 
-def _program(name: str) -> str:
-    program = tools.find(name)
-    if program is None:
-        raise OperationError(f"{name} is not installed")
-    return program
+def _setting(whose: str, user: str, database: str, name: str, value: str) -> sql.Composed:
+    """Set what `name=value` of pg_db_role_setting says; a list is kept as one text there."""
+    values = [value]
+    if name.lower() in _LISTS:
+        values = [quoted.replace('""', '"') or bare for quoted, bare in _ELEMENT.findall(value)] or [""]
+    target = sql.SQL("DATABASE {}").format(sql.Identifier(database))
+    if whose:
+        target = sql.SQL("ROLE {} IN {}").format(sql.Identifier(user), target)
+    return sql.SQL("ALTER {} SET {} TO {}").format(
+        target, sql.Identifier(*name.split(".")), sql.SQL(", ").join(map(sql.Literal, values))
+    )
 
 
-def _password_file(password: str) -> str:
-    """A line of .pgpass for everywhere. Source: PostgreSQL manual, "The Password File"."""
-    escaped = password.replace("\\", "\\\\").replace(":", "\\:")
-    return f"*:*:*:*:{escaped}\n"
-
-
-def _environment(parameters: Mapping[str, object], user: str, database: str, file: int) -> dict[str, str]:
-    """What libpq is told, with nothing secret in it; the password is in a file that this process has open."""
-    told = {variable: str(parameters[key]) for key, variable in _ENVIRONMENT.items() if parameters.get(key)}
-    return {**told, "PGUSER": user, "PGDATABASE": database, "PGPASSFILE": f"/proc/self/fd/{file}", "PGPASSWORD": ""}
+_LISTS = frozenset({"search_path", "temp_tablespaces", "local_preload_libraries"})
+_ELEMENT = re.compile(r'"((?:[^"]|"")*)"|([^",\s]+)')

@@ -1,0 +1,77 @@
+"""Queries on what is in a PostgreSQL database, and what of it only a superuser can make."""
+
+import re
+from collections.abc import Collection
+from typing import LiteralString
+
+ANYTHING: LiteralString = """
+    WITH own AS (SELECT oid FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'),
+        extended AS (SELECT classid, objid FROM pg_depend WHERE deptype = 'e')
+    SELECT EXISTS (
+        SELECT 1 FROM pg_class WHERE relnamespace IN (SELECT oid FROM own)
+            AND ('pg_class'::regclass, oid) NOT IN (SELECT * FROM extended)
+        UNION ALL SELECT 1 FROM pg_proc WHERE pronamespace IN (SELECT oid FROM own)
+            AND ('pg_proc'::regclass, oid) NOT IN (SELECT * FROM extended)
+        UNION ALL SELECT 1 FROM pg_type WHERE typnamespace IN (SELECT oid FROM own)
+            AND ('pg_type'::regclass, oid) NOT IN (SELECT * FROM extended)
+        UNION ALL SELECT 1 FROM own JOIN pg_namespace n USING (oid) WHERE nspname <> 'public'
+            AND ('pg_namespace'::regclass, oid) NOT IN (SELECT * FROM extended)
+        UNION ALL SELECT 1 FROM pg_largeobject_metadata
+        UNION ALL SELECT 1 FROM pg_shdepend WHERE deptype = 'o' AND classid <> 'pg_extension'::regclass
+            AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND (classid, objid) NOT IN (SELECT * FROM extended)
+            AND NOT (classid = 'pg_namespace'::regclass AND objid = to_regnamespace('public')))"""
+"""Whether there is anything in it that no extension has brought: publications and servers count, too."""
+
+FORCED: LiteralString = """
+    SELECT nspname, relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+    WHERE relforcerowsecurity AND relrowsecurity AND relkind IN ('r', 'p') ORDER BY 1, 2"""
+
+SETTINGS: LiteralString = """
+    SELECT text, CASE split_part(text, '=', 1) WHEN 'role' THEN 'user' ELSE
+            (SELECT context FROM pg_settings WHERE lower(name) = lower(split_part(text, '=', 1))) END,
+        CASE WHEN setrole = 0 THEN '' ELSE 'user' END
+    FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase, unnest(setconfig) text
+    WHERE datname = %(database)s
+        AND setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = %(user)s)) ORDER BY 3, 1"""
+
+EXTENSIONS: LiteralString = """
+    SELECT v.name, bool_or(e.oid IS NOT NULL), bool_or(v.trusted OR NOT v.superuser OR r.rolsuper)
+    FROM pg_available_extension_versions v LEFT JOIN pg_extension e ON e.extname = v.name
+    JOIN pg_roles r ON r.rolname = current_user GROUP BY v.name"""
+
+CONTENTS: LiteralString = """
+    WITH extended AS (SELECT classid, objid FROM pg_depend WHERE deptype = 'e')
+    SELECT 'extension', extname::text FROM pg_extension e WHERE extname <> 'plpgsql' AND NOT EXISTS
+        (SELECT 1 FROM pg_available_extension_versions v WHERE v.name = extname AND (v.trusted OR NOT v.superuser))
+    UNION ALL SELECT 'event trigger', evtname FROM pg_event_trigger
+        WHERE ('pg_event_trigger'::regclass, oid) NOT IN (SELECT * FROM extended)
+    UNION ALL SELECT 'foreign-data wrapper', fdwname FROM pg_foreign_data_wrapper
+        WHERE ('pg_foreign_data_wrapper'::regclass, oid) NOT IN (SELECT * FROM extended)
+    UNION ALL SELECT 'language', lanname FROM pg_language WHERE lanispl
+        AND ('pg_language'::regclass, oid) NOT IN (SELECT * FROM extended)
+    UNION ALL SELECT 'publication', pubname FROM pg_publication WHERE puballtables
+    UNION ALL SELECT 'subscription', subname FROM pg_subscription
+        WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+    UNION ALL SELECT DISTINCT 'security labels of', provider FROM pg_seclabel"""
+"""What a superuser has made, and what its owner could therefore not bring back."""
+
+_KINDS = "EVENT TRIGGER|SUBSCRIPTION|PROCEDURAL LANGUAGE|FOREIGN DATA WRAPPER|SECURITY LABEL|ACCESS METHOD"
+_SUPERUSERS = re.compile(rf"\d+; \d+ \d+ (?:(?:{_KINDS}) |(?:ACL|COMMENT) - (?:{_KINDS}) )")
+_OF_EXTENSION = re.compile(r"\d+; \d+ \d+ (?:COMMENT - EXTENSION|EXTENSION -) (.*) ")
+_PUBLICATION = re.compile(r"\d+; \d+ \d+ (?:COMMENT - )?PUBLICATION ")
+
+
+def only_for_superusers(entry: str, owner: str, extensions: Collection[str]) -> bool:
+    """Whether a line of `pg_restore --list` is nothing for a user; `extensions` are there already."""
+    extension = extension_of(entry, comments=True)
+    of_all_tables = bool(_PUBLICATION.match(entry)) and not entry.endswith(f" {owner}")
+    return bool(_SUPERUSERS.match(entry)) or of_all_tables or extension in extensions
+
+
+def extension_of(entry: str, *, comments: bool = False) -> str | None:
+    """The extension that a line of `pg_restore --list` creates, or describes; None for all other lines."""
+    found = _OF_EXTENSION.match(entry)
+    if found is None or (" COMMENT " in entry[: found.start(1)] and not comments):
+        return None
+    return found[1].strip().removeprefix('"').removesuffix('"').replace('""', '"')
