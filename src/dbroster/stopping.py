@@ -12,6 +12,7 @@ from threading import Event, Lock, Thread
 from weakref import WeakSet
 
 from dbroster.config import Connection
+from dbroster.engines import waits
 from dbroster.engines.base import Handler
 from dbroster.errors import ConnectError
 
@@ -42,7 +43,7 @@ class Stopping:
         with self._mutex:
             self._handlers.add(handler)
         if self._broken_off:
-            handler.abort()
+            _abort(handler)
         return handler
 
     def break_off(self) -> None:
@@ -51,7 +52,7 @@ class Stopping:
         with self._mutex:
             handlers = list(self._handlers)
         for handler in handlers:
-            handler.abort()
+            _abort(handler)
 
     @contextmanager
     def on_signals(self, give_up: Callable[[], int]) -> Iterator[None]:
@@ -82,6 +83,12 @@ class Stopping:
         Thread(target=_end_anyhow, args=(over,), daemon=True).start()
         code = give_up()
         os._exit(code)  # a thread that waits for a server would keep a normal exit waiting as well
+
+
+def _abort(handler: Handler) -> None:
+    """Break the connection, and what an archive or a restore of that server waits for."""
+    handler.abort()
+    waits.end_all(handler.connection)
 
 
 def _end_anyhow(over: Event) -> None:
