@@ -16,6 +16,7 @@ from dbroster.model import Result, Roster
 from dbroster.progress import Progress, Task
 from dbroster.report import defect
 from dbroster.stopping import Stopping
+from dbroster.streams import open_all, settle
 from dbroster.sync import Connect, Options, Sync, configured, load
 from dbroster.users_source import UsersSource
 
@@ -30,11 +31,13 @@ def main(arguments: Sequence[str] | None = None, engine: str | None = None, conn
     """
     if arguments is not None:
         return _main(arguments, engine, connect)
+    open_all()
     gc.freeze()  # what was imported stays: to look through it for garbage again and again takes a tenth of a short run
     gc.set_threshold(_OBJECTS)
     try:
         return _main(sys.argv[1:], engine, connect)
     finally:
+        settle()
         gc.freeze()  # nor when Python ends
 
 

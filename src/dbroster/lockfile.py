@@ -2,9 +2,11 @@
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from errno import EACCES, ENOSPC, EROFS
 from pathlib import Path
 
 from dbroster.errors import LockHeld, ServerError
@@ -17,9 +19,10 @@ def lock_file(path: Path) -> Iterator[None]:
     Raises LockHeld with the holder's process id and start, ServerError when the file can't be written.
     """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     except OSError as error:
-        raise ServerError(f"the lock file {path} can't be opened: {error.strerror}") from None
+        hint = "; with --audit-log FILE it is made beside that file" if error.errno in (EROFS, EACCES, ENOSPC) else ""
+        raise ServerError(f"the lock file {path} can't be opened: {error.strerror}{hint}") from None
     try:
         _take(descriptor, path)
         yield
@@ -28,6 +31,8 @@ def lock_file(path: Path) -> Iterator[None]:
 
 
 def _take(descriptor: int, path: Path) -> None:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise ServerError(f"the lock file {path} is not a regular file; remove it: rm {path}")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -36,5 +41,8 @@ def _take(descriptor: int, path: Path) -> None:
     except OSError as error:
         raise ServerError(f"the lock file {path} can't be locked: {error.strerror}") from None
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"process {os.getpid()}, since {now}\n".encode("ascii"), 0)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()}, since {now}\n".encode("ascii"), 0)
+    except OSError as error:
+        raise ServerError(f"the lock file {path} can't be written: {error.strerror}") from None

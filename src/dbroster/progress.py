@@ -25,7 +25,8 @@ class Task:
 class Progress:
     """Shows the tasks of a run on a terminal; safe to use from several threads."""
 
-    def __init__(self, stream: TextIO = sys.stderr, *, enabled: bool = True, after: float = QUIET_SECONDS) -> None:
+    def __init__(self, stream: TextIO | None = None, *, enabled: bool = True, after: float = QUIET_SECONDS) -> None:
+        stream = stream or sys.stderr
         self._enabled = enabled and stream.isatty()
         self._stream = stream
         self._tasks: list[_Shown] = []

@@ -5,7 +5,6 @@ A kill at any moment loses nothing, so each step may be rougher than the one bef
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Lock, Thread
@@ -15,6 +14,7 @@ from dbroster.config import Connection
 from dbroster.engines import waits
 from dbroster.engines.base import Handler
 from dbroster.errors import ConnectError
+from dbroster.streams import mutter
 
 FINISH = 5.0
 """Seconds for what runs to finish by itself."""
@@ -63,7 +63,7 @@ class Stopping:
             self.wish.set()
             signal.signal(number, signal.SIG_DFL)
             name = signal.Signals(number).name
-            _say(f"{name}: finishing what runs, starting nothing new (once more to break off)\n")
+            mutter(f"{name}: finishing what runs, starting nothing new (once more to break off)\n")
             Thread(target=self._insist, args=(over, give_up), name="dbroster-stop", daemon=True).start()
 
         before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -95,10 +95,3 @@ def _end_anyhow(over: Event) -> None:
     """End although nobody reads the report."""
     if not over.wait(1.0):
         os._exit(1)
-
-
-def _say(text: str) -> None:
-    try:
-        sys.stderr.write(text)
-    except (OSError, ValueError, AttributeError):  # closed, full, or none at all: nobody wants to know
-        return

@@ -16,6 +16,7 @@ from dbroster.errors import ConfigError, DbrosterError
 from dbroster.interrupts import Interrupts
 from dbroster.model import Problem
 from dbroster.report import Exit, defect
+from dbroster.streams import mutter
 
 
 def run_verb(given: argparse.Namespace) -> int:
@@ -57,8 +58,7 @@ def _ask_to_edit_again(interrupts: Interrupts, problems: Sequence[Problem]) -> N
     complain(problems)
     answer = ""
     while answer != "e":
-        sys.stderr.write("e: edit again, q: give up (nothing is changed then)? ")
-        sys.stderr.flush()
+        mutter("e: edit again, q: give up (nothing is changed then)? ")
         with interrupts.waiting():
             while isinstance(sys.stdin, TextIOWrapper) and not select([sys.stdin], [], [], 0.5)[0]:
                 pass  # in short turns: a signal that comes just before one long wait would only be noticed after it

@@ -1,5 +1,6 @@
 """The local lock: one holder at a time, in whatever process, freed by the system."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from dbroster.errors import LockHeld, ServerError
 from dbroster.lockfile import lock_file
+from tests.unit.samples import full_disk
 
 HOLD = """
 import sys
@@ -69,4 +71,28 @@ def test_a_symlink_is_not_followed(tmp_path: Path) -> None:
 
 def test_a_directory_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(ServerError, match="can't be opened: No such file"), lock_file(tmp_path / "no" / "lock"):
+        pass
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """C9: it is told as such, and leaves nothing that stops the next run."""
+    path = tmp_path / "lock"
+    with full_disk(0), pytest.raises(ServerError, match="can't be written: File too large"), lock_file(path):
+        pass
+    with lock_file(path):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["FIFO", "directory", "device"])
+@pytest.mark.timeout(10)  # a FIFO must not block
+def test_what_is_no_lock_file(kind: str, tmp_path: Path) -> None:
+    """C9: whatever stands at the path, the message names it."""
+    path = tmp_path / "lock"
+    if kind == "FIFO":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        path = Path("/dev/full")
+    with pytest.raises(ServerError, match=str(path)), lock_file(path):
         pass

@@ -29,7 +29,9 @@ def _bindirs() -> list[Path | None]:
         return [None, *servers.wheel_bindirs(), *given]
 
 
-@pytest.fixture(scope="package", params=_bindirs(), ids=lambda path: "debian" if path is None else str(path.parent.name))
+@pytest.fixture(
+    scope="package", params=_bindirs(), ids=lambda path: "debian" if path is None else str(path.parent.name)
+)
 def server(request: pytest.FixtureRequest) -> Iterator[servers.PostgreSQL]:
     try:
         started = servers.PostgreSQL(bindir=request.param)
