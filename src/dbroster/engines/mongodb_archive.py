@@ -21,7 +21,7 @@ from dbroster.config import Connection
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.mongodb_outsider import lets_everybody_in
 from dbroster.engines.mongodb_privileges import own_rights
-from dbroster.engines.mongodb_session import ADMIN, Session, open_session, translated
+from dbroster.engines.mongodb_session import ADMIN, Session, open_session
 from dbroster.engines.mongodb_state import read_accounts
 from dbroster.errors import OperationError, ServerError
 from dbroster.model import User
@@ -73,7 +73,7 @@ class MongoDBArchiver(Archiver):
                 if entry["type"] != "view":
                     with file.open(member + _BSON, "w", force_zip64=True) as target:
                         draft.counts[name] = self._copy(collection, target)
-                with translated(self._session.secrets):
+                with self._session.talking():
                     indexes = list(collection.list_indexes()) if entry["type"] != "view" else []
                 file.writestr(member + _METADATA, _metadata(entry, indexes))
         draft.file.flush()
@@ -81,7 +81,7 @@ class MongoDBArchiver(Archiver):
 
     def _copy(self, collection: Collection[Any], target: IO[bytes]) -> int:
         number = 0
-        with translated(self._session.secrets):
+        with self._session.talking():
             for batch in collection.find_raw_batches():
                 target.write(batch)
                 number += sum(1 for _ in _lengths(batch))
@@ -90,7 +90,7 @@ class MongoDBArchiver(Archiver):
     def is_empty(self, user: User, database: str) -> bool:
         """Look for collections as the user; the one that dbroster makes counts when there is something in it."""
         marker = self.connection.options.get("marker_collection", "_dbroster")
-        with self._as_user(user) as session, translated(session.secrets):
+        with self._as_user(user) as session, session.talking():
             names = [entry["name"] for entry in _collections(session, database)]
             return all(name == marker and not session.client[database][name].find_one() for name in names)
 
@@ -118,7 +118,7 @@ class MongoDBArchiver(Archiver):
         if metadata["type"] in _LATE:
             return 0
         collection, number = session.client[database][name], 0
-        with file.open(member + _BSON) as source, translated(session.secrets):
+        with file.open(member + _BSON) as source, session.talking():
             for batch in _batches(source):
                 collection.insert_many(batch, bypass_document_validation=True if "validator" in options else None)
                 number += len(batch)
@@ -158,7 +158,7 @@ def _uri(connection: Connection) -> str:
 
 
 def _collections(session: Session, database: str) -> list[dict[str, Any]]:
-    with translated(session.secrets):
+    with session.talking():
         found = list(session.client[database].list_collections())
     return [dict(entry) for entry in found if not _MADE_BY_ITSELF.fullmatch(entry["name"])]
 

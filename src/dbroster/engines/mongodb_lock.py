@@ -58,7 +58,7 @@ class ServerLock:
         self._name = application_name(role)
         self._target: Address | None = None
         given = {**parameters(connection, role), "server_selector": self._select}
-        with translated(session.secrets):
+        with translated(session.secrets, session.address):
             self._client: MongoClient[Document] = MongoClient(**given)
         self.ignored: set[str] = set()
         """Connections that look like a lock, but whose accounts could not be an admin's."""
@@ -75,7 +75,8 @@ class ServerLock:
         """Connect to each member; say why the lock is not ours, as far as there is a reason, else None."""
         primary, *others = self._session.members()
         self._connect(primary)
-        found = self._visitors(self._session.client[ADMIN])
+        with self._session.talking():
+            found = self._visitors(self._session.client[ADMIN])
         if not any(visitor["appName"] == self._name for visitor in found):
             return f"{self._session.address} does not show the connection that would be this sync's lock; try again"
         for member in others:
@@ -91,7 +92,7 @@ class ServerLock:
 
     def _connect(self, primary: Address) -> None:
         self._target = primary
-        with translated(self._session.secrets), pymongo.timeout(self._connection.connect_timeout):
+        with self._session.talking(), pymongo.timeout(self._connection.connect_timeout):
             self._client[ADMIN].command("ping")
 
     def _is_down(self, member: Address) -> bool:
@@ -100,7 +101,7 @@ class ServerLock:
 
     def _look_at(self, member: Address) -> list[Document]:
         self._target = member
-        with pymongo.timeout(_MEMBER_PATIENCE):
+        with translated(self._session.secrets), pymongo.timeout(_MEMBER_PATIENCE):
             return self._visitors(self._client.get_database(ADMIN, read_preference=ReadPreference.NEAREST))
 
     def _visitors(self, admin: Database[Document]) -> list[Document]:
@@ -110,8 +111,7 @@ class ServerLock:
             {"$match": {"appName": {"$regex": f"^dbroster{_ROLE} "}, "effectiveUsers": {"$exists": True}}},
             {"$project": {"appName": 1, "client": 1, "effectiveUsers": 1}},
         ]
-        with translated(self._session.secrets):
-            return list(admin.aggregate(stages, maxTimeMS=self._session.timeout * 1000))
+        return list(admin.aggregate(stages, maxTimeMS=self._session.timeout * 1000))
 
     def _other_sync(self, visitors: Collection[Document]) -> str | None:
         mine = [user for visitor in visitors if visitor["appName"] == self._name for user in visitor["effectiveUsers"]]

@@ -28,7 +28,7 @@ def lets_everybody_in(connection: Connection) -> bool:
     with translated():
         client: MongoClient[Document] = MongoClient(**given)
     try:
-        with translated(), pymongo.timeout(connection.connect_timeout):
+        with translated((), f"{connection.host}:{connection.port}"), pymongo.timeout(connection.connect_timeout):
             client[ADMIN].command({"listDatabases": 1, "nameOnly": True})
     except OperationError:
         return False

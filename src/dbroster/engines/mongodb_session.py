@@ -47,8 +47,9 @@ _RETRYABLE = {24, 46, 112, 215, 246}  # lock timeout, lock busy, write conflict,
 _GRACE = 2  # seconds that the server has, besides `timeout`, to say itself that a command took too long
 _CLOSING = 1.0  # seconds that saying goodbye may take
 _NOISE = re.compile(r"(?s) \(configured timeouts: [^)]*\)|, (?:Timeout|full error): .*")
-_SILENT = re.compile(r"(?:[^,]+: timed out,?)+|No servers found yet")
-"""What the driver says of a server that can be reached, or not even refuses, but says nothing."""
+_SERVER = re.compile(r"[^\s,]+:\d+(?=: )")
+_CANCELLED = "operation cancelled"
+"""What the driver says when it was told so, or has found out by itself that the server is silent."""
 
 Address = tuple[str, int | None]
 
@@ -60,6 +61,7 @@ class Session:
         """Read once what the server is. Raises UnsupportedServer, ConnectError and OperationError."""
         self.client = client
         self.timeout = connection.timeout
+        self.address = f"{connection.host}:{connection.port}"
         self._ended = ""
         self.auth_database: str = connection.options.get("auth_database", ADMIN)
         self.secrets = [connection.password.reveal()] if connection.password else []
@@ -96,20 +98,34 @@ class Session:
         Raises Stalled when it takes longer than `timeout`, whether the server says so or is silent; OperationError when
         it takes longer than a `limit` of its own, in seconds.
         """
+        milliseconds = min(limit or self.timeout, self.timeout) * 1000
+        with self.talking(secrets, limited=limit is not None):
+            return self.client[database].command({**body, "maxTimeMS": milliseconds})
+
+    @contextmanager
+    def talking(self, secrets: Iterable[str] = (), *, limited: bool = False) -> Iterator[None]:
+        """Turn the driver's errors into ours, and note when there is nobody any more to talk to.
+
+        Raises Stalled when the server takes longer than `timeout`, unless the command was `limited` to less.
+        """
         if self._ended:
             raise ConnectError(self._ended)
-        milliseconds = min(limit or self.timeout, self.timeout) * 1000
         try:
-            with translated([*self.secrets, *secrets]):
-                return self.client[database].command({**body, "maxTimeMS": milliseconds})
+            with translated([*self.secrets, *secrets], self.address):
+                yield
         except Stalled as error:
             self._ended = str(error)
             raise
+        except ConnectError as error:
+            if _CANCELLED not in str(error):
+                raise
+            self._ended = self._ended or f"{self.address} does not answer any more"  # as the driver has found out
+            raise ConnectError(self._ended) from None
         except OperationError as error:
-            if error.code == MAX_TIME_EXPIRED and limit is None:
-                self._ended = f"a command took longer than {self.timeout} s, the `timeout` in connections.yaml"
-                raise Stalled(f"{self.address}: {self._ended}") from None
-            raise
+            if error.code != MAX_TIME_EXPIRED or limited:
+                raise
+            self._ended = f"{self.address} needed longer than {self.timeout} s, the `timeout` in connections.yaml"
+            raise Stalled(self._ended) from None
 
     def now(self) -> datetime:
         """Return the time by the primary's clock."""
@@ -150,7 +166,7 @@ class Session:
         """
         if self._by_cursor:
             try:
-                with translated(self.secrets):
+                with self.talking():
                     users = self.client[ADMIN]["system.users"]
                     found = users.find({"db": self.auth_database, **query}, fields, batch_size=page)
                     return list(found.max_time_ms(self.timeout * 1000))
@@ -164,7 +180,7 @@ class Session:
         """Read one account of any database. Raises OperationError where the admin may not look."""
         if self._by_cursor:
             try:
-                with translated(self.secrets):
+                with self.talking():
                     return self.client[ADMIN]["system.users"].find_one(dict(who), max_time_ms=self.timeout * 1000)
             except OperationError as error:
                 if error.code != UNAUTHORIZED:
@@ -325,27 +341,30 @@ def _refuse_unsupported(primary: ServerDescription) -> None:
 
 
 @contextmanager
-def translated(secrets: Iterable[str] = ()) -> Iterator[None]:
-    """Turn the driver's errors into ConnectError or OperationError."""
+def translated(secrets: Iterable[str] = (), where: str = "the server") -> Iterator[None]:
+    """Turn the driver's errors into ConnectError or OperationError; `where`: whom to name when the driver doesn't."""
     try:
         yield
     except PyMongoError as error:
         # not chained: the driver's error carries the whole reply
-        raise _translate(error, secrets) from None
+        raise _translate(error, secrets, where) from None
 
 
-def _translate(error: PyMongoError, secrets: Iterable[str]) -> DbrosterError:
+def _translate(error: PyMongoError, secrets: Iterable[str], where: str) -> DbrosterError:
     if isinstance(error, OperationFailure):
         return _translate_failure(error, secrets)
     text = scrub(_NOISE.sub("", str(error)), secrets)
-    if isinstance(error, NetworkTimeout) or (
-        isinstance(error, ServerSelectionTimeoutError) and _SILENT.fullmatch(text)
-    ):
-        where = text.partition(": ")[0] if "timed out" in text else "the server"
-        return Stalled(f"{where} did not answer within the `timeout` in connections.yaml")
+    if isinstance(error, NetworkTimeout) or (isinstance(error, ServerSelectionTimeoutError) and _is_silent(text)):
+        found = _SERVER.search(text)
+        return Stalled(f"{found[0] if found else where} did not answer within the `timeout` in connections.yaml")
     if isinstance(error, (ConnectionFailure, ConfigurationError, InvalidOperation)):  # the last: closed already
         return ConnectError(text)
     return OperationError(text)
+
+
+def _is_silent(text: str) -> bool:
+    """Whether all servers that were tried can be reached, or not even refuse, but say nothing."""
+    return text == "No servers found yet" or all("timed out" in part for part in text.split(","))
 
 
 def _translate_failure(error: OperationFailure, secrets: Iterable[str]) -> DbrosterError:
