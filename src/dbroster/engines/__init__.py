@@ -1,5 +1,6 @@
 """The engines by name; each is imported only when asked for, so a missing driver hurts only its own engine."""
 
+import re
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
@@ -11,16 +12,26 @@ if TYPE_CHECKING:
 
 ENGINES = ("mysql", "postgresql", "clickhouse", "mongodb")
 
+DRIVERS = {
+    "mysql": ("PyMySQL", "pymysql", "1.1"),
+    "postgresql": ("psycopg", "psycopg", "3.2"),
+    "clickhouse": ("clickhouse-connect", "clickhouse_connect", "1.0"),
+    "mongodb": ("PyMongo", "pymongo", "4.9"),
+}
+"""The driver of each engine: its name, its module, and the oldest version that works (see pyproject.toml)."""
+
 _MODULES = {"mysql": "mariadb"}  # MariaDB answers to MySQL's driver: that module picks the handler by what it meets
 
 
 def connect(connection: "Connection") -> "Handler":
     """Open a connection with the engine's own handler.
 
-    Raises ServerError when the engine's driver is not installed, ConnectError and UnsupportedServer as it comes.
+    Raises ServerError when the engine's driver is not installed or too old, ConnectError and UnsupportedServer as it
+    comes.
     """
     name = _MODULES.get(connection.engine, connection.engine)
     try:
+        _refuse_old_driver(connection.engine)
         module = import_module(f"dbroster.engines.{name}")
     except ModuleNotFoundError as error:
         if error.name == f"dbroster.engines.{name}":
@@ -32,3 +43,20 @@ def connect(connection: "Connection") -> "Handler":
     except ImportError as error:
         raise ServerError(f"the driver for {connection.engine} is installed, but can't be loaded: {error}") from None
     return cast("Handler", module.connect(connection))
+
+
+def _refuse_old_driver(engine: str) -> None:
+    """Raise ServerError for a driver that would work, but not as it should: without TLS, or without a limit."""
+    if engine not in DRIVERS:
+        return
+    driver, module, oldest = DRIVERS[engine]
+    version = str(getattr(import_module(module), "__version__", ""))
+    if version and _numbers(version) < _numbers(oldest):
+        raise ServerError(
+            f"{driver} {version} is too old: dbroster needs {oldest} or newer: "
+            f"pip install --upgrade '{driver.lower()}>={oldest}'"
+        )
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)[:3]]

@@ -119,13 +119,17 @@ class Session:
         except ConnectError as error:
             if _CANCELLED not in str(error):
                 raise
-            self._ended = self._ended or f"{self.address} does not answer any more"  # as the driver has found out
-            raise ConnectError(self._ended) from None
+            raise ConnectError(self._note(f"{self.address} does not answer any more")) from None
         except OperationError as error:
             if error.code != MAX_TIME_EXPIRED or limited:
                 raise
-            self._ended = f"{self.address} needed longer than {self.timeout} s, the `timeout` in connections.yaml"
-            raise Stalled(self._ended) from None
+            text = f"{self.address} needed longer than {self.timeout} s, the `timeout` in connections.yaml"
+            raise Stalled(self._note(text)) from None
+
+    def _note(self, text: str) -> str:
+        """Keep the first reason why this session is over; another thread may have given one."""
+        self._ended = self._ended or text
+        return self._ended
 
     def now(self) -> datetime:
         """Return the time by the primary's clock."""
