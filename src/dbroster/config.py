@@ -27,6 +27,7 @@ from dbroster.loopback import is_loopback
 from dbroster.model import Problem
 from dbroster.names import did_you_mean
 from dbroster.options import OPTIONS, SRV, host_of
+from dbroster.owners import open_problem, owner_problem
 from dbroster.policy import PasswordRules
 from dbroster.secret import Secret
 from dbroster.section import Section, sendable
@@ -118,9 +119,8 @@ def find_connections(directory: Path, engine: str, server: str | None = None) ->
     document, lines, problems = _load(content.data, engine)
     if not document and problems:
         return [], problems
-    unsafe = mode_problem(path, content.mode) if _holds_password(document) else None
-    if unsafe:
-        problems.append(unsafe)
+    unsafe = mode_problem(path, content.mode) if _holds_password(document) else open_problem(path, content.mode)
+    problems += filter(None, (unsafe, owner_problem(path, content.owner)))
     section = Section(document, lines, problems, CONNECTIONS_FILE)
     roster = section.label("roster", "default", _LABEL)
     parts = _servers(section, engine)
@@ -149,7 +149,7 @@ def users_command(directory: Path) -> tuple[str, ...]:
     command = section.texts(USERS_COMMAND, ())
     if not command and not problems:
         section.problem(USERS_COMMAND, "must not be empty")
-    unsafe = writers_problem(path, content.mode, "names a program to run")
+    unsafe = writers_problem(path, content.mode, "names a program to run") or owner_problem(path, content.owner)
     if problems or unsafe:
         raise ConfigError([*problems, *([unsafe] if unsafe else ())])
     return command

@@ -31,7 +31,7 @@ def edit(directory: Path, identity: Path | None, again: Again, interrupts: Inter
 
     Raises ConfigError when the roster can't be read, edited or written; it is as it was before then.
     """
-    users = UsersSource(directory, identity).usable()
+    users = UsersSource(directory, identity, strict=False).usable()
     if users.name == USERS_COMMAND:
         raise ConfigError([Problem(f"the roster is what {USERS_COMMAND} prints: edit it with the tool it belongs to")])
     save = _encrypted(directory, identity, users) if users.name == AGE_FILE else _plain(directory, users)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dbroster.model import Problem
+from dbroster.owners import me, place_problem
 
 MAX_BYTES = 32 * 1024 * 1024
 """A roster of a million users has 20 to 30 MB."""
@@ -19,11 +20,12 @@ _OTHER_WRITERS = stat.S_IWGRP | stat.S_IWOTH
 
 @dataclass(frozen=True, slots=True)
 class FileContent:
-    """A file's bytes and permission bits; `problem` says why it can't be used, `missing` that it isn't there."""
+    """A file's bytes, permission bits and owner; `problem` says why it can't be used, `missing` that it isn't there."""
 
     name: str
     data: bytes = b""
     mode: int = 0
+    owner: int = 0
     problem: Problem | None = None
     missing: bool = False
 
@@ -69,7 +71,7 @@ def _read(descriptor: int, path: Path, limit: int) -> FileContent | None:
     with os.fdopen(descriptor, "rb", closefd=False) as file:
         data = file.read(limit + 1)
     changed = len(data) != before.st_size or _fingerprint(path.stat()) != _fingerprint(before)
-    return None if changed else FileContent(path.name, data, stat.S_IMODE(before.st_mode))
+    return None if changed else FileContent(path.name, data, stat.S_IMODE(before.st_mode), before.st_uid)
 
 
 def _fingerprint(status: os.stat_result) -> tuple[int, ...]:
@@ -141,16 +143,20 @@ def is_utf8(data: bytes) -> bool:
 def closed_directory_problem(path: Path) -> str | None:
     """Say why a directory can't hold archives: it is none, or others may enter it. One to be made needs a parent."""
     try:
-        mode = path.stat().st_mode
+        status = path.stat()
+        mode = status.st_mode
     except FileNotFoundError:
-        return None if path.parent.is_dir() else f"{path.parent} does not exist"
+        return place_problem(path.parent) if path.parent.is_dir() else f"{path.parent} does not exist"
     except OSError as error:
         return f"{path} can't be used: {error.strerror}"
     if not stat.S_ISDIR(mode):
         return f"{path} is not a directory"
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         return f"{path} has mode {stat.S_IMODE(mode):04o}, so others may read archives; mend it with: chmod 700 {path}"
-    return None
+    if status.st_uid not in {0, os.geteuid()}:
+        text = f"{path} belongs to another user (uid {status.st_uid}), who may read archives"
+        return f"{text}; mend it with: chown {me()} {path}"
+    return place_problem(path)
 
 
 def sync_directory(path: Path) -> None:

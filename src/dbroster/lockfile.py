@@ -10,6 +10,7 @@ from errno import EACCES, ENOSPC, EROFS
 from pathlib import Path
 
 from dbroster.errors import LockHeld, ServerError
+from dbroster.owners import trusted
 
 
 @contextmanager
@@ -31,8 +32,12 @@ def lock_file(path: Path) -> Iterator[None]:
 
 
 def _take(descriptor: int, path: Path) -> None:
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
         raise ServerError(f"the lock file {path} is not a regular file; remove it: rm {path}")
+    if status.st_uid not in trusted(path.parent):
+        text = f"the lock file {path} belongs to another user (uid {status.st_uid}), who may hold it for ever"
+        raise ServerError(f"{text}; remove it: rm {path}")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -12,11 +12,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from dbroster.errors import ConfigError
-from dbroster.files import MAX_SETTINGS, read_file
+from dbroster.files import MAX_SETTINGS, FileContent, read_file
 from dbroster.lines import significant
 from dbroster.model import USERS_FILE as USERS_FILE
 from dbroster.model import Problem, Roster, User
 from dbroster.names import is_name, system_account
+from dbroster.owners import open_problem, owner_problem
 from dbroster.secret import Secret
 from dbroster.users_source import UsersSource
 
@@ -53,7 +54,7 @@ def read_roster(directory: Path, engine: str, source: UsersSource | None = None)
     """
     users = (source or UsersSource(directory)).users
     templates = read_file(directory / f"{engine}_databases.txt", MAX_SETTINGS)
-    fatal = [*users.problems, *([templates.problem] if templates.problem else ())]
+    fatal = [*users.problems, *filter(None, _template_file(directory / templates.name, templates))]
     roster = _parsed(users.data, users.name)
     if users.missing:
         roster = Roster(problems=(users.missing,), suspended=(f"{USERS_FILE} is missing",))
@@ -63,6 +64,13 @@ def read_roster(directory: Path, engine: str, source: UsersSource | None = None)
     broken = _few([f"{p.file} line {p.line} can't be used" for p in problems if not p.warning])
     more = _fewer(problems, templates.name)
     return replace(roster, templates=names, problems=roster.problems + more, suspended=roster.suspended + broken)
+
+
+def _template_file(path: Path, content: FileContent) -> Iterator[Problem | None]:
+    """Say why a template list can't be used at all, or must not be believed."""
+    yield content.problem
+    if not content.problem:
+        yield open_problem(path, content.mode) or owner_problem(path, content.owner)
 
 
 def parse_users(data: bytes, file: str = USERS_FILE) -> Roster:

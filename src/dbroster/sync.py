@@ -33,6 +33,7 @@ from dbroster.model import (
     User,
     Verb,
 )
+from dbroster.owners import place_problem
 from dbroster.progress import Task
 from dbroster.renames import renamed, reservations
 from dbroster.rereading import Again, Rereading
@@ -72,6 +73,8 @@ def load(
     directory: Path, engine: str, server: str | None = None, source: UsersSource | None = None
 ) -> tuple[list[Connection], Roster]:
     """Read all files that a sync of this engine needs. Raises ConfigError with every problem in every one of them."""
+    if others := place_problem(directory):
+        raise ConfigError([Problem(others)])
     problems: list[Problem] = []
     connections: list[Connection] = []
     roster = Roster()
@@ -87,7 +90,7 @@ def load(
         if problems:
             problems += roster.problems
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(list(dict.fromkeys(problems)))
     return connections, roster.doubted(cut_short(directory))
 
 

@@ -16,6 +16,7 @@ from dbroster.encrypted import AGE_FILE, Identities
 from dbroster.errors import ConfigError
 from dbroster.files import is_utf8, mode_problem, read_file, writers_problem
 from dbroster.model import USERS_FILE, Problem
+from dbroster.owners import owner_problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,14 @@ class Users:
 
 @dataclass
 class UsersSource:
-    """The users of one config directory, read by whoever comes first; `identity` opens users.txt.age."""
+    """The users of one config directory, read by whoever comes first; `identity` opens users.txt.age.
+
+    If not `strict`, the file may be anybody's: who edits it changes no server.
+    """
 
     directory: Path
     identity: Path | None = None
+    strict: bool = True
     _reading: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
     begun: bool = field(default=False, init=False, repr=False, compare=False)
     _next: "UsersSource | None" = field(default=None, init=False, repr=False, compare=False)
@@ -54,7 +59,7 @@ class UsersSource:
         """Return a source that is read from now on; who asks before that begins gets the same one."""
         with self._reading:
             if self._next is None or self._next.begun:
-                self._next = UsersSource(self.directory, self.identity)
+                self._next = UsersSource(self.directory, self.identity, self.strict)
             return self._next
 
     @cached_property
@@ -93,13 +98,17 @@ class UsersSource:
         content = read_file(path)
         if content.missing:
             return Users(missing=content.problem)
-        problem = content.problem or mode_problem(path, content.mode)
+        problem = content.problem or mode_problem(path, content.mode) or self._owner_problem(path, content.owner)
         return Users(data=content.data, stored=content.data, problems=(problem,) if problem else ())
+
+    def _owner_problem(self, path: Path, owner: int) -> Problem | None:
+        return owner_problem(path, owner) if self.strict else None
 
     def _encrypted(self) -> Users:
         path = self.directory / AGE_FILE
         content = read_file(path)
         problem = content.problem or writers_problem(path, content.mode, "says who has an account")
+        problem = problem or self._owner_problem(path, content.owner)
         if problem:
             raise ConfigError([problem])
         data = Identities.find(self.identity).decrypt(content.data, path)

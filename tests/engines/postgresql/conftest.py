@@ -11,11 +11,11 @@ import psycopg
 import pytest
 
 import servers
-from servers.postgresql import newest_bindir
 from dbroster.config import Connection, Tls
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
 from dbroster.secret import Secret
+from servers.postgresql import newest_bindir
 
 ADMINS = ("superuser", "reader", "weak")
 PASSWORD = "Correct-horse-7"
