@@ -4,12 +4,15 @@ Blobs are written as they are, not in hex: twice as long, a row could exceed the
 brought back. A user's routines and views are only read, never run.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import ClassVar
 
 from dbroster.archive import Archive, Draft
 from dbroster.config import Connection
+from dbroster.engines import mysql_contents as contents
 from dbroster.engines import tools
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.mysql_privileges import Held, held
@@ -17,15 +20,26 @@ from dbroster.engines.mysql_session import Session, account
 from dbroster.errors import ConnectError, OperationError
 from dbroster.model import User
 
+_SHOWN = 600  # characters of the client's errors
 _CLOSING_LINE = b"-- Dump completed"
 _PACKET = "--max-allowed-packet=1G"
 _DUMP = (
     "--single-transaction", "--quick", "--routines", "--triggers", "--events", "--no-tablespaces",
     "--default-character-set=utf8mb4", "--set-charset", _PACKET,
 )  # fmt: skip
-_ONLY_MYSQL = ("--set-gtid-purged=OFF", "--column-statistics=0", "--skip-generated-invisible-primary-key")
-_CLIENT = ("--batch", "--binary-mode", "--comments", "--default-character-set=utf8mb4", _PACKET)
-"""In binary mode the client obeys no commands of its own, like `system`, that an archive may hold."""
+_ONLY_MYSQL = ("--set-gtid-purged=OFF", "--column-statistics=1")
+_ONLY_MARIADB = ("--skip-add-locks",)
+"""A table whose default is the next value of a sequence can't be filled while it alone is locked."""
+
+_HISTORY = "--dump-history"
+_KNOWS_HISTORY = (10, 11)
+"""The first MariaDB whose server and whose dump program can write the history of system-versioned tables."""
+
+_CLIENT = ("--batch", "--force", "--binary-mode", "--comments", "--default-character-set=utf8mb4", _PACKET)
+"""In binary mode the client obeys no commands of its own, like `system`, that an archive may hold.
+
+By force it goes on after an error, so that one object which a user can't make again keeps nothing else away.
+"""
 
 _MODES = {
     None: "PREFERRED",
@@ -37,9 +51,10 @@ _MODES = {
 
 _COUNTS = """
     SELECT IF(TABLE_TYPE = 'VIEW', 'views', 'tables') AS kind, COUNT(*) AS number
-        FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s GROUP BY kind
+        FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_NAME NOT IN %s GROUP BY kind
     UNION ALL SELECT 'routines', COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s
     UNION ALL SELECT 'triggers', COUNT(*) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s
+        AND EVENT_OBJECT_TABLE NOT IN %s
     UNION ALL SELECT 'events', COUNT(*) FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s"""
 
 
@@ -95,17 +110,47 @@ class MySQLArchiver(Archiver):
         Users who leave have been locked; one who stays may write until the database is dropped.
         """
 
+    def not_carried(self, databases: Sequence[str]) -> dict[str, list[str]]:
+        """Tell what can't be read any more, what has a history that no program writes, and what others have defined."""
+        found = {database: list(self._losses(database)) for database in databases}
+        return {database: losses for database, losses in found.items() if losses}
+
+    def _losses(self, database: str) -> Iterator[str]:
+        state = contents.look(self._session, database)
+        for name, reason in state.broken.items():
+            yield f"{name}, which can't be read: {reason}"
+        unwritten = state.by_transactions if self._writes_history() else state.versioned
+        for name in unwritten:
+            yield f"the history of the system-versioned table {name}"
+        for name, definer in state.foreign:
+            yield f"{name} in a form that its user can make again, since {definer} has defined it"
+
     def dump(self, user: str, database: str, draft: Draft) -> None:  # noqa: ARG002 - only PostgreSQL's needs it
-        """Run the product's dump program, and look for the line that it writes when all is done."""
-        more = () if self._mariadb else _ONLY_MYSQL
-        draft.counts.update(_counts(self._session, database))
+        """Run the product's dump program, and look for the line that it writes when all is done.
+
+        MariaDB's refuses to write the history of a table whose versions are transactions, so such tables come first,
+        without theirs.
+        """
+        state = contents.look(self._session, database)
+        draft.counts.update(_counts(self._session, database, state.broken))
+        draft.settings.update(database=contents.character_set(self._session, database), broken=state.definitions)
+        without = state.by_transactions
+        if without:
+            self._run_dump(draft, ["--skip-routines", "--skip-events", database, *without])
+        ignored = [f"--ignore-table={database}.{name}" for name in (*state.broken, *without)]
+        history = [_HISTORY] if state.versioned and self._writes_history() else []
+        self._run_dump(draft, [*ignored, *history, database])
+
+    def _run_dump(self, draft: Draft, arguments: Sequence[str]) -> None:
+        more = _ONLY_MARIADB if self._mariadb else _ONLY_MYSQL
         connection = self.connection
         password = connection.password.reveal() if connection.password else ""
         program = self._program("dump")
+        draft.file.seek(0, 2)
         with tools.memory_file(_option_file(password)) as file:
             tools.run(
                 [program, f"--defaults-file=/proc/self/fd/{file}", *self._login(connection.username), *_DUMP, *more,
-                 database],
+                 *arguments],
                 connection, environment=_ENVIRONMENT, secrets=[password], descriptors=[file], target=draft.file,
             )  # fmt: skip
         draft.file.seek(0, 2)
@@ -113,37 +158,50 @@ class MySQLArchiver(Archiver):
         if _CLOSING_LINE not in draft.file.read():
             raise OperationError(f"{program} has ended without its closing line, so the archive is not whole")
 
+    def _writes_history(self) -> bool:
+        if not self._mariadb:
+            return False
+        said = re.search(r"(\d+)\.(\d+)\.\d+-MariaDB", tools.version(self._program("dump")))
+        (row,) = self._session.rows("SELECT VERSION() AS version")
+        server = re.match(r"(\d+)\.(\d+)", row["version"])
+        return all(found and (int(found[1]), int(found[2])) >= _KNOWS_HISTORY for found in (said, server))
+
     def is_empty(self, user: User, database: str) -> bool:
         """Look for tables, views, routines and events, as the user."""
-        session = self._as_user(user)
-        try:
+        with self._as_user(user) as session:
             return not any(_counts(session, database).values())
-        finally:
-            session.close()
 
     def restore(self, archive: Archive, user: User, database: str) -> None:
         """Let the client read the archive as the user, and count what is there then."""
         password = user.password.reveal()
         with tools.memory_file(_option_file(password)) as file, archive.path.open("rb") as source:
-            tools.run(
+            said = tools.run(
                 [self._program("client"), f"--defaults-file=/proc/self/fd/{file}", *self._login(user.name), *_CLIENT,
                  f"--database={database}"],
                 self.connection, environment=_ENVIRONMENT, secrets=[password], descriptors=[file], source=source,
+                forced=True,
             )  # fmt: skip
-        session = self._as_user(user)
-        try:
+        with self._as_user(user) as session:
+            contents.set_character_set(session, database, archive.manifest.settings.get("database"))
             found = _counts(session, database)
-        finally:
-            session.close()
         lacking = [kind for kind, number in archive.manifest.counts.items() if found.get(kind, 0) < number]
-        if lacking:
-            raise OperationError(f"not all {', '.join(lacking)} of the archive are in {database} now")
+        errors = [line for line in said.splitlines() if line.startswith("ERROR")]
+        if lacking or errors:
+            what = (
+                f"not all {', '.join(lacking)} of the archive are in {database} now" if lacking else "not all is back"
+            )
+            raise OperationError(f"{what}: {'; '.join(errors)[:_SHOWN]}".rstrip(": "))
 
-    def _as_user(self, user: User) -> Session:
+    @contextmanager
+    def _as_user(self, user: User) -> Iterator[Session]:
         try:
-            return Session(replace(self.connection, username=user.name, password=user.password))
+            session = Session(replace(self.connection, username=user.name, password=user.password))
         except ConnectError as error:
             raise OperationError(f"can't log in as {user.name}: {error}") from None
+        try:
+            yield session
+        finally:
+            session.close()
 
     def _login(self, user: str) -> list[str]:
         host, port = self.connection.host, self.connection.port
@@ -190,6 +248,7 @@ def _option_file(password: str) -> str:
     return f'[client]\npassword="{escaped}"\n'
 
 
-def _counts(session: Session, database: str) -> dict[str, int]:
-    rows = session.rows(_COUNTS, database, database, database, database)
+def _counts(session: Session, database: str, but: Collection[str] = ()) -> dict[str, int]:
+    left_out = tuple(but) or ("",)
+    rows = session.rows(_COUNTS, database, left_out, database, database, left_out, database)
     return {row["kind"]: int(row["number"]) for row in rows}

@@ -1,47 +1,20 @@
 """What comes through an archive of MySQL and MariaDB."""
 
 import os
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
+from dbroster.engines.mysql import MySQLHandler
 from dbroster.errors import OperationError
 from dbroster.model import User
 from dbroster.secret import Secret
 from tests.archiving import archive, archiving, there_and_back
 from tests.engines.mysql.conftest import PASSWORD, Site, give
+from tests.engines.mysql.content import BOTH, ONLY_MARIADB, ONLY_MYSQL, state
 
 HOSTILE = "p\\w:'w\"i#th all"
-CONTENT = (
-    "CREATE TABLE `täble 語` (id INT PRIMARY KEY AUTO_INCREMENT, text VARCHAR(200), emoji TEXT, data LONGBLOB,"
-    " n INT DEFAULT 7, twice INT GENERATED ALWAYS AS (n * 2) STORED, thrice INT AS (n * 3) VIRTUAL, at TIMESTAMP NULL,"
-    " INDEX `an ïndex` (text(20))) CHARACTER SET utf8mb4",
-    "CREATE TABLE child (id INT PRIMARY KEY, parent INT, FOREIGN KEY (parent) REFERENCES `täble 語` (id))",
-    "CREATE TABLE log (line VARCHAR(300))",
-    "CREATE FUNCTION doubled(x INT) RETURNS INT DETERMINISTIC BEGIN /* ; */ RETURN x * 2; END",
-    "CREATE PROCEDURE fill(n INT) BEGIN INSERT INTO log VALUES (n); END",
-    "CREATE TRIGGER noted BEFORE INSERT ON `täble 語` FOR EACH ROW INSERT INTO log VALUES (CONCAT('new ', NEW.text))",
-    "CREATE VIEW a_view AS SELECT id, doubled(twice) AS four FROM `täble 語`",
-    "CREATE EVENT yearly ON SCHEDULE EVERY 1 YEAR DO DELETE FROM log",
-    "INSERT INTO `täble 語` (text, emoji, data) VALUES ('it''s \\\\ \"x\"\\n\\r\\0\\Z', '😀 ünï', x'00ff27225c0a1a')",
-    "INSERT INTO `täble 語` (text, at) VALUES ('second', '2024-02-29 12:00:00'), (NULL, NULL)",
-    "INSERT INTO child VALUES (1, 1), (2, NULL)",
-)
-READ = (
-    "SELECT * FROM `täble 語` ORDER BY id",
-    "SELECT * FROM child ORDER BY id",
-    "SELECT * FROM log",
-    "SELECT * FROM a_view ORDER BY id",
-    "SHOW CREATE TABLE `täble 語`",
-    "SHOW CREATE TABLE child",
-    "SHOW CREATE VIEW a_view",
-    "SELECT ROUTINE_NAME, ROUTINE_TYPE, ROUTINE_DEFINITION, DEFINER FROM information_schema.ROUTINES"
-    " WHERE ROUTINE_SCHEMA = DATABASE() ORDER BY 1",
-    "SELECT TRIGGER_NAME, ACTION_STATEMENT, DEFINER FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()",
-    "SELECT EVENT_NAME, EVENT_DEFINITION, INTERVAL_FIELD, STATUS FROM information_schema.EVENTS"
-    " WHERE EVENT_SCHEMA = DATABASE()",
-)
 
 
 def least(site: Site) -> tuple[str, str]:
@@ -53,30 +26,150 @@ def least(site: Site) -> tuple[str, str]:
     return login
 
 
+def fill(site: Site, user: str, password: str, database: str, *statements: str) -> dict[str, object]:
+    """Run statements as the user, and return all that can be read afterwards."""
+    with closing(site.dba.login(user, password, database, charset="utf8mb4")) as raw, raw.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+        return state(cursor)
+
+
+def is_mariadb(handler: MySQLHandler) -> bool:
+    return "MariaDB" in handler.server().product
+
+
 def test_everything_comes_back_as_it_was(site: Site, tmp_path: Path) -> None:
-    """As the least privileged admin; functions and triggers are allowed to users for as long as it takes."""
+    """A8: as the least privileged admin; functions and triggers are allowed to users for as long as it takes.
+
+    History of system-versioned tables, sequences and AUTO_INCREMENT positions, invisible columns and keys, histograms,
+    partitions, events, triggers and their order, packages, and the character set of the database.
+    """
     login, user, large = least(site), site.name(), os.urandom(10_000_000)
-    with site.setting("log_bin_trust_function_creators", "1", "0"):
+    with ExitStack() as settings:
+        settings.enter_context(site.setting("log_bin_trust_function_creators", "1", "0"))
         handler = site.open(login)
+        if not is_mariadb(handler):
+            settings.enter_context(site.setting("sql_generate_invisible_primary_key", "1", "0"))
         handler.connection = archiving(handler.connection, tmp_path)
         handler.create_user(user, Secret(HOSTILE))
         database = give(handler, user)
+        fill(site, user, HOSTILE, database, *BOTH, *(ONLY_MARIADB if is_mariadb(handler) else ONLY_MYSQL))
         with closing(site.dba.login(user, HOSTILE, database, charset="utf8mb4")) as raw, raw.cursor() as cursor:
-            for statement in CONTENT:
-                cursor.execute(statement)
             cursor.execute("INSERT INTO `täble 語` (text, data) VALUES ('large', '')")
             for part in range(0, len(large), 2_500_000):  # the driver sends more bytes than there are
                 added = large[part : part + 2_500_000]
                 cursor.execute("UPDATE `täble 語` SET data = CONCAT(data, %s) WHERE text = 'large'", (added,))
-            before = [rows(cursor, query) for query in READ]
+        change = f"ALTER DATABASE `{database}` CHARACTER SET latin1 COLLATE latin1_german1_ci"
+        before = fill(site, user, HOSTILE, database, change)
+        assert handler.archiver().not_carried([database]) == {}
         there_and_back(handler, user, HOSTILE, database)
-        with closing(site.dba.login(user, HOSTILE, database, charset="utf8mb4")) as raw, raw.cursor() as cursor:
-            assert [rows(cursor, query) for query in READ] == before
+        after = fill(site, user, HOSTILE, database)
+        assert before.keys() == after.keys()
+        for title, was in before.items():
+            assert after[title] == was, title
 
 
-def rows(cursor: object, query: str) -> object:
-    cursor.execute(query)  # type: ignore[attr-defined]
-    return cursor.fetchall()  # type: ignore[attr-defined]
+BROKEN = (
+    "CREATE TABLE t (a INT)",
+    "CREATE VIEW `v iew` AS SELECT a FROM t",
+    "CREATE VIEW on_it AS SELECT * FROM `v iew`",
+    "CREATE TABLE m1 (a INT) ENGINE = MyISAM",
+    "CREATE TABLE m (a INT) ENGINE = MERGE UNION = (m1)",
+    "DROP TABLE t, m1",
+    "CREATE TABLE d (a INT)",
+    "ALTER TABLE d DISCARD TABLESPACE",
+    "CREATE TABLE zlast AS SELECT 1 AS a",
+    "CREATE VIEW good AS SELECT * FROM zlast",
+)
+
+
+def test_what_its_owner_has_broken_stops_no_archive_and_is_said(site: Site, tmp_path: Path) -> None:
+    """A8, B4: a view whose table is gone, and tables that can't be opened, stop the dump programs."""
+    handler = site.open(least(site))
+    handler.connection = archiving(handler.connection, tmp_path)
+    user = site.name()
+    handler.create_user(user, Secret(PASSWORD))
+    database = give(handler, user)
+    with closing(site.dba.login(user, PASSWORD, database)) as raw, raw.cursor() as cursor:
+        for statement in BROKEN:
+            cursor.execute(statement)
+    said = handler.archiver().not_carried([database])[database]
+    assert sorted(text.partition(",")[0] for text in said) == ["d", "m", "on_it", "v iew"]
+    made = there_and_back(handler, user, PASSWORD, database)
+    assert set(made.manifest.settings["broken"]) == {"d", "m", "on_it", "v iew"}
+    assert "select" in made.manifest.settings["broken"]["v iew"].lower()
+    assert [row[0] for row in site.dba.run(f"SELECT a FROM `{database}`.good")] == [1]
+    tables = {name for (name,) in site.dba.run(f"SHOW TABLES FROM `{database}`")}
+    assert tables == {"zlast", "good"}
+
+
+def test_what_others_have_defined_is_said_and_keeps_nothing_else_away(site: Site, tmp_path: Path) -> None:
+    """A8: a view of the DBA's can't be made again by the user; the tables behind it come back all the same."""
+    handler = site.open(least(site))
+    handler.connection = archiving(handler.connection, tmp_path)
+    user = site.name()
+    handler.create_user(user, Secret(PASSWORD))
+    database = give(handler, user)
+    site.dba.run(
+        f"CREATE TABLE `{database}`.a (x INT)",
+        f"CREATE TRIGGER `{database}`.of_the_dba BEFORE INSERT ON `{database}`.a FOR EACH ROW SET NEW.x = 1",
+        f"CREATE TABLE `{database}`.b AS SELECT 7 AS x",
+    )
+    (said,) = handler.archiver().not_carried([database])[database]
+    assert said.startswith("the trigger of_the_dba in a form that its user can make again, since ")
+    with (
+        site.setting("log_bin_trust_function_creators", "1", "0"),
+        pytest.raises(OperationError, match=r"not all triggers .*: ERROR 1227"),
+    ):
+        there_and_back(handler, user, PASSWORD, database)
+    assert [row[0] for row in site.dba.run(f"SELECT x FROM `{database}`.b")] == [7]
+
+
+def test_a_history_that_can_not_be_written_is_said(mariadb: Site, tmp_path: Path) -> None:
+    """A8: where versions are transactions; the dump program would refuse the whole archive."""
+    handler = mariadb.open(least(mariadb))
+    handler.connection = archiving(handler.connection, tmp_path)
+    user = mariadb.name()
+    handler.create_user(user, Secret(PASSWORD))
+    database = give(handler, user)
+    fill(
+        mariadb, user, PASSWORD, database,
+        "CREATE TABLE t (a INT, s BIGINT UNSIGNED GENERATED ALWAYS AS ROW START, e BIGINT UNSIGNED GENERATED ALWAYS AS"
+        " ROW END, PERIOD FOR SYSTEM_TIME (s, e)) WITH SYSTEM VERSIONING",
+        "INSERT INTO t (a) VALUES (1)", "UPDATE t SET a = 2",
+        "CREATE TABLE v (a INT) WITH SYSTEM VERSIONING", "INSERT INTO v VALUES (1)", "UPDATE v SET a = 2",
+        "CREATE VIEW seen AS SELECT t.a FROM t JOIN v",
+    )  # fmt: skip
+    assert handler.archiver().not_carried([database])[database] == ["the history of the system-versioned table t"]
+    there_and_back(handler, user, PASSWORD, database)
+    count = f"SELECT COUNT(*) FROM `{database}`.{{}} FOR SYSTEM_TIME ALL"
+    assert [row[0] for name in "tv" for row in mariadb.dba.run(count.format(name))] == [1, 2]
+    assert [row[0] for row in mariadb.dba.run(f"SELECT a FROM `{database}`.seen")] == [2]
+
+
+SOMETHING = {
+    "CREATE TABLE t (a INT)": "DROP TABLE t",
+    "CREATE VIEW v AS SELECT 1": "DROP VIEW v",
+    "CREATE PROCEDURE p() SELECT 1": "DROP PROCEDURE p",
+    "CREATE FUNCTION f() RETURNS INT DETERMINISTIC RETURN 1": "DROP FUNCTION f",
+    "CREATE EVENT e ON SCHEDULE EVERY 1 YEAR DISABLE DO SELECT 1": "DROP EVENT e",
+}
+
+
+def test_nothing_is_restored_into_a_database_that_holds_anything(site: Site) -> None:
+    """E1: views, routines and events count, and so do MariaDB's sequences and packages."""
+    handler, user = site.open(), site.name()
+    handler.create_user(user, Secret(PASSWORD))
+    database, receiver = give(handler, user), User(user, Secret(PASSWORD), 1)
+    something = dict(SOMETHING)
+    if is_mariadb(handler):
+        something |= {"CREATE SEQUENCE s": "DROP SEQUENCE s"}
+    with site.setting("log_bin_trust_function_creators", "1", "0"):
+        assert handler.archiver().is_empty(receiver, database)
+        for create, drop in something.items():
+            fill(site, user, PASSWORD, database, create)
+            assert not handler.archiver().is_empty(receiver, database), create
+            fill(site, user, PASSWORD, database, drop)
 
 
 def test_an_empty_database_comes_back(site: Site, tmp_path: Path) -> None:
