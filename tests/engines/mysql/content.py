@@ -24,7 +24,8 @@ BOTH = (
     "INSERT INTO position VALUES (4711, 1)",
     "DELETE FROM position",
     "CREATE TABLE kinds (b BIT(10), e ENUM('a', 'ü'), s SET('x', 'y'), y YEAR, t TIME(6), d DATETIME(6),"
-    " dec_ DECIMAL(65,30), f FLOAT, g DOUBLE, bin BINARY(4), vb VARBINARY(10), j JSON, l VARCHAR(20) CHARACTER SET latin1,"
+    " dec_ DECIMAL(65,30), f FLOAT, g DOUBLE, bin BINARY(4), vb VARBINARY(10), j JSON,"
+    " l VARCHAR(20) CHARACTER SET latin1,"
     " k VARCHAR(20) COLLATE utf8mb4_bin COMMENT 'of a column', CHECK (y > 1990), CONSTRAINT named CHECK (f < 7))"
     " ROW_FORMAT=DYNAMIC",
     "INSERT INTO kinds VALUES (b'1010101010', 'ü', 'x,y', 2024, '-800:00:00.000001', '1000-01-01 00:00:00.000001',"
