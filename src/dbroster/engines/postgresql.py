@@ -13,6 +13,7 @@ from typing import ClassVar, LiteralString, Self
 from psycopg import sql
 
 from dbroster.config import Connection
+from dbroster.engines import postgresql_shutting as shutting
 from dbroster.engines import postgresql_statements as statements
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler
@@ -24,11 +25,11 @@ from dbroster.engines.postgresql_session import (
     DEPENDED_ON,
     DUPLICATE,
     MEMBERSHIP_OPTIONS,
-    PARAMETER_GRANTS,
     Session,
     open_session,
 )
 from dbroster.engines.postgresql_state import DatabaseState, read_databases, read_users
+from dbroster.engines.postgresql_warnings import warnings
 from dbroster.errors import OperationError
 from dbroster.model import (
     Action,
@@ -69,6 +70,7 @@ class PostgreSQL(Handler):
         super().__init__(connection)
         self._session = session
         self._seen: tuple[int, dict[str, ExistingUser]] | None = None
+        self._listed: set[str] = set()
         self._marker_role = marker_role(connection.roster)
         self._marker_role_stands = False
 
@@ -130,44 +132,16 @@ class PostgreSQL(Handler):
         self._marker_role_stands = True
 
     def warnings(self) -> list[Problem]:
-        """Managed accounts that are out of this admin's reach or have md5 verifiers, and a log that shows verifiers."""
+        """Who is out of this admin's reach or has too much, md5 verifiers, and a log that shows verifiers."""
         seen = self._seen
         users = seen[1] if seen and seen[0] == self._session.messages_run else self.get_existing_users()
-        managed = [user for user in users.values() if user.managed]
-        found = [self._out_of_reach(name) for name in self._without_admin_option([user.name for user in managed])]
-        if weak := sorted(u.name for u in managed if any(v.value.reveal().startswith("md5") for v in u.verifiers)):
-            text = f"accounts with md5 verifiers, which only a new password replaces: {', '.join(weak)}"
-            found.append(Problem(text, warning=True))
-        if not self._session.hides_statements:
-            found.append(self._loud_log())
-        return found
-
-    def _without_admin_option(self, names: list[str]) -> list[str]:
-        """Name the roles that CREATEROLE does not reach; before PostgreSQL 16 it reached all."""
-        if self._session.superuser or self._session.version < MEMBERSHIP_OPTIONS:
-            return []
-        query = (
-            "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)"
-            " AND NOT pg_has_role(oid, 'MEMBER WITH ADMIN OPTION') ORDER BY 1"
-        )
-        return [name for (name,) in self._session.rows(query, [names])]
-
-    def _out_of_reach(self, name: str) -> Problem:
-        grant = self._session.text(statements.give_administration(name, self._session.admin))
-        text = f"the admin has not created role {name!r} and can't change it; a superuser may allow it: {grant}"
-        return Problem(text, user=name, warning=True)
-
-    def _loud_log(self) -> Problem:
-        text = f"log_statement is {self._session.statement_log!r}, so the server's log shows password verifiers"
-        if self._session.version >= PARAMETER_GRANTS:
-            grant = self._session.text(statements.give_log_switch(self._session.admin))
-            text += f"; a superuser may let dbroster switch it off for them: {grant}"
-        return Problem(text, warning=True)
+        return list(warnings(self._session, self.connection, users, self._listed))
 
     # --- names and passwords that this server can carry -------------------------------------------------------------
 
     def refuse_user(self, name: str) -> str | None:
         """Refuse names that PostgreSQL reserves or would cut."""
+        self._listed.add(name)
         return refuse_role(name)
 
     def refuse_database(self, name: str) -> str | None:
@@ -248,8 +222,13 @@ class PostgreSQL(Handler):
         if found:
             self._prove_own([(user, database)], found)
             self._reach([user])
-            self._session.run(self._before_drop(user, found[database]))
-            self._session.run([statements.drop_database(database)])
+            shutting.past_owner(
+                self._session, self.connection, user, database, lambda: self._drop_database(user, found[database])
+            )
+
+    def _drop_database(self, user: str, state: DatabaseState) -> None:
+        self._session.run(self._before_drop(user, state))
+        self._session.run([statements.drop_database(state.existing.name)])
 
     def _before_drop(self, user: str, state: DatabaseState) -> list[sql.Composable]:
         """Take away what its owner has put in the way of a drop, and claim what a broken drop would leave unclaimed."""
@@ -292,6 +271,12 @@ class PostgreSQL(Handler):
         self._reach([user])
         self._need_marker_role()
         self._session.run([statements.own_database(user, database), *self._finish(user, state)])
+
+    def archive_database(self, user: str, database: str) -> None:
+        """Roll back what users have prepared in it first, whose locks pg_dump would wait for."""
+        if database in self._databases([database]):
+            shutting.roll_back(self._session, self.connection, [user], database)
+        super().archive_database(user, database)
 
     def archiver(self) -> Archiver:
         """By pg_dump and pg_restore."""
@@ -376,8 +361,8 @@ class PostgreSQL(Handler):
         self._reach(roles)
         undated = [user for user, role in roles.items() if role.lock is not Lock.FOREIGN and role.locked_since is None]
         shut = [Marker(self.connection.roster, user, locked=True) for user in undated]
-        self._session.run([part for marker in shut for part in statements.shut_role(marker)])
-        self._session.end_sessions(roles)
+        locking = [part for marker in shut for part in statements.shut_role(marker)]
+        shutting.shut(self._session, self.connection, roles, locking)
         now = self.now() if self.connection.removals.grace_days and shut else None
         self._session.run([statements.mark_role(replace(marker, since=now)) for marker in shut if now])
 
@@ -387,7 +372,7 @@ class PostgreSQL(Handler):
             self._session.run([statements.drop_role(user) for user in roles])
         except OperationError as error:
             if error.code != DEPENDED_ON:
-                raise
+                raise shutting.explained(self._session, error, roles) from None
             advice = "run REASSIGN OWNED BY and DROP OWNED BY for it in those databases; until then it stays locked"
             raise OperationError(f"{error}; {advice}", error.code) from None
 

@@ -21,8 +21,14 @@ DEPENDED_ON = "2BP01"
 DUPLICATE = "42710"
 """SQLSTATE: an object of this name exists."""
 
+BUSY = frozenset({"55006", "55P03", "XX000", "40P01"})
+"""SQLSTATEs: in use, lock not available, changed by somebody else at the same time, deadlock."""
+
 PARAMETER_GRANTS = 150000
 """Since PostgreSQL 15 single settings can be given to those who are no superusers."""
+
+WAITS = 140000
+"""Since PostgreSQL 14 pg_terminate_backend can wait until the session is gone."""
 
 MEMBERSHIP_OPTIONS = 160000
 """Since PostgreSQL 16 a membership has its own SET and INHERIT options, and CREATEROLE reaches own roles only."""
@@ -35,14 +41,18 @@ _BROKEN = {"57P01", "57P02", "57P03", "57P05"}  # the server is going down, or h
 _DETAILED = {DEPENDED_ON, "42501", "55006"}  # their details name roles and databases, never a part of the statement
 
 _QUIET = {
-    "log_statement": "none",
-    "log_min_duration_statement": "-1",
-    "log_min_duration_sample": "-1",
-    "log_transaction_sample_rate": "0",
-    "log_min_error_statement": "panic",
-    "pg_stat_statements.track_utility": "off",
+    "log_statement": ("none",),
+    "log_min_duration_statement": ("-1",),
+    "log_min_duration_sample": ("-1",),
+    "log_transaction_sample_rate": ("0",),
+    "log_min_error_statement": ("panic", "fatal", "log"),  # no statement fails as badly as that
+    "pg_stat_statements.track_utility": ("off",),
 }
 """What keeps a statement out of the server's log and out of its statistics."""
+
+
+_NEUTRAL = " -c local_preload_libraries= -c post_auth_delay=0 -c default_transaction_read_only=off"
+"""What the owner of a database could set in it to keep the admin out."""
 
 
 class _AnyText(TextLoader):
@@ -68,14 +78,14 @@ class Session:
         (admin,) = self.rows(
             "SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolinherit,"
             " has_column_privilege('pg_authid', 'rolpassword', 'SELECT'),"
-            " coalesce(current_setting('scram_iterations', true), '4096')::int, current_setting('log_statement'),"
+            " coalesce(current_setting('scram_iterations', true), '4096')::int,"
             # the session that holds the lock is idle while others work
             " (SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout')"
             " FROM pg_roles WHERE rolname = current_user"
         )
         self.admin, self.superuser, self.createrole, self.createdb, self.inherits, *settings, _ = admin
-        self.reads_verifiers, self.iterations, self.statement_log = settings
-        self._loud = self._settings_to_quieten()
+        self.reads_verifiers, self.iterations = settings
+        self._loud, self.exposing = self._settings_that_record()
 
     def close(self) -> None:
         """End the session; never raises."""
@@ -107,34 +117,26 @@ class Session:
         The switch itself is logged where statements are, so the log still shows that something has happened.
         """
         if self._loud:
-            self.run(sql.SQL("SET {} = {}").format(_setting(name), sql.Literal(_QUIET[name])) for name in self._loud)
+            self.run(sql.SQL("SET {} = {}").format(_setting(name), sql.Literal(_QUIET[name][0])) for name in self._loud)
         try:
             self.run(statements, secrets)
         finally:
             if self._loud and not self.raw.closed:
                 self.run(sql.SQL("RESET {}").format(_setting(name)) for name in self._loud)
 
-    def end_sessions(self, users: Iterable[str]) -> None:
+    def end_sessions(self, users: Iterable[str], *, patient: bool = True) -> None:
         """End all sessions of roles; where the server can (14 and newer), wait until they are gone."""
+        own: LiteralString = "FROM pg_stat_activity WHERE usename = ANY(%s) AND pid <> pg_backend_pid()"
         names = list(users)
-        if self.version >= 140000:
-            query: LiteralString = (
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = ANY(%s)"
-            )
-        else:
-            query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = ANY(%s)"
-        self.rows(query, [names])
+        self.rows(f"SELECT pg_terminate_backend(pid) {own}", [names])
+        if patient and self.version >= WAITS:
+            self.rows(f"SELECT pg_terminate_backend(pid, 5000) {own}", [names])
 
     @property
     def product(self) -> str:
         """Product and version for people, without what a packager adds."""
         version = self.raw.info.parameter_status("server_version") or "?"
         return f"PostgreSQL {version.split()[0]}"
-
-    @property
-    def hides_statements(self) -> bool:
-        """Whether statements with verifiers stay out of the server's log."""
-        return self.statement_log == "none" or "log_statement" in self._loud
 
     def _refuse_unsupported(self) -> None:
         if self.version < OLDEST:
@@ -152,21 +154,23 @@ class Session:
         if read_only:
             raise UnsupportedServer("default_transaction_read_only is on for this admin: switch it off")
 
-    def _settings_to_quieten(self) -> list[str]:
-        """Name the settings that would record a statement and that this admin may change."""
-        if self.version >= PARAMETER_GRANTS:
-            allowed = (
-                "SELECT name, setting FROM pg_settings WHERE name = ANY(%s) AND has_parameter_privilege(name, 'SET')"
-            )
-        elif self.superuser:
-            allowed = "SELECT name, setting FROM pg_settings WHERE name = ANY(%s)"
-        else:
-            return []
-        return [name for name, setting in self.rows(allowed, [list(_QUIET)]) if setting != _QUIET[name]]
+    def _settings_that_record(self) -> tuple[list[str], dict[str, str]]:
+        """Name what would record a statement: the settings that this admin may change, and with values the rest."""
+        may: LiteralString = "has_parameter_privilege(name, 'SET')" if self.version >= PARAMETER_GRANTS else "%(super)s"
+        query: LiteralString = f"SELECT name, setting, {may} FROM pg_settings WHERE name = ANY(%(names)s)"  # noqa: S608
+        rows = self.rows(query, {"names": list(_QUIET), "super": self.superuser})
+        recording = [(name, setting, changes) for name, setting, changes in rows if setting not in _QUIET[name]]
+        return (
+            [name for name, _, changes in recording if changes],
+            {name: setting for name, setting, changes in recording if not changes},
+        )
 
 
-def open_session(connection: Connection) -> Session:
-    """Connect as the admin. Raises ConnectError and UnsupportedServer."""
+def open_session(connection: Connection, database: str | None = None) -> Session:
+    """Connect as the admin, to the maintenance database unless it is named. Raises ConnectError and UnsupportedServer.
+
+    What the owner of a database has set in it does not count: the startup packet goes first.
+    """
     secrets = [connection.password.reveal()] if connection.password else []
     parameters: dict[str, Any] = {
         "host": connection.host,
@@ -174,10 +178,12 @@ def open_session(connection: Connection) -> Session:
         "password": secrets[0] if secrets else None,
         # in the startup packet, so that not even the first query can meet a function of somebody else; jit: to compile
         # the query that reads thousands of databases takes longer than to run it
-        "options": "-c search_path=pg_catalog -c lock_timeout=10s -c statement_timeout=0 -c jit=off",
+        "options": "-c search_path=pg_catalog -c lock_timeout=10s -c statement_timeout=0 -c jit=off"
+        + (_NEUTRAL if database else ""),
         "application_name": f"dbroster {os.getpid()}@{socket.gethostname()}",
         "keepalives_idle": "60",
         **login_parameters(connection),
+        **({"dbname": database} if database else {}),
     }
     try:
         with translated(None, secrets):

@@ -40,6 +40,9 @@ _POWERFUL = [
 ]
 """Predefined roles that reach other users' data, their sessions, or the server's files."""
 
+POWER = ("it has ", "it is a member ")
+"""How a reason begins for which a role is protected, if it is something that can be taken away."""
+
 _POWERS: LiteralString = """
     nullif(concat_ws(', ',
         CASE WHEN {0}.rolsuper THEN 'SUPERUSER' END, CASE WHEN {0}.rolcreaterole THEN 'CREATEROLE' END,
@@ -56,7 +59,8 @@ _MEMBERS: LiteralString = """
     ), power AS (
         SELECT DISTINCT ON (up.member) up.member, first.rolname AS first, r.rolname AS role, {powers} AS powers
         FROM up JOIN pg_roles r ON r.oid = up.role JOIN pg_roles first ON first.oid = up.first
-        WHERE r.rolname = ANY(%(powerful)s) OR {powers} IS NOT NULL ORDER BY up.member, r.rolname
+        WHERE r.rolname = ANY(%(powerful)s) OR r.rolname LIKE 'dbroster:%%' OR {powers} IS NOT NULL
+        ORDER BY up.member, up.first <> up.role, {powers} IS NULL, r.rolname
     )""".replace("{powers}", _POWERS.replace("{0}", "r"))
 
 # comments are joined, since shobj_description() is a query of its own for each row
@@ -112,6 +116,23 @@ _DATABASES: LiteralString = f"""{_MEMBERS}
 _OWNER = 11
 """The column of _DATABASES from which on its owner's are: those of _ROLES."""
 
+# roles of users whom other users have become members of, if this admin can't take that back with the privileges
+_LENT: LiteralString = f"""{_MEMBERS}
+    , marked AS (
+        SELECT r.oid, r.rolname FROM pg_roles r JOIN pg_shdescription c ON c.objoid = r.oid
+        WHERE c.classoid = 'pg_authid'::regclass AND c.description LIKE 'dbroster/2 %%'
+    )
+    SELECT member.rolname, role.rolname, first.rolname,
+        (SELECT min(g.rolname) FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.grantor
+            WHERE m.roleid = up.first AND m.member = up.member)
+    FROM up JOIN marked member ON member.oid = up.member JOIN marked role ON role.oid = up.role
+        JOIN pg_roles first ON first.oid = up.first
+    WHERE up.member NOT IN (SELECT member FROM power) AND (
+        up.first NOT IN (SELECT oid FROM marked) OR up.first = up.role AND NOT %(revokes)s AND NOT EXISTS (
+        SELECT 1 FROM pg_auth_members m
+            WHERE m.roleid = up.role AND m.member = up.member AND pg_has_role(m.grantor, 'USAGE')))
+    ORDER BY 1, 2"""  # noqa: S608 - made of constants
+
 _PRESENT: LiteralString = "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)"
 
 
@@ -155,6 +176,19 @@ def read_databases(
         present = {name for (name,) in session.rows(_PRESENT, [sorted(claimed)])}
         states = {name: _left(state, present) for name, state in states.items()}
     return states
+
+
+def read_lent(session: Session) -> list[str]:
+    """Say which user has another one's data by being a member of the role, and how that is taken away."""
+    revokes = session.superuser or session.version < MEMBERSHIP_OPTIONS
+    rows = session.rows(_LENT, {"powerful": _POWERFUL, "revokes": revokes})
+    texts = []
+    for member, role, first, grantor in rows:
+        by = f" GRANTED BY {quoted(grantor)}" if session.version >= MEMBERSHIP_OPTIONS else ""
+        through = f" through {first}" if first != role else ""
+        text = f"{member} is a member of {role}{through} and reaches all that is {role}'s"
+        texts.append(f"{text}: REVOKE {quoted(first)} FROM {quoted(member)}{by} CASCADE;")
+    return texts
 
 
 def _left(state: DatabaseState, present: set[str]) -> DatabaseState:

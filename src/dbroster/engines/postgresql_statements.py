@@ -130,16 +130,12 @@ def give_attributes(admin: str, attributes: Sequence[LiteralString]) -> sql.Comp
     return _SQL("ALTER ROLE {} {};").format(_name(admin), _SQL(" ".join(attributes)))
 
 
-def give_administration(user: str, admin: str) -> sql.Composable:
-    """For a person to run: let the admin change a role that it has not created."""
-    return _SQL("GRANT {} TO {} WITH ADMIN TRUE, INHERIT TRUE, SET TRUE;").format(_name(user), _name(admin))
+def give_administration(users: Sequence[str], admin: str) -> sql.Composable:
+    """For a person to run: let the admin change roles that it has not created."""
+    roles = _SQL(", ").join(map(_name, users))
+    return _SQL("GRANT {} TO {} WITH ADMIN TRUE, INHERIT TRUE, SET TRUE;").format(roles, _name(admin))
 
 
 def give_marker_role(role: str, admin: str) -> sql.Composable:
     """For a person to run: let an admin mark databases who has not created the marker role."""
     return _SQL("GRANT {} TO {} WITH ADMIN OPTION;").format(_name(role), _name(admin))
-
-
-def give_log_switch(admin: str) -> sql.Composable:
-    """For a person to run: let the admin keep verifiers out of the log."""
-    return _SQL("GRANT SET ON PARAMETER log_statement TO {};").format(_name(admin))

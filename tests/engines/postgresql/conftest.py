@@ -34,7 +34,7 @@ def _bindirs() -> list[Path | None]:
 )
 def server(request: pytest.FixtureRequest) -> Iterator[servers.PostgreSQL]:
     try:
-        started = servers.PostgreSQL(bindir=request.param)
+        started = servers.PostgreSQL(bindir=request.param, options={"max_prepared_transactions": "20"})
         if started.bindir.parent.name.startswith("13"):  # its own psql knows no certificate with an IP address
             started.client_program = str(newest_bindir() / "psql")
     except servers.Missing as missing:

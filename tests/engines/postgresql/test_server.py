@@ -139,22 +139,42 @@ def test_admin_is_told_what_it_lacks_and_then_lacks_nothing(
 
 
 def test_grant_from_a_warning_lets_the_admin_take_over_from_another(
-    describe: Describe, server: servers.PostgreSQL, superuser: Handler, user: str
+    describe: Describe, server: servers.PostgreSQL, user: str
 ) -> None:
-    superuser.create_user(user, GOOD)
-    superuser.create_database(user, f"{user}_web")
-    superuser.grant_privileges(user, f"{user}_web")
-    with connect(describe("weak")) as weak:
-        advice = [problem.text for problem in weak.warnings() if problem.user == user]
-        if superuser.server().product >= "PostgreSQL 16":
+    """C3: one warning for all accounts that another admin has created, with the one statement that mends it."""
+    names = [f"{user}{letter}" for letter in "abc"]
+    with connect(describe(roster="lent")) as first:
+        first.prepare()
+        for name in names:
+            first.create_user(name, GOOD)
+            first.create_database(name, f"{name}_web")
+            first.grant_privileges(name, f"{name}_web")
+    with connect(describe("weak", roster="lent")) as weak:
+        for statement in weak.missing_privileges(["web"]):
+            server.admin(statement)
+        advice = [problem.text for problem in weak.warnings() if "this admin may not change" in problem.text]
+        if weak.server().product >= "PostgreSQL 16":
             with pytest.raises(OperationError):
-                weak.update_user_password(user, GOOD)
-            server.admin(advice[0].partition(": ")[2])
-        weak.update_user_password(user, GOOD)
-        weak.lock_user(user)
-        weak.drop_database(user, f"{user}_web")
-        weak.drop_user(user)
-        assert not [problem for problem in weak.warnings() if problem.user == user]
+                weak.update_user_password(names[0], GOOD)
+            assert f"3 accounts ({', '.join(names)})" in advice[0]
+            server.admin(advice[0].partition("runs: ")[2])
+        for name in names:
+            weak.update_user_password(name, GOOD)
+            weak.lock_user(name)
+            weak.drop_database(name, f"{name}_web")
+            weak.drop_user(name)
+        assert not [problem for problem in weak.warnings() if "this admin may not change" in problem.text]
+
+
+def test_admin_keeps_what_an_upgrade_takes_from_createrole(
+    describe: Describe, server: servers.PostgreSQL, user: str
+) -> None:
+    """C3: it has the ADMIN OPTION on each user and on the marker role before PostgreSQL 16, too."""
+    with connect(describe("weak", roster="moved")) as weak:
+        weak.prepare()
+        weak.create_user(user, GOOD)
+    for role in (user, "dbroster:moved"):
+        assert "t" in server.admin(f"SELECT pg_has_role('weak', '\"{role}\"'::regrole, 'MEMBER WITH ADMIN OPTION')")
 
 
 # --- the lock ---------------------------------------------------------------------------------------------------------

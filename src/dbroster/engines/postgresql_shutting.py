@@ -1,0 +1,140 @@
+"""Getting users out of PostgreSQL who would rather stay: their sessions, and what they have prepared."""
+
+from collections.abc import Callable, Collection, Iterable
+from typing import LiteralString
+
+from psycopg import sql
+
+from dbroster.config import Connection
+from dbroster.engines.postgresql_markers import FORM
+from dbroster.engines.postgresql_names import quoted
+from dbroster.engines.postgresql_session import BUSY, Session, open_session
+from dbroster.errors import OperationError, ServerError
+
+ATTEMPTS = 5
+
+_PREPARED: LiteralString = """
+    SELECT p.database, p.gid, p.owner FROM pg_prepared_xacts p WHERE p.owner = ANY(%s) OR p.database = %s AND EXISTS (
+        SELECT 1 FROM pg_roles r JOIN pg_shdescription s ON s.objoid = r.oid AND s.classoid = 'pg_authid'::regclass
+        WHERE r.rolname = p.owner AND s.description LIKE %s) ORDER BY 1, 2"""
+
+_WRITERS: LiteralString = """
+    SELECT a.pid, a.usename, a.datname FROM pg_stat_activity a WHERE a.pid <> pg_backend_pid() AND (
+        a.usename = ANY(%(users)s) AND a.backend_xid IS NOT NULL
+        OR EXISTS (SELECT 1 FROM pg_locks l WHERE l.pid = a.pid AND l.locktype = 'object' AND l.granted AND (
+            l.classid = 'pg_authid'::regclass AND l.objid IN (SELECT oid FROM pg_roles WHERE rolname = ANY(%(users)s))
+            OR l.classid = 'pg_database'::regclass AND l.objid = (
+                SELECT oid FROM pg_database WHERE datname = %(database)s)))) ORDER BY 1"""
+
+
+def shut(
+    session: Session, connection: Connection, users: Collection[str], statements: Iterable[sql.Composable]
+) -> None:
+    """Run the statements that lock these users, while nothing of theirs can stand in the way, and end their sessions.
+
+    A transaction of theirs that has changed the own role holds its row. So their sessions end before the lock, and
+    what they have prepared is rolled back; the lock follows before they can be in again, and then all end again.
+    """
+    locking = list(statements)
+    patience = [sql.SQL("SET LOCAL lock_timeout = '2s'")] if locking else []
+    for attempt in range(1, ATTEMPTS + 1):
+        session.end_sessions(users, patient=False)
+        roll_back(session, connection, users)
+        try:
+            session.run([*patience, *locking])
+            break
+        except OperationError as error:
+            if error.code not in BUSY or attempt == ATTEMPTS:
+                raise explained(session, error, users) from None
+    session.end_sessions(users)
+
+
+def roll_back(session: Session, connection: Connection, users: Collection[str], database: str | None = None) -> None:
+    """Roll back the transactions that users have prepared, and those of all users of rosters in one database.
+
+    They outlive sessions, hold locks, and are in the way of a DROP DATABASE; only a session in their database can end
+    them. Raises OperationError with the statement for somebody else to run.
+    """
+    found = session.rows(_PREPARED, [list(users), database, f"{FORM}%"])
+    for name in sorted({row[0] for row in found}):
+        own = [(gid, owner) for place, gid, owner in found if place == name]
+        try:
+            _roll_back_in(session, connection, name, own)
+        except (OperationError, ServerError) as error:
+            raise OperationError(f"{_prepared(name, *own[0])}; dbroster could not: {error}") from None
+
+
+def _roll_back_in(session: Session, connection: Connection, database: str, own: Iterable[tuple[str, str]]) -> None:
+    inside = open_session(connection, database)
+    try:
+        for gid, owner in own:
+            as_owner = [] if session.superuser else [sql.SQL("SET ROLE {}").format(sql.Identifier(owner))]
+            for statement in (*as_owner, sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(gid))):
+                inside.run([statement])
+    finally:
+        inside.close()
+
+
+def _prepared(database: str, gid: str, owner: str) -> str:
+    rollback = f"ROLLBACK PREPARED {_literal(gid)};"
+    return f"{owner} has prepared a transaction in {database}, which holds it; roll it back there: {rollback}"
+
+
+def past_owner(session: Session, connection: Connection, user: str, database: str, act: Callable[[], None]) -> None:
+    """Do something to a user's database; if it is in use, end the user's sessions, roll back there, and do it again."""
+    try:
+        act()
+    except OperationError as error:
+        if error.code not in BUSY:
+            raise
+        session.end_sessions([user])
+        roll_back(session, connection, [], database)
+        try:
+            act()
+        except OperationError as again:
+            raise explained(session, again, [user], database) from None
+
+
+def explained(
+    session: Session, error: OperationError, users: Collection[str], database: str | None = None
+) -> OperationError:
+    """Name what is in the way, and the statement that ends it, behind an error that says only that something is."""
+    if error.code not in BUSY:
+        return error
+    hints = blockers(session, [database]).get(database, []) if database else []
+    told = {"users": list(users), "database": database}
+    for process, user, place in session.rows(_WRITERS, told)[:3]:
+        hints.append(f"a session of {user} in {place} holds it: SELECT pg_terminate_backend({process});")
+    return OperationError("; ".join([str(error), *hints]), error.code, retryable=error.retryable)
+
+
+_OBSTACLES: LiteralString = """
+    SELECT p.database, 'prepared', p.gid, p.owner FROM pg_prepared_xacts p WHERE p.database = ANY(%(names)s)
+        AND NOT EXISTS (
+            SELECT 1 FROM pg_roles r JOIN pg_shdescription s ON s.objoid = r.oid AND s.classoid = 'pg_authid'::regclass
+            WHERE r.rolname = p.owner AND s.description LIKE %(form)s)
+    UNION ALL SELECT s.database, 'slot', s.slot_name, s.active_pid::text FROM pg_replication_slots s
+        WHERE s.database = ANY(%(names)s) AND s.active
+    UNION ALL SELECT d.datname, 'subscription', s.subname, NULL FROM pg_subscription s
+        JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = ANY(%(names)s)
+    ORDER BY 1, 2, 3"""
+
+
+def blockers(session: Session, databases: Collection[str]) -> dict[str, list[str]]:
+    """Say for each of these databases what keeps it from being dropped that is not its users', and how it is ended."""
+    told: dict[str, list[str]] = {}
+    for database, kind, name, whose in session.rows(_OBSTACLES, {"names": list(databases), "form": f"{FORM}%"}):
+        if kind == "prepared":
+            text = _prepared(database, name, whose)
+        elif kind == "slot":
+            drop = f"SELECT pg_terminate_backend({whose}), pg_drop_replication_slot({_literal(name)});"
+            text = f"the replication slot {name} of {database} is in use; stop its reader, then: {drop}"
+        else:
+            off = f"ALTER SUBSCRIPTION {quoted(name)} DISABLE; ALTER SUBSCRIPTION {quoted(name)} SET (slot_name = NONE)"
+            text = f"the subscription {name} writes to {database}; run there: {off}; DROP SUBSCRIPTION {quoted(name)};"
+        told.setdefault(database, []).append(text)
+    return told
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

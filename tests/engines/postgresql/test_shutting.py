@@ -1,0 +1,293 @@
+"""Locked means locked: what users try to stay in, and what is said where dbroster can't end it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from threading import Event, Thread
+
+import psycopg
+import pytest
+
+import servers
+from dbroster.config import Connection
+from dbroster.engines import connect, postgresql_lock
+from dbroster.engines.base import Handler
+from dbroster.engines.postgresql_lock import KEY
+from dbroster.errors import LockHeld, OperationError
+from dbroster.model import ExistingUser, Lock
+from dbroster.secret import Secret
+
+GOOD = Secret("Correct-horse-7")
+LogIn = Callable[[str, str, str], psycopg.Connection]
+Describe = Callable[..., Connection]
+
+
+def role(handler: Handler, user: str) -> ExistingUser:
+    return handler.get_existing_users()[user]
+
+
+def make(handler: Handler, user: str, template: str = "web") -> str:
+    database = f"{user}_{template}"
+    if user not in handler.get_existing_users():
+        handler.create_user(user, GOOD)
+    handler.create_database(user, database)
+    handler.grant_privileges(user, database)
+    return database
+
+
+def remove(handler: Handler, user: str, database: str) -> None:
+    handler.lock_user(user)
+    handler.drop_database(user, database)
+    handler.drop_user(user)
+    assert user not in handler.get_existing_users()
+    assert database not in handler.get_existing_databases()
+
+
+# --- the sync lock ----------------------------------------------------------------------------------------------------
+
+
+def test_no_user_holds_the_sync_lock(
+    handler: Handler, user: str, log_in: LogIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B1: whichever advisory locks a user takes, in whichever database, and whatever his session is called."""
+    monkeypatch.setattr(postgresql_lock, "PATIENCE", 0.3)
+    database = make(handler, user)
+    with ExitStack() as stack:
+        for place in ("postgres", "template1", database):
+            session = stack.enter_context(log_in(user, GOOD.reveal(), place))
+            session.execute("SET application_name = 'dbroster 1@backup-host'")
+            session.execute("SELECT pg_advisory_lock(%s + n) FROM generate_series(0, 300) n", [KEY])
+            session.execute("SELECT pg_advisory_lock(%s, n) FROM generate_series(0, 300) n", [KEY >> 32])
+        handler.acquire_lock()
+
+
+def test_admins_still_keep_each_other_out(describe: Describe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B1: of every kind, and in both orders."""
+    monkeypatch.setattr(postgresql_lock, "PATIENCE", 0.3)
+    for first, second in (("superuser", "weak"), ("weak", "superuser"), ("reader", "weak")):
+        with connect(describe(first)) as holder, connect(describe(second)) as other:
+            holder.acquire_lock()
+            with pytest.raises(LockHeld, match="server process"):
+                other.acquire_lock()
+
+
+# --- locking ----------------------------------------------------------------------------------------------------------
+
+
+def test_open_transaction_on_the_own_row_keeps_nobody_in(handler: Handler, user: str, log_in: LogIn) -> None:
+    """B2: who has changed the own password and not committed is ended before the lock, and locked."""
+    database = make(handler, user)
+    session = log_in(user, GOOD.reveal(), database)
+    session.autocommit = False
+    session.execute(f"ALTER ROLE {user} PASSWORD 'Correct-horse-8'")
+    remove(handler, user, database)
+    with pytest.raises(psycopg.OperationalError):
+        session.execute("SELECT 1")
+
+
+def test_user_who_comes_back_all_the_time_is_locked(handler: Handler, user: str, log_in: LogIn) -> None:
+    """B2: whoever logs in again as soon as the session ends, and holds the own row each time, is locked out, too."""
+    database = make(handler, user)
+    stop = Event()
+
+    def stay() -> None:
+        while not stop.is_set():
+            try:
+                with log_in(user, GOOD.reveal(), "postgres") as session:
+                    session.autocommit = False
+                    session.execute(f"ALTER ROLE {user} SET work_mem = '1MB'")
+                    session.execute("SELECT pg_sleep(5)")
+            except psycopg.Error:
+                continue
+
+    threads = [Thread(target=stay, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        remove(handler, user, database)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+
+
+def test_prepared_transaction_on_the_own_row_keeps_nobody_in(handler: Handler, user: str, log_in: LogIn) -> None:
+    """B2, B4: it outlives the session, and is rolled back in the database where it was prepared."""
+    database = make(handler, user)
+    with log_in(user, GOOD.reveal(), database) as session:
+        session.execute(f"ALTER DATABASE {database} SET local_preload_libraries = 'nope'")
+        session.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    with log_in(user, GOOD.reveal(), "postgres") as session:
+        session.execute(f"BEGIN; ALTER ROLE {user} PASSWORD 'Correct-horse-8'; PREPARE TRANSACTION 'row of {user}'")
+    remove(handler, user, database)
+
+
+# --- dropping ---------------------------------------------------------------------------------------------------------
+
+
+def test_prepared_transactions_in_the_database_do_not_keep_it(handler: Handler, user: str, log_in: LogIn) -> None:
+    """B4: neither the owner's nor those of a friend whom the owner has let in; while he stays, or when he leaves."""
+    friend = f"{user}x"
+    handler.create_user(friend, GOOD)
+    for template in ("web", "old"):
+        database = make(handler, user, template)
+        with log_in(user, GOOD.reveal(), database) as session:
+            session.execute(f"GRANT CONNECT ON DATABASE {database} TO {friend}")
+            session.execute(f"BEGIN; CREATE TABLE t (n int); PREPARE TRANSACTION 'it''s of {database}'")
+        with log_in(friend, GOOD.reveal(), database) as session:
+            session.execute("BEGIN; SELECT pg_advisory_xact_lock(1)")
+            session.execute(f"PREPARE TRANSACTION 'friend in {database}'")
+    handler.drop_database(user, f"{user}_old")
+    handler.grant_privileges(user, f"{user}_web")
+    remove(handler, user, f"{user}_web")
+
+
+def test_archive_does_not_wait_for_what_was_prepared(
+    describe: Describe, user: str, log_in: LogIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B4: locks of a prepared transaction are gone before pg_dump would wait for them."""
+    with connect(describe("weak")) as handler:
+        database = make(handler, user)
+        with log_in(user, GOOD.reveal(), database) as session:
+            session.execute("CREATE TABLE t (n int)")
+            session.execute(f"BEGIN; LOCK TABLE t; PREPARE TRANSACTION 'lock of {user}'")
+        monkeypatch.setattr(Handler, "archive_database", lambda *_: None)
+        handler.lock_user(user)
+        handler.archive_database(user, database)
+        assert "lock of" not in str(handler._session.rows("SELECT gid FROM pg_prepared_xacts"))  # type: ignore[attr-defined]
+
+
+def test_open_transaction_of_a_user_who_stays_does_not_keep_a_database(
+    handler: Handler, user: str, log_in: LogIn
+) -> None:
+    """B4: he holds it from another database; the drop of what no template names any more goes through."""
+    database = make(handler, user)
+    session = log_in(user, GOOD.reveal(), "postgres")
+    session.autocommit = False
+    session.execute(f"COMMENT ON DATABASE {database} IS 'mine'")
+    with quick(handler):
+        handler.drop_database(user, database)
+    session.close()
+    assert database not in handler.get_existing_databases()
+    assert role(handler, user).lock is Lock.OPEN
+
+
+@contextmanager
+def quick(handler: Handler) -> Iterator[None]:
+    """Wait for locks only a moment."""
+    handler._session.raw.execute("SET lock_timeout = '300ms'")  # type: ignore[attr-defined]
+    yield
+
+
+def test_what_a_dba_holds_is_named_with_the_way_to_end_it(
+    server: servers.PostgreSQL, handler: Handler, user: str, log_in: LogIn
+) -> None:
+    """B4, C8: a superuser's prepared transaction stays; the error names it, its database and the statement."""
+    database = make(handler, user)
+    with log_in(server.admin_user, server.admin_password, database) as session:
+        session.execute(f"BEGIN; CREATE TABLE t (n int); PREPARE TRANSACTION 'of the dba in {database}'")
+    handler.lock_user(user)
+    with pytest.raises(OperationError, match=f"postgres has prepared .* {database}.*ROLLBACK PREPARED 'of the dba"):
+        handler.drop_database(user, database)
+    assert role(handler, user).lock is Lock.OURS
+    with log_in(server.admin_user, server.admin_password, database) as session:
+        session.execute(f"ROLLBACK PREPARED 'of the dba in {database}'")
+    remove(handler, user, database)
+
+
+def test_friend_who_holds_the_role_is_named(handler: Handler, user: str, log_in: LogIn) -> None:
+    """B4, C8: another user's open transaction that names the role; the session is named, and how it is ended."""
+    friend = f"{user}x"
+    database, own = make(handler, user), make(handler, friend)
+    handler.lock_user(user)
+    handler.drop_database(user, database)
+    with log_in(friend, GOOD.reveal(), own) as session:
+        session.execute("CREATE TABLE t (n int)")
+        session.autocommit = False
+        session.execute(f"GRANT SELECT ON t TO {user}")
+        with (
+            quick(handler),
+            pytest.raises(OperationError, match=rf"session of {friend} .*pg_terminate_backend\(\d+\);"),
+        ):
+            handler.drop_user(user)
+        session.rollback()
+    handler.drop_user(user)
+
+
+# --- power, and other users' data, through a role ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "power", ["postgres", "weak", "pg_read_all_data", "pg_execute_server_program", "dbroster:default"]
+)
+@pytest.mark.parametrize("through", ["", "group"])
+def test_power_through_a_role_is_protected_and_said(
+    server: servers.PostgreSQL, handler: Handler, user: str, power: str, through: str
+) -> None:
+    """B6: a member of a powerful role, by however many steps, is left alone; the statement that ends it is given."""
+    if power == "pg_read_all_data" and handler.server().product < "PostgreSQL 14":
+        power = "pg_read_server_files"
+    if power == handler.connection.username:
+        power = "reader"  # no admin can be a member of a user and the other way round
+    handler.create_user(user, GOOD)
+    first = f"{user}_{through}" if through else power
+    if through:
+        server.admin(f'CREATE ROLE {first}; GRANT "{power}" TO {first}')
+    server.admin(f'GRANT "{first}" TO {user}')
+    protected = role(handler, user).protected or ""
+    assert f"is a member of {first}" in protected
+    assert power in protected
+    assert not role(handler, user).managed
+    (told,) = [problem.text for problem in handler.warnings() if problem.user == user]
+    statement = f'REVOKE "{first}" FROM "{user}";'
+    assert told.endswith(statement)
+    with pytest.raises(OperationError, match=first):
+        handler.lock_user(user)
+    server.admin(statement)
+    assert role(handler, user).managed
+    assert not [problem for problem in handler.warnings() if problem.user == user]
+    handler.drop_user(user)
+
+
+@pytest.mark.parametrize("harmless", ["pg_monitor", "group"])
+def test_role_without_power_is_no_matter(
+    server: servers.PostgreSQL, handler: Handler, user: str, harmless: str
+) -> None:
+    """B6: groups that reach nothing are the DBA's business."""
+    handler.create_user(user, GOOD)
+    group = harmless if harmless.startswith("pg_") else f"{user}_{harmless}"
+    if group != harmless:
+        server.admin(f"CREATE ROLE {group}")
+    server.admin(f"GRANT {group} TO {user}")
+    assert role(handler, user).managed
+
+
+def test_membership_in_another_user_is_taken_back_or_said(
+    server: servers.PostgreSQL, handler: Handler, user: str
+) -> None:
+    """B6: by the next run where this admin may; where not, each run says who reaches whose data, and the REVOKE."""
+    friend = f"{user}x"
+    database = make(handler, user)
+    handler.create_user(friend, GOOD)
+    server.admin(f"GRANT {user} TO {friend}")
+    said = [problem.text for problem in handler.warnings() if f"{friend} is a member of {user} " in problem.text]
+    if said:
+        assert handler.get_existing_databases()[database].granted
+        server.admin(said[0].partition(": ")[2])
+    else:
+        assert not handler.get_existing_databases()[database].granted
+        handler.grant_privileges(user, database)
+    assert handler.get_existing_databases()[database].granted
+    assert not [problem for problem in handler.warnings() if friend in problem.text]
+    assert "0" in server.admin(f"SELECT count(*) FROM pg_auth_members WHERE member = '{friend}'::regrole")
+
+
+def test_membership_through_a_group_is_said(server: servers.PostgreSQL, handler: Handler, user: str) -> None:
+    """B6: a group that is a member of a user's role lets others reach that user's data."""
+    friend = f"{user}x"
+    make(handler, user)
+    handler.create_user(friend, GOOD)
+    server.admin(f"CREATE ROLE {user}_devs; GRANT {user} TO {user}_devs; GRANT {user}_devs TO {friend}")
+    (said,) = [problem.text for problem in handler.warnings() if friend in problem.text]
+    assert f"{friend} is a member of {user} through {user}_devs" in said
+    server.admin(said.partition(": ")[2])
+    assert not [problem for problem in handler.warnings() if friend in problem.text]
