@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,6 +50,19 @@ def parser(engine: str | None) -> argparse.ArgumentParser:
     _roster_verbs(verbs)
     _restore(verbs)
     return whole
+
+
+def sync_command(given: argparse.Namespace, engine: str) -> tuple[str, ...]:
+    """Return the words of a sync of one engine that does what these arguments ask for: no dry run, no other options."""
+    program = Path(sys.argv[0])
+    words = ["python3", str(program)] if program.suffix == ".py" else [program.name or "dbroster"]
+    if program.name == "__main__.py":
+        words = ["python3", "-m", "dbroster"]
+    if not program.stem.endswith(("_sync", "-sync")):
+        words += ["sync", engine]
+    named = (("--config", given.directory), ("--identity", given.identity), ("--audit-log", given.audit_log))
+    words += [word for option, value in named if value is not None for word in (option, str(value))]
+    return (*words, *(word for user in given.adopt for word in ("--adopt", user)))
 
 
 def _audit_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from dbroster import engines
-from dbroster.arguments import parser
+from dbroster.arguments import parser, sync_command
 from dbroster.config import Connection, server_names
 from dbroster.console import tell
 from dbroster.errors import ConfigError
@@ -140,8 +140,9 @@ class _Work:
             return self._restore()
         (connection,), roster = load(self.given.directory, self.engine, self.server, self.users)
         self.address = f"{connection.host}:{connection.port}"
+        options = replace(self.options, command=sync_command(self.given, self.engine))
         sync = Sync(
-            connection, roster, self.options, self.stopping.connect, self.task, self.stopping.wish,
+            connection, roster, options, self.stopping.connect, self.task, self.stopping.wish,
             again=self._load_again,
         )  # fmt: skip
         if self.given.verb != "check":

@@ -5,7 +5,7 @@ Only the section of the engine that runs is judged; the others may be missing or
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -53,16 +53,19 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Removals:
-    """How many accounts, or databases of users who stay, one run may remove: the larger of the two counts.
+    """How many accounts, or databases of users who stay, may be removed: the larger of a count and a share in percent.
 
-    `archive_dir`: where each database is archived before it is dropped; None archives nothing. An account is kept for
-    `grace_days` after it was locked.
+    `max`, `max_percent`: by one run; `max_per_day`, `max_percent_per_day`: by all runs within 24 hours. A count of None
+    is no limit. `archive_dir`: where each database is archived before it is dropped; None archives nothing. An account
+    is kept for `grace_days` after it was locked.
     """
 
-    max: int | None = 3
+    max: int | None = 1
     max_percent: int = 10
     archive_dir: Path | None = None
     grace_days: int = 0
+    max_per_day: int | None = 3
+    max_percent_per_day: int = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,8 @@ class Connection:
     """One server, as connections.yaml describes it. `host` may be a socket (a path).
 
     `connect_timeout`: seconds until a login is over, TLS and the server's greeting included. `timeout`: seconds that
-    one statement may take, or one helper program (pg_dump, mysqldump) may be silent.
+    one statement may take, or one helper program (pg_dump, mysqldump) may be silent. `others_archive`: servers of the
+    file whose databases are archived before they are dropped, where those of this one are not.
     """
 
     engine: str
@@ -86,6 +90,7 @@ class Connection:
     rules: PasswordRules = field(default_factory=PasswordRules)
     protected: frozenset[str] = frozenset()
     removals: Removals = Removals()
+    others_archive: tuple[str, ...] = ()
     roster: str = "default"
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -123,11 +128,12 @@ def find_connections(directory: Path, engine: str, server: str | None = None) ->
     problems += filter(None, (unsafe, owner_problem(path, content.owner)))
     section = Section(document, lines, problems, CONNECTIONS_FILE)
     roster = section.label("roster", "default", _LABEL)
+    common = _Common(roster, _removal_keys(section.part("removals"), directory), _archived(document))
     parts = _servers(section, engine)
     if server is not None:
         _check_known(server, [_name(part) for part in parts], engine, problems)
         parts = [part for part in parts if _name(part) == server]
-    found = [_connection(part, engine, roster, directory) for part in parts]
+    found = [_connection(part, engine, common, directory) for part in parts]
     for other in (*PORTS, USERS_COMMAND):  # users_command() judges that one
         section.value(other)
     section.finish()
@@ -195,6 +201,32 @@ def transport_warning(connection: Connection) -> Problem | None:
     )
 
 
+def archive_warning(connection: Connection) -> Problem | None:
+    """Warn when databases of this server are dropped without an archive, and those of another server are not."""
+    if not connection.others_archive:
+        return None
+    others = ", ".join(connection.others_archive)
+    return Problem(
+        f"{connection.engine} {connection.server}: databases are dropped without an archive, unlike those of {others}; "
+        "set removals: {archive_dir: DIR} at the top level for all servers, or {archive_dir: false} here",
+        CONNECTIONS_FILE,
+        warning=True,
+    )
+
+
+def _archived(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the servers, of all engines, that have an archive_dir of their own, whatever else is wrong with them."""
+    found = []
+    for engine in PORTS:
+        value = document.get(engine)
+        for server in value if isinstance(value, list) else [value]:
+            keys = server if isinstance(server, dict) else {}
+            removals = keys.get("removals")
+            if isinstance(removals, dict) and removals.get("archive_dir"):
+                found.append(f"{engine} {keys.get('name', '')}".rstrip())
+    return tuple(found)
+
+
 def _check_known(server: str, names: list[str], engine: str, problems: list[Problem]) -> None:
     if server not in names and not problems:
         problems.append(Problem(f"{engine} has no server {server!r}{did_you_mean(server, names)}", CONNECTIONS_FILE))
@@ -253,7 +285,7 @@ def _servers(section: Section, engine: str) -> list[Section]:
     """Return the engine's section as a list: it may be one server, or a list of named ones."""
     value = section.value(engine)
     if value is None:
-        known = [key for key in section.data if key not in ("roster", USERS_COMMAND)]
+        known = [key for key in section.data if key not in ("roster", "removals", USERS_COMMAND)]
         section.problem(None, f"no section {engine!r}{did_you_mean(engine, known)}")
         return []
     if value == []:
@@ -275,10 +307,20 @@ def _name(part: Section) -> str:
     return Section(part.data, {}, [], CONNECTIONS_FILE).label("name", "default", _LABEL)
 
 
-def _connection(section: Section, engine: str, roster: str, directory: Path) -> Connection:
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What stands beside the sections: the roster's name, `removals` of all servers; and which servers archive."""
+
+    roster: str
+    removals: Mapping[str, Any]
+    archived: tuple[str, ...]
+
+
+def _connection(section: Section, engine: str, common: _Common, directory: Path) -> Connection:
     options = {key: read(section, key) for key, read in OPTIONS[engine].items()}
     tls = _tls(section.part("tls"), directory)
     host = host_of(section, options)
+    removals = {**common.removals, **_removal_keys(section.part("removals"), directory)}
     password = _password(section, directory, needed=tls.cert is None and not host.startswith("/"))
     connection = Connection(
         engine=engine,
@@ -293,8 +335,9 @@ def _connection(section: Section, engine: str, roster: str, directory: Path) -> 
         jobs=section.integer("jobs", 0, 1, 64) or None,
         rules=_rules(section.part("password_policy")),
         protected=frozenset(section.texts("protected", ())),
-        removals=_removals(section.part("removals"), directory),
-        roster=roster,
+        removals=_removals(removals),
+        others_archive=() if "archive_dir" in removals else common.archived,
+        roster=common.roster,
         options=options,
     )
     section.finish()
@@ -367,24 +410,41 @@ def _rules(section: Section) -> PasswordRules:
     return rules
 
 
-def _removals(section: Section, directory: Path) -> Removals:
-    unlimited = section.value("max") == "all"
-    removals = Removals(
-        max=None if unlimited else section.integer("max", 3, 0, 1_000_000),
-        max_percent=section.integer("max_percent", 10, 0, 100),
-        archive_dir=_archive_directory(section, directory),
-        grace_days=section.integer("grace_days", 0, 0, 3650),
-    )
+def _removals(keys: dict[str, Any]) -> Removals:
+    """Add defaults to the keys that are set: a day may see as much as one run, whatever is the default for a day."""
+    most = keys.get("max", Removals().max)
+    keys.setdefault("max_per_day", None if most is None else max(most, Removals().max_per_day or 0))
+    percent = keys.get("max_percent", Removals().max_percent)
+    keys.setdefault("max_percent_per_day", max(percent, Removals().max_percent_per_day))
+    return Removals(**keys)
+
+
+def _removal_keys(section: Section, directory: Path) -> dict[str, Any]:
+    """Return the keys that are set."""
+    read: dict[str, Callable[[str], Any]] = {
+        "max": lambda key: _count(section, key),
+        "max_percent": lambda key: section.integer(key, 0, 0, 100),
+        "max_per_day": lambda key: _count(section, key),
+        "max_percent_per_day": lambda key: section.integer(key, 0, 0, 100),
+        "archive_dir": lambda key: _archive_directory(section, key, directory),
+        "grace_days": lambda key: section.integer(key, 0, 0, 3650),
+    }
+    keys = {key: value(key) for key, value in read.items() if section.value(key) is not None}
     section.finish()
-    return removals
+    return keys
 
 
-def _archive_directory(section: Section, directory: Path) -> Path | None:
-    name = section.text("archive_dir", "")
+def _count(section: Section, key: str) -> int | None:
+    return None if section.value(key) == "all" else section.integer(key, 0, 0, 1_000_000)
+
+
+def _archive_directory(section: Section, key: str, directory: Path) -> Path | None:
+    """Return where archives go; `false` is for a server that wants none although all have it in common."""
+    name = "" if section.value(key) is False else section.text(key, "")
     if not name:
         return None
     path = (directory / name).absolute()
     problem = closed_directory_problem(path)
     if problem:
-        section.problem("archive_dir", problem)
+        section.problem(key, problem)
     return path

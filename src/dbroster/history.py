@@ -33,7 +33,8 @@ class History:
     `known`: accounts that it has ever named. `dropped`: accounts and databases that dbroster has dropped and not made
     again, with the time. `standing`: databases that it has made and not dropped, with their users. `accounts` and
     `databases`: what runs without permission have removed in the last 24 hours, and how often; of databases only those
-    of users who stayed. `doubts`: which of its files can't be read.
+    of users who stayed. `begun`, `begun_databases`: what of it was begun and perhaps not finished: a run that goes on
+    with it removes nothing more. `doubts`: which of its files can't be read.
     """
 
     known: Set[str] = frozenset()
@@ -41,6 +42,8 @@ class History:
     standing: Mapping[str, str] = field(default_factory=dict)
     accounts: Mapping[str, int] = field(default_factory=dict)
     databases: Mapping[str, int] = field(default_factory=dict)
+    begun: Set[str] = frozenset()
+    begun_databases: Set[str] = frozenset()
     doubts: tuple[str, ...] = ()
 
     def dropped_at(self, user: str, database: str | None = None) -> datetime | None:
@@ -112,6 +115,7 @@ class _Told:
         self._permitted = False
         self._new: set[tuple[str, str | None]] = set()  # made by the run at hand: to take that back is no removal
         self._pending: dict[str, list[str]] = {}  # databases dropped by the run at hand, whose users may yet go
+        self._begun: set[str] = set()
         self._gone: set[str] = set()  # whom the run at hand has dropped
         self._known: set[str] = set()
         self._removals: dict[str, _Removal] = {}
@@ -123,7 +127,16 @@ class _Told:
     def history(self, doubts: tuple[str, ...]) -> History:
         """Return what was heard."""
         self._settle()
-        return History(frozenset(self._known), self._dropped, self._standing, +self._accounts, +self._databases, doubts)
+        return History(
+            known=self._known,
+            dropped=self._dropped,
+            standing=self._standing,
+            accounts=+self._accounts,
+            databases=+self._databases,
+            begun=self._removals.keys(),
+            begun_databases=self._begun,
+            doubts=doubts,
+        )
 
     def line(self, entry: Mapping[str, Any]) -> None:
         """Take a line in."""
@@ -187,6 +200,7 @@ class _Told:
             self._new.add((user, database))
         if database is not None:
             self._standing[database] = user
+            self._begun.discard(database)
             return
         removal = self._removals.pop(user, None)
         if removal and removal.counted and not removal.lost:
@@ -202,7 +216,10 @@ class _Told:
     def _database_dropped(self, user: str, database: str, *, done: bool, counted: bool) -> None:
         if done:
             self._standing.pop(database, None)
+            self._begun.discard(database)
         elif user in self._removals:
             self._removals[user].lost = True
-        elif counted and (user, database) not in self._new and database not in self._pending.get(user, ()):
-            self._pending.setdefault(user, []).append(database)
+        elif (user, database) not in self._new and database not in self._begun:
+            self._begun.add(database)
+            if counted:
+                self._pending.setdefault(user, []).append(database)

@@ -34,6 +34,7 @@ class Status(StrEnum):
     FAILED = "failed"
     SKIPPED = "skipped"
     NOT_ATTEMPTED = "not_attempted"
+    REFUSED = "refused"
 
 
 class PasswordCheck(StrEnum):
@@ -252,7 +253,8 @@ class Link:
 class Result:
     """Everything that a report tells of one server. `fatal` says why nothing could be started.
 
-    `plan` is the digest of the plan, `audit` the last line that this run has written to the audit log.
+    `plan` is the digest of the plan, `audit` the last line that this run has written to the audit log, `permit` the
+    command that does what the guard has refused.
     """
 
     engine: str
@@ -266,6 +268,7 @@ class Result:
     problems: tuple[Problem, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
     refusals: tuple[str, ...] = ()
+    permit: str | None = None
     fatal: str | None = None
     plan: str | None = None
     audit: Link | None = None

@@ -17,7 +17,10 @@ _COLOURS = {
     Status.FAILED: "31",
     Status.SKIPPED: "33",
     Status.NOT_ATTEMPTED: "33",
+    Status.REFUSED: "33",
 }
+_TAKES = (Verb.LOCK_USER, Verb.DROP_DATABASE, Verb.DROP_USER)
+_TAKEN = "35"
 _WENT_WRONG = (Status.FAILED, Status.SKIPPED, Status.NOT_ATTEMPTED)
 
 
@@ -82,6 +85,7 @@ def _json_result(result: Result) -> dict[str, Any]:
         "problems": [_json_problem(problem) for problem in result.problems],
         "conflicts": [{"user": conflict.user, "text": conflict.text} for conflict in result.conflicts],
         "refusals": list(result.refusals),
+        "permit": result.permit,
         "error": result.fatal,
         "plan": result.plan,
         "audit": {"number": result.audit.number, "head": result.audit.digest} if result.audit else None,
@@ -119,7 +123,7 @@ def summary(result: Result) -> dict[str, int | float]:
     return {
         "users": result.users,
         **{verb.value: done[verb] for verb in Verb},
-        **{status.value: wrong[status] for status in _WENT_WRONG},
+        **{status.value: wrong[status] for status in (*_WENT_WRONG, Status.REFUSED)},
         "unchanged": result.unchanged,
         "seconds": round(result.seconds, 3),
     }
@@ -129,7 +133,10 @@ def summary(result: Result) -> dict[str, int | float]:
 
 
 def as_text(result: Result, *, colour: bool = False, verbose: bool = False, quiet: bool = False) -> str:
-    """Return the report of one server; a quiet one tells only what a person must look at, and may be empty."""
+    """Return the report of one server; a quiet one tells only what a person must look at, and may be empty.
+
+    What was locked or dropped is something to look at.
+    """
     outcomes = list(_outcome_lines(result, colour=colour, verbose=verbose, quiet=quiet))
     trouble = [printable(line) for line in _trouble_lines(result, quiet=quiet)]
     if quiet and not outcomes and not trouble:
@@ -145,18 +152,28 @@ def _headline(result: Result) -> str:
 
 
 def _outcome_lines(result: Result, *, colour: bool, verbose: bool, quiet: bool) -> Iterator[str]:
-    shown = [o for o in result.outcomes if not quiet or o.status in _WENT_WRONG]
+    shown = [o for o in result.outcomes if not quiet or o.status in _WENT_WRONG or _takes(o)]
     names = [(o.action.database or o.action.user) for o in shown]
     width = max(map(len, names), default=0)
     for outcome, name in zip(shown, names, strict=True):
         status = f"{outcome.status.value:<13}"
         if colour:
-            status = f"\x1b[{_COLOURS[outcome.status]}m{status}\x1b[0m"
+            status = f"\x1b[{_colour(outcome)}m{status}\x1b[0m"
         seconds = f"{outcome.seconds:8.3f} s  " if verbose else ""
         tail = outcome.error or outcome.action.reason
         code = f" [{outcome.code}]" if outcome.code else ""
         text = printable(f"{name:<{width}}  {seconds}{tail}{code}".rstrip())
         yield f"  {status} {outcome.action.verb:<16}  {text}"
+
+
+def _takes(outcome: Outcome) -> bool:
+    """Whether something was locked or dropped, or would have been if it had not been refused."""
+    return outcome.action.verb in _TAKES and outcome.status in (Status.DONE, Status.REFUSED)
+
+
+def _colour(outcome: Outcome) -> str:
+    takes = outcome.action.verb in _TAKES and outcome.status in (Status.PLANNED, Status.DONE)
+    return _TAKEN if takes else _COLOURS[outcome.status]
 
 
 def _trouble_lines(result: Result, *, quiet: bool) -> Iterator[str]:
@@ -167,6 +184,8 @@ def _trouble_lines(result: Result, *, quiet: bool) -> Iterator[str]:
         yield f"  conflict: {conflict.user}: {conflict.text}"
     for refusal in result.refusals:
         yield f"  refused, nothing was done: {refusal}"
+    if result.permit:
+        yield f"  to do it all the same: {result.permit}"
     if result.fatal is not None:
         yield f"  error: {result.fatal}"
 
@@ -179,11 +198,11 @@ def problem_text(problem: Problem) -> str:
 
 def _closing_lines(result: Result) -> Iterator[str]:
     counts = summary(result)
-    changes = [f"{counts[verb.value]} {verb.value}" for verb in Verb if counts[verb.value]] or ["nothing to do"]
-    wrong = [f"{counts[status.value]} {status.value}" for status in _WENT_WRONG if counts[status.value]]
+    changes = [f"{counts[verb.value]} {verb.value}" for verb in Verb if counts[verb.value]]
+    wrong = [f"{counts[s.value]} {s.value}" for s in (*_WENT_WRONG, Status.REFUSED) if counts[s.value]]
     total = f"{counts['users']} users, {counts['unchanged']} unchanged"
     if result.outcomes or not (result.fatal or result.refusals):
-        yield f"  {total}: {', '.join([*changes, *wrong])}"
+        yield f"  {total}: {', '.join([*changes, *wrong] or ['nothing to do'])}"
     if result.plan:
         yield f"  plan {result.plan}"
     if result.audit:

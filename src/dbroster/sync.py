@@ -1,10 +1,11 @@
 """The data flow of one sync: files, server, plan, guard, changes, result."""
 
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -12,14 +13,21 @@ from typing import TYPE_CHECKING
 from dbroster import engines
 from dbroster.cache import Cache
 from dbroster.chain import AUDIT_FILE, check_log
-from dbroster.config import Connection, cut_short, has_section, read_connections, transport_warning
+from dbroster.config import (
+    Connection,
+    archive_warning,
+    cut_short,
+    has_section,
+    read_connections,
+    transport_warning,
+)
 from dbroster.diff import Differ
 from dbroster.digest import plan_digest, unexpected
 from dbroster.engines.base import Handler
 from dbroster.errors import AuditError, ConfigError, DbrosterError, PrivilegeError, ServerError
 from dbroster.glued import glued, without_glued
 from dbroster.grace import NO_GRACE, Grace
-from dbroster.guard import limit_of, refusals
+from dbroster.guard import Guard
 from dbroster.lockfile import lock_file
 from dbroster.model import (
     Actual,
@@ -30,6 +38,7 @@ from dbroster.model import (
     Problem,
     Result,
     Roster,
+    Status,
     User,
     Verb,
 )
@@ -43,6 +52,7 @@ from dbroster.users_source import UsersSource
 
 if TYPE_CHECKING:
     from dbroster.audit import Audit
+    from dbroster.history import History
 
 Connect = Callable[[Connection], Handler]
 Clock = Callable[[Handler], datetime]
@@ -52,7 +62,8 @@ Clock = Callable[[Handler], datetime]
 class Options:
     """What the command line asks for; `audit_log` is in the config directory unless it is named.
 
-    `expect` holds the digests that a plan may have; empty: any.
+    `expect` holds the digests that a plan may have; empty: any. `command`: the words of a sync that does what this one
+    does, to be told to people.
     """
 
     directory: Path
@@ -62,6 +73,7 @@ class Options:
     adopt: frozenset[str] = frozenset()
     audit_log: Path | None = None
     expect: frozenset[str] = frozenset()
+    command: tuple[str, ...] = ()
 
     @property
     def audit_path(self) -> Path:
@@ -162,6 +174,9 @@ class Sync:
         actual = self._read(handler, roster)
         roster, plan = self._sound_plan(roster, actual, handler)
         plan = replace(plan, obstacles=self._obstacles(handler, plan))
+        guard = Guard(
+            plan, roster, actual, self.connection.removals, self.options.max_removals, lambda: self._history(handler)
+        )
         digest = plan_digest(self.connection, plan.actions)
         result = replace(
             result,
@@ -174,16 +189,17 @@ class Sync:
                 *plan.problems,
                 *self._not_adopted(plan),
                 *self._not_carried(handler, plan),
+                *(Problem(f"{doubt}; the guard may count too little", warning=True) for doubt in guard.doubts),
                 *handler.warnings(),
             ),
             conflicts=plan.conflicts,
-            refusals=(
-                *unexpected(digest, self.options.expect),
-                *refusals(plan, roster, limit_of(self.connection.removals, self.options.max_removals)),
-            ),
+            refusals=(*unexpected(digest, self.options.expect), *guard.refusals),
+            permit=self._permission(guard, digest),
             plan=digest,
         )
-        if result.refusals or not plan.actions:
+        if result.refusals:
+            return replace(result, outcomes=tuple(Outcome(action, Status.REFUSED) for action in plan.actions))
+        if not plan.actions:
             return result
         if self.options.dry_run:
             from dbroster.apply import foretell
@@ -279,6 +295,20 @@ class Sync:
         for database, losses in sorted(handler.archiver().not_carried(archived).items() if archived else ()):
             yield Problem(f"an archive of {database} does not hold: {'; '.join(losses)}", warning=True)
 
+    def _history(self, handler: Handler) -> "History":
+        """Read the audit log; of two clocks the one that is behind counts, since a day must not be over too soon."""
+        from dbroster.history import read_history
+
+        now = min(datetime.now(UTC), handler.now())
+        return read_history(self.options.audit_path, self.connection.engine, self.connection.server, now)
+
+    def _permission(self, guard: Guard, digest: str) -> str | None:
+        """The command that does what the guard refuses, and nothing else."""
+        if not guard.refusals or not self.options.command:
+            return None
+        server = () if self.connection.server == "default" else ("--server", self.connection.server)
+        return shlex.join((*self.options.command, *server, "--max-removals", guard.permission, "--expect", digest))
+
     def _not_adopted(self, plan: Plan) -> Iterator[Problem]:
         adopted = {action.user for action in plan.actions if action.verb is Verb.ADOPT}
         for name in sorted(self.options.adopt - adopted):
@@ -290,13 +320,13 @@ class Sync:
 
     def _problems(self, roster: Roster, *more: Problem) -> tuple[Problem, ...]:
         """Everything that a person should look at. The line that suspends removals has a problem of its own."""
-        warning = transport_warning(self.connection)
+        warnings = filter(None, (transport_warning(self.connection), archive_warning(self.connection)))
         suspended = f"nothing is removed in this run: {'; '.join(roster.suspended)}"
         return (
             *roster.problems,
             *more,
             *([Problem(suspended, warning=True)] if roster.suspended else ()),
-            *([warning] if warning else ()),
+            *warnings,
         )
 
     def _apply(self, result: Result, plan: Plan, handler: Handler) -> Result:
@@ -313,7 +343,7 @@ class Sync:
             Audit(self.options.audit_path, self.connection.engine, self.connection.server) as audit,
             Sessions(lambda: self.connect(self.connection), jobs) as sessions,
         ):
-            audit.begin(result.plan or "", len(plan.actions))
+            audit.begin(result.plan or "", len(plan.actions), self.options.max_removals)
             handler.prepare()
             apply = Apply(
                 sessions, type(handler), starting=audit.started, finished=self._finished(audit), stop=self.stop,

@@ -1,5 +1,10 @@
 """A roster that has lost too much is refused, until it is permitted."""
 
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from tests.e2e.site import Site
@@ -17,7 +22,7 @@ def test_an_empty_or_missing_roster_removes_nothing(site: Site, broken: bytes | 
         run = site.run(*options)
         assert run.code == 3, run.out
         assert "--max-removals" in run.result["refusals"][0]
-        assert not run.actions
+        assert run.statuses() <= {"refused"}
     site.everybody_is_at_home()
 
 
@@ -47,7 +52,7 @@ def test_forty_of_a_hundred_users_gone(site: Site) -> None:
     run = site.run()
     assert run.code == 3
     assert "40 of 100 managed accounts" in run.result["refusals"][0]
-    assert not run.actions
+    assert run.statuses() == {"refused"}
     assert len([name for name in site.adapter.databases() if name.startswith(site.prefix)]) == 100
     assert site.run("--max-removals", "39").code == 3
     run = site.converge("--max-removals", "all")
@@ -62,9 +67,70 @@ def test_too_many_databases_of_users_who_stay(site: Site) -> None:
     site.sync()
     site.templates("one", "two")
     run = site.run()
-    assert (run.code, run.actions) == (3, set())
+    assert (run.code, run.statuses()) == (3, {"refused"})
     assert "4 of 8 managed databases" in run.result["refusals"][0]
+    assert {database for _, _, database in run.actions} == {
+        f"{site.name(user)}_{template}" for user in ("ann", "bob") for template in ("three", "four")
+    }
     site.templates()
     assert site.run().code == 3
     site.templates("one", "two")
     site.converge("--max-removals", "50%")
+
+
+def test_the_command_of_a_refusal_does_what_was_refused(site: Site) -> None:
+    """A6, C8: a refusal, dry or not, shows the plan and gives the command that does it, which then does just that."""
+    site.users("ann", "bob", "cy")
+    site.sync()
+    site.users("ann")
+    dry, wet = site.run("--dry-run"), site.run()
+    assert (dry.code, wet.code, dry.actions) == (3, 3, wet.actions)
+    command = shlex.split(dry.result["permit"])
+    assert dry.result["permit"] == wet.result["permit"]
+    done = subprocess.run([sys.executable, *command[1:]], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {name for name in site.adapter.accounts() if name.startswith(site.prefix)} == {site.name("ann")}
+    site.in_step()
+
+
+def test_two_directories_that_say_the_same_roster(site: Site, tmp_path: Path) -> None:
+    """A6: two teams on one server forget to give their rosters names; neither drops the other's people."""
+    site.users("al", "bo", "cy")
+    site.sync()
+    other = Site(site.adapter, tmp_path / "other", site.prefix)
+    other.users("xi", "yo")
+    for options in ((), ("--dry-run",)):
+        run = other.run(*options)
+        assert (run.code, run.statuses()) == (3, {"refused"})
+        assert "none of them was ever in this directory's audit log" in run.result["refusals"][0]
+    site.everybody_is_at_home()
+
+
+def test_one_a_run_but_three_a_day(site: Site) -> None:
+    """A6: a file that loses a line with every run of cron."""
+    site.templates("web")
+    names = [f"u{number}" for number in range(6)]
+    site.users(*names)
+    site.sync()
+    for left in (5, 4, 3):
+        site.users(*names[:left])
+        assert site.run().code == 0
+    site.users(*names[:2])
+    run = site.run()
+    assert run.code == 3
+    assert "with 3 in the last 24 hours" in run.result["refusals"][0]
+    site.converge("--max-removals", "1")
+
+
+def test_a_quiet_run_tells_what_it_drops(site: Site) -> None:
+    """A6: with --quiet drops are told all the same."""
+    site.templates("web")
+    site.users("ann", "bob")
+    assert site.run("--quiet", output="text").out == ""
+    site.users("ann")
+    lines = site.run("--quiet", output="text").out.splitlines()
+    assert [line.split()[:3] for line in lines[1:]] == [
+        ["done", "lock_user", site.name("bob")],
+        ["done", "drop_database", site.name("bob") + "_web"],
+        ["done", "drop_user", site.name("bob")],
+    ]

@@ -1,5 +1,6 @@
 """connections.yaml: everything that is wrong is told at once with its line; whatever stands there, only ConfigError."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from dbroster.config import (
     Connection,
     Removals,
     Tls,
+    archive_warning,
     has_section,
     read_connections,
     server_names,
@@ -58,7 +60,7 @@ def test_defaults_for_all_but_host_and_credentials(tmp_path: Path, engine: str, 
     assert (found.engine, found.server, found.host, found.port) == (engine, "default", "127.0.0.1", port)
     assert (found.username, found.password, found.tls) == ("admin", Secret("pw"), Tls())
     assert (found.connect_timeout, found.jobs, found.roster) == (10, None, "default")
-    assert (found.rules, found.removals, found.protected) == (PasswordRules(), Removals(3, 10), frozenset())
+    assert (found.rules, found.removals, found.protected) == (PasswordRules(), Removals(1, 10), frozenset())
 
 
 def test_everything_that_may_be_set(tmp_path: Path) -> None:
@@ -85,7 +87,7 @@ mysql:
     assert (found.roster, found.port, found.connect_timeout, found.jobs) == ("team-a", 3307, 5, 8)
     assert found.tls == Tls("verify-ca", str(tmp_path / "ca.pem"))
     assert found.rules == PasswordRules(16, 4, forbid_user_name=False, forbidden=("acme",))
-    assert (found.protected, found.removals) == (frozenset({"boss"}), Removals(10, 20, grace_days=30))
+    assert (found.protected, found.removals) == (frozenset({"boss"}), Removals(10, 20, grace_days=30, max_per_day=10))
     assert found.options == {"hosts": ("localhost",), "auth_plugin": "caching_sha2_password",
                              "privileges": ("SELECT", "INSERT"), "charset": "latin1"}  # fmt: skip
 
@@ -97,7 +99,54 @@ def test_postgresql_options(tmp_path: Path) -> None:
 
 
 def test_no_limit_to_removals(tmp_path: Path) -> None:
-    assert one(tmp_path, removals={"max": "all"}).removals == Removals(None, 10)
+    assert one(tmp_path, removals={"max": "all"}).removals == Removals(None, 10, max_per_day=None)
+    assert one(tmp_path, removals={"max_per_day": "all"}).removals == Removals(1, 10, max_per_day=None)
+
+
+def test_a_day_may_see_as_much_as_one_run(tmp_path: Path) -> None:
+    assert one(tmp_path, removals={"max": 7, "max_percent": 50}).removals == Removals(
+        7, 50, max_per_day=7, max_percent_per_day=50
+    )
+    keys = {"max": 7, "max_per_day": 5, "max_percent": 50, "max_percent_per_day": 20}
+    assert one(tmp_path, removals=keys).removals == Removals(7, 50, max_per_day=5, max_percent_per_day=20)
+
+
+def test_removals_of_all_servers(tmp_path: Path) -> None:
+    """A6: `removals` stand at the top level for all servers; a server's own keys stand above them, one by one."""
+    common = {"max": 5, "archive_dir": "old", "grace_days": 7}
+    servers = [
+        {**LEAST, "name": "a"},
+        {**LEAST, "name": "b", "removals": {"max": 2, "archive_dir": False}},
+        {**LEAST, "name": "c", "removals": {"archive_dir": "new"}},
+    ]
+    text = yaml.safe_dump({"removals": common, "mysql": servers})
+    first, second, third = (connection.removals for connection in read(tmp_path, text))
+    assert first == Removals(5, 10, tmp_path / "old", 7, max_per_day=5)
+    assert second == Removals(2, 10, None, 7, max_per_day=3)
+    assert third == replace(first, archive_dir=tmp_path / "new")
+    assert read(tmp_path, text, server="c")[0].removals == third
+
+
+def test_what_is_wrong_with_removals_of_all_servers_is_told_once(tmp_path: Path) -> None:
+    servers = [{**LEAST, "name": "a"}, {**LEAST, "name": "b"}]
+    text = yaml.safe_dump({"removals": {"max": -1, "maxi": 1}, "mysql": servers})
+    assert sorted(problem.text.split(":")[0] for problem in problems(tmp_path, text)) == [
+        "removals.max", "removals.maxi",
+    ]  # fmt: skip
+
+
+def test_a_server_that_archives_nothing_where_others_do(tmp_path: Path) -> None:
+    """A6: three of four servers have an archive_dir, and the fourth would drop databases without an archive."""
+    kept = {**LEAST, "removals": {"archive_dir": "old"}}
+    text = yaml.safe_dump({"mysql": [{**kept, "name": "a"}, {**LEAST, "name": "b"}], "postgresql": kept, "mongodb": 5})
+    first, second = read(tmp_path, text)
+    assert archive_warning(first) is None
+    warning = archive_warning(second)
+    assert warning is not None
+    assert warning.warning
+    assert warning.text.startswith("mysql b: databases are dropped without an archive, unlike those of mysql a, postg")
+    text = yaml.safe_dump({"mysql": {**LEAST, "removals": {"archive_dir": False}}, "postgresql": kept})
+    assert archive_warning(read(tmp_path, text)[0]) is None
 
 
 def test_tls_is_verified_in_full_as_soon_as_it_is_mentioned(tmp_path: Path) -> None:
@@ -239,7 +288,8 @@ def test_every_problem_is_told_with_its_line(tmp_path: Path) -> None:
         {"port": True}, {"tls": 5}, {"tls": {"mode": "on"}}, {"tls": {"mod": "require"}}, {"connect_timeout": 0},
         {"jobs": 0}, {"jobs": 65}, {"password_policy": [1]}, {"password_policy": {"classes": 5}},
         {"password_policy": {"min_length": 0}}, {"password_policy": {"forbidden": "x"}}, {"protected": "boss"},
-        {"removals": {"max": "most"}}, {"removals": {"max_percent": 101}},
+        {"removals": {"max": "most"}}, {"removals": {"max_percent": 101}}, {"removals": {"max_per_day": -1}},
+        {"removals": {"max_percent_per_day": "x"}}, {"removals": {"archive_dir": True}},
         {"removals": {"grace_days": 3651}}, {"removals": {"grace_days": -1}}, {"removals": {"maximum": 1}},
         {"hosts": []}, {"hosts": "%"}, {"privileges": []}, {"privileges": ["SUPER"]}, {"auth_plugin": "old"},
         {"charset": 5}, {"locale": "de"}, {"connection_limit": 5}, {"name": "a b"},

@@ -91,6 +91,14 @@ def test_databases_of_users_who_stay_are_counted(path: Path) -> None:
     assert (read(path).accounts, read(path).databases) == ({}, {"bob_web": 2})
 
 
+def test_a_database_that_could_not_be_dropped_counts_once(path: Path) -> None:
+    for _ in range(3):
+        written(path, DROP_WEB, status=Status.FAILED)
+    assert (read(path).databases, read(path).begun_databases) == ({"bob_web": 1}, {"bob_web"})
+    written(path, DROP_WEB)
+    assert (read(path).databases, read(path).begun_databases) == ({"bob_web": 1}, set())
+
+
 def test_a_leaver_who_was_locked_elsewhere_is_told_by_the_drop(path: Path) -> None:
     written(path, REMOVE[1:])
     assert (read(path).accounts, read(path).databases) == ({"bob": 1}, {})

@@ -94,7 +94,7 @@ def test_the_json_document_has_the_shape_of_the_design() -> None:
         "users": 3, "create_user": 1, "adopt": 0, "update_password": 0, "create_database": 0, "grant_privileges": 0,
         "lock_user": 0, "archive_database": 0, "drop_database": 0, "drop_user": 0, "restore_database": 0,
         "failed": 1, "skipped": 0,
-        "not_attempted": 0, "unchanged": 2, "seconds": 0.25,
+        "not_attempted": 0, "refused": 0, "unchanged": 2, "seconds": 0.25,
     }  # fmt: skip
 
 
@@ -157,6 +157,45 @@ def test_quiet_tells_only_what_a_person_must_look_at() -> None:
     assert [line.split()[0] for line in text.splitlines()] == ["postgresql:", "skipped", "problem:"]
     for more in ({"fatal": "x"}, {"refusals": ("x",)}, {"conflicts": (Conflict("root", "x"),)}):
         assert as_text(result(**more), quiet=True)
+
+
+def test_quiet_always_tells_what_was_locked_or_dropped() -> None:
+    """A6: drops are never silent, however quiet a run is."""
+    taken = [Action(Verb.LOCK_USER, "bob"), Action(Verb.DROP_DATABASE, "bob", "bob_web"), Action(Verb.DROP_USER, "bob")]
+    for status in (Status.DONE, Status.REFUSED):
+        outcomes = (outcome(), *(outcome(status, action) for action in taken))
+        lines = as_text(result(outcomes=outcomes), quiet=True).splitlines()
+        assert [line.split()[:2] for line in lines[1:]] == [[status.value, action.verb.value] for action in taken]
+
+
+def test_a_refusal_shows_what_it_refuses_and_the_command_that_would_do_it() -> None:
+    """C8: the guard shows the plan that it refuses."""
+    drop = Action(Verb.DROP_DATABASE, "bob", "bob_web", reason="its template is no longer listed")
+    found = result(
+        outcomes=(outcome(Status.REFUSED), outcome(Status.REFUSED, drop)),
+        refusals=("too many",),
+        permit="dbroster sync postgresql --config c --max-removals 1",
+        users=3,
+    )
+    assert as_text(found) == (
+        "postgresql: PostgreSQL 15.18 at db:5432\n"
+        "  refused       create_user       bob      in users.txt, not on the server\n"
+        "  refused       drop_database     bob_web  its template is no longer listed\n"
+        "  refused, nothing was done: too many\n"
+        "  to do it all the same: dbroster sync postgresql --config c --max-removals 1\n"
+        "  3 users, 0 unchanged: 2 refused\n"
+        "  0.25 s (read 0.25)\n"
+    )
+    (part,) = json.loads(as_json([found], Exit.REFUSED, dry_run=True))["results"]
+    assert [action["status"] for action in part["actions"]] == ["refused", "refused"]
+    assert (part["permit"], part["summary"]["refused"], part["summary"]["drop_database"]) == (found.permit, 2, 0)
+
+
+def test_what_is_taken_away_has_a_colour_of_its_own() -> None:
+    drop = Action(Verb.DROP_USER, "bob", reason="not in users.txt")
+    for status in (Status.PLANNED, Status.DONE):
+        assert "\x1b[35m" in as_text(result(outcomes=(outcome(status, drop),)), colour=True)
+        assert "\x1b[35m" not in as_text(result(outcomes=(outcome(status),)), colour=True)
 
 
 def test_verbose_tells_the_seconds() -> None:

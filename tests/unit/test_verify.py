@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from dbroster.chain import Chain, digest, head_of
 from dbroster.cli import main
 from dbroster.errors import AuditError
-from dbroster.verify import as_text, log_files, verify
+from dbroster.logs import log_files
+from dbroster.verify import as_text, verify
 
 SIZE = 9
 
