@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from threading import Event, Lock, Thread
 from weakref import WeakSet
 
+from dbroster import users_command
 from dbroster.config import Connection
 from dbroster.engines import waits
 from dbroster.engines.base import Handler
@@ -47,8 +48,9 @@ class Stopping:
         return handler
 
     def break_off(self) -> None:
-        """Break every wait of every connection, and open no new one."""
+        """Break every wait of every connection and of users_command, and open no new one."""
         self._broken_off = True
+        users_command.break_off()
         with self._mutex:
             handlers = list(self._handlers)
         for handler in handlers:

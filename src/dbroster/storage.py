@@ -4,6 +4,7 @@ import fcntl
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,10 @@ from dbroster.errors import ConfigError
 from dbroster.files import read_file, sync_directory
 from dbroster.model import Problem
 
+PATIENCE = 5.0
+"""Seconds to wait for another edit; everybody who may read the directory can hold its lock, so not for ever."""
+
+_PAUSE = 0.01
 _BLOCK = bytes(65536)
 
 
@@ -82,10 +87,23 @@ def _alone_in(directory: Path) -> Iterator[None]:
     """Keep other edits out while the file is compared and replaced."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        end = time.monotonic() + PATIENCE
+        while not _taken(descriptor):
+            if time.monotonic() > end:
+                text = f"another process holds {directory} locked; nothing was changed; see: fuser -v {directory}"
+                raise ConfigError([Problem(text)])
+            time.sleep(_PAUSE)
         yield
     finally:
         os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from dbroster.model import Problem
 from dbroster.secret import HIDDEN
 
 SECONDS = 60.0
+_running: "set[subprocess.Popen[bytes]]" = set()
 _PIECE = 65536
 _SAID_BYTES = 400
 _LIKE_A_USER = re.compile(r"\S*[A-Za-z0-9._-]\s*:\S.*")
@@ -41,9 +42,11 @@ def output_of(command: Sequence[str], directory: Path, seconds: float = SECONDS)
         reason = getattr(error, "strerror", None) or "not the name of a program"
         raise _failure(f"the program {command[0]} can't be started: {reason}") from None
     output = _Output()
+    _running.add(process)
     try:
         problem = output.read(process, time.monotonic() + seconds, seconds) or _exit_problem(process)
     finally:
+        _running.discard(process)
         _end(process)
     if problem:
         raise _failure(problem + output.said())
@@ -53,6 +56,12 @@ def output_of(command: Sequence[str], directory: Path, seconds: float = SECONDS)
     if not is_utf8(data):
         raise _failure("what it printed is not UTF-8")
     return data
+
+
+def break_off() -> None:
+    """End every program that runs, from another thread: the run is to end."""
+    for process in list(_running):
+        _kill(process)
 
 
 @dataclass
@@ -120,12 +129,16 @@ def _exit_problem(process: "subprocess.Popen[bytes]") -> str | None:
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """End what still runs, with everything that it started, and leave no pipe open."""
     if process.returncode is None:  # not asked for since, so that the number is still its own
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _kill(process)
         process.wait()
     for stream in (process.stdout, process.stderr):
         if stream:
             stream.close()
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _failure(text: str) -> ConfigError:

@@ -1,5 +1,6 @@
 """`dbroster edit` with real editors: small scripts that change the file, fail, hang, or leave copies about."""
 
+import fcntl
 import os
 import shlex
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from dbroster import storage
 from dbroster.cli import main
 from dbroster.encrypted import AGE_FILE, IDENTITY_VARIABLE, RECIPIENTS_FILE
 from tests.unit.samples import CONNECTIONS, OTHER_PASSWORD, PASSWORD, Terminal, config, private
@@ -265,6 +267,23 @@ def test_somebody_else_was_faster(
     assert "was changed by somebody else meanwhile" in capfd.readouterr().err
     assert opened(directory / AGE_FILE, key) == PLAIN + b"# theirs\n"
     assert sorted(files(directory)) == ["connections.yaml", "postgresql_databases.txt", AGE_FILE, RECIPIENTS_FILE]
+
+
+def test_somebody_who_holds_the_lock_for_ever(
+    directory: Path, editor: Editor, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C1: everybody who may read the directory can lock it."""
+    monkeypatch.setattr(storage, "PATIENCE", 0.1)
+    before = files(directory)
+    editor(f"echo '{MORE}' >> \"$1\"")
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        assert edit(directory) == 2
+    finally:
+        os.close(descriptor)
+    assert f"another process holds {directory} locked; nothing was changed" in capfd.readouterr().err
+    assert files(directory) == before
 
 
 def test_who_edits_is_never_locked_out(

@@ -16,6 +16,7 @@ from dbroster.errors import ConnectError
 from dbroster.stopping import Stopping
 from tests.fake import FakeHandler, FakeServer, fake_connection
 from tests.unit.samples import PASSWORD, private
+from tests.unit.waiting import wait_until
 
 PROGRAM = """
 import sys
@@ -46,6 +47,24 @@ def config(directory: Path) -> None:
     private(directory / "users.txt", f"ann:{PASSWORD}\n")
     private(directory / "postgresql_databases.txt", "web\n")
     private(directory / "connections.yaml", "postgresql: {host: 127.0.0.1, username: admin, password: secret}\n")
+
+
+def test_one_signal_ends_a_program_that_prints_the_roster(tmp_path: Path) -> None:
+    """C1: it is in a session of its own, so nobody else would end it."""
+    config(tmp_path)
+    (tmp_path / "users.txt").unlink()
+    program = "users_command: [sh, -c, 'echo $$ > pid; echo waiting >&2; mkfifo gate; cat gate']"
+    private(tmp_path / "connections.yaml", f"{program}\n{(tmp_path / 'connections.yaml').read_text()}")
+    command = [sys.executable, "-m", "dbroster", "sync", "postgresql", "--config", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        wait_until((tmp_path / "gate").exists)
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=20)
+    assert time.monotonic() - began < 10
+    assert process.returncode == 2
+    assert "users_command in connections.yaml: it was ended by SIGKILL" in out
+    assert not Path("/proc", (tmp_path / "pid").read_text().strip(), "fd").exists()
 
 
 @pytest.mark.parametrize("polite", [True, False])
