@@ -209,4 +209,25 @@ SABOTAGES = [
         "return bool(self._entries)",
         "tests/unit/test_bad_stored.py|tests/unit/test_cache.py",
     ),
+    Sabotage(
+        "what the catalogs show to be impossible is tried nevertheless",
+        "src/dbroster/apply.py",
+        "return [action for action in going_on if id(action) not in self._obstacles]",
+        "return going_on",
+        "tests/unit/test_foretell.py",
+    ),
+    Sabotage(
+        "SIGTERM waits for a server that is silent",
+        "src/dbroster/stopping.py",
+        "if over.wait(FINISH):",
+        "if over.wait():",
+        "tests/unit/test_stopping.py",
+    ),
+    Sabotage(
+        "a renamed account or database is not told",
+        "src/dbroster/diff.py",
+        "problems += self._renamed()",
+        "problems += ()",
+        "tests/contract/test_markers.py|-k|fake",
+    ),
 ]
