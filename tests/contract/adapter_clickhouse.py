@@ -1,8 +1,10 @@
 """ClickHouse, for the contract suite."""
 
+import http.client
 import re
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -30,6 +32,7 @@ _STATEMENTS = """
     ORDER BY event_time_microseconds FORMAT TSVRaw"""
 
 
+_UNTIL_CLOSED = {"readonly": "2", "cancel_http_readonly_queries_on_client_close": "1", "max_block_size": "1"}
 _CHANGE = re.compile(r"(?:CREATE|ALTER|DROP|GRANT|REVOKE|INSERT|KILL|TRUNCATE)\b")
 
 
@@ -174,6 +177,43 @@ class ClickHouseAdapter(Adapter):
 
     def share_by_hand(self, user: str, database: str) -> None:
         self._do(f"GRANT SELECT ON {quoted(database)}.* TO {quoted(user)}")
+
+    def rename_account_by_hand(self, user: str, new: str) -> None:
+        self._do(f"ALTER USER {quoted(user)} RENAME TO {quoted(new)}")
+
+    def rename_database_by_hand(self, database: str, new: str) -> None:
+        self._do(f"RENAME DATABASE {quoted(database)} TO {quoted(new)}")
+
+    def hand_over_by_hand(self, user: str, database: str) -> None:
+        self.create_database_by_hand(database)
+        self._do(f"GRANT ALL ON {quoted(database)}.* TO {quoted(user)}")
+
+    def strip_by_hand(self, user: str) -> None:
+        name = literal(user)
+        self._do(f"REVOKE ALL ON *.* FROM {quoted(user)}")
+        for role in self._names(f"SELECT granted_role_name FROM system.role_grants WHERE user_name = {name}"):
+            self._do(f"REVOKE {quoted(role)} FROM {quoted(user)}")
+
+    @contextmanager
+    def hold_lock_as(self, user: str, password: str) -> Iterator[None]:
+        """Queries that look like a lock in every way: by their ids and by their text."""
+        text = "SELECT 'dbroster 1@elsewhere 00000000', sleepEachRow(1) FROM numbers(600) FORMAT Null"
+        wires = [self._sleeping(user, password, query_id, text) for query_id in ("dbroster-sync", "dbroster-sync-1")]
+        yield
+        for wire in wires:
+            wire.close()
+
+    def _sleeping(self, user: str, password: str, query_id: str, text: str) -> http.client.HTTPConnection:
+        settings = {**_UNTIL_CLOSED, "query_id": query_id, "function_sleep_max_microseconds_per_block": "0"}
+        wire = http.client.HTTPConnection(self.server.host, self.server.port)
+        headers = urllib3.make_headers(basic_auth=f"{user}:{password}")
+        wire.request("POST", f"/?{urlencode(settings)}", text.encode(), headers)
+        running = f"SELECT query_id FROM system.processes WHERE query_id = {literal(query_id)}"
+        for _ in range(100):
+            if query_id in self._names(running):
+                return wire
+            time.sleep(0.02)
+        raise AssertionError(f"the query {query_id} does not run")
 
     def accounts(self) -> set[str]:
         return self._names("SELECT name FROM system.users")

@@ -1,12 +1,13 @@
 """ClickHouse 24.8 and newer, over HTTP.
 
-An account is marked by a role without privileges that CREATE USER gives it, one role per roster; a database by its
-comment. Both appear together with what they mark. Passwords leave this machine as salted hashes only, except for the
-logins that check them. ON CLUSTER is built as the documentation says and has never been run on a cluster.
+An account is marked by a setting that names it and by a role without privileges, one per roster; a database by its
+comment, which names it. All appear together with what they mark. Passwords leave this machine as salted hashes only,
+except for the logins that check them. ON CLUSTER is built as the documentation says and was never run on a cluster.
 """
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 from typing import ClassVar, Self
@@ -16,8 +17,12 @@ from dbroster.engines import clickhouse_dates as dates
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler
 from dbroster.engines.clickhouse_facts import Facts
+from dbroster.engines.clickhouse_foresight import foresee, not_adoptable, several_methods
+from dbroster.engines.clickhouse_grants import Grants, read_grants
 from dbroster.engines.clickhouse_lock import ServerLock
 from dbroster.engines.clickhouse_login import check_passwords
+from dbroster.engines.clickhouse_markers import Marker, claim, clause
+from dbroster.engines.clickhouse_powers import Powers
 from dbroster.engines.clickhouse_proof import Proof
 from dbroster.engines.clickhouse_session import (
     DATABASE_EXISTS,
@@ -27,15 +32,14 @@ from dbroster.engines.clickhouse_session import (
     identifier,
     literal,
 )
+from dbroster.engines.clickhouse_shown import show
 from dbroster.engines.clickhouse_state import (
     SYSTEM_DATABASES,
     Account,
-    Marker,
-    describe_database,
-    judge_database,
     read_accounts,
-    read_comments,
-    read_grants,
+    read_databases,
+    with_end,
+    with_powers,
 )
 from dbroster.errors import OperationError
 from dbroster.model import (
@@ -83,6 +87,8 @@ class ClickHouse(Handler):
         self._facts = Facts(session, connection)
         self._lock = ServerLock(session, connection)
         self._proof = Proof(session, connection)
+        self._powers: Powers | None = None
+        self._notes: list[str] = []
 
     @classmethod
     def open(cls, connection: Connection) -> Self:
@@ -125,8 +131,9 @@ class ClickHouse(Handler):
             self._session.run(f"CREATE ROLE IF NOT EXISTS {identifier(self._facts.role)}{self._facts.accounts_on}")
 
     def warnings(self) -> list[Problem]:
-        """A marker role that gives privileges, databases that have lost their user, queries that can't be ended."""
-        return [Problem(text, warning=True) for text in (*self._facts.warnings(), *self._session.notes)]
+        """A marker role that gives privileges, queries that can't be ended, and what was seen by the last reads."""
+        texts = dict.fromkeys((*self._facts.warnings(), *self._notes, *self._session.notes))
+        return [Problem(text, warning=True) for text in texts]
 
     # --- names and passwords that this server can carry -------------------------------------------------------------
 
@@ -147,35 +154,65 @@ class ClickHouse(Handler):
     # --- state ------------------------------------------------------------------------------------------------------
 
     def get_existing_users(self) -> dict[str, ExistingUser]:
-        """Every account of the server, in two queries."""
-        return {name: account.existing for name, account in read_accounts(self._session, self.connection).items()}
+        """Every account of the server, in three queries."""
+        powers, shown = Powers.read(self._session), show(self._session)
+        self._powers = powers
+        found = {}
+        for name, account in read_accounts(self._session, self.connection).items():
+            known = with_powers(account, powers)
+            found[name] = (with_end(known, shown[name]) if name in shown else known).existing
+        return found
 
     def get_existing_databases(self) -> dict[str, ExistingDatabase]:
-        """Every database of the server, in two queries."""
-        grants = read_grants(self._session, self.connection.roster)
-        return {
-            name: describe_database(
-                judge_database(self.connection.roster, name, comment),
-                grants.get(name, {}),
-                self._facts.tree,
-                self._facts.wanted,
-            )
-            for name, comment in read_comments(self._session).items()
-        }
+        """Every database of the server, in two queries, and one more where grants may be on patterns of names."""
+        found = read_databases(self._session, self.connection.roster)
+        grants = read_grants(self._session, self.connection.roster, list(found))
+        self._notes = []
+        described = {name: self._described(database, grants) for name, database in found.items()}
+        powers, owners = self._powers or Powers.read(self._session), {n: d.owner for n, d in described.items()}
+        for user in sorted(set(filter(None, owners.values()))):
+            self._notes += powers.intrusions(self._facts.tree, user, owners)
+        return described
+
+    def _described(self, database: ExistingDatabase, grants: Grants) -> ExistingDatabase:
+        """Add whether its owner, and nobody else of the roster, has the wanted privileges, or who has it otherwise."""
+        tree, wanted, owner = self._facts.tree, self._facts.tree.leaves(self._facts.wanted), database.owner
+        granted = grants.on(database.name)
+        if owner is None:
+            return replace(database, holder=next(iter(granted)) if len(granted) == 1 else None)
+        right = grants.of(database.name, owner).suffices(tree, wanted)
+        for user, entry in granted.items():
+            surplus = entry.surplus(tree, wanted if user == owner else frozenset())
+            beyond = self._facts.beyond_the_admin(surplus) if surplus else frozenset()
+            right = right and surplus <= beyond
+            if beyond:
+                place = f"{', '.join(sorted(beyond))} ON {identifier(database.name)}.*"
+                self._notes.append(
+                    f"{user} has more on {database.name} than dbroster gives, and the admin account can't take it "
+                    f"back; as another administrator: REVOKE {place} FROM {identifier(user)};"
+                )
+        return replace(database, granted=right)
 
     def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
         """By the stored hash where the server shows it, else by a login; an answer that proves nothing is UNKNOWN."""
         return check_passwords(self._session, users, existing)
 
+    def foresee(self, actions: Sequence[Action]) -> list[str | None]:
+        """By accounts, sizes of tables, definers of views, and what this version can do."""
+        return foresee(self._session, self.connection, self._facts, actions)
+
     # --- changes: one object each -----------------------------------------------------------------------------------
 
     def create_user(self, user: str, password: Secret) -> None:
-        """Create the account with the marker role in one statement; one that is already ours gets the password."""
-        if self._proof.managed_if_any(user):
+        """Create the account with its marker in one statement; one that is already ours gets marker and password."""
+        account = self._proof.managed_if_any(user)
+        if account:
+            self._mark(user, account)
             self.update_user_password(user, password)
             return
+        marks = f"DEFAULT ROLE {identifier(self._facts.role)} {clause(self.connection.roster, user)}"
         try:
-            self._set_password("CREATE", user, password, f"DEFAULT ROLE {identifier(self._facts.role)}")
+            self._set_password("CREATE", user, password, marks)
         except OperationError as error:
             if error.code != USER_EXISTS:
                 raise
@@ -186,10 +223,14 @@ class ClickHouse(Handler):
     def update_user_password(self, user: str, password: Secret) -> None:
         """Set the password, and open the account if dbroster had shut it; a lock of somebody else's stays."""
         account = self._proof.managed(user)
+        if len(account.methods) > 1:
+            raise OperationError(several_methods(account))
+        end = self._proof.end(user)
         shut_by_us = account.existing.lock is Lock.OURS
         self._forget_dates(user, account)
-        self._set_password("ALTER", user, password, "HOST ANY DEFAULT ROLE ALL" if shut_by_us else "")
-        if shut_by_us or account.unrestricted:
+        clauses = ([f"VALID UNTIL {literal(end)}"] if end else []) + ["HOST ANY DEFAULT ROLE ALL"] * shut_by_us
+        self._set_password("ALTER", user, password, " ".join(clauses))
+        if not end and (shut_by_us or account.unrestricted):
             self._prove_login(user, password)
 
     def create_database(self, user: str, database: str) -> None:
@@ -198,12 +239,12 @@ class ClickHouse(Handler):
         if self._proof.own(user, database):
             return
         engine = self.connection.options["database_engine"]
-        marker = literal(str(Marker(self.connection.roster, user)))
-        clause = f" ENGINE = {engine}" if engine else ""
+        marker = literal(str(Marker(self.connection.roster, user, database)))
+        form = f" ENGINE = {engine}" if engine else ""
         self._proof.forget(database)
         try:
             self._session.run(
-                f"CREATE DATABASE {identifier(database)}{self._facts.databases_on}{clause} COMMENT {marker}",
+                f"CREATE DATABASE {identifier(database)}{self._facts.databases_on}{form} COMMENT {marker}",
             )
         except OperationError as error:
             if error.code != DATABASE_EXISTS or not self._proof.own(user, database):
@@ -214,11 +255,12 @@ class ClickHouse(Handler):
         self._grant(user, [database])
 
     def lock_user(self, user: str) -> None:
-        """Let the user in from nowhere, and end running queries.
+        """Take all privileges, let the user in from nowhere, and end running queries.
 
-        Taking the marker from the default roles in the same statement notes that it was us.
+        Without privileges nothing of the user runs any more, like refreshable views. Those on databases of the roster
+        come back with the user. Taking the marker from the default roles notes that it was us who locked the account.
         """
-        account = self._proof.managed_if_any(user)
+        account = self._proof.claimed_if_any(user)
         if account is None:
             return
         lock, dating = account.existing.lock, self.connection.removals.grace_days > 0
@@ -226,6 +268,8 @@ class ClickHouse(Handler):
         if lock is Lock.OPEN or undated:
             self._forget_dates(user, account)
             self._proof.forget(user)
+            self._mark(user, account)
+            self._facts.revoke(user)
             self._session.run(f"ALTER USER {identifier(user)}{self._facts.accounts_on} HOST NONE DEFAULT ROLE NONE")
         try:
             self._session.run(f"KILL QUERY{self._facts.databases_on} WHERE user = {literal(user)} ASYNC")
@@ -247,18 +291,18 @@ class ClickHouse(Handler):
 
         Privileges outlive their database, and would let the user into a foreign one of that name.
         """
-        self._proof.managed(user)
+        self._proof.claimed_if_any(user)
         exists = self._proof.own(user, database)
         granted = self._proof.granted(database)
         self._proof.forget(database)
-        for name in granted:
-            self._revoke(database, name)
+        for name in granted.on(database):
+            self._facts.revoke(name, database)
         if exists:
             self._session.run(f"DROP DATABASE IF EXISTS {identifier(database)}{self._facts.databases_on} SYNC")
 
     def drop_user(self, user: str) -> None:
         """Drop the account; one that views in foreign databases still need stays, and the error says so."""
-        if self._proof.managed_if_any(user):
+        if self._proof.claimed_if_any(user):
             self._proof.forget(user)
             self._session.run(f"DROP USER IF EXISTS {identifier(user)}{self._facts.accounts_on}")
 
@@ -267,18 +311,26 @@ class ClickHouse(Handler):
 
         The marker becomes a default role, as it is of every account that dbroster has not shut.
         """
-        account = read_accounts(self._session, self.connection, [user], powers=True).get(user)
-        reason = "there is none" if account is None else _not_adoptable(account, self.connection.roster)
+        account = read_accounts(self._session, self.connection, [user]).get(user)
+        powers = Powers.read(self._session)
+        reason = not_adoptable(with_powers(account, powers), self.connection.roster) if account else "there is none"
         if account is None or reason:
             raise OperationError(f"the account {user} can't be adopted: {reason}")
         self._proof.forget(user)
+        self._mark(user, account)
+        self.update_user_password(user, password)
+
+    def _mark(self, user: str, account: Account) -> None:
+        """Give an account what it lacks of our marker; hosts, other roles and other settings stay as they are."""
+        self._proof.forget(user)
         role = identifier(self._facts.role)
-        if not account.existing.managed:
+        if not account.has_role:
             self._session.run(f"GRANT{self._facts.accounts_on} {role} TO {identifier(user)}")
             if account.default_roles is not None:
                 roles = ", ".join([*map(identifier, account.default_roles), role])
                 self._session.run(f"ALTER USER {identifier(user)}{self._facts.accounts_on} DEFAULT ROLE {roles}")
-        self.update_user_password(user, password)
+        if not account.claimed:
+            claim(self._session, self.connection.roster, user, self._facts.accounts_on)
 
     def adopt_database(self, user: str, database: str) -> None:
         """Put our marker on a foreign database, then grant it. The server must know MODIFY COMMENT for databases."""
@@ -288,7 +340,7 @@ class ClickHouse(Handler):
         if found is None or reason or found.owner not in (None, user):
             raise OperationError(f"the database {database} can't be adopted: {reason or 'somebody else has it'}")
         if found.owner is None:
-            marker = literal(str(Marker(self.connection.roster, user)))
+            marker = literal(str(Marker(self.connection.roster, user, database)))
             self._proof.forget(database)
             self._session.run(
                 f"ALTER DATABASE {identifier(database)}{self._facts.databases_on} MODIFY COMMENT {marker}",
@@ -328,13 +380,14 @@ class ClickHouse(Handler):
         for database in databases:
             if not self._proof.own(user, database):
                 raise OperationError(f"the database {database} does not exist any more")
-        wanted = self._facts.tree.leaves(self._facts.wanted)
+        tree, wanted = self._facts.tree, self._facts.tree.leaves(self._facts.wanted)
         for database in databases:
             granted = self._proof.granted(database)
             self._proof.forget(database)
-            for name, has in granted.items():
-                if name != user or has.odd or not self._facts.tree.leaves(has.privileges) <= wanted:
-                    self._revoke(database, name)
+            for name, entry in granted.on(database).items():
+                surplus = entry.surplus(tree, wanted if name == user else frozenset())
+                if entry.cut or surplus - self._facts.beyond_the_admin(surplus):
+                    self._facts.revoke(name, database)
         listed = ", ".join(self._facts.wanted)
         elements = ", ".join(f"{listed} ON {identifier(database)}.*" for database in databases)
         self._session.run(f"GRANT{self._facts.accounts_on} {elements} TO {identifier(user)}")
@@ -357,18 +410,6 @@ class ClickHouse(Handler):
                 "account, and at what the server's log says",
                 retryable=True,  # a replicated account may take a moment
             )
-
-    def _revoke(self, database: str, user: str) -> None:
-        self._session.run(f"REVOKE{self._facts.accounts_on} ALL ON {identifier(database)}.* FROM {identifier(user)}")
-
-
-def _not_adoptable(account: Account, roster: str) -> str | None:
-    existing = account.existing
-    if existing.protected:
-        return existing.protected
-    if existing.roster not in (None, roster):
-        return f"it belongs to roster {existing.roster!r}"
-    return None if account.by_password else f"something else than a password lets it in ({account.authentication})"
 
 
 def _too_long(kind: str, name: str) -> str | None:

@@ -19,8 +19,8 @@ from dbroster.config import Connection
 from dbroster.engines import tls
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.clickhouse_facts import Facts
+from dbroster.engines.clickhouse_grants import read_grants
 from dbroster.engines.clickhouse_session import Session, identifier, literal
-from dbroster.engines.clickhouse_state import read_grants
 from dbroster.errors import ConnectError, OperationError
 from dbroster.model import User
 from dbroster.secret import scrub
@@ -70,9 +70,9 @@ class ClickHouseArchiver(Archiver):
 
     def close(self, user: str, database: str) -> None:
         """Take all privileges of the roster's users on the database; its comment goes on saying whose it is."""
-        holders = read_grants(self._session, self.connection.roster, database).get(database, {})
+        holders = read_grants(self._session, self.connection.roster, [database], few=True).on(database)
         for name in holders:
-            self._session.run(f"REVOKE ALL ON {identifier(database)}.* FROM {identifier(name)}")
+            self._facts.revoke(name, database)
         for name in {user, *holders}:
             self._session.run(f"KILL QUERY WHERE user = {literal(name)} SYNC")
 

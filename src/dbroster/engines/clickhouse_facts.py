@@ -5,9 +5,10 @@ from typing import Any
 
 from dbroster.config import Connection
 from dbroster.engines.clickhouse_dates import NEEDED
+from dbroster.engines.clickhouse_markers import role_of
 from dbroster.engines.clickhouse_privileges import FOR_ADMIN, Holdings, Tree, missing_grants
 from dbroster.engines.clickhouse_session import DENIED, Session, identifier
-from dbroster.engines.clickhouse_state import READ_ONLY_STORAGES, Marker, role_of
+from dbroster.engines.clickhouse_state import READ_ONLY_STORAGES
 from dbroster.errors import OperationError, UnsupportedServer
 
 OLDEST = (24, 8)
@@ -20,12 +21,6 @@ _HELD = """
 _MAY_MARK = """
     SELECT 1 FROM system.role_grants WHERE with_admin_option AND granted_role_name = {role}
         AND (user_name = currentUser() OR role_name IN (SELECT role_name FROM system.enabled_roles))"""
-
-
-# the third word of a marker names the user
-_WITHOUT_USER = """
-    SELECT name, comment FROM system.databases
-    WHERE startsWith(comment, 'dbroster/1 ') AND splitByChar(' ', comment)[3] NOT IN (SELECT name FROM system.users)"""
 
 
 class Facts:
@@ -86,6 +81,11 @@ class Facts:
             statements.append(f"GRANT SELECT ON system.* TO {identifier(self._connection.username)};")
         return statements + self._missing_role(known)
 
+    def _known_holdings(self) -> Holdings | None:
+        """What the admin has; a sync has read it a moment ago."""
+        self._holdings = self._holdings or self._held()
+        return self._holdings
+
     def _held(self) -> Holdings | None:
         """What the admin has; None when it may not look at it."""
         try:
@@ -110,9 +110,34 @@ class Facts:
             f"GRANT{self.accounts_on} {role} TO {admin} WITH ADMIN OPTION;",
         ]
 
+    def revoke(self, user: str, database: str | None = None) -> None:
+        """Take all privileges on a database, or on everything; those that the admin can't take away stay.
+
+        Raises ConnectError, OperationError.
+        """
+        place = f"ON {f'{identifier(database)}.*' if database else '*.*'} FROM {identifier(user)}"
+        try:
+            self._session.run(f"REVOKE{self.accounts_on} ALL {place}")
+        except OperationError as error:
+            if error.code != DENIED:
+                raise
+            held = self._known_holdings()
+            names = sorted(held.passable) if held and held.passable else self.wanted
+            self._session.run(f"REVOKE{self.accounts_on} {', '.join(names)} {place}")
+
+    def may(self, privilege: str) -> bool:
+        """Whether the admin has a privilege on the whole server; unless it may not even look, which is told before."""
+        held = self._known_holdings()
+        return held is None or not self.tree.lacking([privilege], held.plain)
+
+    def beyond_the_admin(self, privileges: Iterable[str]) -> frozenset[str]:
+        """Those of the privileges that the admin can't take away from anybody, since it can't give them either."""
+        held = self._known_holdings()
+        return self.tree.leaves(privileges) - self.tree.leaves(held.passable) if held else frozenset()
+
     def missing_to_end_queries(self) -> list[str]:
         """What the admin lacks to end queries of users; a sync does without."""
-        held = self._holdings or self._held()  # they have been read a moment ago in a sync
+        held = self._known_holdings()
         if held is None or self.tree.lacking(["KILL QUERY"], held.plain):
             return [f"GRANT KILL QUERY ON *.* TO {identifier(self._connection.username)};"]
         return []
@@ -120,15 +145,11 @@ class Facts:
     # --- what the DBA should know -----------------------------------------------------------------------------------
 
     def warnings(self) -> Iterator[str]:
-        """A marker role that gives privileges, databases that have lost their user, queries that can't be ended."""
+        """A marker role that gives privileges, queries that can't be ended."""
         if self._session.rows("SELECT 1 FROM system.grants WHERE role_name = {role} LIMIT 1", role=self.role):
             yield f"the role {self.role} only marks accounts, but has privileges, and so have all its users"
         for grant in self.missing_to_end_queries():
             yield f"running queries of removed users can't be ended; to allow it: {grant}"
-        for name, comment in self._session.rows(_WITHOUT_USER):
-            marker = Marker.read(comment)
-            if marker and marker.roster == self._connection.roster:
-                yield f"the database {name} belonged to {marker.user}, who has no account any more; drop it by hand"
 
 
 def replicates_accounts(directories: Iterable[Sequence[Any]]) -> bool:

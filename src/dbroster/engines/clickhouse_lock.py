@@ -1,8 +1,13 @@
 """The lock that keeps two syncs from working on one ClickHouse server at the same time: a query that sleeps.
 
-ClickHouse has no locks for clients, but never runs two queries of one id at once. So the lock is a query of a fixed
-id that does nothing for a long time. When the connection breaks, because the sync ended in whatever way, the
-server cancels it within about a second, since it is read-only (`cancel_http_readonly_queries_on_client_close`).
+ClickHouse has no locks for clients. So a sync waits until no other sync's query is seen, starts a query that does
+nothing for a long time, and looks again. If there is another one now, it steps back and waits anew. Of two that start
+at once, at least the second one to look sees the other. When the connection breaks,
+because the sync ended in whatever way, the server cancels the query within about a second, since it is read-only
+(`cancel_http_readonly_queries_on_client_close`).
+
+Everybody may run a query that looks like this one. So only those of accounts that could be a sync's admin count: of
+our own one, and of those that manage accounts. Nobody of the roster can keep a sync from running.
 
 Limits: it counts on one server only, not for all of a cluster, and for a day. A proxy that ends silent connections ends
 the lock early, which is not noticed; the lock file beside the audit log still keeps out a second sync of this machine.
@@ -13,33 +18,42 @@ somebody kills it.
 import base64
 import http.client
 import os
+import random
 import re
 import secrets
 import socket
 import time
 from contextlib import suppress
+from typing import NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
 from dbroster.config import Connection
+from dbroster.engines.clickhouse_powers import powerful
 from dbroster.engines.clickhouse_session import Session, literal
 from dbroster.errors import ConnectError, LockHeld, ServerError
 
-QUERY_ID = "dbroster-sync"
+QUERY_ID = "dbroster-sync-"
+"""What the ids of these queries begin with."""
 PATIENCE = 5.0
 """Seconds; the lock of a killed sync lives on until the server notices, at the end of a sleep."""
 
 _SETTINGS = {
-    "query_id": QUERY_ID,
     "readonly": "2",  # only such queries are cancelled with their connection
     "cancel_http_readonly_queries_on_client_close": "1",
     "max_block_size": "1",  # so that it notices a closed connection after each single row
     "max_execution_time": "0",
-    "replace_running_query": "0",  # where the admin's profile has it on, the newcomer would win
 }
 _SLEEP = "sleepEachRow(1) FROM numbers(86400) FORMAT Null"  # a day
 _LOOKS, _FIRST_PAUSE = 7, 0.005  # 0.6 s in all; most often the second look finds the query running
-_ALREADY_RUNNING = re.compile(r"Code: 216\b")
 _CODE = re.compile(r"Code: \d+")
+
+
+class _Running(NamedTuple):
+    """A running query, with a text for people."""
+
+    query_id: str
+    user: str
+    text: str
 
 
 class ServerLock:
@@ -48,7 +62,7 @@ class ServerLock:
     def __init__(self, session: Session, connection: Connection) -> None:
         self._session = session
         self._connection = connection
-        self._holder = ""
+        self._holder = self._query_id = ""
         self._wire: http.client.HTTPConnection | None = None
 
     def acquire(self) -> None:
@@ -57,10 +71,10 @@ class ServerLock:
         while holder := self._take_or_name_holder():
             if time.monotonic() > deadline:
                 raise LockHeld(
-                    f"another sync is at work on this server: {holder}; try again when it has ended, or, if its "
-                    f"machine is dead: KILL QUERY WHERE query_id = '{QUERY_ID}'"
+                    f"another sync is at work on this server: {holder.text}; try again when it has ended, or, if its "
+                    f"machine is dead: KILL QUERY WHERE query_id = {literal(holder.query_id)}"
                 )
-            time.sleep(0.2)
+            time.sleep(random.uniform(0.1, 0.3))  # noqa: S311 - so that two do not step back for each other for ever
 
     def release(self) -> None:
         """Close the connection, which ends the query; never raises."""
@@ -69,37 +83,42 @@ class ServerLock:
                 self._wire.close()
         self._wire = None
 
-    def _take_or_name_holder(self) -> str | None:
-        # new each time: a query of an earlier attempt may be at its end, and must not be taken for this one
+    def _take_or_name_holder(self) -> "_Running | None":
+        if rivals := self._rivals(self._running()):
+            return rivals[0]  # without a query of our own, that would live on for a second and stand in others' way
         self._holder = f"dbroster {os.getpid()}@{socket.gethostname()} {secrets.token_hex(4)}"
+        own = self._query_id = f"{QUERY_ID}{secrets.token_hex(8)}"
         self._wire = self._start()
-        others: list[str] = []
         for attempt in range(_LOOKS):
-            others = self._running()
-            if any(self._holder in query for query in others):
-                return None
-            if others:
-                break
+            running = self._running()
+            if any(query.query_id == own for query in running):
+                rivals = self._rivals([query for query in running if query.query_id != own])
+                if rivals:
+                    self.release()
+                return rivals[0] if rivals else None
             time.sleep(_FIRST_PAUSE * 2**attempt)  # the request is on its way, or has been refused
-        refusal = self._refusal(self._wire)
+        refusal = _CODE.search(self._refusal(self._wire))
         self.release()
-        if refusal and not _ALREADY_RUNNING.search(refusal):
-            code = _CODE.search(refusal)
-            raise ServerError(
-                f"the server refuses the query that serves as a lock ({code[0] if code else 'no code'}); see its log"
-            )
-        return others[0] if others else "one of another admin account, or one that has just ended"
+        raise ServerError(
+            f"the server refuses the query that serves as a lock ({refusal[0] if refusal else 'no code'}); see its log"
+        )
 
-    def _running(self) -> list[str]:
-        """Describe the running query of our id, if there is one; its text begins with who sent it."""
+    def _rivals(self, others: "list[_Running]") -> "list[_Running]":
+        """Those queries that could be another sync's."""
+        strangers = sorted({query.user for query in others} - {self._connection.username})
+        admins = {self._connection.username, *(powerful(self._session, strangers) if strangers else ())}
+        return [query for query in others if query.user in admins]
+
+    def _running(self) -> "list[_Running]":
+        """Every query that may be a lock."""
         rows = self._session.rows(
-            "SELECT substring(query, 1, 200), user, toString(address), toUInt32(elapsed) FROM system.processes"
-            " WHERE query_id = {id}",
-            id=QUERY_ID,
+            "SELECT query_id, user, substring(query, 1, 200), toString(address), toUInt32(elapsed)"
+            " FROM system.processes WHERE startsWith(query_id, {start})",
+            start=QUERY_ID,
         )
         return [
-            f"{_label(query)} ({user}) from {address.removeprefix('::ffff:')} since {seconds} s"
-            for query, user, address, seconds in rows
+            _Running(query_id, user, f"{_label(query)} ({user}) from {_bare(address)} since {seconds} s")
+            for query_id, user, query, address, seconds in rows
         ]
 
     def _start(self) -> http.client.HTTPConnection:
@@ -117,7 +136,7 @@ class ServerLock:
         try:
             wire.request(
                 "POST",
-                f"{quote(place.path)}?{urlencode(_SETTINGS)}",
+                f"{quote(place.path)}?{urlencode({**_SETTINGS, 'query_id': self._query_id})}",
                 query.encode(),
                 {"Authorization": f"Basic {login}"},
             )
@@ -140,3 +159,7 @@ class ServerLock:
 def _label(query: str) -> str:
     found = re.match(r"SELECT '([^']*)'", query)
     return found[1] if found else "a query"
+
+
+def _bare(address: str) -> str:
+    return address.removeprefix("::ffff:")

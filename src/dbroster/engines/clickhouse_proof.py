@@ -8,16 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from dbroster.config import Connection
-from dbroster.engines.clickhouse_session import Session
-from dbroster.engines.clickhouse_state import (
-    Account,
-    GrantsOn,
-    judge_database,
-    read_accounts,
-    read_comments,
-    read_grants,
-    role_of,
-)
+from dbroster.engines.clickhouse_grants import Grants, read_grants
+from dbroster.engines.clickhouse_markers import Marker, role_of
+from dbroster.engines.clickhouse_session import Session, identifier, literal
+from dbroster.engines.clickhouse_shown import Shown, show
+from dbroster.engines.clickhouse_state import Account, read_accounts, read_databases
 from dbroster.errors import OperationError
 from dbroster.model import Action, ExistingDatabase, Verb
 
@@ -28,9 +23,11 @@ class Proof:
     def __init__(self, session: Session, connection: Connection) -> None:
         self._session = session
         self._connection = connection
+        self._roster = connection.roster
         self._accounts: dict[str, Account | None] = {}
-        self._comments: dict[str, str | None] = {}
-        self._granted: dict[str, Mapping[str, GrantsOn]] = {}
+        self._databases: dict[str, ExistingDatabase | None] = {}
+        self._granted: dict[str, Grants] = {}
+        self._ends: dict[str, tuple[str, ...]] = {}
 
     @contextmanager
     def ahead(self, actions: Sequence[Action]) -> Iterator[None]:
@@ -38,19 +35,21 @@ class Proof:
         self._accounts |= self._read_accounts({action.user: None for action in actions})
         databases = list(dict.fromkeys(action.database for action in actions if action.database))
         if databases:
-            self._comments |= self._read_comments(databases)
+            self._databases |= self._read_databases(databases)
         if databases and actions[0].verb in (Verb.GRANT_PRIVILEGES, Verb.DROP_DATABASE):
-            self._granted |= self._read_grants(databases)
+            self._granted |= dict.fromkeys(databases, read_grants(self._session, self._roster, databases, few=True))
+        if actions[0].verb is Verb.UPDATE_PASSWORD:
+            self._ends |= {name: shown.until for name, shown in show(self._session).items()}
         try:
             yield
         finally:
-            for read in (self._accounts, self._comments, self._granted):
+            for read in (self._accounts, self._databases, self._granted, self._ends):
                 read.clear()
 
     def forget(self, name: str) -> None:
         """Tell that an account or a database is about to change."""
         self._accounts.pop(name, None)
-        self._comments.pop(name, None)
+        self._databases.pop(name, None)
         self._granted.pop(name, None)
 
     def account(self, user: str) -> Account | None:
@@ -68,14 +67,32 @@ class Proof:
         """One of our accounts, or None where nobody has the name. Raises OperationError for one that is not ours."""
         account = self.account(user)
         if account is not None and not account.existing.managed:
-            reason = account.existing.protected or f"it does not have the role {role_of(self._connection.roster)}"
-            raise OperationError(f"the account {user} is not managed by dbroster and is left alone: {reason}")
+            raise OperationError(
+                f"the account {user} is not managed by dbroster and is left alone: {self._reason(account)}"
+            )
         return account
+
+    def _reason(self, account: Account) -> str:
+        found = account.existing
+        if found.protected or found.marked_for:
+            return found.protected or f"it carries the marker of {found.marked_for}"
+        return f"it does not carry the marker of the roster {self._roster!r}"
+
+    def claimed_if_any(self, user: str) -> Account | None:
+        """One of our accounts whose marker names it, since nothing else may be removed; None where there is none."""
+        account = self.managed_if_any(user)
+        if account and not account.claimed:
+            raise OperationError(unnamed(self._roster, user))
+        return account
+
+    def end(self, user: str) -> str | None:
+        """Until when an account is valid, by VALID UNTIL; None for ever."""
+        ends = self._ends[user] if user in self._ends else show(self._session, user).get(user, Shown()).until
+        return ends[0] if ends else None
 
     def database(self, name: str) -> ExistingDatabase | None:
         """One database, and whose it is."""
-        comment = self._comments[name] if name in self._comments else self._read_comments([name])[name]
-        return None if comment is None else judge_database(self._connection.roster, name, comment)
+        return self._databases[name] if name in self._databases else self._read_databases([name])[name]
 
     def own(self, user: str, database: str) -> bool:
         """Whether the database exists. Raises OperationError for one that is not this user's."""
@@ -84,18 +101,25 @@ class Proof:
             raise OperationError(f"the database {database} is not proven to be {user}'s and is left alone")
         return found is not None
 
-    def granted(self, database: str) -> Mapping[str, GrantsOn]:
+    def granted(self, database: str) -> Grants:
         """What users of the roster have on a database."""
-        return self._granted[database] if database in self._granted else self._read_grants([database])[database]
+        return self._granted.get(database) or read_grants(self._session, self._roster, [database], few=True)
 
     def _read_accounts(self, names: Sequence[str] | Mapping[str, None]) -> dict[str, Account | None]:
         found = read_accounts(self._session, self._connection, list(names))
         return {name: found.get(name) for name in names}
 
-    def _read_comments(self, names: Sequence[str]) -> dict[str, str | None]:
-        found = read_comments(self._session, names)
+    def _read_databases(self, names: Sequence[str]) -> dict[str, ExistingDatabase | None]:
+        found = read_databases(self._session, self._roster, names)
         return {name: found.get(name) for name in names}
 
-    def _read_grants(self, names: Sequence[str]) -> dict[str, Mapping[str, GrantsOn]]:
-        found = read_grants(self._session, self._connection.roster, names)
-        return {name: found.get(name, {}) for name in names}
+
+def unnamed(roster: str, user: str) -> str:
+    """Why an account that has our role, but no marker that names it, is not removed, and what to do."""
+    role, marker = role_of(roster), literal(str(Marker(roster, user)))
+    text = f"the account {user} has the role {role}, but its settings don't name it any more"
+    return (
+        f"{text}, so it may be another account of that name, and stays. If dbroster shall remove it: "
+        f"ALTER USER {identifier(user)} SETTINGS log_comment = {marker}; "
+        f"if it shall stay: REVOKE {identifier(role)} FROM {identifier(user)};"
+    )

@@ -1,194 +1,179 @@
 """Reading accounts and databases of a ClickHouse server: a fixed number of queries, however many there are."""
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
 
 from dbroster.config import Connection
 from dbroster.engines.clickhouse_dates import locked_since
-from dbroster.engines.clickhouse_privileges import POWERS, Tree
-from dbroster.engines.clickhouse_session import Session
+from dbroster.engines.clickhouse_markers import OURS, Marker
+from dbroster.engines.clickhouse_powers import Powers
+from dbroster.engines.clickhouse_session import Session, identifier
+from dbroster.engines.clickhouse_shown import Shown
 from dbroster.model import ExistingDatabase, ExistingUser, Lock
 
-ROLE_PREFIX = "dbroster:"
 SYSTEM_DATABASES = frozenset({"default", "system", "information_schema", "INFORMATION_SCHEMA"})
 READ_ONLY_STORAGES = frozenset({"users_xml", "users.xml", "ldap", "token"})
 """User directories that SQL can't write."""
+_WORD = re.compile(r"\w+")
 
 # Whoever has the marker role with admin option is an admin, not an account of the roster.
 _ACCOUNTS = """
-    SELECT u.name, u.storage, m.rosters, m.is_default,
+    SELECT u.name, u.storage, r.rosters, r.is_default,
         empty(u.host_ip) AND empty(u.host_names) AND empty(u.host_names_regexp) AND empty(u.host_names_like),
         has(u.host_ip, '::/0'), toString(u.auth_type),
-        if(u.default_roles_all, [], u.default_roles_list), u.default_roles_all, m.dates
+        if(u.default_roles_all, [], u.default_roles_list), u.default_roles_all, r.dates, s.marker,
+        toString(now(), serverTimezone())
     FROM system.users AS u LEFT JOIN (
         WITH position(granted_role_name, ':locked:') > 0 AS dated
         SELECT assumeNotNull(user_name) AS user_name,
-            minIf(granted_role_is_default, NOT dated) AS is_default,
+            groupArrayIf(substring(granted_role_name, 10), granted_role_is_default AND NOT dated) AS is_default,
             groupArrayIf(substring(granted_role_name, 10), NOT dated) AS rosters,
             groupArrayIf(granted_role_name, dated) AS dates
         FROM system.role_grants
         WHERE user_name IS NOT NULL AND startsWith(granted_role_name, 'dbroster:') AND NOT with_admin_option
         GROUP BY user_name
-    ) AS m ON u.name = m.user_name"""
+    ) AS r ON u.name = r.user_name LEFT JOIN (
+        SELECT assumeNotNull(user_name) AS user_name, assumeNotNull(value) AS marker
+        FROM system.settings_profile_elements WHERE user_name IS NOT NULL AND setting_name = 'log_comment'
+    ) AS s ON u.name = s.user_name"""
 
-_COMMENTS = "SELECT name, comment FROM system.databases"
-
-_POWERFUL = """
-    SELECT assumeNotNull(user_name) FROM system.grants
-    WHERE user_name IS NOT NULL AND database IS NULL AND toString(access_type) IN ({powers})
-    UNION ALL SELECT assumeNotNull(user_name) FROM system.role_grants
-    WHERE user_name IS NOT NULL AND granted_role_name IN (
-        SELECT assumeNotNull(role_name) FROM system.grants
-        WHERE role_name IS NOT NULL AND database IS NULL AND toString(access_type) IN ({powers}))"""
-
-_GRANTS = """
-    SELECT assumeNotNull(user_name), assumeNotNull(database),
-        groupUniqArray(toString(access_type)),
-        countIf(table IS NOT NULL OR column IS NOT NULL OR is_partial_revoke OR grant_option)
-    FROM system.grants
-    WHERE database IS NOT NULL AND user_name IN (
-        SELECT assumeNotNull(user_name) FROM system.role_grants
-        WHERE user_name IS NOT NULL AND granted_role_name = {marker} AND NOT with_admin_option)"""
-_GRANTS_END = " GROUP BY user_name, database"
-
-
-@dataclass(frozen=True, slots=True)
-class Marker:
-    """What stands in a database's comment: whose it is, and by which roster."""
-
-    roster: str
-    user: str
-
-    def __str__(self) -> str:
-        return f"dbroster/1 {self.roster} {self.user}"
-
-    @classmethod
-    def read(cls, comment: str) -> Self | None:
-        """Read a comment; None for anything that dbroster has not written."""
-        match comment.split(" "):
-            case ["dbroster/1", roster, user] if roster and user:
-                return cls(roster, user)
-        return None
+_COMMENTS = f"""
+    SELECT name, comment, splitByChar(' ', comment)[3] IN ({OURS}) FROM system.databases"""  # noqa: S608 - a constant
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
     """An account, and what dbroster does not manage of it.
 
-    `unrestricted`: it may log in from everywhere. `authentication`: the methods, as the server spells them.
-    `default_roles`: None for all that it has. `dates`: roles that say since when it is locked.
+    `claimed`: its setting names it and our roster. `has_role`: it has the role of our roster. `unrestricted`: it may
+    log in from everywhere. `authentication`: the methods, as the server spells them. `default_roles`: None for all
+    that it has. `dates`: roles that say since when it is locked.
     """
 
     existing: ExistingUser
+    claimed: bool
+    has_role: bool
     unrestricted: bool
     authentication: str
     default_roles: tuple[str, ...] | None
     dates: tuple[str, ...] = ()
+    now: str = ""
 
     @property
     def by_password(self) -> bool:
         """Whether the server itself checks a password, or none; LDAP, Kerberos, certificates and the like are not."""
         return "_password" in self.authentication
 
-
-@dataclass(frozen=True, slots=True)
-class GrantsOn:
-    """What one user of the roster has on one database; `odd`: parts of it, exceptions, or with grant option."""
-
-    privileges: frozenset[str]
-    odd: bool
+    @property
+    def methods(self) -> list[str]:
+        """The ways in which it may log in; newer servers allow several."""
+        return _WORD.findall(self.authentication)
 
 
-def role_of(roster: str) -> str:
-    """The role that marks the accounts of a roster."""
-    return ROLE_PREFIX + roster
-
-
-def read_accounts(
-    session: Session, connection: Connection, names: Sequence[str] | None = None, *, powers: bool | None = None
-) -> dict[str, Account]:
-    """Read all accounts, or some.
-
-    Which of them manage accounts is asked for when all are read, or with `powers`: it is a second query, and the
-    dearest of all. A power that comes by a role of a role is not seen.
-    """
+def read_accounts(session: Session, connection: Connection, names: Sequence[str] | None = None) -> dict[str, Account]:
+    """Read all accounts, or some, in one query; what their privileges and the ends of their logins say is not in it."""
     only = "" if names is None else " WHERE u.name IN ({names})"
-    asked = names is None if powers is None else powers
-    powerful = {found for (found,) in session.rows(_POWERFUL, powers=POWERS)} if asked else set()
-    return {
-        found: Account(
-            replace(
-                _existing(connection, found, storage, rosters, _lock(bool(shut), bool(is_default)), found in powerful),
-                locked_since=locked_since(dates) if shut else None,
-            ),
-            bool(everywhere),
-            authentication,
-            None if all_roles else tuple(default_roles),
-            tuple(dates),
-        )
-        for (
-            found, storage, rosters, is_default, shut, everywhere, authentication, default_roles, all_roles, dates,
-        ) in session.rows(_ACCOUNTS + only, names=names or ())
-    }  # fmt: skip
+    return {row[0]: _account(connection, *row) for row in session.rows(_ACCOUNTS + only, names=names or ())}
 
 
-def read_grants(
+def _account(
+    connection: Connection,
+    name: str,
+    storage: str,
+    rosters: Sequence[str],
+    defaults: Sequence[str],
+    shut: int,
+    everywhere: int,
+    authentication: str,
+    default_roles: Sequence[str],
+    all_roles: int,
+    dates: Sequence[str],
+    text: str,
+    now: str,
+) -> Account:
+    ours = connection.roster
+    marker = Marker.of_account(text)
+    claimed = marker == Marker(ours, name)
+    renamed = marker.user if marker and marker.roster == ours and marker.user != name else None
+    roster = _roster(ours, rosters) if marker is None else marker.roster if marker.user == name else None
+    protected = _protection(connection, name, storage)
+    existing = ExistingUser(
+        name,
+        managed=roster == ours and not protected,
+        roster=None if protected else roster,
+        protected=protected,
+        lock=_lock(bool(shut), ours in rosters and ours not in defaults),
+        complete=roster != ours or (claimed and ours in rosters),
+        locked_since=locked_since(dates) if shut else None,
+        marked_for=renamed,
+    )
+    return Account(
+        existing,
+        claimed,
+        ours in rosters,
+        bool(everywhere),
+        authentication,
+        None if all_roles else tuple(default_roles),
+        tuple(dates),
+        now,
+    )
+
+
+def _roster(ours: str, rosters: Collection[str]) -> str | None:
+    """Whose an account without a setting is: another roster's before ours."""
+    foreign = sorted(roster for roster in rosters if roster != ours)
+    return foreign[0] if foreign else next(iter(rosters), None)
+
+
+def with_powers(account: Account, powers: Powers) -> Account:
+    """Add that the account is never touched, if it manages accounts."""
+    existing, reason = account.existing, powers.manages_accounts(account.existing.name)
+    if reason is None or existing.protected:
+        return account
+    return replace(account, existing=replace(existing, managed=False, roster=None, protected=reason))
+
+
+def with_end(account: Account, shown: Shown) -> Account:
+    """Add that nobody can log in, if that has ended by VALID UNTIL."""
+    ended = [end for end in shown.until if end <= account.now]
+    if len(ended) < len(account.methods):
+        return account
+    name = account.existing.name
+    text = (
+        f"it has expired (VALID UNTIL {max(ended)}); to open it: ALTER USER {identifier(name)} VALID UNTIL 'infinity';"
+    )
+    return replace(account, existing=replace(account.existing, unusable=text))
+
+
+def read_databases(
     session: Session, roster: str, databases: Sequence[str] | None = None
-) -> dict[str, dict[str, GrantsOn]]:
-    """Read what users of the roster have on databases, or on some: by database, then by user."""
-    only = "" if databases is None else " AND database IN ({databases})"
-    found: dict[str, dict[str, GrantsOn]] = {}
-    for user, name, privileges, odd in session.rows(
-        _GRANTS + only + _GRANTS_END, marker=role_of(roster), databases=databases or ()
-    ):
-        found.setdefault(name, {})[user] = GrantsOn(frozenset(privileges), bool(odd))
-    return found
-
-
-def read_comments(session: Session, databases: Sequence[str] | None = None) -> dict[str, str]:
-    """Read the comment of every database, or of some."""
+) -> dict[str, ExistingDatabase]:
+    """Judge by its comment whose every database is, or some, in one query; privileges are not looked at."""
     only = "" if databases is None else " WHERE name IN ({databases})"
-    return dict(session.rows(_COMMENTS + only, databases=databases or ()))
+    rows = session.rows(_COMMENTS + only, roster=roster, databases=databases or ())
+    return {name: judge_database(roster, name, comment, marked=bool(marked)) for name, comment, marked in rows}
 
 
-def judge_database(roster: str, name: str, comment: str) -> ExistingDatabase:
-    """Judge by its comment whose a database is; privileges are not looked at."""
-    marker = Marker.read(comment)
+def judge_database(roster: str, name: str, comment: str, *, marked: bool) -> ExistingDatabase:
+    """Judge by its comment whose a database is; `marked`: whether the account in the comment carries our marker."""
+    marker = Marker.of_database(comment)
     if name in SYSTEM_DATABASES:
         return ExistingDatabase(name, protected="it is a database of the server itself")
-    if marker is None:
+    if marker is None or (marker.roster != roster and marker.database != name):
         return ExistingDatabase(name)
     if marker.roster != roster:
         return ExistingDatabase(name, protected=f"it belongs to the roster {marker.roster!r}")
-    return ExistingDatabase(name, owner=marker.user)
+    if marker.database != name:
+        return ExistingDatabase(name, marked_for=marker.database)
+    return ExistingDatabase(name, owner=marker.user) if marked else ExistingDatabase(name, left_by=marker.user)
 
 
-def describe_database(
-    judged: ExistingDatabase, granted: Mapping[str, GrantsOn], tree: Tree, wanted: Collection[str]
-) -> ExistingDatabase:
-    """Add whether its owner, and nobody else of the roster, has the wanted privileges."""
-    own = granted.get(judged.owner or "")
-    right = own is not None and not own.odd and tree.leaves(own.privileges) == tree.leaves(wanted)
-    return replace(judged, granted=right and len(granted) == 1)
-
-
-def _lock(shut: bool, is_default: bool) -> Lock:
+def _lock(shut: bool, ours: bool) -> Lock:
     """dbroster shuts an account and takes its marker from the default roles in one statement; others don't."""
     if not shut:
         return Lock.OPEN
-    return Lock.FOREIGN if is_default else Lock.OURS
-
-
-def _existing(
-    connection: Connection, name: str, storage: str, rosters: Collection[str], lock: Lock, powerful: bool
-) -> ExistingUser:
-    foreign = sorted(roster for roster in rosters if roster != connection.roster)
-    roster = foreign[0] if foreign else next(iter(rosters), None)
-    protected = _protection(connection, name, storage) or ("it may manage accounts" if powerful else None)
-    return ExistingUser(
-        name, roster == connection.roster and not protected, None if protected else roster, protected, lock
-    )
+    return Lock.OURS if ours else Lock.FOREIGN
 
 
 def _protection(connection: Connection, name: str, storage: str) -> str | None:

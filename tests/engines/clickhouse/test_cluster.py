@@ -37,10 +37,10 @@ CHANGES: dict[str, tuple[Callable[[Handler, str], object], str]] = {
     "update_user_password": (lambda h, bob: h.update_user_password(bob, GOOD), "ALTER USER `{bob}`{on} IDENTIFIED"),
     "create_database": (
         lambda h, bob: h.create_database(bob, bob + "_more"),
-        "CREATE DATABASE `{bob}_more`{on} COMMENT 'dbroster/1",
+        "CREATE DATABASE `{bob}_more`{on} COMMENT 'dbroster/2",
     ),
     "grant_privileges": (lambda h, bob: h.grant_privileges(bob, bob + "_web"), "GRANT{on} SELECT, "),
-    "lock_user": (lambda h, bob: h.lock_user(bob), "ALTER USER `{bob}`{on} HOST NONE DEFAULT ROLE NONE"),
+    "lock_user": (lambda h, bob: h.lock_user(bob), "REVOKE{on} ALL ON *.* FROM `{bob}`"),
     "drop_database": (
         lambda h, bob: h.drop_database(bob, bob + "_web"),
         "REVOKE{on} ALL ON `{bob}_web`.* FROM `{bob}`",

@@ -7,14 +7,18 @@ from pathlib import Path
 import pytest
 
 from dbroster.config import Connection
-from dbroster.engines import clickhouse_login, connect
+from dbroster.engines import clickhouse_shown, connect
 from dbroster.engines.base import Handler
-from dbroster.engines.clickhouse_login import hashes_in
 from dbroster.model import PasswordCheck, User
 from dbroster.secret import Secret
 from servers import ClickHouse
 from tests.contract.adapter_clickhouse import ClickHouseAdapter
 from tests.servers.available import available
+
+
+def hashes_in(lines: list[str]) -> dict[str, Secret]:
+    return {name: shown.hash for name, shown in clickhouse_shown.read(lines).items() if shown.hash}
+
 
 GOOD, WRONG = Secret("Correct-horse-7"), Secret("wrong-Horse-9")
 HASH = "0123456789ABCDEF" * 4
@@ -115,7 +119,7 @@ def test_what_is_no_hash_that_dbroster_judges(line: str) -> None:
 def test_a_refusal_that_nobody_expects_is_told(handler: Handler, monkeypatch: pytest.MonkeyPatch) -> None:
     """E5: The check by hashes was a syntax error on every server, and nobody could see it."""
     handler.create_user("hbob", GOOD)
-    monkeypatch.setattr(clickhouse_login, "SHOW", "SHOW CREATE USERS FORMAT TSVRaw")
+    monkeypatch.setattr(clickhouse_shown, "SHOW", "SHOW CREATE USERS FORMAT TSVRaw")
     assert check(handler, "hbob") is PasswordCheck.SAME, "by a login"
     (told,) = handler.warnings()
     assert "passwords are checked by logins" in told.text

@@ -3,9 +3,9 @@
 import pytest
 
 from dbroster.engines.base import Handler
+from dbroster.engines.clickhouse_markers import Marker
 from dbroster.engines.clickhouse_privileges import Tree
 from dbroster.engines.clickhouse_session import identifier, literal
-from dbroster.engines.clickhouse_state import Marker
 from dbroster.errors import OperationError
 from dbroster.model import Action, Lock, PasswordCheck, Status, User, Verb
 from dbroster.secret import Secret
@@ -34,14 +34,24 @@ def bob(handler: Handler, prefix: str) -> str:
 
 @pytest.mark.parametrize(
     "comment",
-    ["", "dbroster/1", "dbroster/1 a", "dbroster/2 a b", "dbroster/1 a b c", "dbroster/1  b", "x dbroster/1 a b"],
+    [
+        "",
+        "dbroster/2",
+        "dbroster/2 a b",
+        "dbroster/1 a b c",
+        "dbroster/2 a b c d",
+        "dbroster/2  b c",
+        "x dbroster/2 a b",
+    ],
 )
 def test_a_comment_that_is_no_marker(comment: str) -> None:
-    assert Marker.read(comment) is None
+    assert Marker.of_database(comment) is None
 
 
 def test_a_marker_is_read_as_it_was_written() -> None:
-    assert Marker.read(str(Marker("team", "bob.smith-2"))) == Marker("team", "bob.smith-2")
+    account, database = Marker("team", "bob.smith-2"), Marker("team", "bob.smith-2", "bob.smith-2_web")
+    assert (Marker.of_account(str(account)), Marker.of_database(str(account))) == (account, None)
+    assert (Marker.of_account(str(database)), Marker.of_database(str(database))) == (None, database)
 
 
 def test_quoting() -> None:
@@ -118,7 +128,7 @@ def test_privileges_do_not_outlive_their_database(adapter: ClickHouseAdapter, ha
 def test_a_database_without_its_user_is_told(adapter: ClickHouseAdapter, handler: Handler, bob: str) -> None:
     handler.create_database(bob, f"{bob}_web")
     adapter.drop_account_by_hand(bob)
-    assert [problem.text for problem in handler.warnings() if f"{bob}_web" in problem.text]
+    assert handler.get_existing_databases()[f"{bob}_web"].left_by == bob
 
 
 def test_a_marker_role_with_privileges_is_told(adapter: ClickHouseAdapter, handler: Handler, prefix: str) -> None:
