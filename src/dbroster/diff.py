@@ -28,7 +28,7 @@ class Differ:
 
     `adopt`: users whose foreign account and databases may be taken over. `protected`: names that are never touched.
     `fold`: what database names that the server takes for the same have in common. `archive`: whether each database is
-    archived before it is dropped. `grace`: how long accounts are kept.
+    archived before it is dropped. `grace`: how long accounts are kept. `own`: the name of our roster.
     """
 
     roster: Roster
@@ -38,6 +38,7 @@ class Differ:
     fold: Callable[[str], str] = str
     archive: bool = False
     grace: Grace = NO_GRACE
+    own: str | None = None
 
     def plan(self) -> Plan:
         """Return every action that brings the server in step, and the conflicts that stand in the way."""
@@ -57,6 +58,7 @@ class Differ:
             actions += wanted
         actions += self._removals()
         conflicts += self._kept_back()
+        conflicts += self._too_powerful()
         problems += [self.grace.note(existing) for existing in self._gone() if not self.grace.is_due(existing)]
         problems += self._renamed()
         return Plan(
@@ -87,6 +89,8 @@ class Differ:
         existing = self.actual.users.get(name)
         if existing and not existing.managed:
             yield from self._foreign_account(existing)
+            if existing.protected or existing.roster is not None:
+                return  # one reason is enough: without the account nothing becomes of its databases
         for wanted in self.roster.databases(name):
             database = by_fold.get(self.fold(wanted))
             if database and database.owner != name:
@@ -167,7 +171,8 @@ class Differ:
             if existing.lock is Lock.OURS:
                 yield Action(Verb.UPDATE_PASSWORD, user.name, None, user.password, "back in users.txt: opened again")
             elif self.actual.passwords.get(user.name) is PasswordCheck.DIFFERENT:
-                yield Action(Verb.UPDATE_PASSWORD, user.name, None, user.password, "the password differs")
+                reason = self.actual.doubts.get(user.name, "the password differs")
+                yield Action(Verb.UPDATE_PASSWORD, user.name, None, user.password, reason)
             if not self.roster.suspended:
                 for part in existing.surplus:
                     yield Action(Verb.DROP_USER, part, reason="no longer configured")
@@ -204,6 +209,15 @@ class Differ:
                 text = f"the account is locked, not dropped, since this may not be dropped: {', '.join(staying)}"
                 advice = "it is protected, or the account has only a part of the privileges on it: mend that by hand"
                 yield Conflict(existing.name, f"{text} ({advice})")
+
+    def _too_powerful(self) -> Iterator[Conflict]:
+        """Tell who has left, but was given power since, so that the account may not be touched any more."""
+        kept = self.roster.users.keys() | self.roster.mentioned | set(self.protected)
+        for name, existing in sorted(self.actual.users.items()):
+            ours = existing.roster is not None and existing.roster == self.own and existing.marked_for is None
+            if ours and existing.protected and name not in kept and not self.roster.suspended:
+                text = f"the account {name} is not in {self.roster.file} any more, and stays open"
+                yield Conflict(name, f"{text}: dbroster may not touch it, since {existing.protected}")
 
     def _gone(self) -> Iterator[ExistingUser]:
         if not self.roster.suspended:

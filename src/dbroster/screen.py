@@ -61,8 +61,11 @@ def _name_problems(user: User, roster: Roster, connection: Connection, handler: 
             yield f"the database {database} is listed under `protected` in connections.yaml"
     if handler is None:
         return
-    refused = [handler.refuse_user(user.name), *map(handler.refuse_database, databases)]
-    yield from filter(None, refused)
+    refused = handler.refuse_user(user.name)
+    if refused:  # its databases would only say so again, each in its own words
+        yield refused
+        return
+    yield from filter(None, map(handler.refuse_database, databases))
 
 
 def _password_problems(user: User, rules: Sequence[PasswordRules], handler: Handler | None) -> Iterator[str]:

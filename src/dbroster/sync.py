@@ -274,7 +274,8 @@ class Sync:
         removals = self.connection.removals
         grace = Grace(removals.grace_days, self.clock(handler)) if removals.grace_days else NO_GRACE
         archive, protected = removals.archive_dir is not None, self.connection.protected
-        differ = Differ(roster, actual, self.options.adopt, protected, handler.fold_database, archive, grace)
+        own, fold = self.connection.roster, handler.fold_database
+        differ = Differ(roster, actual, self.options.adopt, protected, fold, archive, grace, own)
         with self._stage("plan"):
             return differ.plan()
 

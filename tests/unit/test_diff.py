@@ -371,3 +371,55 @@ def test_actions_hold_their_passwords_in_secret() -> None:
     made = plan(roster("bob", password="S3cr3t-in-the-plan"), actual((), (), {}))
     assert "S3cr3t" not in repr(made)
     assert isinstance(made.actions[0], Action)
+
+
+# --- one reason each --------------------------------------------------------------------------------------------------
+
+POWERFUL = ExistingUser("bob", roster="default", protected="it may do everything")
+
+
+def test_an_account_that_can_never_be_managed_is_one_conflict() -> None:
+    """C8: its databases are not told as well, and nobody is advised to take them over."""
+    for database in (WEB, ExistingDatabase("bob_web"), ExistingDatabase("bob_web", protected="it is bob's")):
+        made = plan(roster("bob"), actual((POWERFUL,), (database,)), adopt=["bob"], own="default")
+        (text,) = texts(made)
+        assert "it may do everything" in text
+        assert "--adopt" not in text
+        assert not made.actions
+
+
+def test_an_account_of_another_roster_is_one_conflict() -> None:
+    """C8: whose it is, is said once."""
+    other = ExistingUser("bob", roster="sales")
+    (text,) = texts(plan(roster("bob"), actual((other,), (ExistingDatabase("bob_web"),)), own="default"))
+    assert "belongs to the roster 'sales'" in text
+
+
+def test_who_leaves_with_power_that_somebody_gave_is_named() -> None:
+    """B6: dbroster may not touch such an account, but it may not be silent either."""
+    made = plan(roster("ann"), actual((POWERFUL,)), own="default")
+    (text,) = texts(made)
+    assert "bob is not in users.txt any more, and stays open" in text
+    assert "it may do everything" in text
+    assert not [action for action in made.actions if action.user == "bob"]
+
+
+@pytest.mark.parametrize(
+    ("account", "more"),
+    [
+        (POWERFUL, {"own": "default", "protected": ["bob"]}),
+        (POWERFUL, {"own": "sales"}),
+        (replace(POWERFUL, marked_for="robert"), {"own": "default"}),
+        (replace(POWERFUL, roster=None), {"own": "default"}),
+    ],
+)
+def test_other_accounts_with_power_are_nobodys_business(account: ExistingUser, more: dict[str, Any]) -> None:
+    """B6: only what was ours, and is meant to go, is told."""
+    assert not texts(plan(roster("ann"), actual((account,)), **more))
+
+
+def test_the_reason_says_what_differs() -> None:
+    """M2: the password may be the same, and be kept for another way to log in."""
+    found = replace(actual(passwords={"bob": PasswordCheck.DIFFERENT}), doubts={"bob": "it is kept for SCRAM-SHA-1"})
+    (action,) = plan(roster("bob"), found).actions
+    assert action.reason == "it is kept for SCRAM-SHA-1"

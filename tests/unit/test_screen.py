@@ -72,6 +72,23 @@ def test_names_that_the_engine_refuses(server: FakeServer, handler: FakeHandler)
     assert texts.keys() == {long_user, long_database}
 
 
+class Fussy(FakeHandler):
+    """A server that carries no dots."""
+
+    def refuse_user(self, name: str) -> str | None:
+        return f"the user name {name} has a dot" if "." in name else None
+
+    def refuse_database(self, name: str) -> str | None:
+        return f"the database name {name} has a dot" if "." in name else None
+
+
+def test_a_name_that_the_engine_refuses_is_one_problem(server: FakeServer) -> None:
+    """C8: a dot in a user's name is in the names of all databases as well."""
+    with Fussy.open(fake_connection(server)) as handler:
+        after = screen(roster("anna.adler", "bob", templates=("a", "b", "c")), fake_connection(server), handler)
+    assert [problem.text for problem in after.problems] == ["the user name anna.adler has a dot"]
+
+
 def test_shared_databases_refuse_both_sides(server: FakeServer) -> None:
     texts = found(roster("a", "a_b", "z", templates=("c", "b_c")), fake_connection(server))
     assert texts.keys() == {"a", "a_b"}
