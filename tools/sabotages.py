@@ -35,6 +35,13 @@ SABOTAGES = [
         "tests/engines/mongodb/test_lock.py",
     ),
     Sabotage(
+        "MongoDB: a mechanism that is off is found out by the run only",
+        _ENGINES + "mongodb_logins.py",
+        "refused |= told - session.offered_mechanisms",
+        "refused |= set() and session.offered_mechanisms",
+        "tests/engines/mongodb/test_logins.py",
+    ),
+    Sabotage(
         "MongoDB: a marker that names another account counts",
         _ENGINES + "mongodb_state.py",
         "marker = found if found and found.user == name else None",

@@ -19,6 +19,7 @@ from dbroster.config import Connection
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler
 from dbroster.engines.mongodb_lock import ServerLock, acquire_lock
+from dbroster.engines.mongodb_logins import other_mechanisms, refusal, refused_mechanisms, unusable
 from dbroster.engines.mongodb_names import DATABASE_BYTES, USER_BYTES, refuse_name, refuse_password
 from dbroster.engines.mongodb_neighbours import Neighbours, possible_owners
 from dbroster.engines.mongodb_outsider import access_control_is_off, lets_everybody_in
@@ -81,6 +82,7 @@ class MongoDB(Handler):
         self._session = session
         self._lock: ServerLock | None = None
         self._seen: dict[str, Account] = {}
+        self._refused: frozenset[str] = frozenset()
 
     @classmethod
     def open(cls, connection: Connection) -> Self:
@@ -159,7 +161,13 @@ class MongoDB(Handler):
     def get_existing_users(self) -> dict[str, ExistingUser]:
         """Every account of the authentication database, in one query for each 5000 of them."""
         self._seen = read_accounts(self._session, self.connection)
-        return {name: account.existing for name, account in self._seen.items()}
+        wanted = wanted_mechanisms(self.connection)
+        self._refused = refused_mechanisms(self._session, self._seen, wanted)
+        return {name: self._judged(account) for name, account in self._seen.items()}
+
+    def _judged(self, account: Account) -> ExistingUser:
+        reason = unusable(account, self._refused) if account.existing.managed else None
+        return replace(account.existing, unusable=reason) if reason else account.existing
 
     def get_existing_databases(self) -> dict[str, ExistingDatabase]:
         """Every database of the server, in one query.
@@ -177,13 +185,25 @@ class MongoDB(Handler):
             for user in users
             if user.name in stored
         ]
-        wanted = set(wanted_mechanisms(self.connection))
         found = {user.name: PasswordCheck.UNKNOWN for user in users}
+        self.doubts = {}
         for check, matches in zip(checks, matches_many(checks), strict=True):
             if matches is not None:
-                same = matches and set(json.loads(check.stored.reveal())) == wanted
-                found[check.user] = PasswordCheck.SAME if same else PasswordCheck.DIFFERENT
+                found[check.user] = self._compared(check) if matches else PasswordCheck.DIFFERENT
         return found
+
+    def _compared(self, check: Check) -> PasswordCheck:
+        """Judge a right password by the mechanisms that it is kept for."""
+        kept, wanted = set(json.loads(check.stored.reveal())), set(wanted_mechanisms(self.connection))
+        if kept == wanted:
+            return PasswordCheck.SAME
+        self.doubts[check.user] = other_mechanisms(kept, wanted)
+        return PasswordCheck.DIFFERENT
+
+    def foresee(self, actions: Sequence[Action]) -> list[str | None]:
+        """Passwords can't be set for a mechanism that the server does not offer."""
+        reason = refusal(wanted_mechanisms(self.connection), self._refused)
+        return [reason if action.password is not None else None for action in actions]
 
     # --- changes: one object each -----------------------------------------------------------------------------------
 

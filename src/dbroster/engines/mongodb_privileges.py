@@ -1,11 +1,11 @@
 """What the admin account of MongoDB needs for a sync, and the commands that give it what it lacks."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dbroster.engines.mongodb_session import ADMIN, Session
+from dbroster.engines.mongodb_state import shell_command
 
 ROLE = "dbrosterAdmin"
 _CLUSTER: dict[str, Any] = {"cluster": True}
@@ -45,10 +45,10 @@ class Rights:
         if not missing:
             return []
         if self.has_role:
-            return [_command(ADMIN, {"grantPrivilegesToRole": ROLE, "privileges": _documents(missing)})]
+            return [shell_command(ADMIN, {"grantPrivilegesToRole": ROLE, "privileges": _documents(missing)})]
         create = {"createRole": ROLE, "privileges": _documents(needed(auth_database)), "roles": []}
         grant = {"grantRolesToUser": self.admin["user"], "roles": [{"role": ROLE, "db": ADMIN}]}
-        return [_command(ADMIN, create), _command(self.admin["db"], grant)]
+        return [shell_command(ADMIN, create), shell_command(self.admin["db"], grant)]
 
     def _missing(self, auth_database: str) -> Privileges:
         missing = []
@@ -77,10 +77,6 @@ def _accounts(auth_database: str) -> Resource:
 
 def _documents(privileges: Privileges) -> list[dict[str, object]]:
     return [{"resource": resource, "actions": list(actions)} for resource, actions in privileges]
-
-
-def _command(database: str, body: Mapping[str, object]) -> str:
-    return f'db.getSiblingDB("{database}").runCommand({json.dumps(body)})'
 
 
 def _covers(given: Resource, wanted: Resource) -> bool:

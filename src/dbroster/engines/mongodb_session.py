@@ -136,6 +136,11 @@ class Session:
         found: datetime = self.command(ADMIN, {"hello": 1})["localTime"]
         return found.replace(tzinfo=UTC)
 
+    def offered_mechanisms(self, database: str, user: str) -> set[str]:
+        """By which mechanisms an account may log in, of those that it has a password for."""
+        reply = self.command(ADMIN, {"hello": 1, "saslSupportedMechs": f"{database}.{user}"})
+        return set(reply.get("saslSupportedMechs", ()))
+
     def members(self) -> list[Address]:
         """List the members that may become the primary, the present one first; a server that stands alone is one."""
         primary = _primary(self.client)

@@ -83,6 +83,8 @@ class Account:
     roles: tuple[Role, ...]
     custom: Mapping[str, Any]
     restrictions: tuple[Mapping[str, Any], ...]
+    mechanisms: frozenset[str] = frozenset()
+    """Ways to log in that a password is stored for, where credentials were read."""
 
     @property
     def databases(self) -> tuple[str, ...]:
@@ -147,6 +149,11 @@ def wanted_mechanisms(connection: Connection) -> tuple[str, ...]:
     return tuple(connection.options.get("mechanisms", ("SCRAM-SHA-256",)))
 
 
+def shell_command(database: str, body: Mapping[str, object]) -> str:
+    """Return a command as mongosh takes it."""
+    return f"db.getSiblingDB({json.dumps(database)}).runCommand({json.dumps(body)})"
+
+
 def role_documents(roles: Iterable[Role]) -> list[dict[str, str]]:
     """Return roles as commands take them."""
     return [{"role": role, "db": database} for role, database in roles]
@@ -167,7 +174,7 @@ def _account(document: Mapping[str, Any], connection: Connection) -> Account:
     custom = document.get("customData") or {}
     found = Marker.parse(custom)
     marker = found if found and found.user == name else None
-    protected = _protected_account(name, roles, connection)
+    protected = _protected_account(name, roles, connection, ours=bool(marker and marker.roster == connection.roster))
     managed = marker is not None and marker.roster == connection.roster and protected is None
     restrictions = tuple(document.get("authenticationRestrictions", ()))
     existing = ExistingUser(
@@ -180,30 +187,43 @@ def _account(document: Mapping[str, Any], connection: Connection) -> Account:
         locked_since=read_stamp(marker.locked) if marker else None,
         marked_for=found.user if found and not marker and found.roster == connection.roster else None,
     )
-    return Account(existing, marker, roles, custom, restrictions)
+    return Account(existing, marker, roles, custom, restrictions, frozenset(document.get("credentials") or ()))
 
 
 def _lock(marker: Marker | None, restrictions: Collection[Mapping[str, Any]]) -> Lock:
+    """Whether anybody can fulfil one of the restrictions, which is enough for a login."""
     if marker and marker.locked:
         return Lock.OURS
-    shut = any(set(rule.get("clientSource", ())) and set(rule["clientSource"]) <= _NO_CLIENT for rule in restrictions)
-    return Lock.FOREIGN if shut else Lock.OPEN
+    return Lock.FOREIGN if restrictions and all(_is_for_nobody(rule) for rule in restrictions) else Lock.OPEN
+
+
+def _is_for_nobody(restriction: Mapping[str, Any]) -> bool:
+    return any(
+        restriction.get(key) and set(restriction[key]) <= _NO_CLIENT for key in ("clientSource", "serverAddress")
+    )
 
 
 def _verifiers(credentials: object) -> tuple[StoredVerifier, ...]:
     return (StoredVerifier(Algorithm.MONGODB, Secret(json.dumps(credentials))),) if credentials else ()
 
 
-def _protected_account(name: str, roles: Iterable[Role], connection: Connection) -> str | None:
+def _protected_account(name: str, roles: Iterable[Role], connection: Connection, *, ours: bool) -> str | None:
+    """Say why an account may not be touched; one of ours that was given power, also how to take that away."""
     if name == connection.username:
         return "it is the account that dbroster itself uses"
     if system_account(name):
         return "it is a system account"
     if name in connection.protected:
         return "`protected` in connections.yaml lists it"
-    powerful = {*SYSTEM_DATABASES, connection.options.get("auth_database", ADMIN)}
-    powers = sorted(f"{role}@{database}" for role, database in roles if database in powerful)
-    return f"it has the role {', '.join(powers)}" if powers else None
+    where = connection.options.get("auth_database", ADMIN)
+    powers = sorted((role, database) for role, database in roles if database in {*SYSTEM_DATABASES, where})
+    if not powers:
+        return None
+    text = f"it has the role {', '.join(f'{role}@{database}' for role, database in powers)}"
+    if not ours:
+        return text
+    body = {"revokeRolesFromUser": name, "roles": role_documents(powers)}
+    return f"{text}; to take that away: {shell_command(where, body)}"
 
 
 def _database(
