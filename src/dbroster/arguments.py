@@ -35,7 +35,7 @@ def parser(engine: str | None) -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=f"dbroster {__version__}")
     verbs = whole.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, text in (("sync", "bring servers in step with users.txt"), ("plan", "say what a sync would do")):
-        sub = verbs.add_parser(verb, help=text, description=f"{text.capitalize()}.", epilog=EPILOG)
+        sub = verbs.add_parser(verb, help=text, description=_sentence(text), epilog=EPILOG)
         _engine_argument(sub)
         _sync_options(sub)
         _fleet_option(sub)
@@ -65,12 +65,17 @@ def sync_command(given: argparse.Namespace, engine: str) -> tuple[str, ...]:
     return (*words, *(word for user in given.adopt for word in ("--adopt", user)))
 
 
+def _sentence(text: str) -> str:
+    """Begin with a capital letter and leave the others alone: `$VISUAL` is no word."""
+    return f"{text[0].upper()}{text[1:]}."
+
+
 def _audit_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     audit = verbs.add_parser("audit", help="what belongs to the audit log")
     inner = audit.add_subparsers(dest="audit_verb", required=True, metavar="verify")
     text = "check that no line of the audit log was changed, put in or taken away"
     sub = inner.add_parser(
-        "verify", help=text, description=f"{text.capitalize()}.",
+        "verify", help=text, description=_sentence(text),
         epilog="exit codes: 0 sound; 1 broken; 2 could not be read",
     )  # fmt: skip
     _config_option(sub)
@@ -87,7 +92,7 @@ def _audit_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 def _roster_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verbs that change the roster itself."""
     text = "encrypt users.txt to users.txt.age, and remove users.txt"
-    sub = verbs.add_parser("encrypt", help=text, description=f"{text.capitalize()}.")
+    sub = verbs.add_parser("encrypt", help=text, description=_sentence(text))
     _files_options(sub)
     sub.add_argument(
         "--recipient", action="append", default=[], metavar="KEY",
@@ -95,7 +100,7 @@ def _roster_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )  # fmt: skip
     sub.add_argument("--recipients-file", type=Path, metavar="FILE", help="file with one public key per line")
     text = "change users.txt or users.txt.age with $VISUAL or $EDITOR; only what a sync would take is written"
-    _files_options(verbs.add_parser("edit", help=text, description=f"{text.capitalize()}."))
+    _files_options(verbs.add_parser("edit", help=text, description=_sentence(text)))
 
 
 def _restore(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

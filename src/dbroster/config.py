@@ -100,6 +100,14 @@ class Connection:
         return is_loopback(self.host)
 
 
+_OTHER_NAMES = {
+    **dict.fromkeys(("postgres", "pg", "pgsql", "psql", "postgre"), "postgresql"),
+    **dict.fromkeys(("mariadb", "maria"), "mysql"),
+    **dict.fromkeys(("mongo", "mongod"), "mongodb"),
+    **dict.fromkeys(("clickhouse-server", "clickhouse_server"), "clickhouse"),
+}
+"""What people call a section, and what it is called."""
+
 PORTS = {"mysql": 3306, "postgresql": 5432, "clickhouse": 8123, "mongodb": 27017}
 
 
@@ -136,6 +144,9 @@ def find_connections(directory: Path, engine: str, server: str | None = None) ->
     found = [_connection(part, engine, common, directory) for part in parts]
     for other in (*PORTS, USERS_COMMAND):  # users_command() judges that one
         section.value(other)
+    for key in filter(_OTHER_NAMES.__contains__, section.data):
+        section.value(key)
+        section.problem(key, f"no such section: its servers belong under {_OTHER_NAMES[key]!r}; rename it")
     section.finish()
     return found, problems
 
@@ -171,7 +182,10 @@ def cut_short(directory: Path) -> Problem | None:
 def has_section(directory: Path, engine: str) -> bool:
     """Whether connections.yaml has a section for the engine, sound or not."""
     content = read_file(directory / CONNECTIONS_FILE, MAX_SETTINGS)
-    return not content.problem and engine in _load(content.data, engine)[0]
+    if content.problem:
+        return False
+    document = _load(content.data, engine)[0]
+    return engine in document or any(_OTHER_NAMES.get(key) == engine for key in document)
 
 
 def server_names(directory: Path, engine: str) -> Sequence[str | None]:
@@ -285,6 +299,8 @@ def _servers(section: Section, engine: str) -> list[Section]:
     """Return the engine's section as a list: it may be one server, or a list of named ones."""
     value = section.value(engine)
     if value is None:
+        if any(_OTHER_NAMES.get(key) == engine for key in section.data):
+            return []  # find_connections() says how it must be called
         known = [key for key in section.data if key not in ("roster", "removals", USERS_COMMAND)]
         section.problem(None, f"no section {engine!r}{did_you_mean(engine, known)}")
         return []

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any
 
 from dbroster.loopback import is_loopback
@@ -25,6 +26,9 @@ CLICKHOUSE_MORE_PRIVILEGES = ("CREATE DICTIONARY", "DROP DICTIONARY")
 SRV = "mongodb+srv://"
 """A URI that asks the name service for hosts; the driver uses TLS then, unless told otherwise."""
 
+_HOST = re.compile(r"[^\s,:/@\[\]?#=]+")
+_WITH_PORT = re.compile(r"(\[[^\[\]]+\]|[^:/@\[\]]+):(\d+)", re.ASCII)
+
 _URI_NEVER = {
     "tls": "set the key `tls`",
     "ssl": "set the key `tls`",
@@ -38,18 +42,46 @@ _URI_NEVER = {
 def host_of(section: Section, options: Mapping[str, Any]) -> str:
     """Return `host`; where `uri` stands for it, the host in there that is farthest away."""
     if "uri" not in options:
-        return section.text("host")
+        return _one_host(section)
     host = section.value("host")
     if section.value("uri") is None:
         if host is None:
             section.problem("host", "one of host and uri must be set")
             return ""
-        return section.text("host")
+        return _one_host(section)
     for key in ("host", "port"):
         if section.value(key) is not None:
             section.problem(key, "can't be set beside uri, which names hosts and ports itself")
     hosts = uri_hosts(options["uri"])
     return next((host for host in hosts if not is_loopback(host)), hosts[0])
+
+
+def _one_host(section: Section) -> str:
+    """Return `host`: one name, address or socket, without a port; drivers take more, and then choose by themselves."""
+    host = section.text("host")
+    if not host or host.startswith("/"):
+        if isinstance(section.value("host"), str):
+            section.problem("host", "must not be empty")
+        return host
+    if _is_address(host):
+        return host
+    if with_port := _WITH_PORT.fullmatch(host):
+        section.problem(
+            "host", f"must not contain a port; set host: {with_port[1].strip('[]')} and port: {with_port[2]}"
+        )
+    elif "://" in host:
+        section.problem("host", "expected a name or an address, without a scheme like https://")
+    elif not _HOST.fullmatch(host):
+        section.problem("host", "expected one name, address (IPv6 without brackets) or path of a socket")
+    return host
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def uri_hosts(uri: str) -> list[str]:

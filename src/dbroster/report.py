@@ -236,4 +236,5 @@ def _out_of(error: Exception) -> str | None:
 
 def printable(line: str) -> str:
     """A server's text must not move a terminal's cursor, nor look like a line of ours."""
+    line = line.replace("\t", " ")
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in line).replace("\n", "\n      ")

@@ -340,3 +340,10 @@ def test_only_a_process_of_its_own_keeps_what_would_be_garbage(tmp_path: Path, c
     command = [sys.executable, "-c", program, "check", "--config", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)})
     assert done.stdout.splitlines()[-1] == str(frozen)
+
+
+def test_help_spells_variables_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """C8: `capitalize` makes the rest small."""
+    with pytest.raises(SystemExit):
+        main(["edit", "--help"])
+    assert "Change users.txt or users.txt.age with $VISUAL or $EDITOR" in " ".join(capsys.readouterr().out.split())

@@ -316,6 +316,42 @@ def test_a_misspelt_roster_is_not_the_default_roster(tmp_path: Path) -> None:
     assert (problem.text, problem.line) == ("rooster: unknown key; did you mean 'roster'?", 1)
 
 
+@pytest.mark.parametrize(("key", "engine"), [("postgres", "postgresql"), ("mariadb", "mysql"), ("mongo", "mongodb")])
+def test_a_section_by_another_name(key: str, engine: str, tmp_path: Path) -> None:
+    """C8: one problem, with the right hint, whichever engine asks."""
+    section = "{host: h, username: u, password: p}"
+    private(tmp_path / "connections.yaml", f"{key}: {section}\nclickhouse: {section}\n")
+    for asked in (engine, "clickhouse"):
+        with pytest.raises(ConfigError) as caught:
+            read_connections(tmp_path, asked)
+        (problem,) = caught.value.problems
+        assert problem.text == f"{key}: no such section: its servers belong under {engine!r}; rename it"
+        assert problem.line == 1
+    assert has_section(tmp_path, engine)
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [
+        ("localhost:54399", "must not contain a port; set host: localhost and port: 54399"),
+        ("[::1]:5432", "must not contain a port; set host: ::1 and port: 5432"),
+        ("https://db.example.com", "without a scheme"), ("a,b", "one name"), ("a b", "one name"), ("[::1]", "brackets"),
+        ("user@db", "one name"), ("", "must not be empty"),
+    ],
+)  # fmt: skip
+def test_a_host_that_is_more_than_a_host(host: str, told: str, tmp_path: Path) -> None:
+    """C8: found by a check, not by a driver that makes something else of it."""
+    (problem,) = problems(tmp_path, f"mysql: {{host: '{host}', username: u, password: p}}\n")
+    assert told in problem.text
+
+
+@pytest.mark.parametrize(
+    "host", ["db.example.com", "::1", "fe80::1%eth0", "10.0.0.1", "/run/mysqld/mysqld.sock", "dbä", "db_1"]
+)
+def test_a_host(host: str, tmp_path: Path) -> None:
+    assert read(tmp_path, f"mysql: {{host: '{host}', username: u, password: p}}\n")[0].host == host
+
+
 def test_a_section_that_is_missing(tmp_path: Path) -> None:
     missing, unknown = problems(tmp_path, "roster: x\nmysq: {}\n")
     assert missing.text == "no section 'mysql'; did you mean 'mysq'?"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbroster.model import Action, Conflict, Outcome, Problem, Result, Status, Verb
-from dbroster.report import Exit, as_json, as_text, exit_code, gravest, problem_text, summary
+from dbroster.report import Exit, as_json, as_text, exit_code, gravest, printable, problem_text, summary
 from dbroster.secret import Secret
 
 CREATE = Action(Verb.CREATE_USER, "bob", None, Secret("S3cr3t-password"), "in users.txt, not on the server")
@@ -265,3 +265,8 @@ def test_invariant_2_no_secret_in_any_report() -> None:
     found = result(outcomes=(outcome(), outcome(Status.FAILED, error="x")))
     texts = [as_text(found, verbose=True), as_json([found], Exit.IN_STEP, dry_run=False), repr(found)]
     assert all("S3cr3t" not in text for text in texts)
+
+
+def test_a_tab_in_a_servers_text_is_a_blank() -> None:
+    """C8: PostgreSQL indents its hints with one."""
+    assert printable("refused\n\tIs the server running?") == "refused\n       Is the server running?"

@@ -156,3 +156,13 @@ def test_one_line_with_many_problems_hides_no_other(server: FakeServer) -> None:
     assert len(after.problems) == MOST + 1
     assert after.problems[-1].text == "so it is with 1 more lines, 1 of which can't be used"
     assert after.mentioned == {"ann", "bob"}
+
+
+def test_one_reason_for_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """C8: a dot is refused in the user name and in every database; that is one problem."""
+    server = FakeServer()
+    handler = FakeHandler.open(fake_connection(server))
+    monkeypatch.setattr(FakeHandler, "refuse_user", lambda _, name: f"{name} has a dot" if "." in name else None)
+    monkeypatch.setattr(FakeHandler, "refuse_database", lambda _, name: f"{name} has a dot" if "." in name else None)
+    wanted = roster("anna.adler", templates=("web", "tools", "data"))
+    assert [p.text for p in screen(wanted, handler.connection, handler).problems] == ["anna.adler has a dot"]

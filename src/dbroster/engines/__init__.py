@@ -38,7 +38,8 @@ def connect(connection: "Connection") -> "Handler":
             raise ServerError(f"dbroster has no engine for {connection.engine} yet") from None
         raise ServerError(
             f"the driver for {connection.engine} is not installed ({error.name} is missing): "
-            f"pip install -r requirements-{connection.engine}.txt"
+            f"pip install 'dbroster[{connection.engine}]' (in a checkout: "
+            f"pip install -r requirements-{connection.engine}.txt)"
         ) from None
     except ImportError as error:
         raise ServerError(f"the driver for {connection.engine} is installed, but can't be loaded: {error}") from None
