@@ -60,7 +60,7 @@ def _one_host(section: Section) -> str:
     """Return `host`: one name, address or socket, without a port; drivers take more, and then choose by themselves."""
     host = section.text("host")
     if not host or host.startswith("/"):
-        if isinstance(section.value("host"), str):
+        if not host and isinstance(section.value("host"), str):
             section.problem("host", "must not be empty")
         return host
     if _is_address(host):
