@@ -28,6 +28,36 @@ TEAM = with_users(ann=PASSWORD, bob=OTHER_PASSWORD, eve=PASSWORD + "-3", zoe=PAS
 RENAMED = with_users(ann=PASSWORD, robert=OTHER_PASSWORD, eve=PASSWORD + "-3", zoe=PASSWORD + "-4")
 
 
+def test_a_rename_is_refused_and_named(site: Site) -> None:
+    """A12: one of four accounts is within the guard's limit, and yet his data would be gone."""
+    site.run(TEAM)
+    for dry_run in (True, False):
+        result = site.run(RENAMED, dry_run=dry_run)
+        assert code(result) == 3
+        (refusal,) = result.refusals
+        assert "robert seems to be bob under a new name" in refusal
+        assert "bob_tools, bob_web would be dropped" in refusal
+        assert "put the line of bob back" in refusal
+        assert "dbroster restore fake ARCHIVE --database robert_tools --from-another" in refusal
+        assert "--max-removals 1" in refusal
+    assert {"bob_tools", "bob_web"} <= site.server.databases.keys()
+    assert "robert" not in site.server.accounts
+
+
+def test_a_new_name_that_can_not_be_used_is_a_rename_all_the_same(site: Site) -> None:
+    """A12: otherwise bob would go, and nobody would come."""
+    site.run(TEAM)
+    result = site.sync(RENAMED, connection={"protected": frozenset({"robert"})}).run()
+    assert "robert seems to be bob" in result.refusals[0]
+
+
+def test_a_foreign_account_of_the_new_name(site: Site) -> None:
+    """A12: the DBA has made it by hand."""
+    site.run(TEAM)
+    site.server.accounts["robert"] = replace(site.server.accounts["bob"], roster=None)
+    assert "robert seems to be bob" in site.run(RENAMED).refusals[0]
+
+
 def test_a_rename_that_is_permitted(site: Site) -> None:
     """A12: the permission for one run; the report says once more what goes."""
     site.run(TEAM)
