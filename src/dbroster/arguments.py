@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -55,9 +56,10 @@ def parser(engine: str | None) -> argparse.ArgumentParser:
 def sync_command(given: argparse.Namespace, engine: str) -> tuple[str, ...]:
     """Return the words of a sync of one engine that does what these arguments ask for: no dry run, no other options."""
     program = Path(sys.argv[0])
-    words = ["python3", str(program)] if program.suffix == ".py" else [program.name or "dbroster"]
+    python = "python3" if shutil.which("python3") == sys.executable else sys.executable
+    words = [python, str(program)] if program.suffix == ".py" else [program.name or "dbroster"]
     if program.name == "__main__.py":
-        words = ["python3", "-m", "dbroster"]
+        words = [python, "-m", "dbroster"]
     if not program.stem.endswith(("_sync", "-sync")):
         words += ["sync", engine]
     named = (("--config", given.directory), ("--identity", given.identity), ("--audit-log", given.audit_log))

@@ -103,7 +103,8 @@ class Differ:
             yield f"the account {existing.name} belongs to the roster {existing.roster!r}"
         elif existing.name not in self.adopt:
             name = existing.name
-            yield f"an account {name} exists that dbroster did not create; take it over with --adopt {name}"
+            replaced = f"which replaces its password by that of {self.roster.file}"
+            yield f"an account {name} exists that dbroster did not create; take it over with --adopt {name}, {replaced}"
         else:
             yield from self._would_be_lost(existing.name)
 
@@ -128,7 +129,8 @@ class Differ:
         elif not database.usable:
             yield f"the database {wanted} is foreign, and an interrupted drop has left it unusable: drop it by hand"
         elif name not in self.adopt:
-            yield f"a database {wanted} exists that dbroster did not create; take it over with --adopt {name}"
+            advice = f"take it over with --adopt {name}, {_whose(name, database)}"
+            yield f"a database {wanted} exists that dbroster did not create; {advice}"
 
     def _doubts(self, user: User) -> Iterator[Problem]:
         """Tell what can't be known or won't be done for a user whose other actions go on."""
@@ -164,7 +166,8 @@ class Differ:
         if existing is None:
             yield Action(Verb.CREATE_USER, user.name, None, user.password, "in users.txt, not on the server")
         elif not existing.managed:
-            yield Action(Verb.ADOPT, user.name, None, user.password, "taken over as --adopt says")
+            reason = f"taken over as --adopt says, with the password of {self.roster.file} instead of its own"
+            yield Action(Verb.ADOPT, user.name, None, user.password, reason)
         else:
             if not existing.complete:
                 yield Action(Verb.CREATE_USER, user.name, None, user.password, "a part of the account is missing")
@@ -182,7 +185,7 @@ class Differ:
             yield Action(Verb.CREATE_DATABASE, user, name, reason="not on the server")
             yield Action(Verb.GRANT_PRIVILEGES, user, name, reason="new database")
         elif existing.owner is None:
-            yield Action(Verb.ADOPT, user, name, reason="taken over as --adopt says")
+            yield Action(Verb.ADOPT, user, name, reason=f"taken over as --adopt says, {_whose(user, existing)}")
         elif not existing.granted:
             yield Action(Verb.GRANT_PRIVILEGES, user, name, reason="privileges differ")
 
@@ -244,6 +247,15 @@ class Differ:
             if database.owner is not None:
                 owned[database.owner].append(database)
         return owned
+
+
+def _whose(user: str, database: ExistingDatabase) -> str:
+    """Say whose data a user gets with a foreign database."""
+    if database.left_by is not None:
+        return f"with the data of an earlier account {database.left_by}, which was removed"
+    if database.holder not in (None, user):
+        return f"with its data, which may be that of {database.holder}, who has it now"
+    return "with its data, whoever's that is" if database.holder is None else "with its data"
 
 
 _PHASES = {verb: number for number, verb in enumerate(Verb)}

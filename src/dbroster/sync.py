@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ from dbroster.errors import AuditError, ConfigError, DbrosterError, PrivilegeErr
 from dbroster.glued import glued, without_glued
 from dbroster.grace import NO_GRACE, Grace
 from dbroster.guard import Guard
+from dbroster.leftovers import Leftovers
 from dbroster.lockfile import lock_file
 from dbroster.model import (
     Actual,
@@ -174,9 +176,9 @@ class Sync:
         actual = self._read(handler, roster)
         roster, plan = self._sound_plan(roster, actual, handler)
         plan = replace(plan, obstacles=self._obstacles(handler, plan))
-        guard = Guard(
-            plan, roster, actual, self.connection.removals, self.options.max_removals, lambda: self._history(handler)
-        )
+        log = lru_cache(maxsize=1)(lambda: self._history(handler))
+        guard = Guard(plan, roster, actual, self.connection.removals, self.options.max_removals, log)
+        left = Leftovers(roster, actual, plan, self.connection.protected, handler.drop_words, log)
         digest = plan_digest(self.connection, plan.actions)
         result = replace(
             result,
@@ -189,6 +191,7 @@ class Sync:
                 *plan.problems,
                 *self._not_adopted(plan),
                 *self._not_carried(handler, plan),
+                *left,
                 *(Problem(f"{doubt}; the guard may count too little", warning=True) for doubt in guard.doubts),
                 *handler.warnings(),
             ),

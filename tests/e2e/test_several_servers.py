@@ -9,7 +9,6 @@ import pytest
 from servers import MongoDB
 from tests.contract.adapter_mongodb import MongoDBAdapter
 from tests.contract.adapters import Adapter
-from tests.e2e.site import PASSWORD
 from tests.e2e.together import Everything
 from tests.servers.available import available
 
@@ -34,7 +33,7 @@ def test_a_mongod_that_is_dead_catches_up_when_it_is_back(two_mongods: Everythin
     results = both.judged(both.script("mongodb", "--output", "json"), 0)
     assert [(name, len(result["actions"])) for name, result in results.items()] == [("first", 10), ("second", 10)]
     ann, bob = both.roster
-    both.users({ann: "Another-staple-8-pony", both.prefix + "cyd": PASSWORD})
+    both.users({ann: "Another-staple-8-pony", both.prefix + "cyd": "Third-robot-9-paper"})
     second.server.kill()
 
     results = both.judged(both.script("mongodb", "--output", "json"), 2)

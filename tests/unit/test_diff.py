@@ -262,6 +262,23 @@ def test_adopting_a_database_for_a_user_of_ours() -> None:
     assert short(made) == [("adopt", "bob", "bob_web")]
 
 
+def test_adopting_says_what_it_replaces_and_whose_data_it_may_be() -> None:
+    """C8: `--adopt` tells in plan and conflict that the password is replaced, and who has the data."""
+    found = actual([ExistingUser("bob")], [ExistingDatabase("bob_web", holder="carl")])
+    adopted = [action.reason for action in plan(roster("bob"), found, adopt={"bob"}).actions]
+    assert adopted == [
+        "taken over as --adopt says, with the password of users.txt instead of its own",
+        "taken over as --adopt says, with its data, which may be that of carl, who has it now",
+    ]
+    texts = [conflict.text for conflict in plan(roster("bob"), found).conflicts]
+    assert "take it over with --adopt bob, which replaces its password by that of users.txt" in texts[0]
+    assert "take it over with --adopt bob, with its data, which may be that of carl, who has it now" in texts[1]
+    for holder, words in ((None, "with its data, whoever's that is"), ("bob", "with its data")):
+        found = actual(databases=[ExistingDatabase("bob_web", holder=holder)])
+        (action,) = plan(roster("bob"), found, adopt={"bob"}).actions
+        assert action.reason == f"taken over as --adopt says, {words}"
+
+
 def test_adopting_changes_nothing_for_others() -> None:
     found = actual([ExistingUser("bob"), ExistingUser("eve")], (), {})
     made = plan(roster("bob", "eve", templates=()), found, adopt={"bob"})

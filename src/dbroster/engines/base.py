@@ -51,6 +51,9 @@ class Handler(ABC):
     groups: ClassVar[int] = 5
     """Into how many groups of new users a session's part is cut, at least: 1 where small batches take longer."""
 
+    drop_words: ClassVar[str] = 'DROP DATABASE "{}";'
+    """How a person drops a database, to be told."""
+
     default_jobs: ClassVar[int] = 4
     """Parallel sessions when connections.yaml says nothing; chosen by measurement."""
 

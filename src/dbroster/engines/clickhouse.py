@@ -72,6 +72,7 @@ def connect(connection: Connection) -> Handler:
 class ClickHouse(Handler):
     """A ClickHouse server, or one node of a cluster; reads see this node only."""
 
+    drop_words: ClassVar[str] = "DROP DATABASE `{}`;"
     groups: ClassVar[int] = 1
     batch_sizes: ClassVar[Mapping[Verb, int]] = dict.fromkeys(
         (

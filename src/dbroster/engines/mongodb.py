@@ -74,6 +74,7 @@ class MongoDB(Handler):
     """A MongoDB server or replica set."""
 
     creation_order: ClassVar[tuple[Verb, Verb]] = (Verb.GRANT_PRIVILEGES, Verb.CREATE_DATABASE)
+    drop_words: ClassVar[str] = 'db.getSiblingDB("{}").dropDatabase()'
     batch_sizes: ClassVar[Mapping[Verb, int]] = {Verb.GRANT_PRIVILEGES: 100}
     default_jobs: ClassVar[int] = 8  # it makes collections for some users while it derives others' keys
 

@@ -47,6 +47,7 @@ class MySQLHandler(MySQLState):
         **dict.fromkeys((Verb.CREATE_DATABASE, Verb.GRANT_PRIVILEGES, Verb.DROP_DATABASE), DATABASES_AT_ONCE),
     }
 
+    drop_words: ClassVar[str] = "DROP DATABASE `{}`;"
     groups: ClassVar[int] = 2  # more would be more round trips
     together: ClassVar[Collection[Verb]] = frozenset()
     """Verbs whose batches are sent as one message, where the product can take several statements at once."""
