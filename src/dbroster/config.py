@@ -176,7 +176,7 @@ def cut_short(directory: Path) -> Problem | None:
     """Say that connections.yaml may have been cut: what protects databases or archives them could be in the rest."""
     if ends_whole(read_file(directory / CONNECTIONS_FILE, MAX_SETTINGS).data):
         return None
-    return Problem(f"{without_end(CONNECTIONS_FILE)}; nothing is removed in this run", CONNECTIONS_FILE)
+    return Problem(f"{without_end(CONNECTIONS_FILE, directory)}; nothing is removed in this run", CONNECTIONS_FILE)
 
 
 def has_section(directory: Path, engine: str) -> bool:

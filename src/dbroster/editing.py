@@ -47,7 +47,7 @@ def edit(directory: Path, identity: Path | None, again: Again, interrupts: Inter
 
 def judge(directory: Path, data: bytes, name: str) -> list[Problem]:
     """Return every problem that a sync would find in the roster, by the rules of all servers of all engines."""
-    roster = parse_users(data, name)
+    roster = parse_users(data, name, directory)
     problems = [*roster.problems]
     for engine in ENGINES:
         templates, _ = parse_templates(read_file(directory / f"{engine}_databases.txt", MAX_SETTINGS).data, engine)

@@ -8,6 +8,8 @@ may be a part of a line, or two. Who reads it changes nobody on it and removes n
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
 
 from dbroster.model import USERS_FILE
 
@@ -33,7 +35,7 @@ class Line:
     doubt: str | None = None
 
 
-def significant(data: bytes, file: str) -> Iterator[Line]:
+def significant(data: bytes, file: str, directory: Path = Path()) -> Iterator[Line]:
     """Return the lines that say something, and those in doubt even if they are blank or a comment."""
     wide = data.startswith(_UTF_16)
     *ended, rest = data.removeprefix(BOM).split(b"\n")
@@ -45,7 +47,7 @@ def significant(data: bytes, file: str) -> Iterator[Line]:
         if doubt or not silent:
             yield Line(number, line, doubt)
     if rest:
-        yield Line(len(ended) + 1, rest, without_end(file))
+        yield Line(len(ended) + 1, rest, without_end(file, directory))
 
 
 def ends_whole(data: bytes) -> bool:
@@ -53,9 +55,9 @@ def ends_whole(data: bytes) -> bool:
     return data.endswith(b"\n") or not data.removeprefix(BOM)
 
 
-def without_end(file: str) -> str:
+def without_end(file: str, directory: Path = Path()) -> str:
     """Say what is wrong with a last line that has no end, and how it is mended."""
-    mend = _FILES_OF_OTHERS.get(file, f"end it with: echo >> {file}")
+    mend = _FILES_OF_OTHERS.get(file, f"end it with: echo >> {quote(str(directory / file))}")
     return f"the last line has no line end, so the file may have been cut here; if it is whole, {mend}"
 
 

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from contextlib import suppress
 from threading import Lock
 from typing import Any, TextIO
 
@@ -50,11 +51,12 @@ class Progress:
             if now - self._last < EVERY_SECONDS:
                 return
             self._last = now
-            self._draw()
+            with suppress(OSError, ValueError):  # a terminal that is gone
+                self._draw()
 
     def close(self) -> None:
         """Take the progress away, so that the report stands alone."""
-        with self._lock:
+        with self._lock, suppress(OSError, ValueError):
             if self._rich is not None and self._shown:
                 self._rich.stop()
             elif self._shown:

@@ -5,6 +5,7 @@ that, so dbroster says it, and wants a permission for it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 
 from dbroster.config import Connection
 from dbroster.model import Actual, ExistingUser, PasswordCheck, Plan, Roster, User, Verb
@@ -39,6 +40,19 @@ def reservations(pairs: Mapping[str, str], plan: Plan, connection: Connection) -
         databases = sorted(action.database or "" for action in drops if action.user == old)
         same = f"{new} seems to be {old} under a new name (the password is the same)"
         yield f"{same}, but {_loss(old, new, databases, connection)}"
+
+
+def template_reservations(plan: Plan, actual: Actual) -> Iterator[str]:
+    """Tell templates that look like a cut line, or like two lines that became one: `analyt`, `webtools`."""
+    leaving = {action.user for action in plan.actions if action.verb in (Verb.LOCK_USER, Verb.DROP_USER)}
+    drops = [a for a in plan.actions if a.verb is Verb.DROP_DATABASE and a.user not in leaving]
+    old = {(a.database or "").removeprefix(f"{a.user}_") for a in drops}
+    made = [a for a in plan.actions if a.verb is Verb.CREATE_DATABASE and a.user in actual.users]
+    new = {(a.database or "").removeprefix(f"{a.user}_") for a in made}
+    for gone, come in product(sorted(old), sorted(new)):
+        if come.startswith(gone) or come.endswith(gone) or gone.startswith(come):
+            data = f"{gone} would be dropped with its data, and {come} starts empty"
+            yield f"the template {come} is new, {gone} is not listed any more, and one is a part of the other: {data}"
 
 
 def _loss(old: str, new: str, databases: Sequence[str], connection: Connection) -> str:

@@ -55,10 +55,10 @@ def read_roster(directory: Path, engine: str, source: UsersSource | None = None)
     users = (source or UsersSource(directory)).users
     templates = read_file(directory / f"{engine}_databases.txt", MAX_SETTINGS)
     fatal = [*users.problems, *filter(None, _template_file(directory / templates.name, templates))]
-    roster = _parsed(users.data, users.name)
+    roster = _parsed(users.data, users.name, directory)
     if users.missing:
         roster = Roster(problems=(users.missing,), suspended=(f"{USERS_FILE} is missing",))
-    names, problems = parse_templates(templates.data, templates.name)
+    names, problems = parse_templates(templates.data, templates.name, directory)
     if fatal:
         raise ConfigError([*fatal, *roster.problems, *problems])
     broken = _few([f"{p.file} line {p.line} can't be used" for p in problems if not p.warning])
@@ -73,9 +73,9 @@ def _template_file(path: Path, content: FileContent) -> Iterator[Problem | None]
         yield open_problem(path, content.mode) or owner_problem(path, content.owner)
 
 
-def parse_users(data: bytes, file: str = USERS_FILE) -> Roster:
+def parse_users(data: bytes, file: str = USERS_FILE, directory: Path = Path()) -> Roster:
     """Parse the bytes of users.txt, or of what stands for it under the name `file`; never raises."""
-    lines = list(_user_lines(data, file))
+    lines = list(_user_lines(data, file, directory))
     problems = [Problem(line.problem, file, line.number, line.name) for line in lines if line.problem]
     suspended = _few([f"{file} line {line.number}: {line.suspends}" for line in lines if line.suspends])
     usable = [line for line in lines if not line.problem]
@@ -114,11 +114,11 @@ def _few(reasons: list[str]) -> tuple[str, ...]:
     return tuple(reasons if len(reasons) <= most else [*reasons[:most], f"and {len(reasons) - most} lines more"])
 
 
-def parse_templates(data: bytes, file: str) -> tuple[tuple[str, ...], list[Problem]]:
+def parse_templates(data: bytes, file: str, directory: Path = Path()) -> tuple[tuple[str, ...], list[Problem]]:
     """Parse a template list; the problems tell lines that can't be used, and warn of repeated ones."""
     names: dict[str, int] = {}
     problems = []
-    for line in significant(data, file):
+    for line in significant(data, file, directory):
         text = _decode(line.raw)
         if line.doubt:
             text = f"{line.doubt}; {_NOTHING_REMOVED}, and the databases of this template are left as they are"
@@ -134,8 +134,8 @@ def parse_templates(data: bytes, file: str) -> tuple[tuple[str, ...], list[Probl
     return tuple(names), problems
 
 
-def _user_lines(data: bytes, file: str) -> Iterator[_Line]:
-    for line in significant(data, file):
+def _user_lines(data: bytes, file: str, directory: Path) -> Iterator[_Line]:
+    for line in significant(data, file, directory):
         text = _decode(line.raw)
         broken = _Line(line.number, problem="not UTF-8; nothing is removed")
         found = broken if text is None else _split(line.number, text)

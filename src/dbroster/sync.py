@@ -46,7 +46,7 @@ from dbroster.model import (
 )
 from dbroster.owners import place_problem
 from dbroster.progress import Task
-from dbroster.renames import renamed, reservations
+from dbroster.renames import renamed, reservations, template_reservations
 from dbroster.rereading import Again, Rereading
 from dbroster.roster import read_roster
 from dbroster.screen import screen
@@ -269,7 +269,7 @@ class Sync:
             roster = without_glued(roster, two_in_one)
             plan = self._plan(roster, actual, handler)
         pairs = renamed(plan, still, actual, handler.check_passwords)
-        texts = tuple(reservations(pairs, plan, self.connection))
+        texts = (*reservations(pairs, plan, self.connection), *template_reservations(plan, actual))
         told = [Problem(text, warning=True) for text in texts if self.options.max_removals is not None]
         return roster, replace(plan, reservations=texts, problems=(*plan.problems, *told))
 

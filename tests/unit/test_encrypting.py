@@ -47,7 +47,7 @@ def test_a_file_that_may_have_been_cut_is_not_encrypted(
 ) -> None:
     """A7: the rest of it would be lost with the plain file."""
     private(directory / "users.txt", PLAIN + "bob:Corr")
-    assert "echo >> users.txt" in refused(directory, capsys, "--recipient", key.public)
+    assert f"echo >> {directory}/users.txt" in refused(directory, capsys, "--recipient", key.public)
 
 
 # --- it works -------------------------------------------------------------------------------------------------------

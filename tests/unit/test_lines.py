@@ -156,6 +156,6 @@ def test_connections_that_were_cut(tmp_path: Path) -> None:
     (connection,), roster = load(tmp_path, "postgresql")
     assert connection.removals.grace_days == 1
     assert roster.suspended == ("connections.yaml may not be whole",)
-    assert "echo >> connections.yaml" in roster.problems[0].text
+    assert f"echo >> {tmp_path}/connections.yaml" in roster.problems[0].text
     config(tmp_path, "ann:pw\n")
     assert load(tmp_path, "postgresql")[1].suspended == ()

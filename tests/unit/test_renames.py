@@ -100,3 +100,28 @@ def test_no_more_passwords_are_tried_than_it_takes(gone: int, new: int) -> None:
     plan = Plan(tuple(Action(Verb.LOCK_USER, name) for name in leavers))
     assert renamed(plan, roster(*(f"new{number}" for number in range(new))), Actual(leavers), check) == {}
     assert 0 < tried <= MOST_PAIRS
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (("web", "analytics"), ("web", "analyt")), (("web", "tools"), ("webtools",)),
+        (("web", "tools"), ("web", "toolsx")), (("tools", "web"), ("toolsweb",)), (("web",), ("webmobile",)),
+    ],
+)  # fmt: skip
+def test_a_template_that_is_a_part_of_another(before: tuple[str, ...], after: tuple[str, ...], site: Site) -> None:
+    """A7: a cut line, or two lines in one; also where one user has it, and one database is within the limit."""
+    users = {f"u{number}": user(f"u{number}", f"{PASSWORD}-{number}") for number in range(1)}
+    site.run(Roster(users, templates=before))
+    result = site.run(Roster(users, templates=after))
+    assert code(result) == 3
+    assert any("one is a part of the other" in refusal for refusal in result.refusals)
+    assert site.server.databases.keys() >= {f"u0_{template}" for template in before}
+
+
+def test_a_template_of_another_name(site: Site) -> None:
+    """A7: a new template beside an old one that stays, and one for another."""
+    users = {"ann": user("ann", PASSWORD)}
+    site.run(Roster(users, templates=("web", "tools")))
+    assert code(site.run(Roster(users, templates=("web", "tools", "webtools")))) == 0
+    assert code(site.run(Roster(users, templates=("web", "tools", "mobile")))) == 0
