@@ -1,51 +1,40 @@
 """Archives of ClickHouse databases: a zip file with the CREATE statements and each table's rows in the Native format.
 
 BACKUP would need a place in the server's configuration; this needs nothing but SELECT. Rows go from the server into
-the file, and back, without being held in memory. A materialized view's own rows are those that it shows; columns that
-are MATERIALIZED are computed again.
+the file, and back, without being held in memory. A materialized view's own rows are those that it shows.
 """
 
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import IO, Any, ClassVar
-from urllib.parse import quote, urlencode
-
-import urllib3
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, ClassVar
+from urllib.parse import quote
 
 from dbroster.archive import Archive, Draft
 from dbroster.config import Connection
-from dbroster.engines import tls
 from dbroster.engines.archiver import Archiver
+from dbroster.engines.clickhouse_contents import (
+    Table,
+    left_out,
+    read_detached,
+    read_tables,
+    refuse_hidden_rows,
+    without_refresh,
+)
 from dbroster.engines.clickhouse_facts import Facts
 from dbroster.engines.clickhouse_grants import read_grants
+from dbroster.engines.clickhouse_http import Http, to_bytes
 from dbroster.engines.clickhouse_session import Session, identifier, literal
-from dbroster.errors import ConnectError, OperationError
+from dbroster.errors import OperationError
 from dbroster.model import User
-from dbroster.secret import scrub
 
 _TABLES = "tables.json"
-_CHUNK = 1024 * 1024
-_TIMEOUT = 3600  # seconds without a byte; the server sends nothing before a table is read
-_SHOWN = 400  # characters of a server's error
+_NOT_THERE = "390"
+"""The error of ATTACH for a table that is not there."""
 
-_DESCRIBED = """
-    SELECT name, engine, create_table_query, toUInt8(has_own_data), concat('.inner_id.', toString(uuid))
-    FROM system.tables WHERE database = {database} AND NOT is_temporary ORDER BY name"""
-_COLUMNS = """
-    SELECT table, name FROM system.columns
-    WHERE database = {database} AND default_kind IN ('', 'DEFAULT') ORDER BY table, position"""
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table or view: how it is made, and which columns of it are archived; none if it holds no rows of its own."""
-
-    name: str
-    statement: str
-    is_view: bool
-    columns: tuple[str, ...] = ()
+_IN_ORDER = ("Replacing", "Collapsing", "Coalescing", "Log", "Memory")
+"""In the names of engines where the order of rows means something: which of two is the newer one."""
 
 
 class ClickHouseArchiver(Archiver):
@@ -76,72 +65,125 @@ class ClickHouseArchiver(Archiver):
         for name in {user, *holders}:
             self._session.run(f"KILL QUERY WHERE user = {literal(name)} SYNC")
 
+    def not_carried(self, databases: Sequence[str]) -> dict[str, list[str]]:
+        """Name rows that nobody can read, secrets that the server hides, and what stands outside of tables."""
+        found = {database: list(left_out(self._session, database)) for database in databases}
+        return {database: losses for database, losses in found.items() if losses}
+
     def dump(self, user: str, database: str, draft: Draft) -> None:  # noqa: ARG002 - only PostgreSQL's needs it
-        """Write how everything is made, then the rows of each table, counted again by the server."""
-        tables = _read_tables(self._session, database)
-        connection = self.connection
-        http = _Http(self._session.url, connection, connection.username, _text(connection.password))
+        """Write how everything is made, then the rows of each table, as many as the server says it has sent.
+
+        Detached tables come back first, since nobody can read them, and what a Buffer holds goes where it belongs.
+        """
+        http = self._http()
+        detached = self._attach(http, database)
+        tables = read_tables(self._session, database)
+        for table in (table for table in tables if table.engine == "Buffer"):
+            http.ask(f"OPTIMIZE TABLE {_place(database, table)}")
         with zipfile.ZipFile(draft.file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
             content = {"database": database, "tables": [asdict(table) for table in tables]}
-            file.writestr(f"{database}/{_TABLES}", json.dumps(content, indent=1, ensure_ascii=False))
+            file.writestr(f"{database}/{_TABLES}", json.dumps(content, indent=1))
             for table in (table for table in tables if table.columns):
                 with file.open(_member(database, table.name), "w", force_zip64=True) as target:
-                    http.read(_selected(database, table, _listed(table), "Native"), target)
-                draft.counts[table.name] = int(http.ask(_selected(database, table, "count()", "TabSeparated")))
+                    draft.counts[table.name] = http.read(_selection(database, table), target)
+        draft.settings["detached"] = detached
+        refuse_hidden_rows(self._session, database, draft.counts)
         draft.file.flush()
         with zipfile.ZipFile(draft.path) as written:
             if damaged := written.testzip():
                 raise OperationError(f"the archive of {database} can't be read again: {damaged}")
 
+    def _attach(self, http: Http, database: str) -> list[str]:
+        """Attach what was detached, and return what was so for good, which a restore detaches again."""
+        detached = read_detached(self._session, database)
+        for name, lasting in detached:
+            try:
+                self._is_detached(http, database, name, lasting=lasting)
+            except OperationError as error:
+                raise OperationError(
+                    f"the table {name} is detached, so it can't be archived, and it can't be attached: {error}; "
+                    f"attach or drop it by hand: ATTACH TABLE {identifier(database)}.{identifier(name)}"
+                ) from None
+        return [name for name, lasting in detached if lasting]
+
+    def _is_detached(self, http: Http, database: str, name: str, *, lasting: bool) -> bool:
+        """Attach a table, if it is there: 24.8 lists tables that were dropped among those that are detached."""
+        try:
+            http.ask(f"ATTACH TABLE {identifier(database)}.{identifier(name)}")
+        except OperationError as error:
+            if error.code == _NOT_THERE and not lasting:
+                return False
+            raise
+        return True
+
     def is_empty(self, user: User, database: str) -> bool:
-        """Count tables, as the user: servers answer 0 to EXISTS over system.tables (ClickHouse #86415)."""
+        """Look for tables, as the user, and for detached ones, as the admin."""
+        # not EXISTS, which 25.8 answers wrongly for system.tables (ClickHouse issue 86415)
         query = f"SELECT count() FROM system.tables WHERE database = {literal(database)}"  # noqa: S608 - quoted
-        return self._as_user(user).ask(f"{query} FORMAT TabSeparated").strip() == b"0"
+        there = int(self._as_user(user).ask(f"{query} FORMAT TabSeparated"))
+        return not there and not any(
+            lasting or self._is_detached(self._http(), database, name, lasting=False)
+            for name, lasting in read_detached(self._session, database)
+        )
 
     def restore(self, archive: Archive, user: User, database: str) -> None:
         """Make tables with their rows, then views one after the other with theirs; all as the user.
 
-        In this order no view sees the rows that are brought back, and takes them in a second time.
+        In this order no view sees the rows that are brought back, and takes them in a second time. What can't be made
+        keeps nothing else away.
         """
         if archive.manifest.database != database:
             text = f"the statements in it name the database {archive.manifest.database}, so it can't become {database}"
             raise OperationError(text)
         http = self._as_user(user)
+        failures: list[str] = []
         try:
             with zipfile.ZipFile(archive.path) as file:
                 content = json.loads(file.read(f"{database}/{_TABLES}"))
                 tables = [Table(**{**table, "columns": tuple(table["columns"])}) for table in content["tables"]]
                 for views in (False, True):
-                    self._make(http, file, database, [table for table in tables if table.is_view is views])
+                    chosen = [table for table in tables if table.is_view is views]
+                    failures += self._make(http, file, archive, database, chosen)
         except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError) as error:
             raise OperationError(f"{archive.path} can't be read: {type(error).__name__}") from None
-        for table in tables:
-            number = archive.manifest.counts.get(table.name, 0)
-            there = int(http.ask(_selected(database, table, "count()", "TabSeparated"))) if table.columns else 0
-            if there != number:
-                raise OperationError(f"{database}.{table.name} has {there} rows now, but {number} in the archive")
+        for name in archive.manifest.settings.get("detached", []):
+            http.ask(f"DETACH TABLE {identifier(database)}.{identifier(name)} PERMANENTLY")
+        if failures:
+            raise OperationError(f"not everything is back: {'; '.join(failures)}")
 
-    def _make(self, http: "_Http", file: zipfile.ZipFile, database: str, tables: list[Table]) -> None:
-        """Make what can be made, again and again: one may need another that comes later."""
+    def _make(
+        self, http: Http, file: zipfile.ZipFile, archive: Archive, database: str, tables: list[Table]
+    ) -> list[str]:
+        """Make what can be made, again and again: one may need another that comes later. Return what can't be."""
         waiting = list(tables)
         while waiting:
-            left, failure = [], None
+            left: dict[str, str] = {}
             for table in waiting:
                 try:
-                    http.ask(table.statement)
+                    http.ask(without_refresh(table))
                 except OperationError as error:
-                    left.append(table)
-                    failure = error
+                    left[table.name] = str(error)
                     continue
-                if table.columns:
-                    with file.open(_member(database, table.name)) as rows:
-                        http.write(f"INSERT INTO {_place(database, table)} ({_listed(table)}) FORMAT Native", rows)
-            if failure and len(left) == len(waiting):
-                raise failure
-            waiting = left
+                self._fill(http, file, archive, database, table)
+            if len(left) == len(waiting):
+                return [f"{name}: {error}" for name, error in left.items()]
+            waiting = [table for table in waiting if table.name in left]
+        return []
 
-    def _as_user(self, user: User) -> "_Http":
-        return _Http(self._session.url, self.connection, user.name, user.password.reveal())
+    def _fill(self, http: Http, file: zipfile.ZipFile, archive: Archive, database: str, table: Table) -> None:
+        if not table.columns:
+            return
+        with file.open(_member(database, table.name)) as rows:
+            number = http.write(f"INSERT INTO {_place(database, table)} ({_listed(table)}) FORMAT Native", rows)
+        wanted = archive.manifest.counts.get(table.name, 0)
+        if number != wanted:
+            raise OperationError(f"{database}.{table.name} has got {number} rows, but {wanted} are in the archive")
+
+    def _http(self) -> Http:
+        return Http(self._session.url, self.connection, self.connection.username, _text(self.connection.password))
+
+    def _as_user(self, user: User) -> Http:
+        return Http(self._session.url, self.connection, user.name, user.password.reveal())
 
 
 def _text(password: Any) -> str:
@@ -149,7 +191,7 @@ def _text(password: Any) -> str:
 
 
 def _member(database: str, table: str) -> str:
-    return f"{database}/{quote(table, safe='')}.native"
+    return f"{database}/{quote(to_bytes(table), safe='')}.native"
 
 
 def _place(database: str, table: Table) -> str:
@@ -160,82 +202,6 @@ def _listed(table: Table) -> str:
     return ", ".join(map(identifier, table.columns))
 
 
-def _selected(database: str, table: Table, what: str, form: str) -> str:
-    return f"SELECT {what} FROM {_place(database, table)} FORMAT {form}"  # noqa: S608 - quoted
-
-
-def _read_tables(session: Session, database: str) -> list[Table]:
-    """Tables and views; a view's inner table is left out, since the view shows its rows and makes it again."""
-    columns: dict[str, list[str]] = {}
-    for table, column in session.rows(_COLUMNS, database=database):
-        columns.setdefault(table, []).append(column)
-    found = session.rows(_DESCRIBED, database=database)
-    names = {name for name, *_ in found}
-    inner = {name: _inner(name, by_uuid) & names for name, engine, _, _, by_uuid in found if engine.endswith("View")}
-    left_out = set().union(*inner.values())
-    return [
-        Table(
-            name,
-            statement,
-            is_view=name in inner,
-            columns=tuple(columns.get(name, ())) if own_data or inner.get(name) else (),
-        )
-        for name, _, statement, own_data, _ in found
-        if name not in left_out
-    ]
-
-
-def _inner(view: str, by_uuid: str) -> set[str]:
-    """Names that the table with a materialized view's own rows may have, depending on the database's engine."""
-    return {f".inner.{view}", by_uuid}
-
-
-class _Http:
-    """Statements of one account over HTTP, with rows that go by in pieces."""
-
-    def __init__(self, url: str, connection: Connection, user: str, password: str) -> None:
-        self._url, self._secrets = url, [password]
-        self._headers = urllib3.make_headers(basic_auth=f"{user}:{password}".encode().decode("latin-1"))
-        self._pool = urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=connection.connect_timeout, read=_TIMEOUT),
-            retries=False,
-            ssl_context=tls.context(connection.tls),
-        )
-
-    def ask(self, statement: str) -> bytes:
-        """Perform a statement and return the answer."""
-        return self._send(statement.encode(), {}).data
-
-    def read(self, statement: str, target: IO[bytes]) -> None:
-        """Write the answer of a query into a file; the server sends it when it is sure of it."""
-        answer = self._send(statement.encode(), {"wait_end_of_query": "1"}, preload_content=False)
-        try:
-            for chunk in answer.stream(_CHUNK, decode_content=True):
-                target.write(chunk)
-        except urllib3.exceptions.HTTPError as error:
-            raise ConnectError(f"the connection to ClickHouse broke: {type(error).__name__}") from None
-        finally:
-            answer.release_conn()
-
-    def write(self, statement: str, source: IO[bytes]) -> None:
-        """Insert rows from a file. An empty one is none: the server would refuse it."""
-        first = source.read(_CHUNK)
-        if first:
-            self._send(_chunks(first, source), {"query": statement})
-
-    def _send(self, body: Any, parameters: Mapping[str, str], **how: Any) -> urllib3.BaseHTTPResponse:
-        url = f"{self._url}?{urlencode(parameters)}"
-        try:
-            answer = self._pool.request("POST", url, body=body, headers=self._headers, **how)
-            if answer.status != 200:
-                text = scrub(answer.data.decode(errors="replace"), self._secrets)[:_SHOWN]
-                raise OperationError(f"ClickHouse has refused it: {' '.join(text.split())}", str(answer.status))
-        except urllib3.exceptions.HTTPError as error:
-            raise ConnectError(f"no answer from ClickHouse: {type(error).__name__}") from None
-        return answer
-
-
-def _chunks(first: bytes, source: IO[bytes]) -> Iterator[bytes]:
-    yield first
-    while chunk := source.read(_CHUNK):
-        yield chunk
+def _selection(database: str, table: Table) -> str:
+    threads = " SETTINGS max_threads = 1" if any(part in table.engine for part in _IN_ORDER) else ""
+    return f"SELECT {_listed(table)} FROM {_place(database, table)}{threads} FORMAT Native"  # noqa: S608 - quoted

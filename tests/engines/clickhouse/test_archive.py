@@ -8,10 +8,12 @@ import pytest
 from dbroster.config import Connection
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
+from dbroster.errors import OperationError
 from dbroster.model import User
 from dbroster.secret import Secret
-from tests.archiving import archiving, there_and_back
+from tests.archiving import archive, archiving, there_and_back
 from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
+from tests.unit.waiting import wait_until
 
 PASSWORD = "Correct-horse-7 ünd mehr"
 
@@ -36,6 +38,54 @@ CONTENT = (
     "CREATE TABLE {d}.target (line String) ENGINE = MergeTree ORDER BY line",
     "CREATE MATERIALIZED VIEW {d}.a_into TO {d}.target AS SELECT line FROM {d}.log",
     "INSERT INTO {d}.log VALUES ('two')",
+    "CREATE TABLE {d}.in_memory (x Int8) ENGINE = Memory",
+    "INSERT INTO {d}.in_memory VALUES (7)",
+    "CREATE TABLE {d}.joined (k UInt8, v UInt8) ENGINE = Join(ANY, LEFT, k)",
+    "INSERT INTO {d}.joined VALUES (1, 2)",
+    "CREATE TABLE {d}.nothing (x UInt8) ENGINE = Null",
+    "CREATE TABLE {d}.merged AS {d}.target ENGINE = Merge('{p}', '^(log|target)$')",
+    "CREATE TABLE {d}.target2 (x UInt8) ENGINE = MergeTree ORDER BY x",
+    "CREATE TABLE {d}.buffered AS {d}.target2"
+    " ENGINE = Buffer('{p}', target2, 1, 9999, 9999, 99999, 99999, 99999, 99999)",
+    "INSERT INTO {d}.buffered VALUES (7)",
+    "CREATE TABLE {d}.replaced (k UInt8, v UInt8) ENGINE = ReplacingMergeTree ORDER BY k"
+    " SETTINGS non_replicated_deduplication_window = 100",
+    "INSERT INTO {d}.replaced VALUES (1, 1)",
+    "INSERT INTO {d}.replaced VALUES (1, 2)",
+    "CREATE TABLE {d}.deleted (x UInt8) ENGINE = MergeTree ORDER BY x",
+    "INSERT INTO {d}.deleted VALUES (1), (2)",
+    "DELETE FROM {d}.deleted WHERE x = 1",
+    "CREATE TABLE {d}.noted (x UInt8, at DateTime64(9) MATERIALIZED now64(9), rnd UInt64 MATERIALIZED rand64(),"
+    " e UInt8 EPHEMERAL 1, f UInt8 DEFAULT e + 1) ENGINE = MergeTree ORDER BY x",
+    "INSERT INTO {d}.noted (x, e) VALUES (1, 5)",
+    "CREATE TABLE {d}.rich (a DateTime, b String COMMENT 'it''s' CODEC(ZSTD(3)) TTL a + INTERVAL 50 YEAR, c Int32,"
+    " PROJECTION p (SELECT b, count() GROUP BY b), CONSTRAINT k CHECK c < 100, INDEX i b TYPE bloom_filter)"
+    " ENGINE = MergeTree ORDER BY a TTL a + INTERVAL 60 YEAR SETTINGS index_granularity = 1024"
+    " COMMENT 'of a table'",
+    "INSERT INTO {d}.rich VALUES (now(), 'x', 1)",
+    "CREATE TABLE {d}.kinds (a Map(String, Array(Int32)), b Tuple(x Int8, y String), e Enum8('a' = 1),"
+    " n Nested(q Int32), i IPv6, u UUID, d Decimal256(20), s String, f FixedString(4),"
+    " l LowCardinality(Nullable(String)), y Date32, p Point, z Int256) ENGINE = MergeTree ORDER BY tuple()",
+    "INSERT INTO {d}.kinds SELECT map('a', [1]), (1, 'x'), 'a', [1, 2], '::1', generateUUIDv4(), '1.5', "
+    " unhex('ff00fe'), unhex('ff00fe01'), NULL, '1900-01-01', (1.5, 2.5), -5",
+    "CREATE VIEW {d}.z_view AS SELECT n + 1 AS m FROM {d}.a_view",
+    "CREATE VIEW {d}.aa_view AS SELECT m FROM {d}.z_view",
+    "CREATE VIEW {d}.odd AS SELECT '\\xff' AS x",
+    "CREATE TABLE {d}.gone (x Int8) ENGINE = Memory",
+    "CREATE VIEW {d}.broken AS SELECT * FROM {d}.gone",
+    "DROP TABLE {d}.gone",
+    "CREATE TABLE {d}.put_away (x Int8) ENGINE = MergeTree ORDER BY x",
+    "INSERT INTO {d}.put_away VALUES (7)",
+    "CREATE TABLE {d}.put_off (x Int8) ENGINE = MergeTree ORDER BY x",
+    "INSERT INTO {d}.put_off VALUES (8)",
+)
+REFRESHED = (
+    "CREATE MATERIALIZED VIEW {d}.`again AS EMPTY` REFRESH EVERY 1 YEAR ENGINE = MergeTree ORDER BY line"
+    " AS SELECT line FROM {d}.log",
+    "CREATE MATERIALIZED VIEW {d}.more REFRESH EVERY 1 YEAR APPEND ENGINE = MergeTree ORDER BY line"
+    " AS SELECT line FROM {d}.log",
+    "CREATE TABLE {d}.target3 (line String) ENGINE = MergeTree ORDER BY line",
+    "CREATE MATERIALIZED VIEW {d}.over REFRESH EVERY 1 YEAR TO {d}.target3 AS SELECT line FROM {d}.log",
 )
 READ = (
     "SELECT id, text, tags, at, twice, alias FROM {d}.`z täble 語` ORDER BY id",
@@ -47,6 +97,16 @@ READ = (
     "SELECT * FROM {d}.target ORDER BY line",
     "SELECT * FROM {d}.`.inner of my own`",
     "SELECT * FROM {d}.`kept TO me`",
+    "SELECT * FROM {d}.in_memory",
+    "SELECT * FROM {d}.joined",
+    "SELECT * FROM {d}.buffered",
+    "SELECT k, v FROM {d}.replaced FINAL",
+    "SELECT * FROM {d}.deleted",
+    "SELECT x, f, at, rnd FROM {d}.noted",
+    "SELECT * FROM {d}.rich",
+    "SELECT * FROM {d}.kinds",
+    "SELECT * FROM {d}.aa_view",
+    "SELECT hex(x) FROM {d}.odd",
     "SELECT name, create_table_query FROM system.tables WHERE database = '{p}' AND NOT startsWith(name, '.inner_id')"
     " ORDER BY name",
 )
@@ -68,17 +128,114 @@ def make(handler: Handler, user: str) -> str:
 def test_everything_comes_back_as_it_was(
     adapter: ClickHouseAdapter, describe: Callable[..., Connection], bob: str, tmp_path: Path
 ) -> None:
+    """A8: rows of every engine, in memory and in a Buffer too, MATERIALIZED columns, TTLs, projections, views on views.
+
+    A table that its user has detached for good is in the archive, and detached for good again.
+    """
     with connect(archiving(describe(), tmp_path)) as handler:
         database = make(handler, bob)
         names = {"d": quoted(database), "p": database}
         for statement in CONTENT:
             adapter.ask(bob, PASSWORD, statement.format(**names))
-        before = [adapter.ask(bob, PASSWORD, query.format(**names)) for query in READ]
+        reading = [*READ, *(f"SELECT * FROM {{d}}.`{name}` ORDER BY 1" for name in refreshed(adapter, bob, names))]
+        before = [adapter.ask(bob, PASSWORD, query.format(**names)) for query in reading]
+        for how in ("put_off", "put_away PERMANENTLY"):
+            adapter.ask(bob, PASSWORD, f"DETACH TABLE {{d}}.{how}".format(**names))
+        assert handler.archiver().not_carried([database]) == {}
         made = there_and_back(handler, bob, PASSWORD, database)
-        assert [adapter.ask(bob, PASSWORD, query.format(**names)) for query in READ] == before
+        for name, rows in (("put_away", "7\n"), ("put_off", "8\n")):
+            if name == "put_away":
+                adapter.ask(bob, PASSWORD, "ATTACH TABLE {d}.put_away".format(**names))
+            assert adapter.ask(bob, PASSWORD, f"SELECT * FROM {{d}}.{name}".format(**names)) == rows
+        after = [adapter.ask(bob, PASSWORD, query.format(**names)) for query in reading]
+        for query, was, now in zip(reading, before, after, strict=True):
+            assert now == was, query
         assert (made.manifest.counts["z täble 語"], made.manifest.counts["b_kept"]) == (5000, 1)
         adapter.ask(bob, PASSWORD, "INSERT INTO {d}.log VALUES ('three')".format(**names))
         assert adapter.ask(bob, PASSWORD, "SELECT count() FROM {d}.target".format(**names)) == "2\n"
+
+
+def refreshed(adapter: ClickHouseAdapter, user: str, names: dict[str, str]) -> list[str]:
+    """Make views that fill themselves, where users may, and return the names of those that did, once they have."""
+    if adapter.ask(user, PASSWORD, "SELECT value FROM system.settings WHERE name ="
+                   " 'allow_experimental_refreshable_materialized_view'").strip() == "0":  # fmt: skip
+        return []
+    for statement in REFRESHED:
+        adapter.ask(user, PASSWORD, statement.format(**names))
+    filled = ["again AS EMPTY", "more", "target3"]
+    for name in filled:
+        wait_until(lambda name=name: adapter.ask(  # type: ignore[misc]
+            user, PASSWORD, f"SELECT count() FROM {{d}}.`{name}`".format(**names)) == "2\n")  # fmt: skip
+    return filled
+
+
+def test_what_can_not_be_archived_is_said(
+    adapter: ClickHouseAdapter, describe: Callable[..., Connection], bob: str, tmp_path: Path
+) -> None:
+    """A8: rows of a Set, detached parts, a dictionary's password, row policies."""
+    with connect(archiving(describe(), tmp_path)) as handler:
+        database = make(handler, bob)
+        for statement in (
+            "CREATE TABLE {d}.s (x Int8) ENGINE = Set",
+            "CREATE TABLE {d}.t (x Int8) ENGINE = MergeTree ORDER BY x PARTITION BY x",
+            "INSERT INTO {d}.t VALUES (1), (2)",
+            "ALTER TABLE {d}.t DETACH PARTITION 2",
+        ):
+            adapter.ask(bob, PASSWORD, statement.format(d=quoted(database)))
+        dba = (adapter.server.admin_user, adapter.server.admin_password)
+        source = "CLICKHOUSE(USER 'x' PASSWORD 'Correct-horse-8' TABLE 't' DB 'x')"
+        layout = f"SOURCE({source}) LAYOUT(FLAT()) LIFETIME(0)"
+        adapter.ask(*dba, f"CREATE DICTIONARY {database}.dict (x UInt64, y String) PRIMARY KEY x {layout}")
+        adapter.ask(*dba, f"CREATE ROW POLICY `{bob} hides` ON {database}.t USING x > 7 TO ALL")
+        try:
+            said = "; ".join(handler.archiver().not_carried([database])[database])
+            for text in (
+                "the rows of s",
+                "1 detached parts of the table t",
+                "password in the definition of dict",
+                "hides",
+            ):
+                assert text in said
+            with pytest.raises(OperationError, match=r"has seen 0 of 1 rows of .* since a row policy hides"):
+                archive(handler, bob, database)
+        finally:
+            adapter.ask(*dba, f"DROP ROW POLICY `{bob} hides` ON {database}.t")
+        adapter.ask(*dba, f"DROP DICTIONARY {database}.dict")
+        there_and_back(handler, bob, PASSWORD, database)
+
+
+def test_what_can_not_be_made_again_keeps_nothing_else_away(
+    adapter: ClickHouseAdapter, describe: Callable[..., Connection], bob: str, tmp_path: Path
+) -> None:
+    """A8: a table that only a DBA may make; everything else comes back, and it is named."""
+    with connect(archiving(describe(), tmp_path)) as handler:
+        database = make(handler, bob)
+        for statement in (
+            "CREATE TABLE {d}.kept (x Int8) ENGINE = Log",
+            "INSERT INTO {d}.kept VALUES (1)",
+            "CREATE VIEW {d}.z_view AS SELECT x FROM {d}.kept",
+        ):
+            adapter.ask(bob, PASSWORD, statement.format(d=quoted(database)))
+        dba = (adapter.server.admin_user, adapter.server.admin_password)
+        adapter.ask(*dba, f"CREATE TABLE {database}.a_file (x Int8) ENGINE = File(CSV)")
+        adapter.ask(*dba, f"INSERT INTO {database}.a_file VALUES (1)")
+        with pytest.raises(OperationError, match=r"not everything is back: a_file: .*privileges"):
+            there_and_back(handler, bob, PASSWORD, database)
+        assert adapter.ask(bob, PASSWORD, f"SELECT x FROM {quoted(database)}.z_view") == "1\n"
+
+
+def test_nothing_is_restored_into_a_database_that_holds_anything(
+    adapter: ClickHouseAdapter, handler: Handler, bob: str
+) -> None:
+    """E1: 25.8 answers EXISTS for system.tables wrongly, and what is detached counts as well."""
+    database, receiver = make(handler, bob), User(bob, Secret(PASSWORD), 1)
+    assert handler.archiver().is_empty(receiver, database)
+    for statement in (
+        "CREATE TABLE {d}.t (x Int8) ENGINE = Log", "DETACH TABLE {d}.t PERMANENTLY", "ATTACH TABLE {d}.t",
+        "CREATE VIEW {d}.v AS SELECT 1", "DROP TABLE {d}.t",
+    ):  # fmt: skip
+        adapter.ask(bob, PASSWORD, statement.format(d=quoted(database)))
+        assert not handler.archiver().is_empty(receiver, database), statement
 
 
 def test_an_empty_database_comes_back(describe: Callable[..., Connection], bob: str, tmp_path: Path) -> None:
