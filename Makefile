@@ -30,7 +30,7 @@ test: setup ## run the tests on real servers
 
 soak: setup ## run the long tests: killed at every moment, fuzzing, large files
 	@$(python) -m pip install -q --disable-pip-version-check --group soak
-	@DBROSTER_SOAK=1 $(python) -m pytest -s $(soaked) $(ARGS)
+	@DBROSTER_SOAK=1 $(python) -m pytest -n auto $(soaked) $(ARGS)
 
 sabotage: setup ## break dbroster on purpose in many ways, and see that tests notice
 	@$(python) tools/sabotage.py $(ARGS)

@@ -5,13 +5,16 @@ variable like DBROSTER_TEST_POSTGRESQL names a server that runs already (see ser
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import pytest
 
 from servers import LocalServer, Missing, Server, find
 from tests import mysql_tools
 from tests.contract import adapter_mongodb, adapter_postgresql
+
+Figure = Callable[[str], None]
 
 _OPTIONS = {"postgresql": adapter_postgresql.OPTIONS, "mongodb": adapter_mongodb.OPTIONS}
 ENGINES = ("postgresql", "mysql", "mariadb", "clickhouse", "mongodb")
@@ -52,6 +55,20 @@ def _version(engine: str) -> str:
     if not isinstance(found, LocalServer):
         return f"given at {found.host}:{found.port}"
     return found.describe()
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Figure:
+    """Keep a measured figure, to be told at the end of all tests."""
+    return lambda text: record_property("figure", text)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the figures that tests have kept, from all workers."""
+    reports = [report for found in terminalreporter.stats.values() for report in found if hasattr(report, "nodeid")]
+    told = [(name, text) for report in reports for name, text in getattr(report, "user_properties", ())]
+    for text in sorted({text for name, text in told if name == "figure"}):
+        terminalreporter.write_line(text)
 
 
 @pytest.fixture(scope="session")

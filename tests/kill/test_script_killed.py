@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from tests.conftest import Figure
 from tests.e2e.site import Site
 from tests.kill.conftest import SOAK
 from tests.kill.crime import Scene
@@ -28,7 +29,7 @@ def moments(messages: int) -> list[int]:
 
 
 @pytest.mark.timeout(7200 if SOAK else 300)
-def test_killed_after_any_message_nothing_is_lost_and_nobody_let_in(scene: Scene) -> None:
+def test_killed_after_any_message_nothing_is_lost_and_nobody_let_in(scene: Scene, figure: Figure) -> None:
     messages = scene.messages()
     wanted = scene.state()
     killed = 0
@@ -39,7 +40,7 @@ def test_killed_after_any_message_nothing_is_lost_and_nobody_let_in(scene: Scene
         scene.nobody_reaches_what_is_not_theirs()
         scene.converges_to(wanted)
     assert killed >= len(moments(messages)) // 2  # a run needs a few messages more or less each time
-    print(f"\n{scene.site.adapter.server.engine}: killed {killed} times in a run of {messages} messages")
+    figure(f"{scene.site.adapter.server.engine}: killed {killed} times in a run of {messages} messages")
 
 
 @pytest.mark.timeout(7200 if SOAK else 300)

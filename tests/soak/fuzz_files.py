@@ -14,6 +14,7 @@ import pytest
 
 from tests.bad_input import ANN, KINDS
 from tests.bad_stored import STORED
+from tests.conftest import Figure
 
 SECONDS = int(os.environ.get("DBROSTER_FUZZ_SECONDS", "60"))
 SEEDS = {
@@ -34,7 +35,7 @@ MEGABYTES = 1024
 
 @pytest.mark.timeout(SECONDS + 300)
 @pytest.mark.parametrize("kind", [*KINDS, *STORED])
-def test_no_input_breaks_the_command(kind: str, tmp_path: Path) -> None:
+def test_no_input_breaks_the_command(kind: str, tmp_path: Path, figure: Figure) -> None:
     if importlib.util.find_spec("atheris") is None:
         pytest.fail("the fuzzer is missing: .venv/bin/pip install atheris")
     corpus = tmp_path / "corpus"
@@ -51,5 +52,5 @@ def test_no_input_breaks_the_command(kind: str, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
     (tried,) = re.findall(r"stat::number_of_executed_units: +(\d+)", done.stderr)
-    print(f"{kind}: {tried} inputs in {SECONDS} s")
+    figure(f"{kind}: {tried} inputs in {SECONDS} s")
     assert int(tried) > SECONDS  # it has really worked

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Figure
 from tests.measured import measured
 
 
@@ -18,9 +19,9 @@ from tests.measured import measured
     ],
     ids=["good lines", "no colon", "bad passwords", "one user"],
 )
-def test_a_million_lines(line: bytes, code: int, most: int, tmp_path: Path) -> None:
+def test_a_million_lines(line: bytes, code: int, most: int, tmp_path: Path, figure: Figure) -> None:
     run = measured(tmp_path, users=b"".join(line % number for number in range(1_000_000)))
-    print(f"a million of {line.decode().strip()}: {run.seconds:.0f} s, {run.megabytes} MiB")
+    figure(f"a million of {line.decode().strip()}: {run.seconds:.0f} s, {run.megabytes} MiB")
     assert run.code == code
     assert run.megabytes < most
     assert run.seconds < 400
