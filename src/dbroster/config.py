@@ -390,7 +390,7 @@ def _from_environment(section: Section, variable: str) -> str:
 
 def _from_file(section: Section, path: Path) -> str:
     content = read_file(path)
-    problem = content.problem or mode_problem(path, content.mode)
+    problem = content.problem or mode_problem(path, content.mode) or owner_problem(path, content.owner)
     if problem:
         section.problem("password_file", problem.text)
         return "?"

@@ -35,6 +35,8 @@ def _take(descriptor: int, path: Path) -> None:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise ServerError(f"the lock file {path} is not a regular file; remove it: rm {path}")
+    if status.st_nlink > 1:
+        raise ServerError(f"the lock file {path} is another file as well (a hard link); remove it: rm {path}")
     if status.st_uid not in trusted(path.parent):
         text = f"the lock file {path} belongs to another user (uid {status.st_uid}), who may hold it for ever"
         raise ServerError(f"{text}; remove it: rm {path}")

@@ -57,8 +57,11 @@ def template_reservations(plan: Plan, actual: Actual) -> Iterator[str]:
 
 def _loss(old: str, new: str, databases: Sequence[str], connection: Connection) -> str:
     back = f"to keep everything as it is, put the line of {old} back"
+    if days := connection.removals.grace_days:
+        gone = f"{old} is locked, and dropped with its databases after {days} days of grace"
+        return f"{gone}, and {new} starts empty; {back}"
     if not databases:
-        return f"{old} is an account of its own, which would be locked; {back}"
+        return f"{old} is an account of its own, which would be removed; {back}"
     template = databases[0].removeprefix(f"{old}_")
     restore = f"dbroster restore {connection.engine} ARCHIVE --database {new}_{template} --from-another"
     archived = (

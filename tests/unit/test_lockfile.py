@@ -96,3 +96,13 @@ def test_what_is_no_lock_file(kind: str, tmp_path: Path) -> None:
         path = Path("/dev/full")
     with pytest.raises(ServerError, match=str(path)), lock_file(path):
         pass
+
+
+def test_a_lock_file_that_is_another_file_as_well(tmp_path: Path) -> None:
+    """C9: in a directory where others may make links, it could be one that must not be emptied."""
+    precious = tmp_path / "precious"
+    precious.write_text("data")
+    (tmp_path / "lock").hardlink_to(precious)
+    with pytest.raises(ServerError, match="hard link"), lock_file(tmp_path / "lock"):
+        pass
+    assert precious.read_text() == "data"

@@ -70,6 +70,15 @@ def test_a_file_of_somebody_else(name: str, directory: Path, root: Callable[[Pat
     assert f"chown {me()} {directory / name}" in said
 
 
+def test_the_admins_password_in_a_file_of_somebody_else(directory: Path, root: Callable[[Path], None]) -> None:
+    """C9: who owns it reads it."""
+    private(directory / "pw", "secret\n")
+    private(directory / "connections.yaml", CONNECTIONS.replace("password_env: HOME", "password_file: pw"))
+    assert well(directory)
+    root(directory / "pw")
+    assert f"{directory / 'pw'} belongs to another user" in refused(directory)
+
+
 @pytest.mark.parametrize("part", ["config", "parent"])
 def test_a_directory_of_somebody_else(part: str, directory: Path, root: Callable[[Path], None]) -> None:
     """C9: its owner puts other files into it, or another directory in its place."""
