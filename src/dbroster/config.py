@@ -136,7 +136,12 @@ def find_connections(directory: Path, engine: str, server: str | None = None) ->
     problems += filter(None, (unsafe, owner_problem(path, content.owner)))
     section = Section(document, lines, problems, CONNECTIONS_FILE)
     roster = section.label("roster", "default", _LABEL)
-    common = _Common(roster, _removal_keys(section.part("removals"), directory), _archived(document))
+    common = _Common(
+        roster,
+        _removal_keys(section.part("removals"), directory),
+        _rule_keys(section.part("password_policy")),
+        _archived(document),
+    )
     parts = _servers(section, engine)
     if server is not None:
         _check_known(server, [_name(part) for part in parts], engine, problems)
@@ -301,7 +306,7 @@ def _servers(section: Section, engine: str) -> list[Section]:
     if value is None:
         if any(_OTHER_NAMES.get(key) == engine for key in section.data):
             return []  # find_connections() says how it must be called
-        known = [key for key in section.data if key not in ("roster", "removals", USERS_COMMAND)]
+        known = [key for key in section.data if key not in ("roster", "removals", "password_policy", USERS_COMMAND)]
         section.problem(None, f"no section {engine!r}{did_you_mean(engine, known)}")
         return []
     if value == []:
@@ -325,10 +330,11 @@ def _name(part: Section) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Common:
-    """What stands beside the sections: the roster's name, `removals` of all servers; and which servers archive."""
+    """What stands beside the sections: the roster's name, and keys of all servers; and which servers archive."""
 
     roster: str
     removals: Mapping[str, Any]
+    rules: Mapping[str, Any]
     archived: tuple[str, ...]
 
 
@@ -349,7 +355,7 @@ def _connection(section: Section, engine: str, common: _Common, directory: Path)
         connect_timeout=section.integer("connect_timeout", 10, 1, 600),
         timeout=section.integer("timeout", 300, 1, 86_400),
         jobs=section.integer("jobs", 0, 1, 64) or None,
-        rules=_rules(section.part("password_policy")),
+        rules=PasswordRules(**{**common.rules, **_rule_keys(section.part("password_policy"))}),
         protected=frozenset(section.texts("protected", ())),
         removals=_removals(removals),
         others_archive=() if "archive_dir" in removals else common.archived,
@@ -415,15 +421,21 @@ def _tls(section: Section, directory: Path) -> Tls:
     return Tls(mode, **paths)
 
 
-def _rules(section: Section) -> PasswordRules:
-    rules = PasswordRules(
-        min_length=section.integer("min_length", 12, 1, 1024),
-        classes=section.integer("classes", 3, 0, 4),
-        forbid_user_name=section.flag("forbid_user_name", default=True),
-        forbidden=section.texts("forbidden", ()),
-    )
+def _rule_keys(section: Section) -> dict[str, Any]:
+    """Return the rules for passwords that are set."""
+    return _set_keys(section, {
+        "min_length": lambda key: section.integer(key, 12, 1, 1024),
+        "classes": lambda key: section.integer(key, 3, 0, 4),
+        "forbid_user_name": lambda key: section.flag(key, default=True),
+        "forbidden": lambda key: section.texts(key, ()),
+    })  # fmt: skip
+
+
+def _set_keys(section: Section, read: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
+    """Read those keys of a part that are set, so that they stand above what all servers have in common."""
+    keys = {key: value(key) for key, value in read.items() if section.value(key) is not None}
     section.finish()
-    return rules
+    return keys
 
 
 def _removals(keys: dict[str, Any]) -> Removals:
@@ -436,18 +448,15 @@ def _removals(keys: dict[str, Any]) -> Removals:
 
 
 def _removal_keys(section: Section, directory: Path) -> dict[str, Any]:
-    """Return the keys that are set."""
-    read: dict[str, Callable[[str], Any]] = {
+    """Return the guard's keys that are set."""
+    return _set_keys(section, {
         "max": lambda key: _count(section, key),
         "max_percent": lambda key: section.integer(key, 0, 0, 100),
         "max_per_day": lambda key: _count(section, key),
         "max_percent_per_day": lambda key: section.integer(key, 0, 0, 100),
         "archive_dir": lambda key: _archive_directory(section, key, directory),
         "grace_days": lambda key: section.integer(key, 0, 0, 3650),
-    }
-    keys = {key: value(key) for key, value in read.items() if section.value(key) is not None}
-    section.finish()
-    return keys
+    })  # fmt: skip
 
 
 def _count(section: Section, key: str) -> int | None:

@@ -166,11 +166,11 @@ class Guard:
     def _against_accounts(self) -> Iterator[str]:
         if not self._limit.allows(len(self._counted), self.plan.managed_users):
             yield f"more than the limit for one run ({self._limit})"
-        elif self.option is None and not self._unlimited and len(self._counted) >= self.plan.managed_users:
+        managed = {name for name, user in self.actual.users.items() if user.managed}
+        if not self._unlimited and self.option is None and managed <= set(self._accounts):
             yield "all that there are"
         before = self._history.accounts if self.option is None else {}
         new = [name for name in self._counted if name not in self._history.begun] if before else self._counted
-        managed = {name for name, user in self.actual.users.items() if user.managed}
         yield from self._against_day(new, before, len(managed | before.keys()))
 
     def _against_databases(self) -> Iterator[str]:
@@ -209,7 +209,7 @@ class Guard:
 
     def _came_back(self) -> Iterator[str]:
         """Tell what dbroster has dropped and is there again, as when a backup of the server was restored."""
-        objects: list[tuple[str, str | None]] = [(name, None) for name in self._accounts]
+        objects: list[tuple[str, str | None]] = [(name, None) for name in self._accounts if name in self.actual.users]
         objects += [(action.user, action.database) for action in self._databases]
         dates = {base or user: self._history.dropped_at(user, base) for user, base in objects}
         back = [f"{name} (dropped on {when:%Y-%m-%d %H:%M} UTC)" for name, when in dates.items() if when]

@@ -30,11 +30,11 @@ _ACTION = re.compile(rb'"action": "(%s)"' % "|".join(_TOLD).encode())
 class History:
     """What a log tells of one server.
 
-    `known`: accounts that it has ever named. `dropped`: accounts and databases that dbroster has dropped and not made
-    again, with the time. `standing`: databases that it has made and not dropped, with their users. `accounts` and
-    `databases`: what runs without permission have removed in the last 24 hours, and how often; of databases only those
-    of users who stayed. `begun`, `begun_databases`: what of it was begun and perhaps not finished: a run that goes on
-    with it removes nothing more. `doubts`: which of its files can't be read.
+    `known`: accounts that it has ever named, on any server. `dropped`: accounts and databases that dbroster has dropped
+    and not made again, with the time. `standing`: databases that it has made and not dropped, with their users.
+    `accounts` and `databases`: what runs without permission have removed in the last 24 hours, and how often; of
+    databases only those of users who stayed. `begun`, `begun_databases`: what of it was begun and perhaps not finished:
+    a run that goes on with it removes nothing more. `doubts`: which of its files can't be read.
     """
 
     known: Set[str] = frozenset()
@@ -68,7 +68,10 @@ def _hear(told: "_Told", line: bytes, engine: str, server: str) -> None:
     if _ACTION.search(line) is None:
         return
     entry = entry_of(line)
-    if entry is not None and entry.get("engine") == engine and entry.get("server") == server:
+    if entry is None:
+        return
+    told.name(entry)
+    if entry.get("engine") == engine and entry.get("server") == server:
         told.line(entry)
 
 
@@ -138,6 +141,12 @@ class _Told:
             doubts=doubts,
         )
 
+    def name(self, entry: Mapping[str, Any]) -> None:
+        """Take in whom a line names, whatever the server: these are the people of this directory."""
+        user = entry.get("user")
+        if isinstance(user, str) and entry.get("database") is None:
+            self._known.add(user)
+
     def line(self, entry: Mapping[str, Any]) -> None:
         """Take a line in."""
         when = self._when(entry.get("time"))
@@ -178,8 +187,6 @@ class _Told:
         self, action: str, user: str, database: str | None, *, done: bool, recent: bool, when: datetime
     ) -> None:
         counted = recent and not self._permitted
-        if database is None:
-            self._known.add(user)
         if action in _MAKES or action == Verb.CREATE_DATABASE:
             self._made(action, user, database)
         elif action == Verb.DROP_DATABASE and database is not None:

@@ -127,6 +127,13 @@ def test_removals_of_all_servers(tmp_path: Path) -> None:
     assert read(tmp_path, text, server="c")[0].removals == third
 
 
+def test_a_password_policy_of_all_servers(tmp_path: Path) -> None:
+    servers = [{**LEAST, "name": "a"}, {**LEAST, "name": "b", "password_policy": {"classes": 4}}]
+    text = yaml.safe_dump({"password_policy": {"min_length": 20, "classes": 2}, "mysql": servers})
+    assert [connection.rules for connection in read(tmp_path, text)] == [PasswordRules(20, 2), PasswordRules(20, 4)]
+    assert problems(tmp_path, yaml.safe_dump({"password_policy": {"min_len": 5}, "mysql": LEAST}))
+
+
 def test_what_is_wrong_with_removals_of_all_servers_is_told_once(tmp_path: Path) -> None:
     servers = [{**LEAST, "name": "a"}, {**LEAST, "name": "b"}]
     text = yaml.safe_dump({"removals": {"max": -1, "maxi": 1}, "mysql": servers})

@@ -71,6 +71,15 @@ def test_more_than_one_and_more_than_ten_percent(removed: int, managed: int, *, 
         assert leaving(removed, managed, str(removed - 1)).refusals
 
 
+def test_a_part_of_an_account_is_a_removal_but_not_the_last_account() -> None:
+    parts = {"u000": ExistingUser("u000", managed=True, roster="default", surplus=("u000@old",))}
+    history = History(dropped={("u000@old", None): DATE})  # the host has come and gone before
+    assert guard(roster("u000"), replace(state(("u000",)), users=parts), history=history).refusals == ()
+    both = {**parts, "u001": replace(parts["u000"], name="u001", surplus=("u001@old",))}
+    (text,) = guard(roster("u000", "u001"), replace(state(people(2)), users=both)).refusals
+    assert "2 of 2 managed accounts would be removed (u000@old, u001@old)" in text
+
+
 def test_databases_of_removed_users_count_as_their_users() -> None:
     assert guard(roster("a", templates=("t1", "t2", "t3")), state(("a", "b"), ("t1", "t2", "t3"))).refusals == ()
 
