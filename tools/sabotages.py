@@ -42,6 +42,20 @@ SABOTAGES = [
         "tests/engines/mongodb/test_logins.py",
     ),
     Sabotage(
+        "MongoDB: nobody looks whether a dropped database stays away",
+        _ENGINES + "mongodb_drop.py",
+        "if self._database not in self._session.database_names([self._database]):",
+        "if self._session:",
+        "tests/engines/mongodb/test_removal.py",
+    ),
+    Sabotage(
+        "MongoDB: accounts inside a locked user's database stay open",
+        _ENGINES + "mongodb.py",
+        "        shut_out(self._session, inside)\n",
+        "",
+        "tests/engines/mongodb/test_removal.py",
+    ),
+    Sabotage(
         "MongoDB: a marker that names another account counts",
         _ENGINES + "mongodb_state.py",
         "marker = found if found and found.user == name else None",

@@ -18,6 +18,8 @@ from typing import Any, ClassVar, Self
 from dbroster.config import Connection
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler
+from dbroster.engines.mongodb_drop import Drop
+from dbroster.engines.mongodb_insiders import Insider, insiders, let_in, shut_out, with_roles
 from dbroster.engines.mongodb_lock import ServerLock, acquire_lock
 from dbroster.engines.mongodb_logins import other_mechanisms, refusal, refused_mechanisms, unusable
 from dbroster.engines.mongodb_names import DATABASE_BYTES, USER_BYTES, refuse_name, refuse_password
@@ -26,7 +28,6 @@ from dbroster.engines.mongodb_outsider import access_control_is_off, lets_everyb
 from dbroster.engines.mongodb_privileges import own_rights
 from dbroster.engines.mongodb_session import (
     ADMIN,
-    MAX_TIME_EXPIRED,
     NAMESPACE_EXISTS,
     USER_EXISTS,
     USER_NOT_FOUND,
@@ -61,8 +62,6 @@ from dbroster.model import (
 )
 from dbroster.secret import Secret
 from dbroster.verifiers import Algorithm, Check, matches_many
-
-_DROP_MILLISECONDS = 30_000
 
 
 def connect(connection: Connection) -> Handler:
@@ -242,12 +241,24 @@ class MongoDB(Handler):
         From then on an open connection can do nothing any more.
         """
         account = self._managed(user)
-        others = account.existing.lock is Lock.FOREIGN and self.connection.removals.grace_days
-        if account.existing.locked_since is None and not others:
-            before = (account.marker if account.marker and account.marker.locked else account).restrictions
-            marker = replace(account.own_marker, locked=stamp(self.now()), restrictions=before)
-            self._update(account, marker, (), authenticationRestrictions=NOWHERE)
         self._end_sessions(user)
+        if account.existing.lock is Lock.FOREIGN and self.connection.removals.grace_days:
+            return  # somebody else keeps it locked
+        inside = insiders(self._session, account.databases)
+        if account.existing.locked_since is None:
+            self._update(account, self._locked(account, inside), (), authenticationRestrictions=NOWHERE)
+        shut_out(self._session, inside)
+        self._end_sessions(user)
+
+    def _locked(self, account: Account, inside: Sequence[Insider]) -> Marker:
+        """The marker with the date, and with what comes back when the account is opened again."""
+        marker = account.own_marker
+        noted = with_roles(inside, marker.insiders)
+        if marker.locked:  # without a date: the notes are those of the first time
+            return replace(marker, locked=stamp(self.now()), insiders=noted)
+        beside = account.roles_beside(account.databases)
+        before = account.restrictions
+        return replace(marker, locked=stamp(self.now()), restrictions=before, roles=beside, insiders=noted)
 
     def drop_database(self, user: str, database: str) -> None:
         """Drop the user's database, with the accounts and roles that were defined in it.
@@ -261,7 +272,10 @@ class MongoDB(Handler):
         roles = account.roles_beside([database])
         if roles != account.roles:
             self._update(account, account.own_marker, roles)
-        self._drop(user, database)
+            self._end_sessions(user)
+        around = self._look([database])
+        self._take_from_others(user, [database], around)
+        Drop(self._session, user, database, around).run()
         rest = tuple(name for name in account.own_marker.databases if name != database)
         self._update(account, replace(account.own_marker, databases=rest), roles)
 
@@ -339,6 +353,9 @@ class MongoDB(Handler):
         roles = (*account.roles_beside(databases), *self._roles(databases))
         if claimed or set(roles) != set(account.roles):
             self._update(account, replace(marker, databases=(*marker.databases, *claimed)), roles)
+        self._take_from_others(user, databases, around)
+
+    def _take_from_others(self, user: str, databases: Sequence[str], around: Neighbours) -> None:
         for name, given in around.roles_of_others(user, databases):
             self._unless(USER_NOT_FOUND, {"revokeRolesFromUser": name, "roles": role_documents(given)})
 
@@ -359,25 +376,15 @@ class MongoDB(Handler):
                 raise OperationError(f"the user {owner.existing.name!r} has the database {both[0]!r} already")
 
     def _open(self, account: Account) -> None:
-        """Undo `lock_user`: roles on the databases that are left, and the restrictions that there were before."""
+        """Undo `lock_user`: roles, also those on other databases, restrictions, and accounts inside the databases."""
         marker = account.own_marker
+        let_in(self._session, marker.insiders)
         self._update(
             account,
-            replace(marker, locked=None, restrictions=()),
-            self._roles(account.databases),
+            replace(marker, locked=None, restrictions=(), roles=(), insiders=()),
+            (*marker.roles, *self._roles(account.databases)),
             authenticationRestrictions=list(marker.restrictions),
         )
-
-    def _drop(self, user: str, database: str) -> None:
-        try:
-            self._change({"dropDatabase": 1, "maxTimeMS": _DROP_MILLISECONDS}, database=database)
-        except OperationError as error:
-            if error.code != MAX_TIME_EXPIRED:
-                raise
-            self._end_sessions(user)  # an open transaction of the user is in the way
-            raise OperationError(str(error), error.code, retryable=True) from None
-        for command in ("dropAllUsersFromDatabase", "dropAllRolesFromDatabase"):
-            self._change({command: 1}, database=database)
 
     def _end_sessions(self, user: str) -> None:
         who = {"user": user, "db": self._session.auth_database}

@@ -19,6 +19,7 @@ from pymongo.collection import Collection
 from dbroster.archive import Archive, Draft
 from dbroster.config import Connection
 from dbroster.engines.archiver import Archiver
+from dbroster.engines.mongodb_insiders import insiders, shut_out
 from dbroster.engines.mongodb_outsider import lets_everybody_in
 from dbroster.engines.mongodb_privileges import own_rights
 from dbroster.engines.mongodb_session import ADMIN, Session, open_session
@@ -62,6 +63,7 @@ class MongoDBArchiver(Archiver):
                 where = self._session.auth_database
                 self._session.change(where, {"revokeRolesFromUser": name, "roles": roles})
                 self._session.command(ADMIN, {"killAllSessions": [{"user": name, "db": where}]})
+        shut_out(self._session, insiders(self._session, [database]))
 
     def dump(self, user: str, database: str, draft: Draft) -> None:  # noqa: ARG002 - only PostgreSQL's needs it
         """Write each collection, then read all of it again from the file."""

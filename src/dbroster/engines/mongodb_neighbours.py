@@ -13,10 +13,12 @@ from dbroster.engines.mongodb_state import Account, Role, read_accounts
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """Databases of the wanted names, in whatever case, and managed accounts that have roles on them."""
+    """Databases of the wanted names, in whatever case, and accounts that have roles on them."""
 
     databases: Collection[str]
     holders: Mapping[str, Account]
+    """Those that are managed."""
+    foreign: Mapping[str, Account]
 
     @classmethod
     def look(cls, session: Session, connection: Connection, databases: Sequence[str]) -> "Neighbours":
@@ -24,7 +26,8 @@ class Neighbours:
         query = {"roles.db": {"$in": list(databases)}}
         found = read_accounts(session, connection, query, credentials=False)
         managed = {name: account for name, account in found.items() if account.existing.managed}
-        return cls(session.database_names(databases), managed)
+        foreign = {name: account for name, account in found.items() if not account.existing.managed}
+        return cls(session.database_names(databases), managed, foreign)
 
     def same_name(self, database: str) -> str | None:
         """Name the database that the server takes for this one."""

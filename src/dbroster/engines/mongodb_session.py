@@ -185,6 +185,13 @@ class Session:
                 self._by_cursor = False
         return read_by_usersinfo(self._users, self.auth_database, query, credentials="credentials" in fields)
 
+    def find_documents(self, query: Mapping[str, Any], fields: Mapping[str, int]) -> list[Document]:
+        """Read accounts of any database. Raises OperationError where the admin may not look into the collection."""
+        if not self._by_cursor:
+            raise OperationError("the admin may not read admin.system.users", UNAUTHORIZED)
+        with self.talking():
+            return list(self.client[ADMIN]["system.users"].find(query, fields).max_time_ms(self.timeout * 1000))
+
     def find_account(self, who: Mapping[str, str]) -> Document | None:
         """Read one account of any database. Raises OperationError where the admin may not look."""
         if self._by_cursor:

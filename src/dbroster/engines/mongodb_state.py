@@ -38,7 +38,8 @@ Role = tuple[str, str]
 class Marker:
     """What dbroster notes in an account: its roster, its name, its databases, and since when it is locked.
 
-    `restrictions` are the addresses that somebody had set before that; they come back when it is opened again.
+    What comes back when it is opened again: `restrictions`, the addresses that somebody had set before that; `roles`
+    that somebody had given on other databases; `insiders`, the accounts defined in its databases, with their roles.
     """
 
     roster: str
@@ -46,6 +47,8 @@ class Marker:
     databases: tuple[str, ...] = ()
     locked: str | None = None
     restrictions: tuple[Mapping[str, Any], ...] = ()
+    roles: tuple[Role, ...] = ()
+    insiders: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def parse(cls, custom: object) -> "Marker | None":
@@ -54,12 +57,16 @@ class Marker:
         if not isinstance(found, dict) or found.get("v") != _VERSION:
             return None
         roster, user, databases = found.get("roster"), found.get("user"), found.get("databases", [])
-        restrictions = found.get("restrictions", [])
+        kept = [found.get(key, []) for key in ("restrictions", "roles", "insiders")]
         if not (isinstance(roster, str) and isinstance(user, str) and user):
             return None
-        if not (isinstance(databases, list) and isinstance(restrictions, list)):
+        if not all(isinstance(each, list) for each in (databases, *kept)):
             return None
-        return cls(roster, user, tuple(map(str, databases)), found.get("locked"), tuple(restrictions))
+        restrictions, roles, inside = kept
+        others = tuple((role["role"], role["db"]) for role in roles)
+        return cls(
+            roster, user, tuple(map(str, databases)), found.get("locked"), tuple(restrictions), others, tuple(inside)
+        )
 
     def into(self, custom: Mapping[str, Any]) -> dict[str, Any]:
         """Return customData with this marker, and with everything else that stands in it."""
@@ -71,6 +78,7 @@ class Marker:
         }
         if self.locked:
             marker |= {"locked": self.locked, "restrictions": list(self.restrictions)}
+            marker |= {"roles": role_documents(self.roles), "insiders": [dict(insider) for insider in self.insiders]}
         return {**custom, _MARKER: marker}
 
 

@@ -1,0 +1,208 @@
+"""What an owner, or somebody who shares his database, can do to stay: nothing, or it is said how to end it."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from threading import Event
+from typing import Any
+
+import pytest
+from pymongo.errors import PyMongoError
+
+from dbroster.config import Removals
+from dbroster.engines import connect, mongodb_drop
+from dbroster.errors import OperationError
+from dbroster.secret import Secret
+from tests.engines.mongodb.conftest import PASSWORD, Client, Site
+
+
+def can_write(site: Site, user: str, **more: Any) -> bool:
+    with site.login(user, PASSWORD, **more) as client:
+        try:
+            client[site.web].note.insert_one({})
+        except PyMongoError:
+            return False
+    return True
+
+
+@contextmanager
+def writing(site: Site, user: str, **more: Any) -> Iterator[None]:
+    """Four connections that write all the time, many documents with each command."""
+    stop = Event()
+
+    def write(client: Client) -> None:
+        while not stop.is_set():
+            with suppress(PyMongoError):
+                client[site.web].note.insert_many([{} for _ in range(500)])
+
+    with ExitStack() as stack, ThreadPoolExecutor(4) as pool:
+        clients = [stack.enter_context(site.login(user, PASSWORD, **more)) for _ in range(4)]
+        running = [pool.submit(write, client) for client in clients]
+        while not site.dba[site.web].note.estimated_document_count():
+            assert not any(each.done() for each in running)
+        try:
+            yield
+        finally:
+            stop.set()
+
+
+def make_insider(site: Site) -> None:
+    """As an owner to whom a DBA once gave dbOwner."""
+    site.dba.admin.command("grantRolesToUser", site.bob, roles=[{"role": "dbOwner", "db": site.web}])
+    with site.login(site.bob, PASSWORD) as bob:
+        bob[site.web].command("createUser", "evil", pwd=PASSWORD, roles=["readWrite"])
+
+
+def do_as_told(site: Site, text: str) -> None:
+    statement = text.partition("take that away: ")[2]
+    database, body = statement.removeprefix('db.getSiblingDB("').split('").runCommand(')
+    site.dba[database].command(json.loads(body.removesuffix(")")))
+
+
+def remove(site: Site) -> None:
+    with site.handler() as handler:
+        handler.lock_user(site.bob)
+        handler.drop_database(site.bob, site.web)
+        handler.drop_user(site.bob)
+    assert site.web not in site.dba.list_database_names()
+    assert not list(site.dba.admin["system.users"].find({"roles.db": site.web}))
+
+
+def test_accounts_inside_his_databases_are_locked_and_opened_with_their_owner(site: Site) -> None:
+    """B3: locked means that nothing of his runs; opened again, it runs again."""
+    with site.handler() as handler:
+        site.make(handler)
+        make_insider(site)
+        with writing(site, "evil", authSource=site.web):
+            handler.lock_user(site.bob)
+            before = site.dba[site.web].note.count_documents({})
+            assert not can_write(site, "evil", authSource=site.web)
+            assert site.dba[site.web].note.count_documents({}) == before
+        handler.lock_user(site.bob)  # again, as after a lost answer
+        handler.update_user_password(site.bob, Secret(PASSWORD))
+        assert can_write(site, "evil", authSource=site.web)
+        assert can_write(site, site.bob)
+        assert handler.get_existing_databases()[site.web].granted
+        handler.lock_user(site.bob)
+        handler.update_user_password(site.bob, Secret(PASSWORD))
+        assert can_write(site, "evil", authSource=site.web)
+    with writing(site, "evil", authSource=site.web):
+        remove(site)
+    assert site.dba.admin["system.users"].count_documents({"db": site.web}) == 0
+
+
+def test_what_somebody_else_keeps_locked_is_left_alone_in_days_of_grace(site: Site) -> None:
+    """B3: accounts inside keep what dbroster could not give back."""
+    grace = replace(site.connection(), removals=Removals(grace_days=7))
+    with connect(grace) as handler:
+        site.make(handler)
+        make_insider(site)
+        site.dba.admin.command("updateUser", site.bob, authenticationRestrictions=[{"clientSource": ["0.0.0.0"]}])
+        handler.lock_user(site.bob)
+        assert can_write(site, "evil", authSource=site.web)
+        assert site.account()["roles"]
+
+
+def test_roles_on_other_databases_come_back_with_the_line(site: Site) -> None:
+    """B3: a DBA had shared a database with bob; the lock takes that, too, and the way back gives it."""
+    shared = {"role": "read", "db": f"x{site.web}"}
+    with site.handler() as handler:
+        site.make(handler)
+        site.dba.admin.command("grantRolesToUser", site.bob, roles=[shared])
+        for _ in range(2):
+            handler.lock_user(site.bob)
+            handler.lock_user(site.bob)
+            assert site.account()["roles"] == []
+            handler.update_user_password(site.bob, Secret(PASSWORD))
+            assert shared in site.account()["roles"]
+        assert "roles" not in site.account()["customData"]["dbroster"]
+
+
+def test_an_owner_who_stays_can_not_bring_a_dropped_database_back(site: Site) -> None:
+    """M1: its template has left; commands of his that run at this moment are ended, and it is looked again."""
+    with site.handler() as handler:
+        site.make(handler)
+        for _ in range(3):
+            with writing(site, site.bob):
+                handler.drop_database(site.bob, site.web)
+            assert site.web not in site.dba.list_database_names()
+            site.make(handler)
+        handler.drop_database(site.bob, site.web)
+
+
+def test_another_user_of_the_roster_can_not_bring_it_back(site: Site) -> None:
+    """M1, B4: whoever was given a role on it by hand loses that before the drop."""
+    alice = f"{site.bob}alice"
+    with site.handler() as handler:
+        site.make(handler)
+        handler.create_user(alice, Secret(PASSWORD))
+        site.dba.admin.command("grantRolesToUser", alice, roles=[{"role": "readWrite", "db": site.web}])
+        with writing(site, alice):
+            remove(site)
+        assert site.web not in site.dba.list_database_names()
+        handler.drop_user(alice)
+
+
+def test_a_foreign_account_that_brings_it_back_is_named_with_the_cure(site: Site) -> None:
+    """M1, B4: its role is a DBA's decision; the user stays locked, and the message says what to do."""
+    app = f"{site.bob}app"
+    site.dba.admin.command("createUser", app, pwd=PASSWORD, roles=[{"role": "readWrite", "db": site.web}])
+    with site.handler() as handler:
+        site.make(handler)
+        with writing(site, app):
+            handler.lock_user(site.bob)
+            with pytest.raises(OperationError, match=f"comes back.*{app} may write") as caught:
+                handler.drop_database(site.bob, site.web)
+            with pytest.raises(OperationError, match="still has databases"):
+                handler.drop_user(site.bob)
+            do_as_told(site, str(caught.value))
+        remove(site)
+    site.dba.admin.command("dropUser", app)
+
+
+def test_an_open_transaction_of_a_foreign_account_is_named(set_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B4: the drop does not wait for ever, and says who is in the way."""
+    site = set_site
+    monkeypatch.setattr(mongodb_drop, "FIRST_LIMIT", 1)
+    app = f"{site.bob}app"
+    site.dba.admin.command("createUser", app, pwd=PASSWORD, roles=[{"role": "readWrite", "db": site.web}])
+    with connect(replace(site.connection(), timeout=2)) as handler:
+        site.make(handler)
+        with site.login(app, PASSWORD) as client, client.start_session() as session:
+            client[site.web].note.insert_one({})
+            session.start_transaction()
+            client[site.web].note.insert_one({}, session=session)
+            handler.lock_user(site.bob)
+            with pytest.raises(OperationError, match=f"takes longer than 2 s: {app} may write") as caught:
+                handler.drop_database(site.bob, site.web)
+        do_as_told(site, str(caught.value))
+        handler.drop_database(site.bob, site.web)
+        handler.drop_user(site.bob)
+    assert site.web not in site.dba.list_database_names()
+
+
+def test_nothing_that_an_owner_makes_stops_the_removal(site: Site) -> None:
+    """B4: the profiler, cursors without end, views, validators, capped and many collections, odd names."""
+    with site.handler() as handler:
+        site.make(handler)
+    with site.login(site.bob, PASSWORD) as bob:
+        web = bob[site.web]
+        web.note.insert_many({"n": number} for number in range(500))
+        web.command("profile", 2, slowms=0)
+        cursor = web.note.find(no_cursor_timeout=True, batch_size=2)
+        next(cursor)
+        web.command("create", "seen", viewOn="note", pipeline=[])
+        web.command("create", "nowhere", viewOn="no such thing", pipeline=[])
+        web.command("create", "strict", validator={"$expr": False})
+        web.command("create", "ring", capped=True, size=4096)
+        web.command("create", "weather", timeseries={"timeField": "t"})
+        web["weird/name %x"].insert_one({})
+        web["system.js"].insert_one({"_id": "f", "value": 1})
+        for number in range(100):
+            web[f"many{number}"].insert_one({})
+        web.note.create_index("n", name="slow")
+        remove(site)
+        with suppress(PyMongoError):
+            cursor.close()
