@@ -83,6 +83,10 @@ class PostgreSQL(Handler):
         """End the session, and with it the lock."""
         self._session.close()
 
+    def abort(self) -> None:
+        """Break whatever this session waits for."""
+        self._session.abort()
+
     # --- the server -------------------------------------------------------------------------------------------------
 
     def server(self) -> Server:
@@ -169,7 +173,7 @@ class PostgreSQL(Handler):
         known = [user for user in users if user.name in existing]
         unknown = {user.name: PasswordCheck.UNKNOWN for user in users}
         if not self._session.reads_verifiers:
-            return unknown | check_logins(self._session, self.connection, known)
+            return unknown | check_logins(self._session, self.connection, known, self.doubts)
         stored = {user.name: verifier for user in known for verifier in existing[user.name].verifiers}
         checks = [
             Check(Algorithm.POSTGRESQL, user.name, user.password, stored[user.name].value)

@@ -30,7 +30,8 @@ from dbroster.engines.postgresql_contents import (
 from dbroster.engines.postgresql_markers import Claim
 from dbroster.engines.postgresql_programs import Programs
 from dbroster.engines.postgresql_session import Session, login_parameters, translated
-from dbroster.errors import ConnectError, OperationError
+from dbroster.engines.postgresql_waiting import Patient
+from dbroster.errors import ConnectError, OperationError, Stalled
 from dbroster.model import User
 
 Raw = psycopg.Connection[tuple[Any, ...]]
@@ -241,12 +242,14 @@ class PostgreSQLArchiver(Archiver):
             **login_parameters(self.connection),
             "dbname": database,
             "user": name,
-            "password": password,
+            "password": password or "",
             "options": programs.options(self._session.version),
         }
         try:
-            with translated(None, [password] if password else []):
-                raw = psycopg.connect(**parameters, autocommit=True)
+            with translated(None, [password] if password else [], self._session.raw.patience):
+                raw = Patient.to(parameters, self._session.raw.patience)
+        except Stalled:
+            raise
         except ConnectError as error:
             raise OperationError(f"can't log in to {database} as {name}: {error}") from None
         with raw:

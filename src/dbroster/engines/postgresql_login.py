@@ -1,74 +1,114 @@
 """Checking passwords by logging in, for admins who may not read the stored verifiers."""
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import psycopg
-from psycopg import pq
+from psycopg import errors, pq
 
 from dbroster.config import Connection
+from dbroster.engines.postgresql_names import quoted
 from dbroster.engines.postgresql_session import LIBPQ_16, Session, login_parameters
+from dbroster.engines.postgresql_waiting import Patient
+from dbroster.errors import ConnectError
 from dbroster.model import PasswordCheck, User
+from dbroster.secret import scrub
 
 THREADS = 4
 
 _WHERE_TO = """
-    SELECT r.rolname, min(d.datname::text), coalesce(r.rolvaliduntil < now(), false)
+    SELECT r.rolname, min(d.datname::text),
+        CASE WHEN r.rolvaliduntil < now() THEN r.rolvaliduntil::timestamptz(0)::text END
     FROM pg_roles r LEFT JOIN pg_database d ON d.datdba = r.oid AND d.datallowconn
     WHERE r.rolname = ANY(%s) GROUP BY r.rolname, r.rolvaliduntil"""
 
 
-def check_logins(session: Session, connection: Connection, users: Sequence[User]) -> dict[str, PasswordCheck]:
+def check_logins(
+    session: Session, connection: Connection, users: Sequence[User], doubts: MutableMapping[str, str]
+) -> dict[str, PasswordCheck]:
     """Try to log in as each user, into an own database where there is one, a few at a time.
 
-    SAME is a login that needed the password. DIFFERENT is a refusal in exactly the words in which this server refuses
-    a name that can't exist: PostgreSQL gives libpq no code for it, and its words depend on the server's language.
-    All else is UNKNOWN: an expired password looks like a wrong one, and a locked account lets nobody in.
+    SAME is a login that needed the password. DIFFERENT is a refusal that came after the server had asked for it, and
+    in exactly the words in which it refuses a name that can't exist, of which it had asked for one, too: PostgreSQL
+    gives libpq no code for it, and its words depend on the server's language. All else is UNKNOWN, with the reason in
+    `doubts`: an expired password looks like a wrong one, and a full server refuses everybody alike.
     """
     facts = {
         name: (database, expired) for name, database, expired in session.rows(_WHERE_TO, [[u.name for u in users]])
     }
-    base = _parameters(session, connection)
-
-    @cache
-    def refusal() -> tuple[str, str]:
-        return _refusal(base)
-
-    def check(user: User) -> PasswordCheck:
-        database, expired = facts.get(user.name, (None, True))
-        if expired:
-            return PasswordCheck.UNKNOWN
-        into = {"dbname": database} if database else {}
-        return _check({**base, **into}, user, refusal)
-
+    logins = _Logins(session, connection, facts)
     with ThreadPoolExecutor(THREADS) as pool:
-        return dict(zip([user.name for user in users], pool.map(check, users), strict=True))
+        answers = list(pool.map(logins.check, users))
+    grant = f"GRANT SELECT (rolname, rolpassword) ON pg_authid TO {quoted(session.admin)};"
+    for user, (_, doubt) in zip(users, answers, strict=True):
+        if doubt:
+            doubts[user.name] = f"{doubt}; with {grant} dbroster needs no login to check it"
+    return {user.name: answer for user, (answer, _) in zip(users, answers, strict=True)}
 
 
-def _check(base: Mapping[str, Any], user: User, refusal: Callable[[], tuple[str, str]]) -> PasswordCheck:
-    said = _login({**base, "user": user.name, "password": user.password.reveal()})
-    if said is None:
-        return PasswordCheck.SAME
-    nobody, words = refusal()
-    return PasswordCheck.DIFFERENT if said == words.replace(nobody, user.name) else PasswordCheck.UNKNOWN
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """What a server says, and whether it had asked for a password before."""
+
+    words: str
+    judged: bool
 
 
-def _refusal(base: Mapping[str, Any]) -> tuple[str, str]:
-    """Return a name that nobody has, and how the server refuses it."""
-    nobody = f"dbroster-nobody-{secrets.token_hex(8)}"
-    return nobody, _login({**base, "user": nobody, "password": secrets.token_hex(8)}) or ""
+class _Logins:
+    """Logins that go where the admin's session has gone."""
 
+    def __init__(
+        self, session: Session, connection: Connection, facts: Mapping[str, tuple[str | None, str | None]]
+    ) -> None:
+        self._session = session
+        self._facts = facts
+        self._seconds = connection.connect_timeout
+        self._parameters = _parameters(session, connection)
+        self._mutex = Lock()
 
-def _login(parameters: Mapping[str, Any]) -> str | None:
-    """Log in and out: None when the password was asked for and accepted, else what was said."""
-    try:
-        with psycopg.connect(**parameters) as raw:
-            return None if raw.pgconn.used_password else "no password was asked for"
-    except psycopg.Error as error:
-        return str(error)
+    def check(self, user: User) -> tuple[PasswordCheck, str | None]:
+        """Judge one password, or say why it can't be judged."""
+        database, expired = self._facts.get(user.name, (None, None))
+        if expired:
+            end = f"ALTER ROLE {quoted(user.name)} VALID UNTIL 'infinity';"
+            return PasswordCheck.UNKNOWN, f"the account expired at {expired} (VALID UNTIL): {end}"
+        into = {"dbname": database} if database else {}
+        refusal = self._log_in({"user": user.name, "password": user.password.reveal(), **into})
+        if refusal is None:
+            return PasswordCheck.SAME, None
+        nobody, example = self._nobody
+        if refusal.judged and example.judged and refusal.words == example.words.replace(nobody, user.name):
+            return PasswordCheck.DIFFERENT, None
+        words = " ".join(scrub(refusal.words, [user.password.reveal()]).split())
+        return PasswordCheck.UNKNOWN, f"the server says: {words}"
+
+    @cached_property
+    def _nobody(self) -> tuple[str, _Refusal]:
+        """A name that nobody has, and how the server refuses it."""
+        nobody = f"dbroster-nobody-{secrets.token_hex(8)}"
+        said = self._log_in({"user": nobody, "password": secrets.token_hex(8)})
+        return nobody, said or _Refusal("", judged=False)
+
+    def _log_in(self, who: Mapping[str, str]) -> _Refusal | None:
+        """Log in and out: None when the password was asked for and accepted. Raises ConnectError for a dead server."""
+        if self._session.raw.patience.aborted:
+            raise ConnectError(f"the run was stopped while it waited for {self._session.raw.patience.address}")
+        try:
+            raw = Patient.to({**self._parameters, **who}, self._session.raw.patience)
+        except errors.ConnectionTimeout:
+            with self._mutex:  # is it the server, or this one user's login?
+                self._session.answers(self._seconds)
+            return _Refusal(f"the login was not over within {self._seconds} s (connect_timeout)", judged=False)
+        except psycopg.Error as error:
+            return _Refusal(str(error), judged=error.pgconn is not None and error.pgconn.used_password)
+        used = raw.pgconn.used_password
+        raw.close()
+        return None if used else _Refusal("it asks this user for no password (pg_hba.conf)", judged=False)
 
 
 def _parameters(session: Session, connection: Connection) -> dict[str, Any]:
@@ -76,7 +116,7 @@ def _parameters(session: Session, connection: Connection) -> dict[str, Any]:
     parameters = login_parameters(connection)
     info = session.raw.info
     parameters |= {"host": connection.host, "port": info.port, "application_name": "dbroster password check"}
-    parameters |= {"gssencmode": "disable", "options": "-c search_path=pg_catalog"}
+    parameters |= {"options": "-c search_path=pg_catalog"}
     if info.hostaddr:
         parameters["hostaddr"] = info.hostaddr
     if connection.tls.mode is None:

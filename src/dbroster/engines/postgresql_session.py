@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from typing import Any, LiteralString
 
 import psycopg
-from psycopg import pq, sql
+from psycopg import errors, pq, sql
 from psycopg.types.string import TextLoader
 
 from dbroster.config import Connection
-from dbroster.errors import ConnectError, DbrosterError, OperationError, UnsupportedServer
+from dbroster.engines.postgresql_waiting import NOWHERE, Aborted, Expired, Patience, Patient
+from dbroster.errors import ConnectError, DbrosterError, OperationError, Stalled, UnsupportedServer
 from dbroster.secret import scrub
 
 OLDEST = 130000
@@ -20,6 +21,9 @@ DEPENDED_ON = "2BP01"
 
 DUPLICATE = "42710"
 """SQLSTATE: an object of this name exists."""
+
+TOO_SLOW = "57014"
+"""SQLSTATE: broken off by statement_timeout."""
 
 BUSY = frozenset({"55006", "55P03", "XX000", "40P01"})
 """SQLSTATEs: in use, lock not available, changed by somebody else at the same time, deadlock."""
@@ -51,10 +55,6 @@ _QUIET = {
 """What keeps a statement out of the server's log and out of its statistics."""
 
 
-_NEUTRAL = " -c local_preload_libraries= -c post_auth_delay=0 -c default_transaction_read_only=off"
-"""What the owner of a database could set in it to keep the admin out."""
-
-
 class _AnyText(TextLoader):
     """Names in a SQL_ASCII database may be no UTF-8; those are never ours, but they must not stop the reading."""
 
@@ -65,10 +65,11 @@ class _AnyText(TextLoader):
 class Session:
     """One connection of the admin to the maintenance database; every statement is its own transaction."""
 
-    def __init__(self, raw: psycopg.Connection) -> None:
+    def __init__(self, raw: Patient) -> None:
         """Read once what the admin is and may do. Raises UnsupportedServer, ConnectError and OperationError."""
         self.raw = raw
         self.messages_run = 0
+        self._slow = 0
         self.version = raw.info.server_version
         for name in ("text", "name", "varchar"):
             raw.adapters.register_loader(name, _AnyText)
@@ -91,10 +92,21 @@ class Session:
         """End the session; never raises."""
         self.raw.close()
 
+    def abort(self) -> None:
+        """Let whoever waits for this session get ConnectError; called from another thread."""
+        self.raw.patience.aborted = True
+
     def rows(self, query: LiteralString, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[Any]:
         """Ask one query and return all its rows."""
-        with translated(self.raw):
+        with self._in_time():
             return self.raw.execute(query, parameters or None).fetchall()
+
+    def answers(self, seconds: float) -> None:
+        """Raise Stalled unless the server answers within some seconds."""
+        patience = self.raw.patience
+        self.raw.patience = Patience(patience.address, seconds, "connect_timeout")
+        self.rows("SELECT 1")
+        self.raw.patience = patience
 
     def run(self, statements: Iterable[sql.Composable], secrets: Iterable[str] = ()) -> None:
         """Send statements in one message: PostgreSQL makes one transaction of it, so all take effect or none.
@@ -104,8 +116,26 @@ class Session:
         together = list(statements)
         self.messages_run += 1
         if together:
-            with translated(self.raw, secrets):
+            with self._in_time(secrets):
                 self.raw.execute(sql.SQL("; ").join(together))
+
+    @contextmanager
+    def _in_time(self, secrets: Iterable[str] = ()) -> Iterator[None]:
+        """Turn the driver's errors into ours; the second statement of a session that is too slow ends the run.
+
+        One may be slow by itself; two have met a server that no longer gets anything done.
+        """
+        try:
+            with translated(self.raw, secrets):
+                yield
+        except OperationError as error:
+            if error.code != TOO_SLOW:
+                raise
+            self._slow += 1
+            text = f"{self.raw.patience.address} did not finish a statement within {self.raw.patience}"
+            if self._slow > 1:
+                raise Stalled(f"{text}, for the second time: does a server process not answer?") from None
+            raise OperationError(f"{text}, and has broken it off; the next run tries again", error.code) from None
 
     def text(self, statement: sql.Composable) -> str:
         """Return a statement for a person to read and run."""
@@ -166,37 +196,51 @@ class Session:
         )
 
 
-def open_session(connection: Connection, database: str | None = None) -> Session:
-    """Connect as the admin, to the maintenance database unless it is named. Raises ConnectError and UnsupportedServer.
+def open_session(connection: Connection, database: str | None = None, settings: str = "") -> Session:
+    """Connect as the admin, to the maintenance database unless one is named, with more settings for the session.
 
-    What the owner of a database has set in it does not count: the startup packet goes first.
+    Raises ConnectError and UnsupportedServer.
     """
+    _refuse_old_library(pq.version())
     secrets = [connection.password.reveal()] if connection.password else []
     parameters: dict[str, Any] = {
         "host": connection.host,
         "user": connection.username,
-        "password": secrets[0] if secrets else None,
+        "password": secrets[0] if secrets else "",
         # in the startup packet, so that not even the first query can meet a function of somebody else; jit: to compile
         # the query that reads thousands of databases takes longer than to run it
-        "options": "-c search_path=pg_catalog -c lock_timeout=10s -c statement_timeout=0 -c jit=off"
-        + (_NEUTRAL if database else ""),
+        "options": f"{settings} -c search_path=pg_catalog -c lock_timeout=10s -c jit=off"
+        f" -c statement_timeout={connection.timeout}s",
         "application_name": f"dbroster {os.getpid()}@{socket.gethostname()}",
         "keepalives_idle": "60",
         **login_parameters(connection),
         **({"dbname": database} if database else {}),
     }
+    patience = Patience(f"{connection.host}:{connection.port}", connection.connect_timeout, "connect_timeout")
     try:
-        with translated(None, secrets):
-            raw = psycopg.connect(**parameters, autocommit=True, prepare_threshold=None)
+        with translated(None, secrets, patience):
+            raw = Patient.to(parameters, patience)
     except ConnectError as error:
         if "unsupported startup parameter" in str(error):  # PgBouncer's own words
             raise UnsupportedServer("there is a PgBouncer in between: connect to the server itself") from None
         raise
     try:
-        return Session(raw)
+        session = Session(raw)
     except BaseException:
         raw.close()
         raise
+    raw.patience = Patience(patience.address, connection.timeout)
+    return session
+
+
+def _refuse_old_library(version: int) -> None:
+    """Raise UnsupportedServer for a client library that PostgreSQL's makers have given up."""
+    if version < OLDEST:
+        has = f"{version // 10000}.{version % 10000}"
+        raise UnsupportedServer(
+            f"libpq {has}, PostgreSQL's client library, is too old: dbroster needs {OLDEST // 10000} or newer: "
+            "pip install --upgrade 'psycopg[binary]'"
+        )
 
 
 def login_parameters(connection: Connection) -> dict[str, Any]:
@@ -205,6 +249,8 @@ def login_parameters(connection: Connection) -> dict[str, Any]:
     files = {"sslrootcert": tls.ca, "sslcert": tls.cert, "sslkey": tls.key}
     if tls.mode == "verify-full" and tls.ca is None and pq.version() >= LIBPQ_16:
         files["sslrootcert"] = "system"  # the authorities that this machine trusts
+    elif tls.mode in (None, "disable", "require") and tls.ca is None:
+        files["sslrootcert"] = NOWHERE  # or a file in the home directory would decide
     return {
         "port": connection.port,
         "dbname": connection.options.get("maintenance_database", "postgres"),
@@ -220,10 +266,17 @@ def _setting(name: str) -> sql.Identifier:
 
 
 @contextmanager
-def translated(raw: psycopg.Connection | None, secrets: Iterable[str] = ()) -> Iterator[None]:
+def translated(
+    raw: psycopg.Connection | None, secrets: Iterable[str] = (), patience: Patience | None = None
+) -> Iterator[None]:
     """Turn the driver's errors into ConnectError or OperationError; `raw` is None while connecting."""
     try:
         yield
+    except Aborted as error:
+        raise ConnectError(str(error)) from None
+    except (Expired, errors.ConnectionTimeout):
+        patience = patience or (raw.patience if isinstance(raw, Patient) else None)
+        raise Stalled(f"{patience.address} did not answer within {patience}" if patience else "no answer") from None
     except psycopg.Error as error:
         # not chained: the driver's error carries the statement
         raise _translate(error, secrets, broken=raw is None or raw.closed) from None

@@ -65,7 +65,9 @@ def roll_back(session: Session, connection: Connection, users: Collection[str], 
 
 
 def _roll_back_in(session: Session, connection: Connection, database: str, own: Iterable[tuple[str, str]]) -> None:
-    inside = open_session(connection, database)
+    from dbroster.engines.postgresql_programs import options  # what its owner has set must not keep the admin out
+
+    inside = open_session(connection, database, options(session.version))
     try:
         for gid, owner in own:
             as_owner = [] if session.superuser else [sql.SQL("SET ROLE {}").format(sql.Identifier(owner))]

@@ -228,12 +228,12 @@ def test_login_that_proves_nothing_is_unknown(
 
 
 @contextmanager
-def first_rule(server: servers.PostgreSQL, rule: str) -> Iterator[None]:
-    """Put a rule on top of pg_hba.conf for a while."""
+def first_rule(server: servers.PostgreSQL, rule: str, *, alone: bool = False) -> Iterator[None]:
+    """Put a rule on top of pg_hba.conf for a while, or in its place."""
     path = server.home / "data" / "pg_hba.conf"
     before = path.read_text()
     try:
-        path.write_text(f"{rule}\n{before}")
+        path.write_text(rule + "\n" if alone else f"{rule}\n{before}")
         server.admin("SELECT pg_reload_conf(), pg_sleep(0.2)")
         yield
     finally:
