@@ -70,7 +70,8 @@ def test_invariant_11_a_server_that_stops_answering_ends_the_run(scene: Scene) -
             seconds = time.monotonic() - began
         if relay.stalled.is_set():
             assert seconds < ENOUGH, moment
-            assert_named(run)
+            if run.code:  # the last message of a session says good-bye, and needs no answer
+                assert_named(run)
         scene.site.configure()
         assert scene.site.run("--max-removals", "all").code == 0
         scene.site.everybody_is_at_home("web", "more")
