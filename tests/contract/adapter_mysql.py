@@ -57,7 +57,7 @@ class MySQLAdapter(Adapter):
     """What DBA and users do at MySQL."""
 
     engine = "mysql"
-    closes_databases = False  # the grant is what proves whose a database is
+    renames_databases_by_hand = False  # neither product can
     server: MySQL | MariaDB
 
     def __init__(self, server: MySQL | MariaDB) -> None:
@@ -127,6 +127,30 @@ class MySQLAdapter(Adapter):
 
     def share_by_hand(self, user: str, database: str) -> None:
         self._rows(f"GRANT SELECT, INSERT ON {pattern(database).replace('%', '%%')}.* TO %s@'%%'", user)
+
+    def rename_account_by_hand(self, user: str, new: str) -> None:
+        self._rows("RENAME USER %s@'%%' TO %s@'%%'", user, new)
+
+    def hand_over_by_hand(self, user: str, database: str) -> None:
+        """As phpMyAdmin does."""
+        self.create_database_by_hand(database)
+        self._rows(f"GRANT ALL PRIVILEGES ON {pattern(database).replace('%', '%%')}.* TO %s@'%%'", user)
+
+    def strip_by_hand(self, user: str) -> None:
+        self._rows("REVOKE ALL PRIVILEGES, GRANT OPTION FROM %s@'%%'", user)
+
+    @contextmanager
+    def hold_lock_as(self, user: str, password: str) -> Iterator[None]:
+        """Under the name that the sync has always used, and under those that a reader of the program would guess."""
+        connection = self._connect(user, password)
+        try:
+            with connection.cursor() as cursor:
+                for name in ("dbroster:sync", "dbroster:lock", *(f"dbroster:sync:{n}" for n in range(20))):
+                    cursor.execute("SELECT GET_LOCK(%s, 0)", (name,))
+            yield
+        finally:
+            with suppress(pymysql.err.Error):  # the server may have ended it
+                connection.close()
 
     def accounts(self) -> set[str]:
         return {name for (name,) in self._rows("SELECT User FROM mysql.user")}

@@ -1,13 +1,16 @@
-"""Names in database-level grants, what they reach, and what they prove; and what SHOW GRANTS says of the admin."""
+"""Names in database-level grants and what they reach, what proves whose a database is, and what SHOW GRANTS says."""
 
 import re
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbroster.engines.mysql_databases import describe
+from dbroster.engines.mysql_accounts import Account, View
+from dbroster.engines.mysql_databases import Claims, Survey
 from dbroster.engines.mysql_grants import Grant, GrantTable, Rules, escaped, privileges, reaches, unescaped
+from dbroster.engines.mysql_marks import comment
 from dbroster.engines.mysql_privileges import held, missing_grants
+from dbroster.model import ExistingDatabase
 
 ALL = frozenset({"SELECT", "CREATE", "DROP"})
 NAMES = st.text(st.sampled_from("ab_%\\-."), min_size=1, max_size=12)
@@ -43,45 +46,81 @@ def test_privileges_are_named_by_their_columns() -> None:
     assert privileges(row) == {"SELECT", "CREATE TEMPORARY TABLES", "GRANT OPTION"}
 
 
-def test_only_a_full_exact_grant_on_an_own_name_proves() -> None:
-    assert rules().proves(grant("bob", "bob\\_web"), "bob_web")
-    assert not rules().proves(grant("bob", "bob_web"), "bob_web")
-    assert not rules().proves(grant("bob", "al\\_web"), "al_web")
-    assert not rules().proves(grant("bob", "bob\\_web", ALL - {"DROP"}), "bob_web")
-    assert not rules().proves(grant("bob", "bob\\_web"), "bobXweb")
-    assert rules(literal=True).proves(grant("bob", "bob_web"), "bob_web")
-    # what dbroster granted before partial_revokes was switched on
-    assert rules(literal=True).proves(grant("bob", "bob\\_web"), "bob_web")
-
-
-def test_a_configuration_that_only_reads_gives_no_order_to_drop() -> None:
-    reading = rules(wanted=frozenset({"SELECT"}))
-    assert reading.claims(grant("bob", "bob\\_web", frozenset({"SELECT"})), "bob_web")
-    assert not reading.proves(grant("bob", "bob\\_web", frozenset({"SELECT"})), "bob_web")
-
-
-def test_a_claim_needs_drop_or_everything_in_either_spelling() -> None:
-    assert rules().claims(grant("bob", "bob_web", frozenset({"DROP"})), "bob_web")
-    assert not rules().claims(grant("bob", "bob\\_web", frozenset({"SELECT"})), "bob_web")
-    assert not rules().claims(grant("bob", "bob\\_%"), "bob_web")
-
-
 def test_case_is_folded_where_the_server_folds() -> None:
-    folding = rules(fold=True)
-    assert folding.proves(grant("Bob", "bob\\_web"), "Bob_Web")
-    assert folding.complete([grant("Bob", "bob\\_web")], "Bob_web")
+    assert rules(fold=True).complete([grant("Bob", "bob\\_web")], "Bob_web")
 
 
-def test_of_two_owners_the_stronger_one_counts_and_equals_exclude_each_other() -> None:
-    weak, strong = grant("a", "a\\_b\\_c", frozenset({"DROP"})), grant("a_b", "a\\_b\\_c")
-    assert describe(["a_b_c"], GrantTable([weak, strong], rules()), {}, rules())["a_b_c"].owner == "a_b"
-    equal = describe(["a_b_c"], GrantTable([grant("a", "a\\_b\\_c"), strong], rules()), {}, rules())["a_b_c"]
-    assert equal.owner is None
-    assert "a and a_b" in str(equal.protected)
+# --- whose a database is ----------------------------------------------------------------------------------------------
+
+
+def survey(
+    databases: dict[str, str],
+    *accounts: Account,
+    grants: tuple[Grant, ...] = (),
+    filled: tuple[str, ...] = (),
+    commenting: bool = False,
+) -> dict[str, ExistingDatabase]:
+    """What is said of databases with these comments, beside these accounts."""
+    view = View("default", ("%",), frozenset(), "admin")
+    table = GrantTable(grants, rules())
+    claims = Claims(accounts, view, rules())
+    return Survey(databases, claims, table, rules(), view, {}, {}, filled, commenting).describe()
+
+
+def owner(name: str, **claims: bool) -> Account:
+    return Account(name, "%", "default", claims=claims)
+
+
+def test_a_grant_alone_proves_nothing() -> None:
+    """A1: a grant that somebody makes by hand never becomes a proof."""
+    found = survey({"bob_web": ""}, owner("bob"), grants=(grant("bob", "bob\\_web"),))
+    assert found["bob_web"].owner is None
+
+
+def test_a_claim_without_a_grant_is_ours() -> None:
+    """A10: an own claim outlives the grant."""
+    found = survey({"bob_web": ""}, owner("bob", web=True))["bob_web"]
+    assert (found.owner, found.granted, found.usable) == ("bob", False, True)
+
+
+def test_what_was_claimed_and_never_created_is_ours_only_while_it_is_empty() -> None:
+    """A1: nobody but an admin can have filled a database that has no grant yet."""
+    empty = survey({"bob_web": ""}, owner("bob", web=False))["bob_web"]
+    assert (empty.owner, empty.usable) == ("bob", False)
+    assert survey({"bob_web": ""}, owner("bob", web=False), filled=("bob_web",))["bob_web"].owner is None
+
+
+def test_a_claim_counts_before_any_comment() -> None:
+    """A1, B4: the owner can change the comment, and neither keeps nor gives away the database with it."""
+    theirs = owner("bob", web=True)
+    for text in ("", "mine", comment("default", "al", "bob_web"), comment("other", "bob", "bob_web")):
+        found = survey({"bob_web": text}, theirs, owner("al"), commenting=True)["bob_web"]
+        assert (found.owner, found.granted) == ("bob", False)
+
+
+def test_a_comment_counts_where_no_claim_says_anything() -> None:
+    """A2, A10: it has to name this database, and an account that is ours."""
+    mark = comment("default", "bob", "bob_web")
+    assert survey({"bob_web": mark}, owner("bob"), commenting=True)["bob_web"].owner == "bob"
+    copied = survey({"bob_copy": mark}, owner("bob"), commenting=True)["bob_copy"]
+    assert (copied.owner, copied.marked_for) == (None, "bob_web")
+    left = survey({"bob_web": mark}, commenting=True)["bob_web"]
+    assert (left.owner, left.left_by) == (None, "bob")
+    other = survey({"bob_web": comment("other", "bob", "bob_web")}, owner("bob"), commenting=True)["bob_web"]
+    assert "'other'" in str(other.protected)
+
+
+def test_two_who_claim_the_same_exclude_each_other() -> None:
+    found = survey({"a_b_c": ""}, owner("a", b_c=True), owner("a_b", c=True))["a_b_c"]
+    assert found.owner is None
+    assert "a and a_b" in str(found.protected)
 
 
 def test_system_databases_are_protected() -> None:
-    assert all(db.protected for db in describe(["mysql", "sys"], GrantTable([], rules()), {}, rules()).values())
+    assert all(db.protected for db in survey({"mysql": "", "sys": ""}).values())
+
+
+# --- the admin --------------------------------------------------------------------------------------------------------
 
 
 def test_the_admins_grants_are_read_line_by_line() -> None:

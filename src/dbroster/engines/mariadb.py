@@ -1,34 +1,39 @@
 """MariaDB 10.5 and newer: a MySQL whose accounts carry no attributes.
 
-What marks an account is a role without any privileges, `dbroster:<roster>`. GRANT of that role, with a verifier,
-creates the account: there is no moment in which it exists unmarked. A second role notes that the lock is ours, and a
-third one, whose name ends with a time, when the days of grace began.
-Source: MariaDB documentation, "GRANT", "Roles Overview", "Account Locking", "mysql.global_priv Table".
+What marks an account is a number that fits its name only, in one of its resource limits: CREATE USER writes it, neither
+the user nor REVOKE ALL takes it away, and RENAME USER leaves it behind as it is. Further numbers note that the lock is
+ours, and when the days of grace began. A role without privileges says the roster, and one per template says which
+databases are the account's; the comment of each database names it.
+Source: MariaDB documentation, "CREATE USER", "CREATE DATABASE", "Roles Overview", "mysql.global_priv Table".
 """
 
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar, NamedTuple
 
 from dbroster.config import Connection
-from dbroster.engines import mysql_accounts
+from dbroster.engines import mysql_accounts, mysql_marks
 from dbroster.engines.base import Handler
-from dbroster.engines.mysql import MySQLHandler, accounts_list
+from dbroster.engines.mysql import MySQLHandler
 from dbroster.engines.mysql_accounts import Account, Key
+from dbroster.engines.mysql_databases import Estate
 from dbroster.engines.mysql_session import Session, account, identifier, literal, reading
-from dbroster.errors import OperationError, UnsupportedServer
-from dbroster.grace import read_stamp
-from dbroster.model import StoredVerifier, Verb
+from dbroster.engines.mysql_users import accounts_list
+from dbroster.errors import UnsupportedServer
+from dbroster.model import StoredVerifier
 from dbroster.policy import PasswordRules
 from dbroster.secret import Secret
 from dbroster.verifiers import ed25519, mysql_native
 
-ROLE_PREFIX = "dbroster:"
-LOCKED_SUFFIX = ":locked"
 VALIDATOR, VALIDATION = "simple_password_check", "PASSWORD VALIDATION"
+LIMITS = {
+    "max_updates": "MAX_UPDATES_PER_HOUR",
+    "max_questions": "MAX_QUERIES_PER_HOUR",
+    "max_connections": "MAX_CONNECTIONS_PER_HOUR",
+}
+"""Resource limits as mysql.global_priv and statements name them; the first one that a DBA does not use has the mark."""
 
 
 def connect(connection: Connection) -> Handler:
@@ -45,20 +50,22 @@ def connect(connection: Connection) -> Handler:
 
 
 class _Role(NamedTuple):
-    """A role that marks accounts: may we grant it, may anybody, and has it been given to an account?"""
+    """A role that marks accounts: may we grant it, and may anybody?"""
 
     grantable: bool
     administered: bool
-    given: bool
 
 
 # whoever creates a role holds it as well, but with the right to grant it
 _MARKER_ROLES = """
     SELECT User AS name,
         User IN (SELECT ROLE_NAME FROM information_schema.APPLICABLE_ROLES WHERE IS_GRANTABLE = 'YES') AS grantable,
-        User IN (SELECT Role FROM mysql.roles_mapping WHERE Admin_option = 'Y') AS administered,
-        User IN (SELECT Role FROM mysql.roles_mapping WHERE Admin_option = 'N') AS given
-    FROM mysql.global_priv WHERE Host = '' AND (User IN %s OR User LIKE %s)"""
+        User IN (SELECT Role FROM mysql.roles_mapping WHERE Admin_option = 'Y') AS administered
+    FROM mysql.global_priv WHERE Host = '' AND (User = %s OR User LIKE %s)"""
+
+_ROLES = """
+    SELECT User, Host, GROUP_CONCAT(CONCAT(Admin_option, Role) ORDER BY Role SEPARATOR '\n') AS roles
+    FROM mysql.roles_mapping WHERE %s OR Host = '' OR User IN %s GROUP BY User, Host"""
 
 
 class MariaDBHandler(MySQLHandler):
@@ -74,15 +81,14 @@ class MariaDBHandler(MySQLHandler):
     end_sessions_privilege: ClassVar[str] = "CONNECTION ADMIN"
     default_jobs: ClassVar[int] = 2  # the server works on one DDL statement at a time
     groups: ClassVar[int] = 1
-    together: ClassVar[Collection[Verb]] = frozenset({Verb.GRANT_PRIVILEGES, Verb.CREATE_DATABASE})
+    commenting: ClassVar[bool] = True
+    compound: ClassVar[bool] = True
 
-    @property
-    def _role(self) -> str:
-        return f"{ROLE_PREFIX}{self._view.roster}"
-
-    @property
-    def _lock_role(self) -> str:
-        return f"{self._role}{LOCKED_SUFFIX}"
+    def __init__(self, connection: Connection, session: Session) -> None:
+        super().__init__(connection, session)
+        self._role = mysql_marks.roster_role(connection.roster)
+        self._lock_tag = mysql_marks.tag(connection.roster, ("", "locked"))
+        self._roles_there: set[str] = set()
 
     # --- the server -------------------------------------------------------------------------------------------------
 
@@ -118,20 +124,25 @@ class MariaDBHandler(MySQLHandler):
         )
 
     def prepare(self) -> None:
-        """Create the two marker roles; whoever creates a role may grant it. Drop the dates that are no longer used."""
-        there, wanted = self._marker_roles(), (self._role, self._lock_role)
-        with suppress(OperationError):  # of another admin's making: they do no harm
-            for name, role in there.items():
-                if name not in wanted and not role.given:
-                    self._session.run(f"DROP ROLE IF EXISTS {identifier(name)}")
+        """Create the role of the roster; whoever creates a role may grant it."""
+        super().prepare()
+        self._create_roles([self._role])
+
+    def _create_roles(self, names: Iterable[str]) -> None:
+        """Create the roles that don't exist. Not as part of a larger message, where it could be undone by no one."""
+        wanted = sorted(set(names) - self._roles_there)
+        if not wanted:
+            return
+        self._roles_there |= self._marker_roles().keys()
         for name in wanted:
-            if name not in there:
-                self._session.run(f"CREATE ROLE IF NOT EXISTS {identifier(name)}")
+            if name not in self._roles_there:
+                self._session.run_now(f"CREATE ROLE IF NOT EXISTS {identifier(name)}")
+                self._roles_there.add(name)
 
     def _marker_roles(self) -> dict[str, "_Role"]:
-        """Find the roles of this roster that exist, those of dates included."""
-        dated = f"{self._lock_role}:%".replace("_", r"\_")
-        rows = self._session.rows(_MARKER_ROLES, (self._role, self._lock_role), dated)
+        """Find the roles of this roster that exist, those of templates included."""
+        templates = mysql_marks.claim_role(self._view.roster, "%").replace("_", r"\_")
+        rows = self._session.rows(_MARKER_ROLES, self._role, templates)
         return {row["name"]: _Role(*(bool(row[field]) for field in _Role._fields)) for row in rows}
 
     def password_rules(self) -> Sequence[PasswordRules]:
@@ -153,25 +164,54 @@ class MariaDBHandler(MySQLHandler):
 
     def _read_accounts(self, users: Collection[str] | None = None) -> list[Account]:
         """Read the accounts of these names, or all, with markers and powers, in two queries."""
-        roles: defaultdict[Key, set[str]] = defaultdict(set)
+        roles: dict[Key, tuple[str, ...]] = {}
         edges: list[tuple[Key, Key]] = []
-        for row in self._session.rows("SELECT User, Host, Role, Admin_option FROM mysql.roles_mapping"):
-            edges.append(((row["Role"], ""), (row["User"], row["Host"])))
-            if row["Admin_option"] == "N":  # whoever creates a role holds it too, but with the right to grant it
-                roles[row["User"], row["Host"]].add(row["Role"])
+        everybody, names = users is None, ("", *(users or ()))
+        for row in self._session.rows(_ROLES, everybody, names):
+            key, held = (row["User"], row["Host"]), row["roles"].split("\n")
+            edges += (((role[1:], ""), key) for role in held)
+            # whoever creates a role holds it too, but with the right to grant it
+            roles[key] = tuple(role[1:] for role in held if role[0] == "N")
         rows = self._session.converted(
             lambda row: ((row["User"], row["Host"]), json.loads(row["Priv"])),
             "SELECT User, Host, Priv FROM mysql.global_priv WHERE %s OR User IN %s",
-            users is None,
-            ("", *(users or ()), *{role for (role, _), _ in edges}),
+            everybody,
+            (*names, *{role for (role, _), _ in edges}),
         )
         entries = dict(rows)
         powerful = mysql_accounts.with_roles([key for key, entry in entries.items() if entry.get("access")], edges)
         return [
-            _account(key, entry, roles[key], powerful=key in powerful)
+            self._entry(key, entry, roles.get(key, ()), powerful=key in powerful)
             for key, entry in entries.items()
-            if users is None or key[0] in users
+            if not entry.get("is_role") and (users is None or key[0] in users)
         ]
+
+    def _entry(self, key: Key, entry: Mapping[str, Any], roles: tuple[str, ...], *, powerful: bool) -> Account:
+        """Read an entry of mysql.global_priv; of several ways to log in (`auth_or`) none is checked."""
+        name, host = key
+        plugin = "several" if "auth_or" in entry else entry.get("plugin", "mysql_native_password")
+        numbers = {limit: int(entry.get(limit, 0)) for limit in LIMITS}
+        mark = mysql_marks.tag(self._view.roster, key)
+        tags = {number for number in numbers.values() if mysql_marks.is_tag(number)}
+        ours = [role.split(":")[1] for role in roles if role.startswith(mysql_marks.ROLE_PREFIX)]
+        rosters = dict.fromkeys([self._view.roster, *ours])
+        roster = next((r for r in rosters if mysql_marks.tag(r, key) in tags), None) if tags else None
+        locked, noted = bool(entry.get("account_locked")), roster is not None and self._lock_tag in tags
+        copied = roster is None and bool(tags) and (not ours or self._view.roster in ours)
+        return Account(
+            name=name,
+            host=host.lower(),
+            roster=roster,
+            lock=mysql_accounts.lock_state(locked=locked, noted=noted),
+            powers=mysql_accounts.powers(role=False, powerful=powerful),
+            verifier=StoredVerifier(plugin, Secret(entry.get("authentication_string", ""))),
+            since=_since(numbers, mark, self._lock_tag) if locked and noted else None,
+            marked_for="another account" if copied else None,
+            claims=mysql_marks.claimed(roster, roles) if roster else {},
+            roles=roles,
+            limits=tuple(limit for limit, number in numbers.items() if number == 0 or mysql_marks.is_tag(number)),
+            mark_in=next((limit for limit, number in numbers.items() if number == mark), None),
+        )
 
     # --- statements -------------------------------------------------------------------------------------------------
 
@@ -182,80 +222,125 @@ class MariaDBHandler(MySQLHandler):
         return {user: f"IDENTIFIED VIA {self._plugin} USING {verifier}" for user, verifier in made.items()}
 
     def _write_accounts(self, keys: Iterable[Key], clauses: Mapping[str, str]) -> None:
-        """Create by GRANT, which would overwrite an account that exists: so the block looks first.
-
-        A list is not all or nothing here, but each account in it is complete or absent.
-        """
+        """Create each with its mark, which fails if it exists. Each account in a block is complete or absent."""
         wanted = list(keys)
-        places = ", ".join(f"({literal(name)}, {literal(host)})" for name, host in wanted)
-        guard = (
-            f"IF EXISTS (SELECT 1 FROM mysql.global_priv WHERE (User, Host) IN ({places})) THEN "  # noqa: S608 - quoted
-            "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'somebody else has just created this account'; END IF"
-        )
-        self._run_block(guard, f"GRANT {identifier(self._role)} TO {accounts_list(wanted, clauses)}", clauses=clauses)
+        with self._session.together():
+            for key in wanted:
+                self._session.run(f"CREATE USER {account(*key)} {clauses[key[0]]} {self._mark(key)}", [clauses[key[0]]])
+            self._session.run(f"GRANT {identifier(self._role)} TO {accounts_list(wanted)}")
+
+    def _mark(self, key: Key, limit: str = "max_updates") -> str:
+        return f"WITH {LIMITS[limit]} {mysql_marks.tag(self._view.roster, key)}"
 
     def _write_adoption(self, accounts: Iterable[Account], clause: str) -> None:
-        keys = [found.key for found in accounts]
-        clauses = {name: clause for name, _ in keys}
-        grant = f"GRANT {identifier(self._role)} TO {accounts_list(keys)}"
-        self._run_block(f"ALTER USER {accounts_list(keys, clauses)}", grant, clauses=clauses)
+        """Mark accounts as ours, without what a renamed or copied one has brought along."""
+        with self._session.together():
+            for found in accounts:
+                mine = [role for role in found.roles if role.startswith(f"{self._role}:")]
+                for role in mine:
+                    self._session.run(f"REVOKE {identifier(role)} FROM {account(*found.key)}")
+                mark = self._mark(found.key, next(iter(found.limits), "max_updates"))
+                self._session.run(f"ALTER USER {account(*found.key)} {clause} {mark}", [clause])
+            self._session.run(f"GRANT {identifier(self._role)} TO {accounts_list(found.key for found in accounts)}")
 
     def _write_passwords(self, accounts: Iterable[Account], clauses: Mapping[str, str], *, opening: bool) -> None:
         accounts = list(accounts)
-        keys = [found.key for found in accounts]
-        statement = f"ALTER USER {accounts_list(keys, clauses)}"
         if not opening:
-            self._session.run(statement, clauses.values())
+            self._session.run(f"ALTER USER {accounts_list((a.key for a in accounts), clauses)}", clauses.values())
             return
-        # the note goes last: killed in between, the account still counts as locked by us, and is opened again
-        forget = f"REVOKE {identifier(self._lock_role)} FROM {accounts_list(keys)}"
-        self._run_block(*_undated(accounts), f"{statement} ACCOUNT UNLOCK", forget, clauses=clauses)
+        with self._session.together():
+            for limits, group in _by_limits(accounts).items():
+                listed = accounts_list((found.key for found in group), clauses)
+                freed = " ".join(f"{LIMITS[limit]} 0" for limit in limits)
+                self._session.run(f"ALTER USER {listed} WITH {freed} ACCOUNT UNLOCK", clauses.values())
 
-    def _write_lock(self, accounts: Iterable[Account]) -> None:
-        listed = accounts_list(found.key for found in accounts)
-        note = f"GRANT {identifier(self._lock_role)} TO {listed}"
-        self._run_block(*_undated(accounts), note, f"ALTER USER {listed} ACCOUNT LOCK")
+    def _write_lock(self, accounts: Sequence[Account], locked: Sequence[Account]) -> None:
+        """Lock and note in one statement, then take everything, and give back the roles that are marks.
 
-    def _write_date(self, accounts: Iterable[Account], date: str) -> None:
-        role = identifier(f"{self._lock_role}:{date}")
-        listed = accounts_list(found.key for found in accounts)
-        self._run_block(f"CREATE ROLE IF NOT EXISTS {role}", f"GRANT {role} TO {listed}")
+        Databases whose comment is not the mark any more get it back, as nobody can change it from now on.
+        """
+        everybody = [*accounts, *locked]
+        with self._session.together():
+            for (note, date), group in _by_limits(accounts).items():
+                listed = accounts_list(found.key for found in group)
+                numbers = f"{LIMITS[note]} {self._lock_tag} {LIMITS[date]} 0"
+                self._session.run(f"ALTER USER {listed} WITH {numbers} ACCOUNT LOCK")
+            listed = accounts_list(found.key for found in everybody)
+            self._session.run(f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {listed}")
+            self._session.run(f"GRANT {identifier(self._role)} TO {listed}")
+            self._write_claims((found.key, template) for found in everybody for template in found.claims)
+            self._mend_comments(everybody)
 
-    def _run_block(self, *statements: str, clauses: Mapping[str, str] | None = None) -> None:
-        """Send statements that belong together at once, so that only the server's own end can come between them."""
-        self._session.run(f"BEGIN NOT ATOMIC {'; '.join(statements)}; END", (clauses or {}).values())
+    def _mend_comments(self, accounts: Iterable[Account]) -> None:
+        wanted = {self.fold_database(f"{a.name}_{template}"): a.name for a in accounts for template in a.claims}
+        there = self._read_databases(list(wanted)) if wanted else {}
+        for name, text in there.items():
+            comment = mysql_marks.comment(self._view.roster, wanted[name], name)
+            if text != comment:
+                self._session.run(f"ALTER DATABASE {identifier(name)} COMMENT {literal(comment)}")
+
+    def _write_date(self, accounts: Iterable[Account], date: datetime) -> None:
+        for (_, limit), group in _by_limits(accounts).items():
+            listed = accounts_list(found.key for found in group)
+            self._session.run(f"ALTER USER {listed} WITH {LIMITS[limit]} {int(date.timestamp())}")
+
+    # --- databases --------------------------------------------------------------------------------------------------
+
+    def _create_statement(self, estate: Estate) -> str:
+        name = self.fold_database(estate.database)
+        comment = mysql_marks.comment(self._view.roster, estate.user, name)
+        return f"{super()._create_statement(estate)} COMMENT {literal(comment)}"
+
+    def _write_databases(self, estates: Sequence[Estate]) -> None:
+        """Create, which names the user, and then write it down for the accounts."""
+        for estate in estates:
+            if not estate.exists:
+                self._session.run(self._create_statement(estate))
+        self._write_marks(estates)
+
+    def _write_marks(self, estates: Sequence[Estate]) -> None:
+        for estate in estates:
+            if estate.exists and not estate.commented:
+                name = self.fold_database(estate.database)
+                comment = mysql_marks.comment(self._view.roster, estate.user, name)
+                self._session.run(f"ALTER DATABASE {identifier(name)} COMMENT {literal(comment)}")
+        self._write_claims(
+            (found.key, template)
+            for estate in estates
+            for template in [self._rules.template(estate.user, estate.database)]
+            for found in estate.accounts
+            if template not in found.claims
+        )
+
+    def _write_claims(self, claims: Iterable[tuple[Key, str]]) -> None:
+        groups: defaultdict[str, list[Key]] = defaultdict(list)
+        for key, template in claims:
+            groups[mysql_marks.claim_role(self._view.roster, template)].append(key)
+        self._create_roles(groups)
+        for role, keys in groups.items():
+            self._session.run(f"GRANT {identifier(role)} TO {accounts_list(keys)}")
+
+    def _disclaim(self, estates: Sequence[Estate]) -> None:
+        groups: defaultdict[str, list[Key]] = defaultdict(list)
+        for estate in estates:
+            template = self._rules.template(estate.user, estate.database)
+            role = mysql_marks.claim_role(self._view.roster, template)
+            groups[role] += [found.key for found in estate.accounts if template in found.claims]
+        for role, keys in groups.items():
+            if keys:
+                self._session.run(f"REVOKE {identifier(role)} FROM {accounts_list(keys)}")
 
 
-def _undated(accounts: Iterable[Account]) -> list[str]:
-    """Statements that take old dates away, before anything else: an account without one is never removed."""
-    holders: defaultdict[str, list[Key]] = defaultdict(list)
+def _by_limits(accounts: Iterable[Account]) -> dict[tuple[str, str], list[Account]]:
+    """Group accounts by the two limits that note the lock and its date, beside the one that has the mark."""
+    groups: defaultdict[tuple[str, str], list[Account]] = defaultdict(list)
     for found in accounts:
-        for role in found.dates:
-            holders[role].append(found.key)
-    return [f"REVOKE {identifier(role)} FROM {accounts_list(keys)}" for role, keys in holders.items()]
+        note, date = (limit for limit in (*list(LIMITS)[1:], "max_updates") if limit != found.mark_in)
+        groups[note, date].append(found)
+    return groups
 
 
-def _account(key: Key, entry: Mapping[str, Any], roles: Collection[str], *, powerful: bool) -> Account:
-    """Read an entry of mysql.global_priv; of several ways to log in (`auth_or`) none is checked."""
-    name, host = key
-    plugin = "several" if "auth_or" in entry else entry.get("plugin", "mysql_native_password")
-    ours = [role for role in roles if role.startswith(ROLE_PREFIX)]
-    markers = [role for role in ours if LOCKED_SUFFIX not in role]
-    dates = tuple(sorted(role for role in ours if f"{LOCKED_SUFFIX}:" in role))
-    locked = bool(entry.get("account_locked"))
-    noted = any(role.endswith(LOCKED_SUFFIX) for role in ours)
-    return Account(
-        name=name,
-        host=host.lower(),
-        roster=min(markers).removeprefix(ROLE_PREFIX) if markers else None,
-        lock=mysql_accounts.lock_state(locked=locked, noted=noted),
-        powers=mysql_accounts.powers(role=bool(entry.get("is_role")), powerful=powerful),
-        verifier=StoredVerifier(plugin, Secret(entry.get("authentication_string", ""))),
-        since=_since(dates) if locked and noted else None,
-        dates=dates,
-    )
-
-
-def _since(dates: Collection[str]) -> datetime | None:
-    """Return the last of the times that the names of roles end with."""
-    return max(filter(None, (read_stamp(role.partition(f"{LOCKED_SUFFIX}:")[2]) for role in dates)), default=None)
+def _since(numbers: Mapping[str, int], *marks: int) -> datetime | None:
+    """Return when an account was locked: the number beside its mark and the note of the lock."""
+    others = [number for number in numbers.values() if number not in (*marks, 0)]
+    return datetime.fromtimestamp(others[0], UTC) if len(others) == 1 else None

@@ -1,7 +1,7 @@
 """Accounts of MySQL and MariaDB, where one user name may have an account per host. Pure functions."""
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from dbroster.model import ExistingUser, Lock, PasswordCheck, Problem, StoredVerifier
@@ -16,9 +16,14 @@ _KNOWN = frozenset({Algorithm.CACHING_SHA2, Algorithm.SHA256_PASSWORD, Algorithm
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One account, `bob@%`; `roster` stands in its marker. `powers` says what makes it too powerful to be touched.
+    """One account, `bob@%`. `powers` says what makes it too powerful to be touched.
 
-    `since`: when it was locked for removal. `dates`: names of the roles that say so, where an engine needs them.
+    `roster`: the roster in its marker, if the marker names this very account. `marked_for`: the account that the marker
+    names instead, after RENAME USER or a copy. `claims`: the templates whose databases are this user's, and whether
+    the database was finished. `since`: when it was locked for removal. `unusable`: why nobody can log in.
+    `roles`: the roles that it holds; `roles_before`: those that were active before it was locked.
+    `second_password`: whether an older password still logs in (RETAIN CURRENT PASSWORD).
+    `limits`, at MariaDB: resource limits that no DBA uses; `mark_in`: the one that has the mark.
     """
 
     name: str
@@ -28,7 +33,14 @@ class Account:
     powers: str | None = None
     verifier: StoredVerifier | None = None
     since: datetime | None = None
-    dates: tuple[str, ...] = ()
+    marked_for: str | None = None
+    claims: Mapping[str, bool] = field(default_factory=dict)
+    roles: tuple[str, ...] = ()
+    roles_before: tuple[str, ...] = ()
+    unusable: str | None = None
+    second_password: bool = False
+    limits: tuple[str, ...] = ()
+    mark_in: str | None = None
 
     @property
     def key(self) -> Key:
@@ -73,6 +85,7 @@ class View:
             return None
         there = {account.host for account in ours}
         managed = bool(ours) and len(ours) == len(near) and not protected
+        marked_for = next((account.marked_for for account in near if account.marked_for), None)
         return ExistingUser(
             name=name,
             managed=managed,
@@ -83,6 +96,8 @@ class View:
             surplus=tuple(str(account) for account in ours if managed and account.host not in self.hosts),
             verifiers=tuple(a.verifier for a in ours if a.verifier and a.host in self.hosts),
             locked_since=_last(account.since for account in ours),
+            marked_for=None if managed else marked_for,
+            unusable=next((account.unusable for account in ours if account.unusable), None),
         )
 
     def shadows(self, accounts: Collection[Account]) -> list[Problem]:

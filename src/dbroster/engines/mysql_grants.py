@@ -1,4 +1,4 @@
-"""Database-level grants: how names are spelled in them, what they reach, and what they prove. Pure functions.
+"""Database-level grants: how names are spelled in them, and what they reach. Pure functions.
 
 In `GRANT ... ON name.*` the characters `_` and `%` are wildcards, so an exact name is written with backslashes:
 `bob\\_web`. With partial_revokes=ON (MySQL) patterns are read literally and exact names stand as they are.
@@ -13,7 +13,6 @@ from functools import cache, lru_cache
 from typing import Any, Self
 
 MAX_NAME = 64  # characters of a database name, and of its spelling in a grant
-CHANGING = frozenset({"CREATE", "ALTER", "DROP"})
 _TOKEN = re.compile(r"\\(.)|(.)", re.DOTALL)
 SYSTEM_DATABASES = frozenset({"mysql", "sys", "information_schema", "performance_schema", "ndbinfo"})
 _SPECIAL_COLUMNS = {"Create_tmp_table_priv": "CREATE TEMPORARY TABLES", "Grant_priv": "GRANT OPTION"}
@@ -92,9 +91,9 @@ class Rules:
         """
         return self.literal or grant.pattern == escaped(unescaped(grant.pattern))
 
-    def database(self, grant: Grant) -> str:
-        """Name the database that an exact grant is on."""
-        return self.fold(grant.pattern if self.literal else unescaped(grant.pattern))
+    def plain(self, pattern: str) -> str:
+        """Return the name that a pattern spells."""
+        return pattern if self.literal else unescaped(pattern)
 
     def names(self, grant: Grant) -> set[str]:
         """Both databases that a grant may have been meant for, with backslashes read as such or as escapes."""
@@ -104,29 +103,9 @@ class Rules:
         """Whether the database has a name of this user."""
         return self.fold(database).startswith(self.fold(f"{user}_"))
 
-    def claims(self, grant: Grant, database: str) -> bool:
-        """Whether a grant makes a database its user's.
-
-        Whoever may drop it could take it away anyhow, so no more is asked for. Either spelling counts, or all
-        grants would be lost from sight when partial_revokes is switched.
-        """
-        return (
-            self.fold(database) in self.names(grant)
-            and self.belongs(grant.user, database)
-            and ("DROP" in grant.privileges or grant.privileges >= self.wanted)
-        )
-
-    def proves(self, grant: Grant, database: str) -> bool:
-        """Whether a grant is enough to drop the database for its user.
-
-        It has to be one that dbroster makes: what an admin grants by hand must not become an order to drop.
-        """
-        return (
-            self.claims(grant, database)
-            and self.is_exact(grant)
-            and grant.privileges >= self.wanted
-            and not CHANGING.isdisjoint(grant.privileges)
-        )
+    def template(self, user: str, database: str) -> str:
+        """Return what follows the user in the name of a database."""
+        return self.fold(database)[len(user) + 1 :]
 
     def complete(self, grants: Iterable[Grant], database: str) -> bool:
         """Whether one user's grants on a database are one per configured host, exactly as wanted, and no others."""
@@ -144,17 +123,16 @@ class GrantTable:
         self._rules = rules
         self._named: defaultdict[str, list[Grant]] = defaultdict(list)
         self._wild: list[Grant] = []
-        self.exact: list[Grant] = []
         for grant in grants:
             self._add(grant)
 
     def _add(self, grant: Grant) -> None:
         for name in self._rules.names(grant):
             self._named[name].append(grant)
-        if self._rules.is_exact(grant):
-            self.exact.append(grant)
         # a user's own name without backslashes is found by name and mended; only other patterns need a search
-        elif "%" in grant.pattern or not self._rules.belongs(grant.user, grant.pattern):
+        if not self._rules.is_exact(grant) and (
+            "%" in grant.pattern or not self._rules.belongs(grant.user, grant.pattern)
+        ):
             self._wild.append(grant)
 
     def on(self, database: str) -> list[Grant]:

@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, TypeVar
 
 import pymysql
+from pymysql.constants import CLIENT
 from pymysql.cursors import DictCursor, SSDictCursor
 
 from dbroster.config import Connection
@@ -81,7 +82,8 @@ class Session:
     def __init__(self, connection: Connection) -> None:
         """Connect. Raises ConnectError, with the server's own reason."""
         self.statements_run = 0
-        self._collected: list[str] | None = None
+        self.compound = False
+        self._collected: list[tuple[str, tuple[str, ...]]] | None = None
         self._address = connection.host if _is_socket(connection) else f"{connection.host}:{connection.port}"
         password = connection.password.reveal() if connection.password else ""
         try:
@@ -122,26 +124,38 @@ class Session:
         """Perform a statement; `secrets` are its parts that no error may show. Raises ConnectError, OperationError."""
         self.statements_run += 1
         if self._collected is not None:
-            self._collected.append(statement)
+            self._collected.append((statement, tuple(secrets)))
             return
+        self.run_now(statement, secrets)
+
+    def run_now(self, statement: str, secrets: Iterable[str] = ()) -> None:
+        """Perform a statement at once, inside `together`, too."""
         with self._translated(secrets), self._driver.cursor() as cursor:
             cursor.execute(statement)
+            while cursor.nextset():
+                pass
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Send what is run inside the block as one message at its end, the block of statements of MariaDB.
+        """Send what is run inside the block as one message at its end.
 
         An error in it leaves done what stood before it, and the rest not done. Nothing is sent if the block raises.
-        Source: MariaDB documentation, "BEGIN END".
+        Source: MariaDB documentation, "BEGIN END"; MySQL Reference Manual, "Multiple Statement Execution Support".
         """
-        statements: list[str] = []
-        self._collected = statements
+        if self._collected is not None:
+            yield
+            return
+        self._collected = collected = []
         try:
             yield
         finally:
             self._collected = None
-        if statements:
-            self.run(f"BEGIN NOT ATOMIC {'; '.join(statements)}; END")
+        if not collected:
+            return
+        text = "; ".join(statement for statement, _ in collected)
+        if self.compound and len(collected) > 1:
+            text = f"BEGIN NOT ATOMIC {text}; END"
+        self.run(text, [secret for _, secrets in collected for secret in secrets])
 
     @contextmanager
     def _translated(self, secrets: Iterable[str]) -> Iterator[None]:
@@ -176,6 +190,7 @@ def _connect(connection: Connection, password: str) -> "pymysql.Connection[Any]"
         ssl=tls.context(connection.tls),
         ssl_disabled=connection.tls.mode == "disable",
         init_command=_SETTINGS,
+        client_flag=CLIENT.MULTI_STATEMENTS,
     )
 
 

@@ -10,9 +10,10 @@ from functools import cached_property
 from typing import Any, ClassVar, Self
 
 from dbroster.config import Connection
-from dbroster.engines import mysql_accounts, mysql_databases
+from dbroster.engines import mysql_accounts, mysql_databases, mysql_marks
 from dbroster.engines.base import Handler
 from dbroster.engines.mysql_accounts import Account, Key, View
+from dbroster.engines.mysql_databases import Claims, Survey
 from dbroster.engines.mysql_grants import MAX_NAME, SYSTEM_DATABASES, Grant, GrantTable, Rules, privileges
 from dbroster.engines.mysql_privileges import Held, held, missing_grants
 from dbroster.engines.mysql_session import Greeting, Session, account, reading
@@ -54,10 +55,15 @@ class MySQLState(Handler):
     max_password: ClassVar[int | None] = 256  # bytes; MySQL denies the login with more
     tables: ClassVar[tuple[str, ...]] = ("user", "db", "global_grants", "role_edges")
     end_sessions_privilege: ClassVar[str] = "CONNECTION_ADMIN"
+    commenting: ClassVar[bool] = False
+    """Whether databases of this product have comments."""
+    compound: ClassVar[bool] = False
+    """Whether several statements are sent as one block, instead of one after the other in a message."""
 
     def __init__(self, connection: Connection, session: Session) -> None:
         super().__init__(connection)
         self._session = session
+        session.compound = self.compound
         self._settings: dict[str, str] = {}
         self._loaded: dict[str, str] = {}
         self._admin: Key = ("", "")
@@ -66,7 +72,7 @@ class MySQLState(Handler):
         self._plugin: str = self.default_plugin if wanted == "auto" else wanted
         hosts = tuple(dict.fromkeys(host.lower() for host in connection.options["hosts"]))
         self._view = View(connection.roster, hosts, connection.protected, connection.username)
-        self._known_databases: set[str] = set()
+        self._survey: Survey | None = None
         self._seen: tuple[int, list[Account]] | None = None
         self._grants_of_all: GrantTable | None = None
 
@@ -286,22 +292,45 @@ class MySQLState(Handler):
         return {summary.name: summary for summary in summaries if summary}
 
     def get_existing_databases(self) -> dict[str, ExistingDatabase]:
-        """Every database that the admin can see, and those that are granted to a user and not created yet.
+        """Every database that the admin can see, and those that are claimed by a user and not created yet.
 
         Whose they are is told by the accounts that `get_existing_users` has read, if nothing was changed since.
         """
         with reading():
             accounts = self._accounts_seen()
             grants = self._read_grants()
-            names = [
-                row["name"] for row in self._session.rows("SELECT SCHEMA_NAME AS name FROM information_schema.SCHEMATA")
-            ]
+            databases = self._read_databases()
+            claims = Claims(accounts, self._view, self._rules)
+            doubtful = [name for name in claims.unfinished if name in {self.fold_database(name) for name in databases}]
+            filled = self._filled(doubtful) if doubtful else set()
         others = {a.key: a.roster for a in accounts if a.roster and not self._view.is_ours(a)}
-        table = self._table(accounts, grants)
-        found = mysql_databases.describe(names, table, mysql_databases.taken(grants, others, self._rules), self._rules)
-        self._grants_of_all = table
-        self._known_databases = {self.fold_database(db.name) for db in found.values() if db.owner and db.usable}
-        return found
+        self._grants_of_all = self._table(accounts, grants)
+        taken, holders = (
+            mysql_databases.taken(grants, others, self._rules),
+            mysql_databases.holders(grants, self._rules),
+        )
+        self._survey = Survey(
+            databases, claims, self._grants_of_all, self._rules, self._view, taken, holders, filled, self.commenting
+        )
+        return self._survey.describe()
+
+    def _read_databases(self, names: Collection[str] | None = None) -> dict[str, str]:
+        """Read the names and comments of these databases, or of all that the admin can see."""
+        some = "" if names is None else " WHERE SCHEMA_NAME IN %s"
+        comment = "SCHEMA_COMMENT" if self.commenting else "''"
+        statement = f"SELECT SCHEMA_NAME AS name, {comment} AS text FROM information_schema.SCHEMATA{some}"  # noqa: S608
+        rows = self._session.rows(statement, *([] if names is None else [tuple(names)]))
+        return {row["name"] if names is None else self.fold_database(row["name"]): row["text"] for row in rows}
+
+    def _filled(self, names: Collection[str]) -> set[str]:
+        """Find the databases that have anything in them."""
+        kinds = (("TABLE_SCHEMA", "TABLES"), ("ROUTINE_SCHEMA", "ROUTINES"), ("EVENT_SCHEMA", "EVENTS"))
+        parts = [
+            f"SELECT DISTINCT {column} AS name FROM information_schema.{table} WHERE {column} IN %s"  # noqa: S608
+            for column, table in kinds
+        ]
+        rows = self._session.rows(" UNION ".join(parts), *[tuple(names)] * len(parts))
+        return {self.fold_database(row["name"]) for row in rows}
 
     def _accounts_seen(self) -> list[Account]:
         if self._seen and self._seen[0] == self._session.statements_run:
@@ -340,6 +369,9 @@ class MySQLState(Handler):
             for row in self._session.rows("SELECT * FROM mysql.role_edges")
         ]
         roles = {role for role, _ in edges}
+        held: defaultdict[Key, list[str]] = defaultdict(list)
+        for role, grantee in edges:
+            held[grantee].append(mysql_marks.named(role))
         rows = self._session.converted(
             _columns,
             "SELECT *, HEX(authentication_string) AS verifier FROM mysql.user WHERE %s OR User IN %s",
@@ -352,10 +384,36 @@ class MySQLState(Handler):
         static = {(row["User"], row["Host"]) for row in rows if row["privileges"]}
         powerful = mysql_accounts.with_roles(dynamic | static, edges)
         return [
-            _account(row, (row["User"], row["Host"]) in powerful, (row["User"], row["Host"]) in roles)
+            self._account(row, key in powerful, key in roles, tuple(held.get(key, ())))
             for row in rows
             if users is None or row["User"] in users
+            for key in [(row["User"], row["Host"])]
         ]
+
+    def _account(
+        self, row: Mapping[str, Any], powerful: bool, granted_as_role: bool, roles: tuple[str, ...]
+    ) -> Account:
+        attributes = json.loads(row["User_attributes"] or "{}")
+        mark = mysql_marks.read_attribute(attributes.get("metadata") or {})
+        named = mark.account == mysql_marks.named((row["User"], row["Host"]))
+        locked = row["account_locked"] == "Y"
+        stored = bytes.fromhex(row["verifier"] or "").decode("utf-8", "replace")
+        # CREATE ROLE makes exactly this; an account of a person may be locked and expired, but has a password
+        is_role = granted_as_role or (row["account_locked"] == row["password_expired"] == "Y" and not stored)
+        return Account(
+            name=row["User"],
+            host=row["Host"].lower(),
+            roster=mark.roster if named else None,
+            lock=mysql_accounts.lock_state(locked=locked, noted=named and bool(mark.locked)),
+            powers=mysql_accounts.powers(role=is_role, powerful=powerful),
+            verifier=StoredVerifier(row["plugin"], Secret(stored)),
+            since=read_stamp(mark.locked) if locked and named else None,
+            marked_for=None if named or mark.roster != self._view.roster else mark.account,
+            claims=mark.claims if named else {},
+            roles=roles,
+            roles_before=mark.roles if named else (),
+            second_password="additional_password" in attributes,
+        )
 
     @abstractmethod
     def _clauses(self, passwords: Mapping[str, Secret]) -> dict[str, str]:
@@ -365,22 +423,3 @@ class MySQLState(Handler):
 def _columns(row: Mapping[str, Any]) -> dict[str, Any]:
     """What is needed of a row of mysql.user, which has fifty columns."""
     return {**{name: row[name] for name in _NEEDED}, "privileges": privileges(row)}
-
-
-def _account(row: Mapping[str, Any], powerful: bool, granted_as_role: bool) -> Account:
-    attributes = json.loads(row["User_attributes"] or "{}")
-    marker = (attributes.get("metadata") or {}).get("dbroster")
-    marker = marker if isinstance(marker, dict) else {}
-    locked = row["account_locked"] == "Y"
-    stored = bytes.fromhex(row["verifier"] or "").decode("utf-8", "replace")
-    # CREATE ROLE makes exactly this; an account of a person may be locked and expired, but has a password
-    is_role = granted_as_role or (row["account_locked"] == row["password_expired"] == "Y" and not stored)
-    return Account(
-        name=row["User"],
-        host=row["Host"].lower(),
-        roster=marker.get("roster"),
-        lock=mysql_accounts.lock_state(locked=locked, noted=bool(marker.get("locked"))),
-        powers=mysql_accounts.powers(role=is_role, powerful=powerful),
-        verifier=StoredVerifier(row["plugin"], Secret(stored)),
-        since=read_stamp(marker.get("locked")) if locked else None,
-    )

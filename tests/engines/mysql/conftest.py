@@ -167,6 +167,6 @@ def mariadb(mariadb_server: Server) -> Iterator[Site]:
 def give(handler: MySQLHandler, user: str, template: str = "web") -> str:
     """Create a database for a user, in the engine's order."""
     database = f"{user}_{template}"
-    handler.grant_privileges(user, database)
     handler.create_database(user, database)
+    handler.grant_privileges(user, database)
     return database

@@ -103,7 +103,9 @@ def test_other_attributes_of_an_account_are_kept(mysql: Site) -> None:
     handler.lock_user(bob)
     handler.update_user_password(bob, Secret(PASSWORD))
     ((attributes,),) = mysql.dba.run(f"SELECT User_attributes->>'$.metadata' FROM mysql.user WHERE User = '{bob}'")
-    assert attributes == '{"team": "red", "dbroster": {"v": 1, "roster": "ROSTER"}}'.replace("ROSTER", mysql.roster)
+    assert attributes == '{"team": "red", "dbroster": {"v": 2, "roster": "ROSTER", "account": "BOB@%"}}'.replace(
+        "ROSTER", mysql.roster
+    ).replace("BOB", bob)
 
 
 def test_one_taken_name_keeps_no_other_user_of_a_list_from_being_created(mysql: Site) -> None:
