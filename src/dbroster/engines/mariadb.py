@@ -7,9 +7,11 @@ databases are the account's; the comment of each database names it.
 Source: MariaDB documentation, "CREATE USER", "CREATE DATABASE", "Roles Overview", "mysql.global_priv Table".
 """
 
+import itertools
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, NamedTuple
 
@@ -28,6 +30,7 @@ from dbroster.secret import Secret
 from dbroster.verifiers import ed25519, mysql_native
 
 VALIDATOR, VALIDATION = "simple_password_check", "PASSWORD VALIDATION"
+OTHER = "another account"
 LIMITS = {
     "max_updates": "MAX_UPDATES_PER_HOUR",
     "max_questions": "MAX_QUERIES_PER_HOUR",
@@ -81,6 +84,7 @@ class MariaDBHandler(MySQLHandler):
     end_sessions_privilege: ClassVar[str] = "CONNECTION ADMIN"
     default_jobs: ClassVar[int] = 2  # the server works on one DDL statement at a time
     groups: ClassVar[int] = 1
+    role_host: ClassVar[str] = ""
     commenting: ClassVar[bool] = True
     compound: ClassVar[bool] = True
 
@@ -180,10 +184,28 @@ class MariaDBHandler(MySQLHandler):
         )
         entries = dict(rows)
         powerful = mysql_accounts.with_roles([key for key, entry in entries.items() if entry.get("access")], edges)
-        return [
+        accounts = [
             self._entry(key, entry, roles.get(key, ()), powerful=key in powerful)
             for key, entry in entries.items()
             if not entry.get("is_role") and (users is None or key[0] in users)
+        ]
+        return self._with_names_of_copies(accounts) if users is None else accounts
+
+    def _with_names_of_copies(self, accounts: list[Account]) -> list[Account]:
+        """Find out whose mark it is that a renamed or copied account carries: of a user whom a comment names."""
+        if not any(found.marked_for for found in accounts):
+            return accounts
+        comments = (mysql_marks.read_comment(text) for text in self._read_databases().values())
+        users = {said.user for said in comments if said and said.roster == self._view.roster}
+        hosts = {*self._view.hosts, *(found.host for found in accounts)}
+        names = {mysql_marks.tag(self._view.roster, key): key for key in itertools.product(users, hosts)}
+        return [
+            replace(
+                found, marked_for=next((mysql_marks.named(names[tag]) for tag in found.tags if tag in names), OTHER)
+            )
+            if found.marked_for
+            else found
+            for found in accounts
         ]
 
     def _entry(self, key: Key, entry: Mapping[str, Any], roles: tuple[str, ...], *, powerful: bool) -> Account:
@@ -206,7 +228,8 @@ class MariaDBHandler(MySQLHandler):
             powers=mysql_accounts.powers(role=False, powerful=powerful),
             verifier=StoredVerifier(plugin, Secret(entry.get("authentication_string", ""))),
             since=_since(numbers, mark, self._lock_tag) if locked and noted else None,
-            marked_for="another account" if copied else None,
+            marked_for=OTHER if copied else None,
+            tags=tuple(tags),
             claims=mysql_marks.claimed(roster, roles) if roster else {},
             roles=roles,
             limits=tuple(limit for limit, number in numbers.items() if number == 0 or mysql_marks.is_tag(number)),

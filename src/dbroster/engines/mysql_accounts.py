@@ -23,7 +23,8 @@ class Account:
     the database was finished. `since`: when it was locked for removal. `unusable`: why nobody can log in.
     `roles`: the roles that it holds; `roles_before`: those that were active before it was locked.
     `second_password`: whether an older password still logs in (RETAIN CURRENT PASSWORD).
-    `limits`, at MariaDB: resource limits that no DBA uses; `mark_in`: the one that has the mark.
+    `limits`, at MariaDB: resource limits that no DBA uses; `mark_in`: the one that has the mark; `tags`: all numbers
+    that could be marks.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Account:
     second_password: bool = False
     limits: tuple[str, ...] = ()
     mark_in: str | None = None
+    tags: tuple[int, ...] = ()
 
     @property
     def key(self) -> Key:

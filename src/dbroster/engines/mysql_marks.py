@@ -9,10 +9,10 @@ a database names the database.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
 from dbroster.engines.mysql_accounts import Key
+from dbroster.names import tag31
 
 VERSION = 2
 NEW, MADE = "new", "made"
@@ -73,8 +73,7 @@ def read_attribute(metadata: Mapping[str, Any]) -> Mark:
 
 def tag(roster: str, key: Key) -> int:
     """Return the number that marks an account: one that nobody types, and that no limit ever reaches."""
-    text = f"{_PREFIX} {roster} {key[0]} {key[1].lower()}"
-    return _TAGS + int.from_bytes(sha256(text.encode()).digest()[:4], "big") % _TAGS
+    return tag31(f"{_PREFIX} {roster} {key[0]} {key[1].lower()}")
 
 
 def is_tag(number: int) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from dbroster.engines.mysql_accounts import Account, Key, View
 from dbroster.engines.mysql_databases import Claims, Survey
 from dbroster.engines.mysql_grants import MAX_NAME, SYSTEM_DATABASES, Grant, GrantTable, Rules, privileges
 from dbroster.engines.mysql_privileges import Held, held, missing_grants
-from dbroster.engines.mysql_session import Greeting, Session, account, reading
+from dbroster.engines.mysql_session import Greeting, Session, account, identifier, reading
 from dbroster.errors import LockHeld, OperationError, UnsupportedServer
 from dbroster.grace import read_stamp
 from dbroster.model import (
@@ -32,7 +33,7 @@ from dbroster.policy import PasswordRules, unprintable
 from dbroster.secret import Secret
 from dbroster.verifiers import Algorithm, Check, matches_many
 
-LOCK_NAME = "dbroster:sync"
+LOCK_PREFIX = "dbroster-lock:"
 LOCK_PATIENCE = 3  # seconds
 SETTINGS = (
     "version", "lower_case_table_names", "partial_revokes", "read_only", "super_read_only", "general_log",
@@ -55,6 +56,8 @@ class MySQLState(Handler):
     max_password: ClassVar[int | None] = 256  # bytes; MySQL denies the login with more
     tables: ClassVar[tuple[str, ...]] = ("user", "db", "global_grants", "role_edges")
     end_sessions_privilege: ClassVar[str] = "CONNECTION_ADMIN"
+    role_host: ClassVar[str] = "%"
+    """What stands in the place of a role's host."""
     commenting: ClassVar[bool] = False
     """Whether databases of this product have comments."""
     compound: ClassVar[bool] = False
@@ -166,14 +169,25 @@ class MySQLState(Handler):
     def acquire_lock(self) -> None:
         """Hold a lock of the server until `close`; the server frees it when this connection ends, however it ends.
 
-        It is not replicated: every sync has to go to the same node of a cluster.
-        Source: MySQL Reference Manual, "Locking Functions".
+        Any user may hold any lock whose name it knows. So the name is random, and stands where only admins can read:
+        it is that of a role without privileges. It is not replicated: every sync has to go to the same node of a
+        cluster. Source: MySQL Reference Manual, "Locking Functions".
         """
         with reading():
-            statement = "SELECT GET_LOCK(%s, %s) AS held, IS_USED_LOCK(%s) AS holder"
-            row = self._session.rows(statement, LOCK_NAME, LOCK_PATIENCE, LOCK_NAME)[0]
-            if row["held"] != 1:
-                raise LockHeld(f"another sync is at work on this server: {self._session_words(row['holder'])}")
+            names = self._lock_names()
+            if not names:
+                self._session.run(f"CREATE ROLE {identifier(LOCK_PREFIX + secrets.token_hex(8))}")
+                names = self._lock_names()  # of two who create one at the same time, at least one sees both
+            for name in names:
+                statement = "SELECT GET_LOCK(%s, %s) AS held, IS_USED_LOCK(%s) AS holder"
+                row = self._session.rows(statement, name, LOCK_PATIENCE, name)[0]
+                if row["held"] != 1:
+                    raise LockHeld(f"another sync is at work on this server: {self._session_words(row['holder'])}")
+
+    def _lock_names(self) -> list[str]:
+        statement = f"SELECT User AS name FROM mysql.{self.tables[0]} WHERE Host = %s AND User LIKE %s"  # noqa: S608
+        rows = self._session.rows(statement, self.role_host, LOCK_PREFIX + "%")
+        return sorted(row["name"] for row in rows)
 
     def _session_words(self, number: int) -> str:
         visible = (row for row in self._session.rows("SHOW PROCESSLIST") if row["Id"] == number)
