@@ -145,7 +145,8 @@ class Session:
         if self._collected is not None:
             yield
             return
-        self._collected = collected = []
+        collected: list[tuple[str, tuple[str, ...]]] = []
+        self._collected = collected
         try:
             yield
         finally:
