@@ -1,6 +1,7 @@
 """The guard in whole runs, with the audit log of the runs before."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 
 from dbroster.audit import PERMITTED
 from dbroster.config import Removals
-from dbroster.model import Result, Roster, Status, Verb
+from dbroster.model import Lock, Result, Roster, Status, Verb
 from dbroster.report import as_text
+from tests.fake_server import Killed
 from tests.unit.samples import roster
 from tests.unit.site import Site, code, short
 
@@ -171,30 +173,32 @@ def test_a_log_that_can_not_be_read_is_told(site: Site) -> None:
     assert "audit.jsonl.1 can't be read" in as_text(result)
 
 
-@given(
-    runs=st.lists(st.tuples(st.sets(st.integers(0, 11)), st.booleans(), st.sampled_from([None, "web", "old"])),
-                  min_size=1, max_size=8),
-    grace=st.booleans(),
-)  # fmt: skip
+ROSTERS = st.tuples(st.sets(st.integers(0, 11)), st.booleans(), st.sampled_from([None, "web", "old"]))
+TROUBLE = st.tuples(st.integers(1, 30), st.booleans()) | st.none()
+
+
+@given(runs=st.lists(st.tuples(ROSTERS, TROUBLE, st.booleans()), min_size=1, max_size=8))
 def test_no_runs_without_permission_remove_more_than_the_limit_of_a_day(
-    tmp_path_factory: pytest.TempPathFactory, runs: Sequence[tuple[set[int], bool, str | None]], *, grace: bool
+    tmp_path_factory: pytest.TempPathFactory,
+    runs: Sequence[tuple[tuple[set[int], bool, str | None], tuple[int, bool] | None, bool]],
 ) -> None:
-    """A6: whatever rosters follow each other within a day, no more than three of twelve go."""
+    """A6: whatever rosters follow each other within a day, and whichever run is killed, no more than three of 12 go."""
     site, names = Site(tmp_path_factory.mktemp("site")), people(12)
     wanted = roster(*names, templates=("web", "old"))
-    settings = KEPT if grace else {}
-    site.run(wanted, connection=settings)
-    lost_accounts, lost_databases = 0, 0
-    for stay, back, template in runs:
+    site.run(wanted)
+    for (stay, back, template), trouble, grace in runs:
         chosen = {name for number, name in enumerate(names) if number in stay} | (set(names) if back else set())
         templates = tuple(each for each in ("web", "old") if each != template)
         users = {name: user for name, user in wanted.users.items() if name in chosen}
-        result = site.run(replace(wanted, users=users, templates=templates), connection=settings)
-        note(f"{sorted(chosen)} {templates}: {result.refusals or short(result)}")
-        done = [o.action for o in result.outcomes if o.status is Status.DONE]
-        gone = {action.user for action in done if action.verb in (Verb.LOCK_USER, Verb.DROP_USER)}
-        lost_accounts += len({a.user for a in done if a.verb is Verb.DROP_USER})
-        lost_databases += len([a for a in done if a.verb is Verb.DROP_DATABASE and a.user not in gone])
-        locked = [name for name, account in site.server.accounts.items() if account.lock.value == "ours"]
-        assert lost_accounts + len(locked) <= 3
-        assert lost_databases == 0
+        if trouble:
+            site.server.kill(trouble[0], answer_lost=trouble[1])
+        with suppress(Killed):
+            site.run(replace(wanted, users=users, templates=templates), connection=KEPT if grace else {})
+        site.server.revive()
+        texts = [statement.text for statement in site.server.changes()]
+        note(f"{sorted(chosen)} {templates} {trouble} {grace}: {[text for text in texts if 'create' not in text]}")
+        gone = {text.split()[1] for text in texts if text.startswith("drop_user")}
+        locked = {name for name, account in site.server.accounts.items() if account.lock is Lock.OURS}
+        assert sum(text.startswith("drop_user") for text in texts) <= 3
+        hurt = {text.split()[1].split("_")[0] for text in texts if text.startswith("drop_database")}
+        assert len(gone | locked | hurt) <= 3
