@@ -135,8 +135,8 @@ SABOTAGES = [
     Sabotage(
         "guard: a day is as long as it likes",
         "src/dbroster/history.py",
-        "recent = self._now - when < DAY",
-        "recent = False",
+        "return self._now - when < DAY",
+        "return False",
         "tests/unit/test_history.py|tests/unit/test_guard_runs.py",
     ),
     Sabotage(

@@ -23,6 +23,7 @@ from dbroster.model import Verb
 DAY = timedelta(hours=24)
 _MAKES = frozenset({Verb.CREATE_USER, Verb.ADOPT, Verb.UPDATE_PASSWORD})
 _TOLD = (RUN, *_MAKES, Verb.CREATE_DATABASE, Verb.LOCK_USER, Verb.DROP_DATABASE, Verb.DROP_USER)
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _ACTION = re.compile(rb'"action": "(%s)"' % "|".join(_TOLD).encode())
 
 
@@ -102,9 +103,11 @@ class _noted(suppress):  # noqa: N801 - it is used like a function
 
 @dataclass(slots=True)
 class _Removal:
-    """An account that is being removed: whether that counts, and whether anything is gone for good already."""
+    """An account that is being removed: since when, whether that counts, and what is known to have happened to it."""
 
+    since: datetime
     counted: bool
+    locked: bool = False
     lost: bool = False
 
 
@@ -113,12 +116,12 @@ class _Told:
 
     def __init__(self, now: datetime) -> None:
         self._now = now
-        self._clock = datetime.min.replace(tzinfo=UTC)
+        self._clock = _LONG_AGO
         self._run: object = None
         self._permitted = False
         self._new: set[tuple[str, str | None]] = set()  # made by the run at hand: to take that back is no removal
         self._pending: dict[str, list[str]] = {}  # databases dropped by the run at hand, whose users may yet go
-        self._begun: set[str] = set()
+        self._begun: dict[str, datetime] = {}
         self._gone: set[str] = set()  # whom the run at hand has dropped
         self._known: set[str] = set()
         self._removals: dict[str, _Removal] = {}
@@ -136,8 +139,8 @@ class _Told:
             standing=self._standing,
             accounts=+self._accounts,
             databases=+self._databases,
-            begun=self._removals.keys(),
-            begun_databases=self._begun,
+            begun={user for user, removal in self._removals.items() if removal.locked or self._recent(removal.since)},
+            begun_databases={name for name, since in self._begun.items() if self._recent(since)},
             doubts=doubts,
         )
 
@@ -150,7 +153,6 @@ class _Told:
     def line(self, entry: Mapping[str, Any]) -> None:
         """Take a line in."""
         when = self._when(entry.get("time"))
-        recent = self._now - when < DAY
         if entry.get("run") != self._run:
             self._settle()
             self._run, self._permitted = entry.get("run"), False
@@ -158,7 +160,7 @@ class _Told:
         if action == RUN:
             self._permitted |= entry.get("status") == "started" and PERMITTED in str(entry.get("reason"))
         elif isinstance(user, str) and isinstance(database, str | None):
-            self._change(str(action), user, database, done=entry.get("status") == "done", recent=recent, when=when)
+            self._change(str(action), user, database, done=entry.get("status") == "done", when=when)
 
     def _when(self, text: object) -> datetime:
         """Return the time of a line: never before the lines above it, in case that the clock was put back."""
@@ -173,6 +175,9 @@ class _Told:
         self._clock = max(self._clock, when)
         return self._clock
 
+    def _recent(self, when: datetime) -> bool:
+        return self._now - when < DAY
+
     def _settle(self) -> None:
         """End a run: what it has dropped, and whose users have stayed, were databases of users who stay."""
         for names in self._pending.values():
@@ -183,19 +188,16 @@ class _Told:
             self._removals.pop(user, None)
         self._gone.clear()
 
-    def _change(
-        self, action: str, user: str, database: str | None, *, done: bool, recent: bool, when: datetime
-    ) -> None:
-        counted = recent and not self._permitted
+    def _change(self, action: str, user: str, database: str | None, *, done: bool, when: datetime) -> None:
         if action in _MAKES or action == Verb.CREATE_DATABASE:
             self._made(action, user, database)
         elif action == Verb.DROP_DATABASE and database is not None:
-            self._database_dropped(user, database, done=done, counted=counted)
+            self._database_dropped(user, database, when, done=done)
         elif action == Verb.LOCK_USER:
-            self._removed(user, counted=counted)
+            self._removed(user, when).locked |= done
         elif action == Verb.DROP_USER and (user, None) not in self._new:
             self._pending.pop(user, None)
-            self._removed(user, counted=counted).lost = True
+            self._removed(user, when).lost = True
             self._gone |= {user} if done else set()
         if done and action in (Verb.DROP_DATABASE, Verb.DROP_USER):
             self._dropped[user, database] = when
@@ -207,26 +209,30 @@ class _Told:
             self._new.add((user, database))
         if database is not None:
             self._standing[database] = user
-            self._begun.discard(database)
+            self._begun.pop(database, None)
             return
         removal = self._removals.pop(user, None)
         if removal and removal.counted and not removal.lost:
             self._accounts[user] -= 1  # it was locked and nothing else
 
-    def _removed(self, user: str, *, counted: bool) -> _Removal:
-        """An account is being removed: that counts once, when it begins."""
-        if user not in self._removals:
-            self._removals[user] = _Removal(counted)
-            self._accounts[user] += counted
+    def _counts(self, when: datetime) -> bool:
+        return self._recent(when) and not self._permitted
+
+    def _removed(self, user: str, when: datetime) -> _Removal:
+        """An account is being removed: that counts once, when it begins; again only if nothing came of it for a day."""
+        before = self._removals.get(user)
+        if before is None or not (before.locked or when - before.since < DAY):
+            self._removals[user] = _Removal(when, self._counts(when))
+            self._accounts[user] += self._counts(when)
         return self._removals[user]
 
-    def _database_dropped(self, user: str, database: str, *, done: bool, counted: bool) -> None:
+    def _database_dropped(self, user: str, database: str, when: datetime, *, done: bool) -> None:
         if done:
             self._standing.pop(database, None)
-            self._begun.discard(database)
+            self._begun.pop(database, None)
         elif user in self._removals:
             self._removals[user].lost = True
-        elif (user, database) not in self._new and database not in self._begun:
-            self._begun.add(database)
-            if counted:
+        elif (user, database) not in self._new and when - self._begun.get(database, _LONG_AGO) >= DAY:
+            self._begun[database] = when
+            if self._counts(when):
                 self._pending.setdefault(user, []).append(database)

@@ -146,6 +146,15 @@ def test_what_was_begun_counts_as_made(path: Path, status: Status | None) -> Non
     assert (history.dropped_at("bob"), history.standing) == (None, {"bob_web": "bob"})  # nobody knows
 
 
+def test_what_was_begun_long_ago_and_never_done_counts_anew(path: Path) -> None:
+    written(path, [*LOCK, *DROP_WEB], 50 * HOUR, status=None)  # killed before anything came of it
+    written(path, [(Verb.DROP_DATABASE, "ann", "ann_web")], 50 * HOUR, status=None)
+    assert (read(path).begun, read(path).begun_databases) == (set(), set())
+    written(path, [*LOCK, (Verb.DROP_DATABASE, "ann", "ann_web")])
+    history = read(path)
+    assert (history.accounts, history.databases, history.begun) == ({"bob": 1}, {"ann_web": 1}, {"bob"})
+
+
 def test_what_a_run_takes_back_is_no_removal(path: Path) -> None:
     written(path, [*CREATE, *DROP_WEB, (Verb.DROP_USER, "bob", None)])
     assert (read(path).accounts, read(path).databases) == ({}, {})
