@@ -7,9 +7,9 @@ may be a part of a line, or two. Who reads it changes nobody on it and removes n
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
+from typing import NamedTuple
 
 from dbroster.model import USERS_FILE
 
@@ -26,8 +26,7 @@ _FILES_OF_OTHERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A line of a file without its end; `doubt` says why it may not be the whole line, or more than one."""
 
     number: int
@@ -42,9 +41,8 @@ def significant(data: bytes, file: str, directory: Path = Path()) -> Iterator[Li
     unusual = bool(data.translate(None, _USUAL))  # a quick look at all of it: it may have a million lines
     for number, raw in enumerate(ended, start=1):
         line = raw.removesuffix(b"\r")
-        silent = not line.strip() or line.lstrip().startswith(b"#")
         doubt = _doubt(line, wide=wide and number == 1) if unusual else None
-        if doubt or not silent:
+        if doubt or ((text := line.lstrip()) and not text.startswith(b"#")):
             yield Line(number, line, doubt)
     if rest:
         yield Line(len(ended) + 1, rest, without_end(file, directory))

@@ -77,7 +77,9 @@ def parse_users(data: bytes, file: str = USERS_FILE, directory: Path = Path()) -
     """Parse the bytes of users.txt, or of what stands for it under the name `file`; never raises."""
     lines = list(_user_lines(data, file, directory))
     problems = [Problem(line.problem, file, line.number, line.name) for line in lines if line.problem]
-    suspended = _few([f"{file} line {line.number}: {line.suspends}" for line in lines if line.suspends])
+    suspended = _few(
+        [f"{file} line {line.number}: {line.suspends}" for line in lines if not (line.name and line.whole)]
+    )
     usable = [line for line in lines if not line.problem]
     repeated = list(_repeated(lines, file))
     bad = {problem.user for problem in [*problems, *repeated] if problem.user and not problem.warning}
@@ -137,8 +139,10 @@ def parse_templates(data: bytes, file: str, directory: Path = Path()) -> tuple[t
 def _user_lines(data: bytes, file: str, directory: Path) -> Iterator[_Line]:
     for line in significant(data, file, directory):
         text = _decode(line.raw)
-        broken = _Line(line.number, problem="not UTF-8; nothing is removed")
-        found = broken if text is None else _split(line.number, text)
+        if text is None:
+            found = _Line(line.number, problem="not UTF-8; nothing is removed")
+        else:
+            found = _split(line.number, text)
         yield _in_doubt(found, line.doubt) if line.doubt else found
 
 

@@ -5,12 +5,12 @@ A kill at any moment loses nothing, so each step may be rougher than the one bef
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Lock, Thread
 from weakref import WeakSet
 
-from dbroster import users_command
 from dbroster.config import Connection
 from dbroster.engines import waits
 from dbroster.engines.base import Handler
@@ -50,7 +50,8 @@ class Stopping:
     def break_off(self) -> None:
         """Break every wait of every connection and of users_command, and open no new one."""
         self._broken_off = True
-        users_command.break_off()
+        if program := sys.modules.get("dbroster.users_command"):  # imported where the roster is printed by one
+            program.break_off()
         with self._mutex:
             handlers = list(self._handlers)
         for handler in handlers:

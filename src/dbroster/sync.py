@@ -26,7 +26,6 @@ from dbroster.diff import Differ
 from dbroster.digest import plan_digest, unexpected
 from dbroster.engines.base import Handler
 from dbroster.errors import AuditError, ConfigError, DbrosterError, PrivilegeError, ServerError
-from dbroster.glued import glued, without_glued
 from dbroster.grace import NO_GRACE, Grace
 from dbroster.guard import Guard
 from dbroster.leftovers import Leftovers
@@ -46,7 +45,6 @@ from dbroster.model import (
 )
 from dbroster.owners import place_problem
 from dbroster.progress import Task
-from dbroster.renames import renamed, reservations, template_reservations
 from dbroster.rereading import Again, Rereading
 from dbroster.roster import read_roster
 from dbroster.screen import screen
@@ -265,6 +263,11 @@ class Sync:
         if (still := self.files.before(plan.actions)) is not self.roster:
             roster = screen(still, self.connection, handler)
             plan = self._plan(roster, actual, handler)
+        if not plan.actions:
+            return roster, plan
+        from dbroster.glued import glued, without_glued  # what follows is for runs that change something
+        from dbroster.renames import renamed, reservations, template_reservations
+
         if two_in_one := glued(plan, roster, actual, handler.check_passwords):
             roster = without_glued(roster, two_in_one)
             plan = self._plan(roster, actual, handler)
