@@ -29,6 +29,7 @@ class Differ:
     `adopt`: users whose foreign account and databases may be taken over. `protected`: names that are never touched.
     `fold`: what database names that the server takes for the same have in common. `archive`: whether each database is
     archived before it is dropped. `grace`: how long accounts are kept. `own`: the name of our roster.
+    `drop_words`: how a person drops a database.
     """
 
     roster: Roster
@@ -39,6 +40,7 @@ class Differ:
     archive: bool = False
     grace: Grace = NO_GRACE
     own: str | None = None
+    drop_words: str = 'DROP DATABASE "{}";'
 
     def plan(self) -> Plan:
         """Return every action that brings the server in step, and the conflicts that stand in the way."""
@@ -127,7 +129,8 @@ class Differ:
         elif database.protected or wanted in self.protected:
             yield f"the database {wanted} can never be managed: {database.protected or 'connections.yaml protects it'}"
         elif not database.usable:
-            yield f"the database {wanted} is foreign, and an interrupted drop has left it unusable: drop it by hand"
+            left = f"the database {wanted} is foreign, and an interrupted drop has left it unusable"
+            yield f"{left}: {self.drop_words.format(wanted)}"
         elif name not in self.adopt:
             advice = f"take it over with --adopt {name}, {_whose(name, database)}"
             yield f"a database {wanted} exists that dbroster did not create; {advice}"
@@ -210,8 +213,10 @@ class Differ:
         for existing in filter(self.grace.is_due, self._gone()):
             if staying := self._staying(existing.name):
                 text = f"the account is locked, not dropped, since this may not be dropped: {', '.join(staying)}"
-                advice = "it is protected, or the account has only a part of the privileges on it: mend that by hand"
-                yield Conflict(existing.name, f"{text} ({advice})")
+                drops = " ".join(self.drop_words.format(name) for name in staying)
+                listed = any(name in self.protected for name in staying)
+                off = "take it off `protected` in connections.yaml, or " if listed else ""
+                yield Conflict(existing.name, f"{text}; {off}drop it yourself: {drops}")
 
     def _too_powerful(self) -> Iterator[Conflict]:
         """Tell who has left, but was given power since, so that the account may not be touched any more."""

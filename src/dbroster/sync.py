@@ -281,7 +281,7 @@ class Sync:
         grace = Grace(removals.grace_days, self.clock(handler)) if removals.grace_days else NO_GRACE
         archive, protected = removals.archive_dir is not None, self.connection.protected
         own, fold = self.connection.roster, handler.fold_database
-        differ = Differ(roster, actual, self.options.adopt, protected, fold, archive, grace, own)
+        differ = Differ(roster, actual, self.options.adopt, protected, fold, archive, grace, own, handler.drop_words)
         with self._stage("plan"):
             return differ.plan()
 
