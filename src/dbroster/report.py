@@ -201,7 +201,9 @@ def _closing_lines(result: Result) -> Iterator[str]:
     changes = [f"{counts[verb.value]} {verb.value}" for verb in Verb if counts[verb.value]]
     wrong = [f"{counts[s.value]} {s.value}" for s in (*_WENT_WRONG, Status.REFUSED) if counts[s.value]]
     total = f"{counts['users']} users, {counts['unchanged']} unchanged"
-    if result.outcomes or not (result.fatal or result.refusals):
+    if result.plan is None and not (result.outcomes or result.fatal or result.refusals):
+        yield f"  {counts['users']} users; only checked: dbroster plan tells what a sync would do"
+    elif result.outcomes or not (result.fatal or result.refusals):
         yield f"  {total}: {', '.join([*changes, *wrong] or ['nothing to do'])}"
     if result.plan:
         yield f"  plan {result.plan}"

@@ -137,7 +137,12 @@ def test_a_dry_run_has_the_same_words() -> None:
 
 
 def test_nothing_to_do() -> None:
-    assert "2 users, 2 unchanged: nothing to do" in as_text(result(users=2, unchanged=2))
+    assert "2 users, 2 unchanged: nothing to do" in as_text(result(users=2, unchanged=2, plan="0" * 24))
+
+
+def test_a_check_does_not_say_that_there_is_nothing_to_do() -> None:
+    assert "2 users; only checked: dbroster plan tells what a sync would do" in as_text(result(users=2))
+    assert "nothing to do" not in as_text(result(users=2))
 
 
 @pytest.mark.parametrize("more", [{"fatal": "no server"}, {"refusals": ("too many",)}])
