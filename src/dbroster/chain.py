@@ -243,9 +243,16 @@ class _File:
             return os.pread(self._descriptor, size, offset)
 
     def write(self, link: Link) -> None:
-        """Write the record in place: it never grows, so neither a kill nor a full disk can spoil it."""
+        """Write the record in place: it never grows, so neither a kill nor a full disk can spoil it.
+
+        The first one may find room for a part only; then the file is empty again.
+        """
+        record = f"{link.number:020} {link.digest}\n".encode()
         with self._errors("written"):
-            os.pwrite(self._descriptor, f"{link.number:020} {link.digest}\n".encode(), 0)
+            written = os.pwrite(self._descriptor, record, 0)
+            if written != len(record):
+                os.ftruncate(self._descriptor, 0)
+                raise AuditError(f"the audit log {self.path} can't be written: the disk is full")
 
     def append(self, data: bytes) -> None:
         with self._errors("written"):
