@@ -300,7 +300,7 @@ class MariaDBHandler(MySQLHandler):
         for name, text in there.items():
             comment = mysql_marks.comment(self._view.roster, wanted[name], name)
             if text != comment:
-                self._session.run(f"ALTER DATABASE {identifier(name)} COMMENT {literal(comment)}")
+                self._session.run(f"ALTER DATABASE {identifier(name)} COMMENT {literal(comment)}", of_database=True)
 
     def _write_date(self, accounts: Iterable[Account], date: datetime) -> None:
         for (_, limit), group in _by_limits(accounts).items():
@@ -318,7 +318,7 @@ class MariaDBHandler(MySQLHandler):
         """Create, which names the user, and then write it down for the accounts."""
         for estate in estates:
             if not estate.exists:
-                self._session.run(self._create_statement(estate))
+                self._session.run(self._create_statement(estate), of_database=True)
         self._write_marks(estates)
 
     def _write_marks(self, estates: Sequence[Estate]) -> None:
@@ -326,7 +326,7 @@ class MariaDBHandler(MySQLHandler):
             if estate.exists and not estate.commented:
                 name = self.fold_database(estate.database)
                 comment = mysql_marks.comment(self._view.roster, estate.user, name)
-                self._session.run(f"ALTER DATABASE {identifier(name)} COMMENT {literal(comment)}")
+                self._session.run(f"ALTER DATABASE {identifier(name)} COMMENT {literal(comment)}", of_database=True)
         self._write_claims(
             (found.key, template)
             for estate in estates

@@ -168,12 +168,12 @@ class MySQLHandler(MySQLUsers):
 
     def _drop_schema(self, name: str) -> None:
         try:
-            self._session.run(f"DROP DATABASE IF EXISTS {name}")
+            self._session.run(f"DROP DATABASE IF EXISTS {name}", of_database=True, long=True)
         except OperationError as error:
             if error.code != READ_ONLY_DATABASE:
                 raise
-            self._session.run(f"ALTER DATABASE {name} READ ONLY = 0")
-            self._session.run(f"DROP DATABASE IF EXISTS {name}")
+            self._session.run(f"ALTER DATABASE {name} READ ONLY = 0", of_database=True)
+            self._session.run(f"DROP DATABASE IF EXISTS {name}", of_database=True, long=True)
 
     def archive_database(self, user: str, database: str) -> None:
         """Take the user's privileges on it and end the sessions in it, so that nobody writes until it is dropped.
@@ -292,7 +292,7 @@ class MySQLHandler(MySQLUsers):
         self._claim_for([estate for estate in estates if estate.claim is None], NEW)
         for estate in estates:
             if not estate.exists:
-                self._session.run(self._create_statement(estate))
+                self._session.run(self._create_statement(estate), of_database=True)
         self._write_marks(estates)
 
     def _write_marks(self, estates: Sequence[Estate]) -> None:

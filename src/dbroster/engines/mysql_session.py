@@ -11,23 +11,30 @@ from pymysql.cursors import DictCursor, SSDictCursor
 
 from dbroster.config import Connection
 from dbroster.engines import tls
-from dbroster.errors import ConnectError, OperationError, ServerError
+from dbroster.engines.mysql_driver import Driver
+from dbroster.errors import ConnectError, OperationError, ServerError, Stalled
 from dbroster.secret import scrub
 
 Row = TypeVar("Row")
 
-READ_TIMEOUT = 600  # seconds; locks are waited for much shorter, so only a server that is gone takes so long
 LOCK_WAIT = 10  # seconds; the server's own default is a year
+ACCOUNT_WAIT = 20  # seconds for statements on accounts, whose waits MariaDB does not count as waits for locks
 _SQL_MODE = "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION"
 _MARIADB_SQL_MODE = (
     f"{_SQL_MODE},NO_AUTO_CREATE_USER"  # or a GRANT to nobody would create an account without a password
 )
-_SETTINGS = (
-    f"SET SESSION lock_wait_timeout = {LOCK_WAIT}, wait_timeout = 604800, "
-    f"sql_mode = IF(VERSION() LIKE '%MariaDB%', '{_MARIADB_SQL_MODE}', '{_SQL_MODE}')"
-)
+# what the server's own settings could spoil: rows that are left out, statements that are refused or never end
+_SETTINGS = """
+    SET SESSION lock_wait_timeout = {wait}, innodb_lock_wait_timeout = {wait}, wait_timeout = 604800,
+        sql_select_limit = 18446744073709551615, sql_big_selects = 1, sql_safe_updates = 0, sql_auto_is_null = 0,
+        sql_quote_show_create = 1, completion_type = 0, group_concat_max_len = 1048576,
+        sql_mode = IF(VERSION() LIKE '%MariaDB%', '{mariadb_mode}', '{mode}')
+        /*!80000 , max_execution_time = 0 */ /*M!100500 , max_statement_time = {timeout} */;
+    SET SESSION TRANSACTION READ WRITE"""
 _BROKEN = frozenset({0, 1053, 1077, 1079, 1927, 2002, 2003, 2006, 2013, 2014, 2026, 2055, 3169, 4031})
-_RETRYABLE = frozenset({1205, 1213})
+_RETRYABLE = frozenset({1213})
+_ACCESS_DENIED = 1045
+_LOCK_WAIT_OVER, _STATEMENT_TIME_OVER = 1205, 1969
 DATABASE_EXISTS = "1007"
 NO_SUCH_THREAD = "1094"
 NOT_OWNER_OF_THREAD = "1095"
@@ -36,7 +43,8 @@ _ADVICE = {
     1044: "let `check --connect` say what to grant to the admin account",
     1142: "let `check --connect` say what to grant to the admin account",
     1227: "let `check --connect` say what to grant to the admin account",
-    1205: "another session holds a lock on it; it is tried again in the next run",
+    1205: "another session holds a lock on it, or a transaction that XA PREPARE has left; it is tried again in the next "
+    "run. SHOW PROCESSLIST shows sessions; XA RECOVER lists such transactions, and XA ROLLBACK 'ID' ends one",
     1290: "the server is read-only, or asks for plain passwords (strict_password_validation)",
     1396: "somebody else changes accounts at the same time, or the server refused the account",
     1524: "load that authentication plugin, or choose another auth_plugin in connections.yaml",
@@ -83,13 +91,16 @@ class Session:
         """Connect. Raises ConnectError, with the server's own reason."""
         self.statements_run = 0
         self.compound = False
-        self._collected: list[tuple[str, tuple[str, ...]]] | None = None
+        self._collected: list[_Part] | None = None
         self._address = connection.host if _is_socket(connection) else f"{connection.host}:{connection.port}"
+        self._timeout = connection.timeout
+        self._waited = 0.0
         password = connection.password.reveal() if connection.password else ""
+        self._driver = _driver(connection, password)
         try:
-            self._driver = _connect(connection, password)
+            self._driver.log_in(connection.connect_timeout)
         except (pymysql.Error, OSError, RuntimeError) as error:  # RuntimeError: the driver misses `cryptography`
-            text = scrub(_words(error), [password] if password else [])
+            text = scrub(_refusal(self._driver, error, connection), [password] if password else [])
             raise ConnectError(f"can't connect to {self._address} as {connection.username}: {text}") from None
 
     def greeting(self) -> Greeting:
@@ -104,6 +115,10 @@ class Session:
         """Close the connection; never raises."""
         with suppress(pymysql.Error, OSError):
             self._driver.close()
+
+    def abort(self) -> None:
+        """Break off what another thread waits for. Never raises, never blocks."""
+        self._driver.break_off()
 
     def rows(self, statement: str, *values: object) -> list[dict[str, Any]]:
         """Return what a query finds; each `%s` in it stands for a value or a tuple for `IN`, quoted by the driver.
@@ -120,17 +135,27 @@ class Session:
             cursor.execute(statement, values or None)
             return [convert(row) for row in cursor]
 
-    def run(self, statement: str, secrets: Iterable[str] = ()) -> None:
-        """Perform a statement; `secrets` are its parts that no error may show. Raises ConnectError, OperationError."""
+    def run(
+        self, statement: str, secrets: Iterable[str] = (), *, of_database: bool = False, long: bool = False
+    ) -> None:
+        """Perform a statement; `secrets` are its parts that no error may show. Raises ConnectError, OperationError.
+
+        `of_database`: whether it changes a database, so that somebody who works in it can be in the way. Nothing but a
+        lock of the whole server is in the way of accounts. `long`: whether it may take its time.
+        """
         self.statements_run += 1
         if self._collected is not None:
-            self._collected.append((statement, tuple(secrets)))
+            self._collected.append(_Part(statement, tuple(secrets), of_database))
             return
-        self.run_now(statement, secrets)
+        self.run_now(statement, secrets, of_database=of_database, long=long)
 
-    def run_now(self, statement: str, secrets: Iterable[str] = ()) -> None:
+    def run_now(
+        self, statement: str, secrets: Iterable[str] = (), *, of_database: bool = False, long: bool = False
+    ) -> None:
         """Perform a statement at once, inside `together`, too."""
-        with self._translated(secrets), self._driver.cursor() as cursor:
+        if self.compound and not long:
+            statement = f"SET STATEMENT max_statement_time = {min(ACCOUNT_WAIT, self._timeout)} FOR {statement}"
+        with self._translated(secrets, of_accounts=not of_database), self._driver.cursor() as cursor:
             cursor.execute(statement)
             while cursor.nextset():
                 pass
@@ -145,7 +170,7 @@ class Session:
         if self._collected is not None:
             yield
             return
-        collected: list[tuple[str, tuple[str, ...]]] = []
+        collected: list[_Part] = []
         self._collected = collected
         try:
             yield
@@ -153,31 +178,59 @@ class Session:
             self._collected = None
         if not collected:
             return
-        text = "; ".join(statement for statement, _ in collected)
+        text = "; ".join(part.statement for part in collected)
         if self.compound and len(collected) > 1:
             text = f"BEGIN NOT ATOMIC {text}; END"
-        self.run(text, [secret for _, secrets in collected for secret in secrets])
+        databases = any(part.of_database for part in collected)
+        self.run(text, [secret for part in collected for secret in part.secrets], of_database=databases)
 
     @contextmanager
-    def _translated(self, secrets: Iterable[str]) -> Iterator[None]:
+    def _translated(self, secrets: Iterable[str], *, of_accounts: bool = False) -> Iterator[None]:
+        began = time.monotonic()
         try:
             yield
         except (pymysql.Error, OSError) as error:
             is_numbered = isinstance(error, pymysql.Error) and error.args and isinstance(error.args[0], int)
             code = error.args[0] if is_numbered else 0
             text = scrub(_words(error), secrets)
+            if isinstance(error.__context__, TimeoutError):
+                raise self._stalled(f"gave no answer for {self._timeout} s") from None
             if code in _BROKEN:
                 raise ConnectError(f"the connection to {self._address} broke: {text}") from None
+            self._judge_wait(code, time.monotonic() - began, of_accounts=of_accounts)
             advice = f"; {_ADVICE[code]}" if code in _ADVICE else ""
             raise OperationError(f"{text}{advice}", str(code), retryable=code in _RETRYABLE) from None
+
+    def _judge_wait(self, code: int, seconds: float, *, of_accounts: bool) -> None:
+        """End the run when not one database, but the whole server is locked. Raises Stalled."""
+        if code == _STATEMENT_TIME_OVER or (code == _LOCK_WAIT_OVER and of_accounts):
+            raise self._stalled(
+                f"kept a change waiting for {seconds:.0f} s: is a backup at work, or FLUSH TABLES WITH READ LOCK? "
+                "SHOW PROCESSLIST tells; run again when it is over"
+            ) from None
+        if code == _LOCK_WAIT_OVER:
+            self._waited += seconds
+            if self._waited > self._timeout:
+                raise self._stalled(f"kept changes waiting for {self._waited:.0f} s in all") from None
+
+    def _stalled(self, what: str) -> Stalled:
+        return Stalled(f"the server {self._address} {what} (timeout: {self._timeout})")
+
+
+class _Part(NamedTuple):
+    """A statement of a message that is being put together."""
+
+    statement: str
+    secrets: tuple[str, ...]
+    of_database: bool
 
 
 def _is_socket(connection: Connection) -> bool:
     return connection.host.startswith("/")
 
 
-def _connect(connection: Connection, password: str) -> "pymysql.Connection[Any]":
-    return pymysql.connect(
+def _driver(connection: Connection, password: str) -> Driver:
+    return Driver(
         host="localhost" if _is_socket(connection) else connection.host,
         unix_socket=connection.host if _is_socket(connection) else None,
         port=connection.port,
@@ -186,13 +239,31 @@ def _connect(connection: Connection, password: str) -> "pymysql.Connection[Any]"
         charset="utf8mb4",
         autocommit=True,
         connect_timeout=connection.connect_timeout,
-        read_timeout=READ_TIMEOUT,
-        write_timeout=READ_TIMEOUT,
+        read_timeout=connection.timeout,
+        write_timeout=connection.timeout,
         ssl=tls.context(connection.tls),
         ssl_disabled=connection.tls.mode == "disable",
-        init_command=_SETTINGS,
+        init_command=_SETTINGS.format(
+            wait=max(1, min(LOCK_WAIT, connection.timeout - 1)),
+            timeout=connection.timeout,
+            mode=_SQL_MODE,
+            mariadb_mode=_MARIADB_SQL_MODE,
+        ),
         client_flag=CLIENT.MULTI_STATEMENTS,
     )
+
+
+def _refusal(driver: Driver, error: BaseException, connection: Connection) -> str:
+    """Say why there is no connection, and what the server does not say."""
+    if driver.expired or isinstance(error.__context__, TimeoutError):
+        return f"the login was not over within {connection.connect_timeout} s (connect_timeout)"
+    text = _words(error)
+    if error.args[:1] != (_ACCESS_DENIED,):
+        return text
+    hints = ["is the password right?", "does an anonymous account (''@'localhost') stand before it?"]
+    if not driver.offers_tls():
+        hints.insert(1, "the server offers no TLS: does the account REQUIRE SSL?")
+    return f"{text}; {' '.join(hints)}"
 
 
 def _words(error: BaseException) -> str:

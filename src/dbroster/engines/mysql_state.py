@@ -100,6 +100,10 @@ class MySQLState(Handler):
         """Close the connection, which gives the lock back; never raises."""
         self._session.close()
 
+    def abort(self) -> None:
+        """Break off what this connection waits for, from another thread."""
+        self._session.abort()
+
     # --- the server -------------------------------------------------------------------------------------------------
 
     def _set_up(self, greeting: Greeting) -> None:

@@ -188,6 +188,7 @@ def test_the_clients_own_commands_in_an_archive_do_nothing(site: Site, tmp_path:
     handler.create_user(user, Secret(PASSWORD))
     database = give(handler, user)
     made = archive(handler, user, database)
+    handler.grant_privileges(user, database)
     with made.path.open("a") as file:
         file.write(f"\nsystem touch {tmp_path}/hit\n\\! touch {tmp_path}/hit\nSELECT 1;\n")
     with pytest.raises(OperationError):
