@@ -195,6 +195,7 @@ class Apply:
 
     def _persist(self, chunk: Chunk) -> list[Outcome]:
         """Repeat a chunk on a new connection when its own broke; every action may safely be done again."""
+        lost = ""
         for attempt in range(RETRIES + 1):
             try:
                 with self._sessions.borrow() as handler:
@@ -203,7 +204,7 @@ class Apply:
                 lost = str(error)
                 break
             except ServerError as error:
-                lost = f"connection lost: {error}"
+                lost = lost or f"connection lost: {error}"  # the first reason; others may only follow from it
                 if attempt < RETRIES:
                     self._stop.wait(PAUSE * 2**attempt)
         self._broken.set()

@@ -16,6 +16,7 @@ from dbroster.engines.mysql_grants import Grant
 from dbroster.engines.mysql_marks import MADE, NEW, read_comment
 from dbroster.engines.mysql_session import (
     DATABASE_EXISTS,
+    FOREIGN_KEYS,
     READ_ONLY_DATABASE,
     account,
     identifier,
@@ -159,21 +160,47 @@ class MySQLHandler(MySQLUsers):
                 )
         theirs = [estate for estate in estates if estate.is_theirs]
         for estate in theirs:
-            self._drop_schema(identifier(self.fold_database(estate.database)))
+            self._drop_schema(estate.user, self.fold_database(estate.database))
         with self._session.together():
             for estate in theirs:
                 for grant in estate.grants:
                     self._revoke(grant, grant.privileges)
             self._disclaim(theirs)
 
-    def _drop_schema(self, name: str) -> None:
+    def _drop_schema(self, user: str, name: str) -> None:
+        drop = f"DROP DATABASE IF EXISTS {identifier(name)}"
         try:
-            self._session.run(f"DROP DATABASE IF EXISTS {name}", of_database=True, long=True)
+            self._session.run(drop, of_database=True, long=True)
         except OperationError as error:
-            if error.code != READ_ONLY_DATABASE:
+            if error.code == READ_ONLY_DATABASE:
+                self._session.run(f"ALTER DATABASE {identifier(name)} READ ONLY = 0", of_database=True)
+                self._session.run(drop, of_database=True, long=True)
+            elif error.code in FOREIGN_KEYS:
+                self._drop_referenced(user, name, drop, error)
+            else:
                 raise
-            self._session.run(f"ALTER DATABASE {name} READ ONLY = 0", of_database=True)
-            self._session.run(f"DROP DATABASE IF EXISTS {name}", of_database=True, long=True)
+
+    def _drop_referenced(self, user: str, name: str, drop: str, error: OperationError) -> None:
+        """Drop what foreign keys of the same user's other databases refer to; those of others are not broken."""
+        rows = self._session.rows(
+            "SELECT DISTINCT CONSTRAINT_SCHEMA AS db, TABLE_NAME AS name "
+            "FROM information_schema.REFERENTIAL_CONSTRAINTS "
+            "WHERE UNIQUE_CONSTRAINT_SCHEMA = %s AND CONSTRAINT_SCHEMA <> %s",
+            name,
+            name,
+        )
+        others = sorted(f"{row['db']}.{row['name']}" for row in rows if not self._rules.belongs(user, row["db"]))
+        if others or not rows:
+            which = ", ".join(others) or "which ones, the admin account can't see"
+            raise OperationError(
+                f"{error}: tables of other databases refer to it by foreign keys ({which}); drop those keys first",
+                error.code,
+            )
+        self._session.run("SET SESSION foreign_key_checks = 0")
+        try:
+            self._session.run(drop, of_database=True, long=True)
+        finally:
+            self._session.run("SET SESSION foreign_key_checks = 1")
 
     def archive_database(self, user: str, database: str) -> None:
         """Take the user's privileges on it and end the sessions in it, so that nobody writes until it is dropped.

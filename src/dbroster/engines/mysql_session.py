@@ -39,12 +39,13 @@ DATABASE_EXISTS = "1007"
 NO_SUCH_THREAD = "1094"
 NOT_OWNER_OF_THREAD = "1095"
 READ_ONLY_DATABASE = "3989"
+FOREIGN_KEYS = frozenset({"3730", "1217", "1451"})
 _ADVICE = {
     1044: "let `check --connect` say what to grant to the admin account",
     1142: "let `check --connect` say what to grant to the admin account",
     1227: "let `check --connect` say what to grant to the admin account",
-    1205: "another session holds a lock on it, or a transaction that XA PREPARE has left; it is tried again in the next "
-    "run. SHOW PROCESSLIST shows sessions; XA RECOVER lists such transactions, and XA ROLLBACK 'ID' ends one",
+    1205: "another session holds a lock on it (SHOW PROCESSLIST), or a transaction that XA PREPARE has left (XA "
+    "RECOVER lists them, XA ROLLBACK 'ID' ends one); it is tried again in the next run",
     1290: "the server is read-only, or asks for plain passwords (strict_password_validation)",
     1396: "somebody else changes accounts at the same time, or the server refused the account",
     1524: "load that authentication plugin, or choose another auth_plugin in connections.yaml",
