@@ -204,7 +204,8 @@ class Apply:
                 lost = str(error)
                 break
             except ServerError as error:
-                lost = lost or f"connection lost: {error}"  # the first reason; others may only follow from it
+                if not (lost and self._stop.is_set()):  # a run that has to end opens no connection any more
+                    lost = f"connection lost: {error}"
                 if attempt < RETRIES:
                     self._stop.wait(PAUSE * 2**attempt)
         self._broken.set()

@@ -54,13 +54,13 @@ class Driver(_Base):
 
     def _get_server_information(self) -> None:
         """Keep the second handle before the first answer is waited for; PyMySQL calls this on each new socket."""
-        self._lifeline = self._sock.dup()
+        self._lifeline = self._sock.dup()  # type: ignore[attr-defined]
         if self.expired:
             raise pymysql.OperationalError(2013, "the time for the login is over")
         super()._get_server_information()  # type: ignore[misc]
 
     def _force_close(self) -> None:
-        super()._force_close()
+        super()._force_close()  # type: ignore[misc]
         lifeline, self._lifeline = getattr(self, "_lifeline", None), None
         if lifeline is not None:
             lifeline.close()

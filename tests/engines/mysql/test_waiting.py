@@ -70,9 +70,9 @@ def test_a_greeting_that_comes_byte_by_byte_is_not_waited_for(site: Site) -> Non
 def test_a_login_that_stops_half_way_is_not_waited_for(site: Site, messages: int, mode: str) -> None:
     """C1: after the greeting, in the TLS handshake, in the login, in the first statements."""
     with Proxy(site.server.host, site.server.port, messages, stalls=True) as proxy:
-        limits = {"connect_timeout": 1, "timeout": 2}
+        connection = site.connection(host="127.0.0.1", port=proxy.port, tls=Tls(mode), connect_timeout=1, timeout=2)
         with within(PATIENCE), pytest.raises(ConnectError, match=r"127\.0\.0\.1"):
-            connect(site.connection(host="127.0.0.1", port=proxy.port, tls=Tls(mode), **limits))
+            connect(connection)
 
 
 def test_a_statement_that_gets_no_answer_ends_the_run(site: Site) -> None:
