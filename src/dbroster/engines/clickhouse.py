@@ -32,7 +32,7 @@ from dbroster.engines.clickhouse_session import (
     identifier,
     literal,
 )
-from dbroster.engines.clickhouse_shown import show
+from dbroster.engines.clickhouse_shown import Shown, show
 from dbroster.engines.clickhouse_state import (
     SYSTEM_DATABASES,
     Account,
@@ -89,6 +89,7 @@ class ClickHouse(Handler):
         self._lock = ServerLock(session, connection)
         self._proof = Proof(session, connection)
         self._powers: Powers | None = None
+        self._shown: dict[str, Shown] | None = None
         self._notes: list[str] = []
 
     @classmethod
@@ -105,6 +106,10 @@ class ClickHouse(Handler):
         """End the session, and with it the lock."""
         self._lock.release()
         self._session.close()
+
+    def abort(self) -> None:
+        """Break every connection, the lock's too."""
+        self._session.abort()
 
     # --- the server -------------------------------------------------------------------------------------------------
 
@@ -133,7 +138,8 @@ class ClickHouse(Handler):
 
     def warnings(self) -> list[Problem]:
         """A marker role that gives privileges, queries that can't be ended, and what was seen by the last reads."""
-        texts = dict.fromkeys((*self._facts.warnings(), *self._notes, *self._session.notes))
+        powers = self._powers or Powers.read(self._session)
+        texts = dict.fromkeys((*self._facts.warnings(powers), *self._notes, *self._session.notes))
         return [Problem(text, warning=True) for text in texts]
 
     # --- names and passwords that this server can carry -------------------------------------------------------------
@@ -157,7 +163,7 @@ class ClickHouse(Handler):
     def get_existing_users(self) -> dict[str, ExistingUser]:
         """Every account of the server, in three queries."""
         powers, shown = Powers.read(self._session), show(self._session)
-        self._powers = powers
+        self._powers, self._shown = powers, shown
         found = {}
         for name, account in read_accounts(self._session, self.connection).items():
             known = with_powers(account, powers)
@@ -196,7 +202,8 @@ class ClickHouse(Handler):
 
     def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
         """By the stored hash where the server shows it, else by a login; an answer that proves nothing is UNKNOWN."""
-        return check_passwords(self._session, users, existing)
+        shown, self._shown = self._shown, None  # what was shown for `existing`, and for nothing that comes later
+        return check_passwords(self._session, users, existing, show(self._session) if shown is None else shown)
 
     def foresee(self, actions: Sequence[Action]) -> list[str | None]:
         """By accounts, sizes of tables, definers of views, and what this version can do."""

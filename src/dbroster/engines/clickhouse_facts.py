@@ -6,6 +6,7 @@ from typing import Any
 from dbroster.config import Connection
 from dbroster.engines.clickhouse_dates import NEEDED
 from dbroster.engines.clickhouse_markers import role_of
+from dbroster.engines.clickhouse_powers import Powers
 from dbroster.engines.clickhouse_privileges import FOR_ADMIN, Holdings, Tree, missing_grants
 from dbroster.engines.clickhouse_session import DENIED, Session, identifier
 from dbroster.engines.clickhouse_state import READ_ONLY_STORAGES
@@ -144,9 +145,9 @@ class Facts:
 
     # --- what the DBA should know -----------------------------------------------------------------------------------
 
-    def warnings(self) -> Iterator[str]:
+    def warnings(self, powers: Powers) -> Iterator[str]:
         """A marker role that gives privileges, queries that can't be ended."""
-        if self._session.rows("SELECT 1 FROM system.grants WHERE role_name = {role} LIMIT 1", role=self.role):
+        if powers.of_roles.get(self.role):
             yield f"the role {self.role} only marks accounts, but has privileges, and so have all its users"
         for grant in self.missing_to_end_queries():
             yield f"running queries of removed users can't be ended; to allow it: {grant}"

@@ -1,17 +1,14 @@
 """Statements of one account over HTTP, with rows that go by in pieces, and connections that another thread can cut."""
 
 import json
-import socket
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from typing import IO, Any
 from urllib.parse import urlencode
-from weakref import WeakSet
 
 import urllib3
 
 from dbroster.config import Connection
-from dbroster.engines import tls
+from dbroster.engines.clickhouse_wires import Wires, pool
 from dbroster.engines.waits import breakable
 from dbroster.errors import ConnectError, OperationError, Stalled
 from dbroster.secret import scrub
@@ -36,54 +33,14 @@ _WRITING = {
 }  # fmt: skip
 
 
-class CuttablePool(urllib3.PoolManager):
-    """A pool of connections to a server with the TLS of connections.yaml; `cut` breaks whatever they wait for."""
-
-    def __init__(self, connection: Connection, **how: Any) -> None:
-        context = tls.context(connection.tls)
-        super().__init__(
-            retries=False,
-            ssl_context=context,
-            # left to itself, urllib3 also compares names where the context says not to (verify-ca)
-            assert_hostname=None if context is None or context.check_hostname else False,
-            timeout=urllib3.Timeout(connect=connection.connect_timeout, read=connection.timeout),
-            **how,
-        )
-        opened: WeakSet[urllib3.connection.HTTPConnection] = WeakSet()
-
-        class Plain(urllib3.connection.HTTPConnection):
-            def connect(self) -> None:
-                opened.add(self)
-                super().connect()
-
-        class Encrypted(urllib3.connection.HTTPSConnection):
-            def connect(self) -> None:
-                opened.add(self)
-                super().connect()
-
-        class PlainPool(urllib3.HTTPConnectionPool):
-            ConnectionCls = Plain
-
-        class EncryptedPool(urllib3.HTTPSConnectionPool):
-            ConnectionCls = Encrypted
-
-        self._opened = opened
-        self.pool_classes_by_scheme = {"http": PlainPool, "https": EncryptedPool}
-
-    def cut(self) -> None:
-        """Break every connection; called from another thread, never raises and never blocks."""
-        for wire in list(self._opened):
-            with suppress(OSError, AttributeError):
-                wire.sock.shutdown(socket.SHUT_RDWR)
-
-
 class Http:
     """Statements of one account; texts may hold bytes that are no UTF-8, as surrogates."""
 
     def __init__(self, url: str, connection: Connection, user: str, password: str) -> None:
         self._url, self._secrets, self._connection = url, [password], connection
         self._headers = urllib3.make_headers(basic_auth=f"{user}:{password}".encode().decode("latin-1"))
-        self._pool = CuttablePool(connection)
+        self._wires = Wires()
+        self._pool = pool(connection, self._wires, connection.timeout)
         pause = connection.timeout * 1000 // _SILENT_PART
         self._reading = {**_READING, "http_headers_progress_interval_ms": str(pause)}
 
@@ -95,7 +52,7 @@ class Http:
         """Write the answer of a query into a file, and return how many rows it has, as the server says."""
         answer = self._send(to_bytes(statement), self._reading, preload_content=False)
         try:
-            with breakable(self._connection, self._pool.cut):
+            with breakable(self._connection, self._wires.break_all):
                 for chunk in answer.stream(_CHUNK, decode_content=True):
                     target.write(chunk)
         except urllib3.exceptions.HTTPError as error:
@@ -116,7 +73,7 @@ class Http:
     def _send(self, body: Any, parameters: Mapping[str, str | bytes], **how: Any) -> urllib3.BaseHTTPResponse:
         url = f"{self._url}?{urlencode(parameters)}"
         try:
-            with breakable(self._connection, self._pool.cut):
+            with breakable(self._connection, self._wires.break_all):
                 answer = self._pool.request("POST", url, body=body, headers=self._headers, **how)
         except urllib3.exceptions.ReadTimeoutError:
             where, seconds = f"{self._connection.host}:{self._connection.port}", self._connection.timeout

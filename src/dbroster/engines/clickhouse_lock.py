@@ -1,8 +1,8 @@
 """The lock that keeps two syncs from working on one ClickHouse server at the same time: a query that sleeps.
 
-ClickHouse has no locks for clients. So a sync waits until no other sync's query is seen, starts a query that does
-nothing for a long time, and looks again. If there is another one now, it steps back and waits anew. Of two that start
-at once, at least the second one to look sees the other. When the connection breaks,
+ClickHouse has no locks for clients. So a sync starts a query that does nothing for a long time, under an id that nobody
+else has, and then looks at all running queries. If there is another sync's, it steps back, and tries again when none
+is left. Of two that start at once, at least the second one to look sees the other. When the connection breaks,
 because the sync ended in whatever way, the server cancels the query within about a second, since it is read-only
 (`cancel_http_readonly_queries_on_client_close`).
 
@@ -68,13 +68,16 @@ class ServerLock:
     def acquire(self) -> None:
         """Take the lock. Raises LockHeld, naming who has it, ConnectError, and ServerError for a refused query."""
         deadline = time.monotonic() + PATIENCE
-        while holder := self._take_or_name_holder():
+        holder = self._take_or_name_holder()
+        while holder:
             if time.monotonic() > deadline:
                 raise LockHeld(
                     f"another sync is at work on this server: {holder.text}; try again when it has ended, or, if its "
                     f"machine is dead: KILL QUERY WHERE query_id = {literal(holder.query_id)}"
                 )
             time.sleep(random.uniform(0.1, 0.3))  # noqa: S311 - so that two do not step back for each other for ever
+            # first without a query of our own, which would live on for a second and stand in others' way
+            holder = next(iter(self._rivals(self._running())), None) or self._take_or_name_holder()
 
     def release(self) -> None:
         """Close the connection, which ends the query; never raises."""
@@ -84,8 +87,6 @@ class ServerLock:
         self._wire = None
 
     def _take_or_name_holder(self) -> "_Running | None":
-        if rivals := self._rivals(self._running()):
-            return rivals[0]  # without a query of our own, that would live on for a second and stand in others' way
         self._holder = f"dbroster {os.getpid()}@{socket.gethostname()} {secrets.token_hex(4)}"
         own = self._query_id = f"{QUERY_ID}{secrets.token_hex(8)}"
         self._wire = self._start()
@@ -134,6 +135,8 @@ class ServerLock:
         password = self._connection.password.reveal() if self._connection.password else ""
         login = base64.b64encode(f"{self._connection.username}:{password}".encode()).decode()
         try:
+            wire.connect()
+            self._session.wires.add(wire.sock)
             wire.request(
                 "POST",
                 f"{quote(place.path)}?{urlencode({**_SETTINGS, 'query_id': self._query_id})}",

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from dbroster.engines.clickhouse_session import LOGINS_AT_ONCE, Session
-from dbroster.engines.clickhouse_shown import show
+from dbroster.engines.clickhouse_wires import AT_ONCE
+from dbroster.engines.clickhouse_session import Session
+from dbroster.engines.clickhouse_shown import Shown
 from dbroster.model import ExistingUser, Lock, PasswordCheck, User
 from dbroster.verifiers import clickhouse_sha256_matches
 
@@ -16,10 +17,10 @@ _SPECIAL = """
 
 
 def check_passwords(
-    session: Session, users: Sequence[User], existing: Mapping[str, ExistingUser]
+    session: Session, users: Sequence[User], existing: Mapping[str, ExistingUser], shown: Mapping[str, Shown]
 ) -> dict[str, PasswordCheck]:
-    """Compare with the hashes that the server shows, and log in as all the others."""
-    hashes = {name: shown.hash for name, shown in show(session).items() if shown.hash} if users else {}
+    """Compare with the hashes that the server has shown, and log in as all the others."""
+    hashes = {name: account.hash for name, account in shown.items() if account.hash}
     answers: dict[str, PasswordCheck] = {}
     for user in users:
         if user.name in existing and user.name in hashes:
@@ -55,7 +56,7 @@ def check_logins(
             return PasswordCheck.SAME
         return PasswordCheck.DIFFERENT if accepted is False and anywhere else PasswordCheck.UNKNOWN
 
-    with ThreadPoolExecutor(LOGINS_AT_ONCE) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:  # if one login is broken off, all that come after it are, at once
         return answers | dict(zip((user.name for user in asked), pool.map(check, asked), strict=True))
 
 

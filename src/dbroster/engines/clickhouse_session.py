@@ -13,11 +13,10 @@ from clickhouse_connect.driver.exceptions import Error
 
 from dbroster.config import Connection
 from dbroster.engines import tls
-from dbroster.errors import ConnectError, DbrosterError, OperationError
+from dbroster.engines.clickhouse_wires import Wires, pool, timed_out
+from dbroster.errors import ConnectError, DbrosterError, OperationError, Stalled
 from dbroster.secret import Secret, scrub
 
-ANSWER_TIMEOUT = 600  # seconds; DROP DATABASE ... SYNC waits for running queries
-LOGINS_AT_ONCE = 8
 SYNTAX_ERROR, USER_EXISTS, DATABASE_EXISTS, DENIED, FIXED_SETTING = "62", "493", "82", "497", "452"
 _REFUSED_LOGINS = frozenset({192, 193, 194, 516})
 _UNCLEAR_LOGINS = frozenset({201})  # a quota, maybe the one for failed logins
@@ -60,16 +59,15 @@ class Session:
         """What the DBA should be told of this session."""
         self._closed = False
         self._admin_secrets = [connection.password.reveal()] if connection.password else []
-        self._pool = urllib3.PoolManager(
-            maxsize=LOGINS_AT_ONCE,
-            timeout=urllib3.Timeout(connect=connection.connect_timeout, read=ANSWER_TIMEOUT),
-            retries=False,
-            ssl_context=self.tls,
-            # left to itself, urllib3 also compares names where the context says not to (verify-ca)
-            assert_hostname=None if self.tls is None or self.tls.check_hostname else False,
-        )
-        with self._translated(opening=True):
-            self._client = self._connect(connection)
+        self._login_limit, self._limit = connection.connect_timeout, connection.timeout
+        self.wires = Wires()
+        self._pool = pool(connection, self.wires, connection.timeout)
+        try:
+            with self._translated(opening=True):
+                self._client = self._connect(connection)
+        except BaseException:
+            self.wires.close()
+            raise
 
     def close(self) -> None:
         """End the session; never raises."""
@@ -77,6 +75,11 @@ class Session:
         with suppress(Error, OSError):
             self._client.close()
         self._pool.clear()
+        self.wires.close()
+
+    def abort(self) -> None:
+        """Break whatever is waited for; callable from any thread, never raises, never blocks."""
+        self.wires.break_all()
 
     @property
     def version(self) -> str:
@@ -115,7 +118,7 @@ class Session:
             self._client.command(statement)
 
     def login(self, user: str, password: Secret) -> bool | None:
-        """Try a login: whether the password was accepted; None when there was no clear answer.
+        """Try a login: whether the password was accepted; None when there was no clear answer. Raises ConnectError.
 
         Any other error than a refused login comes from a user who has been let in. In the Basic scheme, since names
         and passwords may hold characters that a plain header can't carry.
@@ -124,10 +127,13 @@ class Session:
         headers = urllib3.make_headers(basic_auth=_latin(f"{user}:{password.reveal()}"))
         once_more = urllib3.Retry(connect=1, read=1, other=0, redirect=False, status=0)  # for a stale connection
         try:
-            answer = self._pool.request(
-                "POST", self.url, body=b"SELECT 1", headers=headers, retries=once_more, redirect=False
-            )
-        except urllib3.exceptions.HTTPError:
+            with self.wires.at_most(self._login_limit):
+                answer = self._pool.request(
+                    "POST", self.url, body=b"SELECT 1", headers=headers, retries=once_more, redirect=False
+                )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            if self.wires.broken or timed_out(error):
+                raise self._broken(error, opening=True) from None
             return None
         if answer.status == 200:
             return True
@@ -146,7 +152,7 @@ class Session:
             proxy_path=self.path,
             pool_mgr=self._pool,
             connect_timeout=connection.connect_timeout,
-            send_receive_timeout=ANSWER_TIMEOUT,
+            send_receive_timeout=connection.timeout,
             autogenerate_session_id=False,  # the server would let one session's requests wait for each other
             compress=False,
             query_retries=0,
@@ -158,7 +164,8 @@ class Session:
         if self._closed:
             raise ConnectError(f"the connection to {self.address} is closed")
         try:
-            yield
+            with self.wires.at_most(self._login_limit if opening else self._limit):
+                yield
         except (Error, OSError, urllib3.exceptions.HTTPError) as error:
             # not chained: the driver's error may carry a part of the statement
             raise self._error(error, [*secrets, *self._admin_secrets], opening=opening) from None
@@ -168,6 +175,8 @@ class Session:
         if code is None and (found := _CODE.search(str(error))):
             code = int(found[1])
         if code is None:
+            if self.wires.broken or timed_out(error):
+                return self._broken(error, opening=opening)
             reason = getattr(error.__cause__, "reason", None) or error.__cause__ or error
             return ConnectError(f"no answer from ClickHouse at {self.address}: {scrub(str(reason), secrets)}")
         text = scrub(_words(error, code), secrets)
@@ -175,6 +184,14 @@ class Session:
             return ConnectError(f"ClickHouse at {self.address}: {text}")
         advice = f"; {_ADVICE[code]}" if code in _ADVICE else ""
         return OperationError(f"{text} (code {code}){advice}", str(code), retryable=code in _RETRYABLE)
+
+    def _broken(self, error: Exception, *, opening: bool) -> ConnectError:
+        """What a wait that has ended means: the server was too slow, or the run was told to end."""
+        if not self.wires.late and not timed_out(error):
+            return ConnectError(f"the connection to ClickHouse at {self.address} was broken off")
+        self.wires.break_all()  # whoever waits beside this one would wait as long
+        key, limit = ("connect_timeout", self._login_limit) if opening else ("timeout", self._limit)
+        return Stalled(f"ClickHouse at {self.address} did not answer within {limit} s (`{key}` in connections.yaml)")
 
 
 def _words(error: Exception, code: int) -> str:

@@ -1,0 +1,193 @@
+"""Invariant 11: every wait has an end, whoever keeps silent, and can be broken off."""
+
+import http.client
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+import pytest
+
+from dbroster.config import Connection, Tls
+from dbroster.engines import connect
+from dbroster.engines.base import Handler
+from dbroster.errors import ConnectError, Stalled
+from dbroster.model import User
+from dbroster.secret import Secret
+from servers import ClickHouse
+from tests.contract.adapter_clickhouse import ClickHouseAdapter, HttpProxy, quoted
+from tests.contract.proxy import Proxy
+from tests.engines.clickhouse.test_markers import GOOD, make
+
+Describe = Callable[..., Connection]
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < seconds
+
+
+@contextmanager
+def stalling(adapter: ClickHouseAdapter, moment: int, port: int = 0) -> Iterator[Proxy]:
+    """A relay that lets so many messages through, none of whose answers it returns after that."""
+    with Proxy(adapter.server.host, port or adapter.server.port, moment, stalls=True) as proxy:
+        if moment == 0:
+            proxy.stalled.set()
+        yield proxy
+
+
+def messages(adapter: ClickHouseAdapter, connection: Connection, work: Callable[[Handler], object]) -> int:
+    with HttpProxy(adapter.server, None) as proxy, connect(replace(connection, port=proxy.port)) as handler:
+        work(handler)
+        return proxy.messages
+
+
+def everything(handler: Handler) -> None:
+    """All that a sync does before it changes anything, and a change."""
+    user = handler.connection.roster + "bob"
+    handler.missing_privileges(["web"])
+    handler.acquire_lock()
+    existing = handler.get_existing_users()
+    handler.get_existing_databases()
+    handler.check_passwords([User(user, GOOD, 1)], existing)
+    handler.warnings()
+    handler.prepare()
+    handler.update_user_password(user, GOOD)
+
+
+def test_a_server_that_is_silent_at_any_moment_ends_the_run(
+    adapter: ClickHouseAdapter, describe: Describe, handler: Handler, prefix: str
+) -> None:
+    """C1: at the login, while it reads, checks passwords, takes the lock and changes; server and key are named."""
+    make(handler, prefix + "bob")
+    connection = describe(connect_timeout=1, timeout=1)
+    total = messages(adapter, connection, everything)
+    for moment in {0, 1, 2, *random.sample(range(3, total), 5)}:
+        with stalling(adapter, moment) as proxy, at_most(8):
+            with pytest.raises(ConnectError) as caught, connect(replace(connection, port=proxy.port)) as silent:
+                everything(silent)
+            assert f"127.0.0.1:{proxy.port}" in str(caught.value), moment
+            assert isinstance(caught.value, Stalled), moment
+            assert "timeout` in connections.yaml" in str(caught.value), moment
+
+
+def test_silence_in_the_handshake_of_tls(adapter: ClickHouseAdapter, describe: Describe) -> None:
+    """C1: connect_timeout bounds TLS, too."""
+    if not isinstance(adapter.server, ClickHouse):
+        pytest.skip("the HTTPS port of this server is not known")
+    tls = Tls("verify-full", str(adapter.server.ca))
+    for moment in (0, 1, 2):
+        with stalling(adapter, moment, adapter.server.https_port) as proxy, at_most(5):
+            connection = describe(host="localhost", port=proxy.port, tls=tls, connect_timeout=1)
+            with pytest.raises(Stalled, match="connect_timeout"):
+                connect(connection)
+
+
+@contextmanager
+def dripping() -> Iterator[int]:
+    """A server that never ends its answer, nor stops sending: no silence is long enough for a socket's timeout."""
+    over = threading.Event()
+
+    def drip(client: socket.socket) -> None:
+        with suppress(OSError), client:
+            client.sendall(b"HTTP/1.1 200 OK\r\nX-Never: ")
+            while not over.wait(0.1):
+                client.sendall(b"x")
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=drip, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+        over.set()
+
+
+def test_a_server_that_never_ends_its_answer(describe: Describe) -> None:
+    """C1: connect_timeout is for the whole login, not for each byte of it."""
+    with dripping() as port, at_most(5), pytest.raises(Stalled, match="connect_timeout"):
+        connect(describe(port=port, connect_timeout=1))
+
+
+def test_many_logins_of_a_silent_server_end_together(
+    adapter: ClickHouseAdapter, describe: Describe, handler: Handler, prefix: str
+) -> None:
+    """C1: not one after the other."""
+    users = [User(make(handler, f"{prefix}u{number}"), GOOD, number) for number in range(20)]
+    connection = describe(connect_timeout=1)
+    existing = handler.get_existing_users()
+
+    def check(handler: Handler) -> None:
+        handler.check_passwords(users, existing)
+
+    silent = messages(adapter, connection, lambda handler: None) + 3  # two queries, and the first login
+    with (
+        HttpProxy(adapter.server, silent, stalls=True) as proxy,
+        connect(replace(connection, port=proxy.port)) as slow,
+        at_most(5),
+        pytest.raises(Stalled, match="connect_timeout"),
+    ):
+        check(slow)
+
+
+@contextmanager
+def reading_for_long(adapter: ClickHouseAdapter, table: str) -> Iterator[None]:
+    """A query of somebody else, which DROP ... SYNC waits for."""
+    wire = http.client.HTTPConnection(adapter.server.host, adapter.server.port)
+    settings = "max_block_size = 1, function_sleep_max_microseconds_per_block = 0, max_threads = 1"
+    text = f"SELECT sleepEachRow(1), n FROM {table} SETTINGS {settings}"
+    login = {"X-ClickHouse-User": adapter.server.admin_user, "X-ClickHouse-Key": adapter.server.admin_password}
+    wire.request("POST", "/?query_id=dbroster-test-reader", text.encode(), login)
+    running = "SELECT query_id FROM system.processes WHERE query_id = 'dbroster-test-reader'"
+    deadline = time.monotonic() + 20
+    while "dbroster-test-reader" not in adapter._names(running):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    yield
+    adapter._do("KILL QUERY WHERE query_id = 'dbroster-test-reader' SYNC")
+    wire.close()
+
+
+def test_a_drop_that_waits_for_somebody_elses_query_ends(
+    adapter: ClickHouseAdapter, describe: Describe, handler: Handler, prefix: str
+) -> None:
+    """C1: DROP DATABASE ... SYNC would wait for ever; the next run drops what is left."""
+    bob = make(handler, prefix + "bob")
+    web = f"{bob}_web"
+    adapter._do(f"CREATE TABLE {quoted(web)}.n (n UInt64) ENGINE = MergeTree ORDER BY n")
+    adapter._do(f"INSERT INTO {quoted(web)}.n SELECT number FROM numbers(600)")
+    told = r"127\.0\.0\.1:\d+ did not answer within 1 s \(`timeout`"
+    with (
+        reading_for_long(adapter, f"{quoted(web)}.n"),
+        connect(describe(timeout=1)) as hasty,
+        at_most(5),
+        pytest.raises(Stalled, match=told),
+    ):
+        hasty.drop_database(bob, web)
+    handler.drop_database(bob, web)
+    assert web not in adapter.databases()
+
+
+def test_whatever_is_waited_for_can_be_broken_off(describe: Describe) -> None:
+    """C1: by another thread, at once; afterwards nothing is begun any more."""
+    with connect(describe()) as handler:
+        threading.Timer(0.5, handler.abort).start()
+        session = handler._session  # type: ignore[attr-defined]  # the handler itself never waits for so long
+        with at_most(3), pytest.raises(ConnectError, match="was broken off"):
+            session.rows("SELECT sleep(3), sleep(3)")
+        with at_most(1), pytest.raises(ConnectError):
+            handler.get_existing_users()
+
+
+def test_a_wrong_password_is_no_silence(describe: Describe) -> None:
+    """C1: a refusal comes at once, and is told as one."""
+    with at_most(3), pytest.raises(ConnectError) as caught:
+        connect(describe(password=Secret("Wrong-1"), connect_timeout=1))
+    assert not isinstance(caught.value, Stalled)
