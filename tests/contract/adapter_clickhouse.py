@@ -5,7 +5,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -198,22 +198,29 @@ class ClickHouseAdapter(Adapter):
     def hold_lock_as(self, user: str, password: str) -> Iterator[None]:
         """Queries that look like a lock in every way: by their ids and by their text."""
         text = "SELECT 'dbroster 1@elsewhere 00000000', sleepEachRow(1) FROM numbers(600) FORMAT Null"
-        wires = [self._sleeping(user, password, query_id, text) for query_id in ("dbroster-sync", "dbroster-sync-1")]
-        yield
-        for wire in wires:
-            wire.close()
+        ids = ("dbroster-sync", "dbroster-sync-1")
+        wires = [self._sleeping(user, password, query_id, text) for query_id in ids]
+        try:
+            yield
+        finally:
+            for wire in wires:
+                wire.close()
+            self._await(lambda running: not running & {*ids})
 
     def _sleeping(self, user: str, password: str, query_id: str, text: str) -> http.client.HTTPConnection:
         settings = {**_UNTIL_CLOSED, "query_id": query_id, "function_sleep_max_microseconds_per_block": "0"}
         wire = http.client.HTTPConnection(self.server.host, self.server.port)
         headers = urllib3.make_headers(basic_auth=f"{user}:{password}")
         wire.request("POST", f"/?{urlencode(settings)}", text.encode(), headers)
-        running = f"SELECT query_id FROM system.processes WHERE query_id = {literal(query_id)}"
-        for _ in range(100):
-            if query_id in self._names(running):
-                return wire
+        self._await(lambda running: query_id in running)
+        return wire
+
+    def _await(self, condition: Callable[[set[str]], object]) -> None:
+        """Wait for something to be true of the ids of running queries."""
+        deadline = time.monotonic() + 20
+        while not condition(self._names("SELECT query_id FROM system.processes")):
+            assert time.monotonic() < deadline
             time.sleep(0.02)
-        raise AssertionError(f"the query {query_id} does not run")
 
     def accounts(self) -> set[str]:
         return self._names("SELECT name FROM system.users")

@@ -100,6 +100,8 @@ class Proxy:
         if self.stalled.is_set():
             with self._lock:
                 self._open.append(client)
+            if self._over.is_set():  # cut in the meantime
+                self._close_all()
             return
         try:
             server = self._connect()
@@ -110,6 +112,9 @@ class Proxy:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
             self._open += [client, server]
+        if self._over.is_set():  # cut in the meantime
+            self._close_all()
+            return
         self._start(self._to_server, client, server)
         self._start(self._to_client, server, client)
 

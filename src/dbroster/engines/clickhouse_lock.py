@@ -64,6 +64,7 @@ class ServerLock:
         self._connection = connection
         self._holder = self._query_id = ""
         self._wire: http.client.HTTPConnection | None = None
+        self._twin: socket.socket | None = None
 
     def acquire(self) -> None:
         """Take the lock. Raises LockHeld, naming who has it, ConnectError, and ServerError for a refused query."""
@@ -84,7 +85,9 @@ class ServerLock:
         if self._wire:
             with suppress(OSError):
                 self._wire.close()
-        self._wire = None
+        if self._twin:
+            self._session.wires.end(self._twin)
+        self._wire = self._twin = None
 
     def _take_or_name_holder(self) -> "_Running | None":
         self._holder = f"dbroster {os.getpid()}@{socket.gethostname()} {secrets.token_hex(4)}"
@@ -136,7 +139,7 @@ class ServerLock:
         login = base64.b64encode(f"{self._connection.username}:{password}".encode()).decode()
         try:
             wire.connect()
-            self._session.wires.add(wire.sock)
+            self._twin = self._session.wires.add(wire.sock)
             wire.request(
                 "POST",
                 f"{quote(place.path)}?{urlencode({**_SETTINGS, 'query_id': self._query_id})}",

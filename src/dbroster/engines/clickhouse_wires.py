@@ -1,5 +1,6 @@
 """HTTP connections of one session to ClickHouse, each wait of which has an end, and which another thread can break."""
 
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -15,7 +16,6 @@ from dbroster.engines import tls
 
 AT_ONCE = 8
 """Connections that are kept open."""
-_KNOWN = 4 * AT_ONCE
 _LOOK = 0.25  # seconds between two looks at the clock, while something is waited for
 
 
@@ -28,23 +28,31 @@ class Wires:
     def __init__(self) -> None:
         self.broken = False
         self.late = False
-        self._sockets: list[socket.socket] = []
+        self._sockets: set[socket.socket] = set()
         self._deadlines: dict[object, float] = {}
         self._mutex = Lock()
         self._over = Event()
         self._watcher: Thread | None = None
 
-    def add(self, wire: socket.socket) -> None:
-        """Know a socket from now on. Raises OSError if everything has been broken off."""
-        twin = wire.dup()  # TLS takes the socket itself over, from the beginning of its handshake
+    def add(self, wire: socket.socket) -> socket.socket:
+        """Know a socket from now on, by a twin that `end` takes. Raises OSError if everything has been broken off."""
+        # a twin, since TLS takes the socket itself over, from the beginning of its handshake
+        twin = socket.socket(fileno=os.dup(wire.fileno()))
         with self._mutex:
-            self._sockets.append(twin)
-            old, self._sockets = self._sockets[:-_KNOWN], self._sockets[-_KNOWN:]
-        for each in old:
-            each.close()
+            self._sockets.add(twin)
         if self.broken:
+            self.end(twin)
             wire.close()
             raise ConnectionAbortedError("the connection was broken off")
+        return twin
+
+    def end(self, twin: socket.socket) -> None:
+        """End a connection on this side; closing its own socket alone would leave it open. Never raises."""
+        with self._mutex:
+            self._sockets.discard(twin)
+        with suppress(OSError):
+            twin.shutdown(socket.SHUT_RDWR)
+        twin.close()
 
     def break_all(self) -> None:
         """End whatever is waited for; never raises, never blocks."""
@@ -56,12 +64,12 @@ class Wires:
                 each.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Forget all sockets."""
+        """End all connections."""
         self._over.set()
         with self._mutex:
-            sockets, self._sockets = self._sockets, []
+            sockets = list(self._sockets)
         for each in sockets:
-            each.close()
+            self.end(each)
 
     @contextmanager
     def at_most(self, seconds: float) -> Iterator[None]:
@@ -92,12 +100,21 @@ def pool(connection: Connection, wires: Wires, read: float) -> urllib3.PoolManag
     """Connections as connections.yaml describes them, known to `wires`; the server may be silent for `read` seconds."""
 
     class Plain(HTTPConnection):
-        def _new_conn(self) -> socket.socket:
-            return _known(wires, super()._new_conn())
+        twin: socket.socket | None = None
 
-    class Secure(HTTPSConnection):
         def _new_conn(self) -> socket.socket:
-            return _known(wires, super()._new_conn())
+            wire = super()._new_conn()
+            self.twin = wires.add(wire)
+            return wire
+
+        def close(self) -> None:
+            super().close()
+            if self.twin:
+                wires.end(self.twin)
+            self.twin = None
+
+    class Secure(Plain, HTTPSConnection):
+        pass
 
     class Plains(HTTPConnectionPool):
         ConnectionCls = Plain
@@ -118,11 +135,6 @@ def pool(connection: Connection, wires: Wires, read: float) -> urllib3.PoolManag
     return manager
 
 
-def _known(wires: Wires, wire: socket.socket) -> socket.socket:
-    wires.add(wire)
-    return wire
-
-
 def timed_out(error: BaseException | None) -> bool:
     """Whether this error, or one behind it, is a wait that has ended."""
     seen: set[int] = set()
@@ -131,5 +143,6 @@ def timed_out(error: BaseException | None) -> bool:
         refused = isinstance(error, urllib3.exceptions.NewConnectionError)  # which older ones call a timeout, too
         if isinstance(error, urllib3.exceptions.TimeoutError | TimeoutError) and not refused:
             return True
-        error = getattr(error, "reason", None) or error.__cause__ or error.__context__
+        reason = getattr(error, "reason", None)
+        error = reason if isinstance(reason, BaseException) else error.__cause__ or error.__context__
     return False

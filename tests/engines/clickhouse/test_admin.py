@@ -117,6 +117,24 @@ def test_the_lock_names_its_holder(describe: Describe, monkeypatch: pytest.Monke
             second.acquire_lock()
 
 
+def test_a_users_query_that_looks_like_the_lock_is_none(
+    adapter: ClickHouseAdapter, describe: Describe, handler: Handler, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B1: whoever does not manage accounts is no admin of a sync; an account that does is one, also by a role."""
+    bob, role = prefix + "bob", prefix + "admins"
+    handler.create_user(bob, GOOD)
+    with adapter.hold_lock_as(bob, GOOD.reveal()), connect(describe()) as first:
+        first.acquire_lock()
+    adapter._do(f"CREATE ROLE {quoted(role)}")
+    adapter._do(f"GRANT CREATE USER ON *.* TO {quoted(role)}")
+    adapter._do(f"GRANT {quoted(role)} TO {quoted(bob)}")
+    monkeypatch.setattr(clickhouse_lock, "PATIENCE", 2.0)
+    told = pytest.raises(LockHeld, match="KILL QUERY WHERE query_id = 'dbroster-sync-1'")
+    with adapter.hold_lock_as(bob, GOOD.reveal()), connect(describe()) as second, told:
+        second.acquire_lock()
+    adapter._do(f"DROP ROLE {quoted(role)}")
+
+
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 

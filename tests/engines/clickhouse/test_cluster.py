@@ -94,6 +94,7 @@ def test_the_marker_role_is_made_on_the_cluster(adapter: ClickHouseAdapter, clus
 def test_an_admin_of_a_cluster_needs_the_privilege_for_it(
     adapter: ClickHouseAdapter, describe: Describe, prefix: str
 ) -> None:
+    """E6: also one that may not even see how accounts are stored."""
     adapter.create_account_by_hand(prefix + "admin", GOOD.reveal())
     with connect(describe({"cluster": "c"}, username=prefix + "admin", password=GOOD)) as handler:
         wanted = handler.missing_privileges([])

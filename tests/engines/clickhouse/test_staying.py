@@ -2,6 +2,7 @@
 
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from dbroster.secret import Secret
 from servers import ClickHouse
 from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
 from tests.engines.clickhouse.test_markers import GOOD, make
+from tests.servers.available import available
 
 
 @pytest.fixture
@@ -236,3 +238,23 @@ def test_a_definer_of_a_view_elsewhere_is_told_before(
     assert reason
     adapter._do(reason.rpartition(": ")[2].rstrip(";"))
     assert handler.foresee(plan) == [None] * 3
+
+
+def test_a_table_that_is_too_large_to_drop_is_told_before(tmp_path: Path) -> None:
+    """C7: 359 comes when other tables are dropped already; the dry run names the table, and nothing is archived."""
+    with available(lambda: ClickHouse(options={"max_table_size_to_drop": "1000"})) as server:
+        adapter = ClickHouseAdapter(server)
+        with connect(adapter.connection(tmp_path, "l")) as handler:
+            handler.prepare()
+            bob = make(handler, "lbob")
+            adapter.put(bob, GOOD.reveal(), "lbob_web", "small")
+            adapter._do("CREATE TABLE lbob_web.`l arge` (a String) ENGINE = MergeTree ORDER BY a")
+            adapter._do("INSERT INTO lbob_web.`l arge` SELECT toString(number) FROM numbers(10000)")
+            plan = [Action(verb, bob, "lbob_web") for verb in (Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE)]
+            reason, same = handler.foresee(plan)
+            assert reason == same
+            assert reason
+            adapter._do(reason.rpartition(": ")[2].rstrip(";"))
+            assert handler.foresee(plan) == [None, None]
+            handler.drop_database(bob, "lbob_web")
+        adapter.close()

@@ -12,6 +12,7 @@ from dbroster.model import PasswordCheck, User
 from dbroster.secret import Secret
 from servers import ClickHouse, GivenServer
 from servers.given import variable
+from tests.archiving import archiving, there_and_back
 from tests.contract.adapter_clickhouse import ClickHouseAdapter
 from tests.contract.conftest import ADAPTERS
 from tests.contract.proxy import Proxy
@@ -72,6 +73,22 @@ def test_a_certificate_for_another_host_is_refused(relay: Proxy, ca: str, descri
         connect(describe(host=OTHER_HOST, port=relay.port, tls=tls))
     with connect(describe(host=OTHER_HOST, port=relay.port, tls=Tls("verify-ca", ca))):
         pass
+
+
+def test_an_archive_takes_the_certificate_that_all_else_takes(
+    adapter: ClickHouseAdapter, relay: Proxy, ca: str, describe: Describe, prefix: str, tmp_path: Path
+) -> None:
+    """E9: by verify-ca, to a host that is not in the certificate."""
+    bob = prefix + "bob"
+    connection = archiving(describe(host=OTHER_HOST, port=relay.port, tls=Tls("verify-ca", ca)), tmp_path)
+    with connect(connection) as handler:
+        handler.prepare()
+        handler.create_user(bob, GOOD)
+        handler.create_database(bob, f"{bob}_web")
+        handler.grant_privileges(bob, f"{bob}_web")
+        adapter.put(bob, GOOD.reveal(), f"{bob}_web", "his")
+        there_and_back(handler, bob, GOOD.reveal(), f"{bob}_web")
+    assert adapter.get(bob, GOOD.reveal(), f"{bob}_web") == ["his"]
 
 
 def test_tls_to_a_server_without_it_is_told(
