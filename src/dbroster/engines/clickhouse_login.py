@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from dbroster.engines.clickhouse_wires import AT_ONCE
 from dbroster.engines.clickhouse_session import Session
 from dbroster.engines.clickhouse_shown import Shown
+from dbroster.engines.clickhouse_wires import AT_ONCE
 from dbroster.model import ExistingUser, Lock, PasswordCheck, User
 from dbroster.verifiers import clickhouse_sha256_matches
 
