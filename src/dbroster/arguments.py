@@ -6,12 +6,17 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dbroster import __version__
 from dbroster.config import Removals
 from dbroster.digest import DIGITS
 from dbroster.engines import ENGINES
 from dbroster.guard import limit_of
+from dbroster.streams import put
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 MAX_SERVERS = 16
 """Servers at once: enough to wait for many at a time, few enough to keep sessions, memory and open files bounded."""
@@ -21,16 +26,24 @@ conflict; 2 could not start; 3 refused by the guard or by --expect, nothing was 
 --dry-run --detailed-exitcode)"""
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose texts may get lost on a full or closed stream, while its exit code does not."""
+
+    def _print_message(self, message: str, file: "SupportsWrite[str] | None" = None) -> None:
+        if message:
+            put(sys.stdout if file is sys.stdout else sys.stderr, message)
+
+
 def parser(engine: str | None) -> argparse.ArgumentParser:
     """Return the parser of `dbroster`, or with an engine named that of the engine's own script."""
     if engine:
-        single = argparse.ArgumentParser(
+        single = _Parser(
             description=f"Bring the accounts and databases on {engine} in step with users.txt.", epilog=EPILOG
         )
         _sync_options(single)
         _fleet_option(single)
         return single
-    whole = argparse.ArgumentParser(
+    whole = _Parser(
         prog="dbroster", description="Keep developers' accounts and databases in step with users.txt.", epilog=EPILOG
     )
     whole.add_argument("--version", action="version", version=f"dbroster {__version__}")
@@ -72,7 +85,7 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _audit_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _audit_verb(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     audit = verbs.add_parser("audit", help="what belongs to the audit log")
     inner = audit.add_subparsers(dest="audit_verb", required=True, metavar="verify")
     text = "check that no line of the audit log was changed, put in or taken away"
@@ -91,7 +104,7 @@ def _audit_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )  # fmt: skip
 
 
-def _roster_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _roster_verbs(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     """Add the verbs that change the roster itself."""
     text = "encrypt users.txt to users.txt.age, and remove users.txt"
     sub = verbs.add_parser("encrypt", help=text, description=_sentence(text))
@@ -105,7 +118,7 @@ def _roster_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     _files_options(verbs.add_parser("edit", help=text, description=_sentence(text)))
 
 
-def _restore(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _restore(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     sub = verbs.add_parser(
         "restore", help="bring an archived database back",
         description="Bring an archive that was made before a database was dropped back, for its user.", epilog=EPILOG,
