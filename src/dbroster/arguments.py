@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from dbroster import __version__
 from dbroster.config import Removals
@@ -30,8 +30,9 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose texts may get lost on a full or closed stream, while its exit code does not."""
 
     def _print_message(self, message: str, file: "SupportsWrite[str] | None" = None) -> None:
-        if message:
-            put(sys.stdout if file is sys.stdout else sys.stderr, message)
+        stream: TextIO | None = sys.stdout if file is sys.stdout else sys.stderr
+        if message and stream:
+            put(stream, message)
 
 
 def parser(engine: str | None) -> argparse.ArgumentParser:
