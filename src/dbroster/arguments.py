@@ -30,7 +30,8 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose texts may get lost on a full or closed stream, while its exit code does not."""
 
     def _print_message(self, message: str, file: "SupportsWrite[str] | None" = None) -> None:
-        stream: TextIO | None = sys.stdout if file is sys.stdout else sys.stderr
+        out: TextIO | None = sys.stdout  # None where there is none
+        stream = out if file is out else sys.stderr
         if message and stream:
             put(stream, message)
 
