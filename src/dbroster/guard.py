@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dbroster.config import Removals
-from dbroster.model import Action, Actual, Lock, Plan, Roster, Verb
+from dbroster.model import Action, Actual, Lock, Plan, Problem, Roster, Verb
 
 if TYPE_CHECKING:
     from dbroster.history import History
@@ -77,9 +77,18 @@ class Guard:
         return tuple(self._refusals())
 
     @property
-    def doubts(self) -> tuple[str, ...]:
-        """What of the audit log could not be read, if it was asked."""
-        return self._history.doubts if self.refusals or "_history" in vars(self) else ()
+    def warnings(self) -> Iterator[Problem]:
+        """What a person should know beside: what of the audit log could not be read, and strangers among those who go.
+
+        An account that this directory has never made, while it has made others, may be one of a second directory.
+        """
+        if self.refusals or "_history" in vars(self):
+            for doubt in self._history.doubts:
+                yield Problem(f"{doubt}; the guard may count too little", warning=True)
+        if self._counted and self.option is None and not self.refusals and self._history.known:
+            for name in self._counted:
+                if name in self.actual.users and name not in self._history.known:
+                    yield Problem(f"{name} was never {_STRANGERS}", warning=True)
 
     @property
     def permission(self) -> str:

@@ -190,7 +190,7 @@ class Sync:
                 *self._not_adopted(plan),
                 *self._not_carried(handler, plan),
                 *left,
-                *(Problem(f"{doubt}; the guard may count too little", warning=True) for doubt in guard.doubts),
+                *guard.warnings,
                 *handler.warnings(),
             ),
             conflicts=plan.conflicts,

@@ -81,6 +81,20 @@ def test_the_new_account_of_another_directory_is_told(site: Site) -> None:
     assert "none of them was ever in this directory's audit log" in found.refusals[0]
 
 
+def test_one_account_of_a_second_directory_is_told(tmp_path: Path) -> None:
+    """A6: two directories with one roster, of which one has a user more: that the other one removes her is told."""
+    sites = [Site(tmp_path / name) for name in ("a", "b")]
+    for site in sites:
+        site.directory.mkdir()
+        site.server = sites[0].server
+    sites[0].run(roster("ann", "bob"))
+    sites[1].run(roster("ann", "bob", "cy"))
+    for dry_run in (True, False):
+        text = as_text(sites[0].run(roster("ann", "bob"), dry_run=dry_run))
+        assert "warning: cy was never in this directory's audit log: another team's?" in text
+    assert "never in" not in as_text(sites[0].run(roster("ann")))
+
+
 def test_a_template_that_was_renamed(site: Site) -> None:
     """A6: all *_web go, and all *_www are new."""
     site.run(roster("a", "b", "c", templates=("web", "api")))
