@@ -87,9 +87,9 @@ class Demo:
         if done.returncode != expect:
             sys.exit(f"the demo failed: exit code {done.returncode}, {expect} was expected")
 
-    def login(self, user: str, password: str, *, works: bool, write: bool = False) -> None:
+    def login(self, user: str, password: str, caption: str = "", *, works: bool, write: bool = False) -> None:
         """Log in on every server with the engine's own client, and read or write in the user's own database."""
-        print()
+        print(f"\n{caption}" if caption else "")
         for server in self.running:
             statements = WRITE.get(server.engine, (SQL_WRITE,)) if write else READ.get(server.engine, (SQL_READ,))
             for statement in statements:
@@ -158,13 +158,13 @@ def story(demo: Demo) -> None:
     say("A changed password")
     demo.sed(f"s/{USER}:{PASSWORD}/{USER}:{NEW_PASSWORD}/")
     demo.dbroster("sync")
-    demo.login(USER, NEW_PASSWORD, works=True)
-    demo.login(USER, PASSWORD, works=False)
+    demo.login(USER, NEW_PASSWORD, "With the new password:", works=True)
+    demo.login(USER, PASSWORD, "With the old password every server refuses the login, as it should:", works=False)
 
     say("A removed line removes the account and its databases")
     demo.sed("/qa_user:/d")
     demo.dbroster("sync")
-    demo.login("qa_user", "TestPassword789#", works=False)
+    demo.login("qa_user", "TestPassword789#", "Every server refuses the removed user, as it should:", works=False)
 
     say("The audit log: one line before and one after each change (the last four)")
     print("\n".join((demo.directory / "audit.jsonl").read_text().splitlines()[-4:]))
