@@ -129,7 +129,7 @@ class MongoDB(Handler):
         if access_control_is_off(self._session, self.connection):
             texts.append("access control is off, so accounts and roles protect nothing; start mongod with --auth")
         texts += [
-            f"a connection from {who} calls itself a sync; it is no admin's, so dbroster ignores it"
+            f"a connection of {who} calls itself a sync; it is no admin's, so dbroster ignores it"
             for who in sorted(self._lock.ignored if self._lock else ())
         ]
         if self._session.in_clear:

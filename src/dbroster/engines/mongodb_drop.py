@@ -9,7 +9,7 @@ import time
 from dbroster.engines.mongodb_insiders import insiders, shut_out
 from dbroster.engines.mongodb_neighbours import Neighbours
 from dbroster.engines.mongodb_session import ADMIN, MAX_TIME_EXPIRED, Session
-from dbroster.engines.mongodb_state import Role, role_documents, shell_command
+from dbroster.engines.mongodb_state import role_documents, shell_command
 from dbroster.errors import OperationError
 
 FIRST_LIMIT = 30
@@ -26,7 +26,8 @@ class Drop:
         self._session = session
         self._user = user
         self._database = database
-        self._around = around
+        # those that are defined inside it go with it
+        self._strangers = [stranger for stranger in around.strangers if stranger.where != database]
 
     def run(self) -> None:
         """Drop it until it stays away. Raises OperationError that says who brings it back, or holds it."""
@@ -35,7 +36,7 @@ class Drop:
             self._session.change(self._database, {command: 1})
         for attempt in range(_TIMES):
             self._drop()
-            if self._around.foreign:  # they may go on writing, and so need a moment to show it
+            if self._strangers:  # they may go on writing, and so need a moment to show it
                 time.sleep(_PAUSE)
             if self._database not in self._session.database_names([self._database]):
                 return
@@ -64,14 +65,13 @@ class Drop:
 
     def _by_whom(self) -> str:
         """Name the foreign accounts that may write into it, and the commands that end that."""
-        where = self._session.auth_database
-        commands = [
-            shell_command(where, {"revokeRolesFromUser": name, "roles": role_documents(self._roles(name))})
-            for name in sorted(self._around.foreign)
-        ]
-        if not commands:
+        if not self._strangers:
             return ": somebody who may write into every database uses it; end that, and run again"
-        return f": {', '.join(sorted(self._around.foreign))} may write into it; take that away: {'; '.join(commands)}"
-
-    def _roles(self, name: str) -> list[Role]:
-        return [role for role in self._around.foreign[name].roles if role[1] == self._database]
+        names = ", ".join(f"{stranger.name}@{stranger.where}" for stranger in self._strangers)
+        commands = [
+            shell_command(
+                stranger.where, {"revokeRolesFromUser": stranger.name, "roles": role_documents(stranger.roles)}
+            )
+            for stranger in self._strangers
+        ]
+        return f": {names} may write into it; take that away: {'; '.join(commands)}"

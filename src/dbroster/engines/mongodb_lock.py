@@ -61,7 +61,7 @@ class ServerLock:
         with translated(session.secrets, session.address):
             self._client: MongoClient[Document] = MongoClient(**given)
         self.ignored: set[str] = set()
-        """Connections that look like a lock, but whose accounts could not be an admin's."""
+        """Accounts with connections that look like a lock, but that could not be an admin's."""
 
     def close(self) -> None:
         """Give the lock back; never raises."""
@@ -116,14 +116,15 @@ class ServerLock:
     def _other_sync(self, visitors: Collection[Document]) -> str | None:
         mine = [user for visitor in visitors if visitor["appName"] == self._name for user in visitor["effectiveUsers"]]
         for visitor in visitors:
-            users = visitor["effectiveUsers"]
-            names = ", ".join(f"{user['user']}@{user['db']}" for user in users)
-            where = f"{visitor.get('client', 'a socket')} as {names}"
             if visitor["appName"] == self._name:
                 continue
+            users = visitor["effectiveUsers"]
+            names = ", ".join(f"{user['user']}@{user['db']}" for user in users)
+            if names in self.ignored:
+                continue
             if any(user in mine for user in users) or could_be_admin(self._session, users):
-                return f"{visitor['appName']} from {where}"
-            self.ignored.add(where)
+                return f"{visitor['appName']} from {visitor.get('client', 'a socket')} as {names}"
+            self.ignored.add(names)
         return None
 
 

@@ -1,4 +1,4 @@
-"""What stands around databases that are to become their users': looked at once for a whole batch.
+"""What stands around databases that are to become their users', or to go: looked at once for a whole batch.
 
 Roles have no index, so each look reads through all accounts; and listing databases takes longer the more there are.
 """
@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 from dbroster.config import Connection
 from dbroster.engines.mongodb_session import Session
-from dbroster.engines.mongodb_state import Account, Role, read_accounts
+from dbroster.engines.mongodb_state import FIELDS, Account, Role, account_of
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """An account that is not ours, in any database, and its roles on the databases that were looked around."""
+
+    name: str
+    where: str
+    roles: tuple[Role, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,16 +27,21 @@ class Neighbours:
     databases: Collection[str]
     holders: Mapping[str, Account]
     """Those that are managed."""
-    foreign: Mapping[str, Account]
+    strangers: Sequence[Stranger]
 
     @classmethod
     def look(cls, session: Session, connection: Connection, databases: Sequence[str]) -> "Neighbours":
         """Look around databases in two queries."""
-        query = {"roles.db": {"$in": list(databases)}}
-        found = read_accounts(session, connection, query, credentials=False)
-        managed = {name: account for name, account in found.items() if account.existing.managed}
-        foreign = {name: account for name, account in found.items() if not account.existing.managed}
-        return cls(session.database_names(databases), managed, foreign)
+        holders: dict[str, Account] = {}
+        strangers: list[Stranger] = []
+        for document in session.find_holders(databases, FIELDS):
+            account = account_of(document, connection)
+            if document["db"] == session.auth_database and account.existing.managed:
+                holders[account.existing.name] = account
+            else:
+                roles = tuple(role for role in account.roles if role[1] in databases)
+                strangers.append(Stranger(account.existing.name, document["db"], roles))
+        return cls(session.database_names(databases), holders, strangers)
 
     def same_name(self, database: str) -> str | None:
         """Name the database that the server takes for this one."""

@@ -189,8 +189,22 @@ class Session:
         """Read accounts of any database. Raises OperationError where the admin may not look into the collection."""
         if not self._by_cursor:
             raise OperationError("the admin may not read admin.system.users", UNAUTHORIZED)
-        with self.talking():
-            return list(self.client[ADMIN]["system.users"].find(query, fields).max_time_ms(self.timeout * 1000))
+        try:
+            with self.talking():
+                return list(self.client[ADMIN]["system.users"].find(query, fields).max_time_ms(self.timeout * 1000))
+        except OperationError as error:
+            self._by_cursor = error.code != UNAUTHORIZED
+            raise
+
+    def find_holders(self, databases: Collection[str], fields: Mapping[str, int]) -> list[Document]:
+        """Read accounts that have roles on these databases: all of them, or those of the authentication database."""
+        query = {"roles.db": {"$in": list(databases)}}
+        try:
+            return self.find_documents(query, {**fields, "db": 1})
+        except OperationError as error:
+            if error.code != UNAUTHORIZED:
+                raise
+        return read_by_usersinfo(self._users, self.auth_database, query, credentials=False)
 
     def find_account(self, who: Mapping[str, str]) -> Document | None:
         """Read one account of any database. Raises OperationError where the admin may not look."""

@@ -28,7 +28,7 @@ PAGE = 5000
 """Accounts per query; with credentials about a third of the 16 MB that a reply may have."""
 
 _NO_CLIENT = {"255.255.255.255", "255.255.255.255/32", "0.0.0.0", "0.0.0.0/32", "::", "::/128"}  # noqa: S104 - nobody
-_FIELDS = {"_id": 0, "user": 1, "roles": 1, "customData": 1, "authenticationRestrictions": 1}
+FIELDS = {"_id": 0, "user": 1, "roles": 1, "customData": 1, "authenticationRestrictions": 1}
 _MARKER, _VERSION = "dbroster", 2
 
 Role = tuple[str, str]
@@ -128,9 +128,9 @@ def read_accounts(
     session: Session, connection: Connection, query: Mapping[str, Any] | None = None, *, credentials: bool = True
 ) -> dict[str, Account]:
     """Read all accounts of the authentication database, or those that match."""
-    fields = {**_FIELDS, "credentials": 1} if credentials else _FIELDS
+    fields = {**FIELDS, "credentials": 1} if credentials else FIELDS
     found = session.find_accounts(query or {}, fields, PAGE)
-    return {document["user"]: _account(document, connection) for document in found}
+    return {document["user"]: account_of(document, connection) for document in found}
 
 
 def read_databases(
@@ -176,7 +176,8 @@ def _holders(accounts: Iterable[Account]) -> dict[str, dict[str, bool]]:
     return holders
 
 
-def _account(document: Mapping[str, Any], connection: Connection) -> Account:
+def account_of(document: Mapping[str, Any], connection: Connection) -> Account:
+    """Read what stands of one account in the authentication database."""
     name: str = document["user"]
     roles = tuple((role["role"], role["db"]) for role in document.get("roles", ()))
     custom = document.get("customData") or {}

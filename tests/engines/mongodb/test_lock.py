@@ -85,12 +85,14 @@ def test_a_user_of_the_roster_holds_no_lock(site: Site, least: Connection) -> No
             bob[site.web].command("createUser", "evil", pwd=PASSWORD, roles=["mighty"])
         with (
             play_a_sync(site, site.bob, PASSWORD),
+            play_a_sync(site, site.bob, PASSWORD),
             play_a_sync(site, "evil", PASSWORD, authSource=site.web),
         ):
             handler.acquire_lock()
+            assert len(handler.warnings()) == 2
             texts = " ".join(problem.text for problem in handler.warnings())
-            assert f"as {site.bob}@admin calls itself a sync" in texts
-            assert f"as evil@{site.web} calls itself a sync" in texts
+            assert f"connection of {site.bob}@admin calls itself a sync" in texts
+            assert f"connection of evil@{site.web} calls itself a sync" in texts
         handler.drop_database(site.bob, site.web)
 
 

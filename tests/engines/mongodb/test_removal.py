@@ -145,21 +145,22 @@ def test_another_user_of_the_roster_can_not_bring_it_back(site: Site) -> None:
         handler.drop_user(alice)
 
 
-def test_a_foreign_account_that_brings_it_back_is_named_with_the_cure(site: Site) -> None:
+@pytest.mark.parametrize("where", ["admin", "ops"])
+def test_a_foreign_account_that_brings_it_back_is_named_with_the_cure(site: Site, where: str) -> None:
     """M1, B4: its role is a DBA's decision; the user stays locked, and the message says what to do."""
     app = f"{site.bob}app"
-    site.dba.admin.command("createUser", app, pwd=PASSWORD, roles=[{"role": "readWrite", "db": site.web}])
+    site.dba[where].command("createUser", app, pwd=PASSWORD, roles=[{"role": "readWrite", "db": site.web}])
     with site.handler() as handler:
         site.make(handler)
-        with writing(site, app):
+        with writing(site, app, authSource=where):
             handler.lock_user(site.bob)
-            with pytest.raises(OperationError, match=f"comes back.*{app} may write") as caught:
+            with pytest.raises(OperationError, match=f"comes back.*{app}@{where} may write") as caught:
                 handler.drop_database(site.bob, site.web)
             with pytest.raises(OperationError, match="still has databases"):
                 handler.drop_user(site.bob)
             do_as_told(site, str(caught.value))
         remove(site)
-    site.dba.admin.command("dropUser", app)
+    site.dba[where].command("dropUser", app)
 
 
 def test_an_open_transaction_of_a_foreign_account_is_named(set_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +176,7 @@ def test_an_open_transaction_of_a_foreign_account_is_named(set_site: Site, monke
             session.start_transaction()
             client[site.web].note.insert_one({}, session=session)
             handler.lock_user(site.bob)
-            with pytest.raises(OperationError, match=f"takes longer than 2 s: {app} may write") as caught:
+            with pytest.raises(OperationError, match=f"takes longer than 2 s: {app}@admin may write") as caught:
                 handler.drop_database(site.bob, site.web)
         do_as_told(site, str(caught.value))
         handler.drop_database(site.bob, site.web)
@@ -191,7 +192,7 @@ def test_nothing_that_an_owner_makes_stops_the_removal(site: Site) -> None:
         web = bob[site.web]
         web.note.insert_many({"n": number} for number in range(500))
         web.command("profile", 2, slowms=0)
-        cursor = web.note.find(no_cursor_timeout=True, batch_size=2)
+        cursor = web.note.find(no_cursor_timeout=True, batch_size=2, session=bob.start_session())
         next(cursor)
         web.command("create", "seen", viewOn="note", pipeline=[])
         web.command("create", "nowhere", viewOn="no such thing", pipeline=[])
