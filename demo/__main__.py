@@ -119,7 +119,7 @@ def connections(running: list[Server]) -> dict[str, object]:
         sections.setdefault(engine, []).append({
             "name": server.engine,
             "host": server.host,
-            "port": server.port,
+            "port": getattr(server, "https_port", 0) or server.port,
             "username": server.admin_user,
             "password_env": variable(server),
             **({"tls": {"ca": str(server.ca)}} if server.ca else {}),
