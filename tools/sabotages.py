@@ -98,6 +98,13 @@ SABOTAGES = [
         "tests/engines/clickhouse/test_staying.py|-k|refreshable",
     ),
     Sabotage(
+        "ClickHouse: a user's own tables can keep a database from being dropped",
+        _ENGINES + "clickhouse_drop.py",
+        'check_table_dependencies="0"',
+        'check_table_dependencies="1"',
+        "tests/engines/clickhouse/test_staying.py|-k|need_each_other",
+    ),
+    Sabotage(
         "ClickHouse: nobody looks at the clock while the server keeps silent",
         _ENGINES + "clickhouse_http.py",
         "if first is not None and first < time.monotonic():",

@@ -16,6 +16,7 @@ from dbroster.config import Connection
 from dbroster.engines import clickhouse_dates as dates
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler
+from dbroster.engines.clickhouse_drop import drop_database
 from dbroster.engines.clickhouse_facts import Facts
 from dbroster.engines.clickhouse_foresight import foresee, not_adoptable, several_methods
 from dbroster.engines.clickhouse_grants import Grants, read_grants
@@ -306,7 +307,7 @@ class ClickHouse(Handler):
         for name in granted.on(database):
             self._facts.revoke(name, database)
         if exists:
-            self._session.run(f"DROP DATABASE IF EXISTS {identifier(database)}{self._facts.databases_on} SYNC")
+            drop_database(self._session, self.connection.roster, user, database, self._facts.databases_on)
 
     def drop_user(self, user: str) -> None:
         """Drop the account; one that views in foreign databases still need stays, and the error says so."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from dbroster.config import Connection
+from dbroster.engines.clickhouse_drop import endless, needed
 from dbroster.engines.clickhouse_facts import Facts
 from dbroster.engines.clickhouse_powers import Powers
 from dbroster.engines.clickhouse_proof import unnamed
@@ -35,15 +36,15 @@ def foresee(session: Session, connection: Connection, facts: Facts, actions: Seq
         accounts = {name: with_powers(account, powers) for name, account in accounts.items()}
     marked = {action.user for action in actions if action.verb is Verb.CREATE_USER}
     dropped = [action.database for action in actions if action.verb is Verb.DROP_DATABASE and action.database]
-    large = dict(_large(session, dropped)) if dropped else {}
-    needed = dict(_needed(session, [a.user for a in actions if a.verb is Verb.DROP_USER], dropped))
+    kept = dict(_kept(session, connection, actions, dropped)) if dropped else {}
+    definers = dict(_definers(session, [a.user for a in actions if a.verb is Verb.DROP_USER], dropped))
 
     def reason(action: Action) -> str | None:
         account = accounts.get(action.user)
         if action.verb in _REMOVING:
             if account and account.existing.managed and not account.claimed and action.user not in marked:
                 return unnamed(connection.roster, action.user)
-            return needed.get(action.user) if action.verb is Verb.DROP_USER else large.get(action.database or "")
+            return definers.get(action.user) if action.verb is Verb.DROP_USER else kept.get(action.database or "")
         if action.verb is Verb.ADOPT and action.database:
             return _not_commented(connection, facts, action.database)
         return _not_changed(connection, action, account) if account and action.password else None
@@ -92,6 +93,16 @@ def _not_commented(connection: Connection, facts: Facts, database: str) -> str |
     return None
 
 
+def _kept(
+    session: Session, connection: Connection, actions: Sequence[Action], dropped: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """Databases that can't be dropped, with the reason."""
+    yield from endless(session, dropped)
+    owners = {action.database: action.user for action in actions if action.database in dropped and action.database}
+    yield from needed(session, connection.roster, owners)
+    yield from _large(session, dropped)
+
+
 def _large(session: Session, databases: Sequence[str]) -> Iterator[tuple[str, str]]:
     for database, table, size, most in session.rows(_TOO_LARGE, databases=databases):
         place = f"{identifier(database)}.{identifier(table)}"
@@ -102,7 +113,7 @@ def _large(session: Session, databases: Sequence[str]) -> Iterator[tuple[str, st
         )
 
 
-def _needed(session: Session, users: Sequence[str], dropped: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _definers(session: Session, users: Sequence[str], dropped: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Accounts that views in databases which stay have as their definer; servers before 25 drop these, too."""
     if not users:
         return

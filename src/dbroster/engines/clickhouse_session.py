@@ -18,6 +18,7 @@ from dbroster.errors import ConnectError, DbrosterError, OperationError, Stalled
 from dbroster.secret import Secret, scrub
 
 SYNTAX_ERROR, USER_EXISTS, DATABASE_EXISTS, DENIED, FIXED_SETTING = "62", "493", "82", "497", "452"
+HAS_DEPENDENTS = "630"
 _REFUSED_LOGINS = frozenset({192, 193, 194, 516})
 _UNCLEAR_LOGINS = frozenset({201})  # a quota, maybe the one for failed logins
 _ADMIN_REFUSED = frozenset({516})
@@ -27,9 +28,14 @@ _ADVICE = {
     495: "it is defined outside of SQL (users.xml, LDAP), where only the server's own configuration changes it",
     497: "let `check --connect` say what to grant to the admin account",
     514: "the server has no writable user directory; add <local_directory> to <user_directories> in its configuration",
-    630: "views in other databases have this account as their definer; drop them first, until then it stays locked",
+    630: "something else depends on it; drop that first, until then the account stays locked",
     701: "name a cluster of this server under `cluster` in connections.yaml",
 }
+# What the admin's profile may have set, and what would hide rows from dbroster or change how they look.
+_OWN_SETTINGS = {
+    "limit": "0", "offset": "0", "max_result_rows": "0", "max_rows_to_read": "0", "max_bytes_to_read": "0",
+    "max_execution_time": "0", "join_use_nulls": "0", "transform_null_in": "0",
+}  # fmt: skip
 _MESSAGE = re.compile(r"DB::Exception: (.*?)\.?(?: \([A-Z][A-Z0-9_]+\))?(?:\s*\(version .*)?\s*$", re.DOTALL)
 _CODE = re.compile(r"\bCode: (\d+)")
 
@@ -112,10 +118,10 @@ class Session:
             text = self._client.raw_query(statement, settings=settings).decode("utf-8", "replace")
         return [re.sub(r"\\(['\\])", r"\1", line) for line in text.splitlines()]
 
-    def run(self, statement: str, secrets: Iterable[str] = ()) -> None:
+    def run(self, statement: str, secrets: Iterable[str] = (), **settings: str) -> None:
         """Perform a statement; `secrets` are its parts that no error may show. Raises ConnectError, OperationError."""
         with self._translated(secrets):
-            self._client.command(statement)
+            self._client.command(statement, settings=settings or None)
 
     def login(self, user: str, password: Secret) -> bool | None:
         """Try a login: whether the password was accepted; None when there was no clear answer. Raises ConnectError.
@@ -153,6 +159,7 @@ class Session:
             pool_mgr=self._pool,
             connect_timeout=connection.connect_timeout,
             send_receive_timeout=connection.timeout,
+            settings=_OWN_SETTINGS,
             autogenerate_session_id=False,  # the server would let one session's requests wait for each other
             compress=False,
             query_retries=0,

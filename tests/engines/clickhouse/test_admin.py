@@ -84,6 +84,23 @@ def test_what_is_missing_is_all_that_an_admin_needs(
     assert bob not in adapter.accounts()
 
 
+def test_settings_of_the_admin_hide_nothing(
+    adapter: ClickHouseAdapter, describe: Describe, handler: Handler, prefix: str
+) -> None:
+    """C10: a profile that limits results, or makes NULLs of joins, as tools for reports ask for."""
+    admin = prefix + "admin"
+    adapter.create_account_by_hand(admin, GOOD.reveal())
+    adapter._do(f"GRANT ALL ON *.* TO {quoted(admin)} WITH GRANT OPTION")
+    odd = "limit = 1, max_result_rows = 1, result_overflow_mode = 'break', join_use_nulls = 1, max_execution_time = 1"
+    adapter._do(f"ALTER USER {quoted(admin)} SETTINGS {odd}")
+    handler.create_user(prefix + "bob", GOOD)
+    with connect(describe(username=admin, password=GOOD)) as other:
+        mine, theirs = handler.get_existing_users(), other.get_existing_users()
+        assert theirs.keys() == mine.keys()
+        assert theirs[prefix + "bob"] == mine[prefix + "bob"]
+        assert other.get_existing_databases().keys() == handler.get_existing_databases().keys()
+
+
 def test_who_has_the_marker_with_admin_option_is_no_account_of_the_roster(
     adapter: ClickHouseAdapter, handler: Handler, prefix: str
 ) -> None:

@@ -258,3 +258,66 @@ def test_a_table_that_is_too_large_to_drop_is_told_before(tmp_path: Path) -> Non
             assert handler.foresee(plan) == [None, None]
             handler.drop_database(bob, "lbob_web")
         adapter.close()
+
+
+def test_own_databases_that_need_each_other_can_be_dropped(
+    adapter: ClickHouseAdapter, handler: Handler, bob: str
+) -> None:
+    """B4: DROP DATABASE is refused (630) while a table elsewhere depends on one in it; an owner can arrange that."""
+    data = f"{bob}_data"
+    handler.create_database(bob, data)
+    handler.grant_privileges(bob, data)
+    for one, other in ((data, f"{bob}_web"), (f"{bob}_web", data)):
+        adapter.ask(
+            bob, GOOD.reveal(), f"CREATE TABLE {quoted(one)}.j (k UInt64, v String) ENGINE = Join(ANY, LEFT, k)"
+        )
+        value = f"v String DEFAULT joinGet('{one}.j', 'v', k)"
+        adapter.ask(
+            bob, GOOD.reveal(), f"CREATE TABLE {quoted(other)}.t (k UInt64, {value}) ENGINE = MergeTree ORDER BY k"
+        )
+    plan = [Action(Verb.DROP_DATABASE, bob, database) for database in (data, f"{bob}_web")]
+    assert handler.foresee(plan) == [None, None]
+    assert [outcome.status for outcome in handler.perform_all(plan)] == [Status.DONE] * 2
+    assert not {data, f"{bob}_web"} & adapter.databases()
+
+
+def test_what_others_have_made_of_a_table_is_told_before(
+    adapter: ClickHouseAdapter, handler: Handler, bob: str, prefix: str
+) -> None:
+    """C7: a DBA's dictionary that reads from the user's table; the dry run names it, and nothing is archived."""
+    web, dba = f"{bob}_web", quoted(prefix + "dba")
+    adapter.put(bob, GOOD.reveal(), web, "his")
+    adapter._do(f"CREATE DATABASE {dba}")
+    source = f"SOURCE(CLICKHOUSE(TABLE 'note' DB '{web}'))"
+    adapter._do(
+        f"CREATE DICTIONARY {dba}.d (line String) PRIMARY KEY line {source} LAYOUT(COMPLEX_KEY_HASHED()) LIFETIME(0)"
+    )
+    plan = [Action(verb, bob, web) for verb in (Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE)]
+    reason, same = handler.foresee(plan)
+    (outcome,) = handler.perform_all(plan[1:])
+    assert reason
+    assert (same, outcome.error) == (reason, reason)
+    adapter._do(reason.rpartition(": ")[2].rstrip(";"))
+    assert handler.foresee(plan) == [None, None]
+    handler.drop_database(bob, web)
+
+
+def test_a_running_refresh_on_24_8_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    """B4, C1: there a DROP waits for it for ever, and would keep all others from being removed."""
+    with available(lambda: ClickHouse(version="24.8")) as server:
+        adapter = ClickHouseAdapter(server)
+        with connect(adapter.connection(tmp_path, "r")) as handler:
+            handler.prepare()
+            bob = make(handler, "rbob")
+            view = "CREATE MATERIALIZED VIEW rbob_web.v REFRESH EVERY 1 SECOND ENGINE = Memory AS SELECT sleep(1) AS a"
+            adapter.ask(bob, GOOD.reveal(), view, allow_experimental_refreshable_materialized_view="1")
+            while "Running" not in adapter._do("SELECT status FROM system.view_refreshes"):
+                time.sleep(0.1)
+            plan = [Action(Verb.LOCK_USER, bob), Action(Verb.DROP_DATABASE, bob, "rbob_web")]
+            lock, drop = handler.foresee(plan)
+            assert lock is None
+            assert "refreshable view v" in (drop or "")
+            outcomes = [outcome for action in plan for outcome in handler.perform_all([action])]
+            assert [outcome.status for outcome in outcomes] == [Status.DONE, Status.FAILED]
+            assert outcomes[1].error == drop
+        adapter.close()

@@ -1,0 +1,65 @@
+"""Dropping a database, and what keeps a server from it: objects that depend on its tables, and views that run on."""
+
+from collections.abc import Iterator, Sequence
+
+from dbroster.engines.clickhouse_session import HAS_DEPENDENTS, Session, identifier
+from dbroster.engines.clickhouse_state import read_databases
+from dbroster.errors import OperationError
+
+_FIXED = 25
+"""The first major version in which DROP ends a refresh that runs."""
+
+_DEPENDENTS = """
+    SELECT database, name, dependent.1, dependent.2 FROM system.tables
+    ARRAY JOIN arrayZip(loading_dependent_database, loading_dependent_table) AS dependent
+    WHERE database IN ({databases}) AND dependent.1 != database ORDER BY database, name, dependent"""
+_ENGINE = "SELECT engine FROM system.tables WHERE database = {database} AND name = {table}"
+_REFRESHING = """
+    SELECT database, view FROM system.view_refreshes
+    WHERE database IN ({databases}) AND status = 'Running' ORDER BY database, view"""
+
+
+def drop_database(session: Session, roster: str, user: str, database: str, cluster: str) -> None:
+    """Drop a database that is this user's, and wait until its tables are gone. Raises ConnectError, OperationError.
+
+    What depends on it in other databases of the same user does not keep it: that would let users keep their own.
+    """
+    if reason := next((text for _, text in endless(session, [database])), None):
+        raise OperationError(reason)
+    statement = f"DROP DATABASE IF EXISTS {identifier(database)}{cluster} SYNC"
+    try:
+        session.run(statement)
+    except OperationError as error:
+        if error.code != HAS_DEPENDENTS:
+            raise
+        if reason := next((text for _, text in needed(session, roster, {database: user})), None):
+            raise OperationError(reason, error.code) from None
+        session.run(statement, check_table_dependencies="0")
+
+
+def needed(session: Session, roster: str, owners: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """For each of these databases, with its user: what of somebody else depends on one of its tables."""
+    rows = session.rows(_DEPENDENTS, databases=list(owners))
+    others = read_databases(session, roster, sorted({row[2] for row in rows})) if rows else {}
+    for database, table, place, name in rows:
+        other = others.get(place)
+        if other is None or other.owner != owners[database]:
+            engines = session.rows(_ENGINE, database=place, table=name)
+            kind = "DICTIONARY" if engines == [("Dictionary",)] else "TABLE"
+            yield (
+                database,
+                f"{place}.{name} depends on its table {table}, and is not {owners[database]}'s; drop that first: "
+                f"DROP {kind} {identifier(place)}.{identifier(name)} SYNC;",
+            )
+
+
+def endless(session: Session, databases: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """For each of these databases: a refreshable view that runs, where DROP would wait for it for ever."""
+    if int(session.version.split(".")[0]) >= _FIXED:
+        return
+    for database, view in session.rows(_REFRESHING, databases=databases):
+        yield (
+            database,
+            f"its refreshable view {view} is running, and ClickHouse {session.version} would wait for that for ever; "
+            "restart the server, or install 25 or newer, and run dbroster again",
+        )
