@@ -23,6 +23,7 @@ from dbroster.model import (
     StoredVerifier,
     User,
     Verb,
+    differences,
 )
 from dbroster.policy import PasswordRules, unprintable
 from dbroster.secret import Secret
@@ -136,6 +137,10 @@ class FakeHandler(Handler):
             marked_for=database.named if database.named != name and not protected else None,
             holder=next(iter(database.users)) if len(database.users) == 1 else None,
             left_by=claimed if claimed and account is None else None,
+            differs=differences(
+                (database.mark not in database.users, f"{database.mark} may not enter"),
+                (others := sorted(database.users - {database.mark}), f"{', '.join(others)} may enter"),
+            ),
         )
 
     def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:

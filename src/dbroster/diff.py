@@ -190,7 +190,7 @@ class Differ:
         elif existing.owner is None:
             yield Action(Verb.ADOPT, user, name, reason=f"taken over as --adopt says, {_whose(user, existing)}")
         elif not existing.granted:
-            yield Action(Verb.GRANT_PRIVILEGES, user, name, reason="privileges differ")
+            yield Action(Verb.GRANT_PRIVILEGES, user, name, reason=_differs(existing))
 
     # --- what to take away ------------------------------------------------------------------------------------------
 
@@ -252,6 +252,10 @@ class Differ:
             if database.owner is not None:
                 owned[database.owner].append(database)
         return owned
+
+
+def _differs(database: ExistingDatabase) -> str:
+    return f"privileges differ: {database.differs}" if database.differs else "privileges differ"
 
 
 def _whose(user: str, database: ExistingDatabase) -> str:

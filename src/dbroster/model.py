@@ -168,7 +168,8 @@ class ExistingDatabase:
     enough for a grant, but not for a drop. `protected`: why it may never be adopted. `marked_for`: the other database
     that its marker names, since somebody has renamed or copied it: nobody's. `holder`: whose it is by the server's own
     account (its owner, the only one with privileges), for people. `left_by`: the user in a marker of our roster whose
-    account is gone, so that the database is what a removal has left.
+    account is gone, so that the database is what a removal has left. `differs`: what is not as wanted, where `granted`
+    is False, for people.
     """
 
     name: str
@@ -180,6 +181,12 @@ class ExistingDatabase:
     marked_for: str | None = None
     holder: str | None = None
     left_by: str | None = None
+    differs: str | None = None
+
+
+def differences(*found: tuple[object, str]) -> str | None:
+    """Return the texts of what is true, in one; None if nothing is."""
+    return ", ".join(text for wrong, text in found if wrong) or None
 
 
 @dataclass(frozen=True, slots=True)

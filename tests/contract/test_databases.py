@@ -85,12 +85,24 @@ def test_what_another_roster_user_was_given_is_noticed_and_taken_away(world: Wor
     existing = world.existing_database(database)
     assert existing is not None
     assert (existing.owner, existing.granted) == (bob, False)
+    assert f"{alice} may enter" in (existing.differs or "")
     world.handler.grant_privileges(bob, database)
     existing = world.existing_database(database)
     assert existing is not None
-    assert existing.granted
+    assert (existing.granted, existing.differs) == (True, None)
     assert not world.adapter.can_read(alice, PASSWORD, database)
     assert world.adapter.can_write(bob, PASSWORD, database)
+
+
+def test_what_a_user_lacks_is_named(world: World) -> None:
+    """C8: "privileges differ" says which."""
+    bob = world.user("bob")
+    database = world.database(bob)
+    world.adapter.revoke_by_hand(bob, database)
+    existing = world.existing_database(database)
+    assert existing is not None
+    assert (existing.granted, existing.differs is not None) == (False, True)
+    assert bob in (existing.differs or "")
 
 
 # --- what is not the user's -------------------------------------------------------------------------------------------

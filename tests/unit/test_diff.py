@@ -262,6 +262,12 @@ def test_adopting_a_database_for_a_user_of_ours() -> None:
     assert short(made) == [("adopt", "bob", "bob_web")]
 
 
+def test_what_differs_is_said() -> None:
+    """C8: "privileges differ" says which."""
+    web = ExistingDatabase("bob_web", owner="bob", differs="carl may enter")
+    assert plan(roster("bob"), actual(databases=[web])).actions[0].reason == "privileges differ: carl may enter"
+
+
 def test_adopting_says_what_it_replaces_and_whose_data_it_may_be() -> None:
     """C8: `--adopt` tells in plan and conflict that the password is replaced, and who has the data."""
     found = actual([ExistingUser("bob")], [ExistingDatabase("bob_web", holder="carl")])

@@ -189,17 +189,20 @@ class ClickHouse(Handler):
         if owner is None:
             return replace(database, holder=next(iter(granted)) if len(granted) == 1 else None)
         right = grants.of(database.name, owner).suffices(tree, wanted)
+        differs = [] if right else [f"{owner} has not all privileges"]
         for user, entry in granted.items():
             surplus = entry.surplus(tree, wanted if user == owner else frozenset())
             beyond = self._facts.beyond_the_admin(surplus) if surplus else frozenset()
             right = right and surplus <= beyond
+            if not surplus <= beyond:
+                differs.append(f"{user} has more than wanted" if user == owner else f"{user} may enter")
             if beyond:
                 place = f"{', '.join(sorted(beyond))} ON {identifier(database.name)}.*"
                 self._notes.append(
                     f"{user} has more on {database.name} than dbroster gives, and the admin account can't take it "
                     f"back; as another administrator: REVOKE {place} FROM {identifier(user)};"
                 )
-        return replace(database, granted=right)
+        return replace(database, granted=right, differs=", ".join(differs) or None)
 
     def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
         """By the stored hash where the server shows it, else by a login; an answer that proves nothing is UNKNOWN."""

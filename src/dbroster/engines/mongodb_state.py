@@ -15,7 +15,7 @@ from dbroster.config import Connection
 from dbroster.engines.mongodb_session import ADMIN, Session
 from dbroster.errors import OperationError
 from dbroster.grace import read_stamp
-from dbroster.model import ExistingDatabase, ExistingUser, Lock, StoredVerifier
+from dbroster.model import ExistingDatabase, ExistingUser, Lock, StoredVerifier, differences
 from dbroster.names import system_account
 from dbroster.secret import Secret
 from dbroster.verifiers import Algorithm
@@ -243,10 +243,15 @@ def _database(
     connection: Connection,
     listed: bool,
 ) -> ExistingDatabase:
-    granted = False
+    granted, differs = False, None
     if owner:
+        others = sorted(holder for holder, managed in holders.items() if managed and holder != owner.existing.name)
         exact = owner.roles_on(name) == set(wanted_roles(connection))
         granted = exact and [holder for holder, managed in holders.items() if managed] == [owner.existing.name]
+        differs = differences(
+            (not exact, f"{owner.existing.name} has not exactly the wanted roles"),
+            (others, f"{', '.join(others)} may enter"),
+        )
     return ExistingDatabase(
         name,
         owner=owner.existing.name if owner else None,
@@ -254,6 +259,7 @@ def _database(
         usable=listed or not connection.options.get("marker_collection", "_dbroster"),
         protected=_protected_database(name, other, connection),
         holder=next(iter(holders)) if len(holders) == 1 else None,
+        differs=differs,
     )
 
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from dbroster.engines.mysql_accounts import Account, View
 from dbroster.engines.mysql_grants import SYSTEM_DATABASES, Grant, GrantTable, Rules
 from dbroster.engines.mysql_marks import Comment, read_comment
-from dbroster.model import ExistingDatabase
+from dbroster.model import ExistingDatabase, differences
 
 Comments = Mapping[str, str]
 """Names of databases with their comments; empty where the product has none."""
@@ -159,8 +159,16 @@ class Survey:
         alone = all(grant.user == user for grant in self.table.reaching(name)) and name not in self.intruded
         claimed = self.claims.complete[self.rules.fold(name)].issuperset(self.view.hosts)
         marked = claimed and (named or not self.commenting)
-        granted = made and marked and alone and self.rules.complete(own, name)
-        return ExistingDatabase(name, owner=user, granted=granted, usable=made)
+        complete = self.rules.complete(own, name)
+        granted = made and marked and alone and complete
+        others = sorted({grant.user for grant in self.table.reaching(name)} - {user})
+        differs = differences(
+            (not marked, "the marker is not complete"),
+            (not complete, f"{user} has not exactly the wanted privileges"),
+            (others, f"{', '.join(others)} may enter"),
+            (name in self.intruded, "parts of it are granted to others"),
+        )
+        return ExistingDatabase(name, owner=user, granted=granted, usable=made, differs=differs)
 
     def _foreign(self, name: str, said: Comment | None) -> ExistingDatabase:
         folded, holder = self.rules.fold(name), self.holders.get(self.rules.fold(name))

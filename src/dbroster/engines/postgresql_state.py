@@ -12,7 +12,7 @@ from dbroster.config import Connection
 from dbroster.engines.postgresql_markers import ROLE_PREFIX, Claim, Marker, marker_role
 from dbroster.engines.postgresql_names import quoted
 from dbroster.engines.postgresql_session import MEMBERSHIP_OPTIONS, Session
-from dbroster.model import ExistingDatabase, ExistingUser, Lock, StoredVerifier
+from dbroster.model import ExistingDatabase, ExistingUser, Lock, StoredVerifier, differences
 from dbroster.names import system_account
 from dbroster.secret import Secret
 from dbroster.verifiers import Algorithm
@@ -278,6 +278,18 @@ def _database(row: Sequence[Any], owner: ExistingUser, connection: Connection) -
         protected=_protected_database(name, template, owner, others, connection),
         marked_for=found.database if found and found.database != name else None,
         holder=owner.name,
+        differs=differences(
+            (not marked, "the marker is not complete"),
+            (not allows, "no connections are allowed"),
+            (not complete, f"{owner.name} has not all privileges"),
+            (public, "PUBLIC may enter"),
+            (strangers, f"{', '.join(sorted(set(strangers or ())))} may enter"),
+            (members, f"{', '.join(sorted({member for member, _ in members or ()}))} can act as {owner.name}"),
+            (limit != wanted_limit, f"CONNECTION LIMIT is {limit}, not {wanted_limit}"),
+            (template, "it is a template"),
+        )
+        if ours
+        else None,
     )
     orphan_of = found.user if found and found.database == name and not (ours or _marked(owner)) else None
     return DatabaseState(
