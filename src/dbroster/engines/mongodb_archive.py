@@ -24,6 +24,7 @@ from dbroster.engines.mongodb_outsider import lets_everybody_in
 from dbroster.engines.mongodb_privileges import own_rights
 from dbroster.engines.mongodb_session import ADMIN, Session, open_session
 from dbroster.engines.mongodb_state import read_accounts
+from dbroster.engines.waits import breakable
 from dbroster.errors import OperationError, ServerError
 from dbroster.model import User
 
@@ -138,7 +139,8 @@ class MongoDBArchiver(Archiver):
         except ServerError as error:
             raise OperationError(f"can't log in as {user.name}: {error}") from None
         try:
-            yield session
+            with breakable(self.connection, session.abort):
+                yield session
         finally:
             session.close()
 

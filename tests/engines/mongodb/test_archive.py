@@ -2,14 +2,28 @@
 
 import datetime
 import os
+import uuid
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bson import Binary, CodecOptions, Decimal128, Int64, Regex
+from bson import (
+    Binary,
+    Code,
+    CodecOptions,
+    DBRef,
+    Decimal128,
+    Int64,
+    MaxKey,
+    MinKey,
+    Regex,
+    Timestamp,
+)
 from bson.raw_bson import RawBSONDocument
+from gridfs import GridFS
+from pymongo.collation import Collation
 
 from dbroster.engines import connect
 from dbroster.errors import OperationError
@@ -42,6 +56,45 @@ def fill(client: Client, database: str) -> None:
     day = datetime.datetime(2024, 2, 29, tzinfo=datetime.UTC)
     db.series.insert_many({"t": day + datetime.timedelta(hours=n), "m": {"a": n % 3}, "v": n} for n in range(100))
     db["system.js"].insert_one({"_id": "f", "value": "x"})
+    fill_more(db)
+
+
+def fill_more(db: Any) -> None:
+    """Indexes, options and documents of rarer kinds."""
+    db.create_collection("onto", viewOn="aview", pipeline=[{"$project": {"no": 1}}])
+    db.create_collection("compared", viewOn="plain", pipeline=[], collation={"locale": "fr"})
+    db.create_collection("broken", viewOn="nowhere", pipeline=[{"$lookup": {"from": "x", "as": "y", "pipeline": []}}])
+    db.create_collection("strict", validator={"$jsonSchema": {"required": ["a"]}}, validationLevel="moderate",
+                         validationAction="warn")  # fmt: skip
+    db.create_collection("clustered", clusteredIndex={"key": {"_id": 1}, "unique": True, "name": "by id"},
+                         expireAfterSeconds=10**8)  # fmt: skip
+    db.create_collection("imaged", changeStreamPreAndPostImages={"enabled": True})
+    db.clustered.insert_many({"_id": n} for n in (3, 1, 2))
+    db.create_collection("passing", timeseries={"timeField": "t", "metaField": "m"}, expireAfterSeconds=10**9)
+    db.passing.create_index([("m.a", 1), ("t", -1)], name="second")
+    day = datetime.datetime(2024, 2, 29, tzinfo=datetime.UTC)
+    db.passing.insert_many([{"t": day, "m": {"a": 1}, "v": [1, {"x": None}], "_id": 7}, {"t": day}])
+    many = db.indexed
+    many.insert_many([{"p": {"type": "Point", "coordinates": [1.5, 2.5]}, "words": "a b", "h": n, "w": {"x": n}, "e": day}
+                      for n in range(10)])  # fmt: skip
+    many.create_index([("p", "2dsphere")], name="on a sphere")
+    many.create_index([("words", "text")], default_language="german", weights={"words": 7}, name="texts")
+    many.create_index([("h", "hashed")])
+    many.create_index([("w.$**", 1)])
+    many.create_index([("words", 1)], collation=Collation("de", strength=1), unique=False, sparse=True, name="collated")
+    many.create_index("e", expireAfterSeconds=10**9, hidden=True)
+    fs = GridFS(db)
+    fs.put(os.urandom(1_000_000), filename="ä file", metadata={"x": 1})
+    db.odd.insert_one(RawBSONDocument(_ODD))
+    db.odd.insert_many([
+        {"_id": {"a": 1}, "$x": 1, "a.b": 2, "": 3}, {"_id": DBRef("x", 1), "m": MinKey(), "M": MaxKey()},
+        {"_id": b"\0\xff", "nan": float("nan"), "inf": float("-inf"), "z": -0.0, "u": uuid.UUID(int=7).bytes},
+        {"_id": None, "t": Timestamp(1, 1), "deep": {"x": [[[{}]]]}, "c": Code("x", {"y": 1})},
+    ])  # fmt: skip
+
+
+_ODD = b"\x18\0\0\0\x10_id\0\x01\0\0\0\x02s\0\x03\0\0\0\xff\xfe\0\0"
+"""{_id: 1, s: <bytes that are no UTF-8>}"""
 
 
 def state(client: Client, database: str) -> dict[str, Any]:
@@ -62,6 +115,7 @@ def state(client: Client, database: str) -> dict[str, Any]:
 
 
 def test_everything_comes_back_as_it_was(site: Site, tmp_path: Path) -> None:
+    """A8: views on views and broken ones, clustered, capped and time-series collections, GridFS, indexes of all kinds."""
     with connect(archiving(site.connection(), tmp_path)) as handler:
         site.make(handler)
         with site.login(site.bob, PASSWORD) as bob:
