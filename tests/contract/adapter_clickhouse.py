@@ -128,8 +128,8 @@ class ClickHouseAdapter(Adapter):
         return {"host": "127.0.0.1", "port": relay.port, "tls": {"mode": "disable"}}
 
     @contextmanager
-    def doomed(self, after: int | None, *, answer_lost: bool = True) -> Iterator[Doomed]:
-        with self.relay(after, deliver_last=answer_lost) as proxy:
+    def doomed(self, after: int | None, *, answer_lost: bool = True, stalls: bool = False) -> Iterator[Doomed]:
+        with self.relay(after, deliver_last=answer_lost, stalls=stalls) as proxy:
             yield Doomed(lambda c: self._through(proxy, c), lambda: proxy.messages, proxy.arm)
 
     def ask(self, user: str, password: str, statement: str, **settings: str) -> str:

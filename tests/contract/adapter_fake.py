@@ -40,7 +40,8 @@ class FakeAdapter(Adapter):
         return FakeHandler.open(connection)
 
     @contextmanager
-    def doomed(self, after: int | None, *, answer_lost: bool = True) -> Iterator[Doomed]:
+    def doomed(self, after: int | None, *, answer_lost: bool = True, stalls: bool = False) -> Iterator[Doomed]:
+        assert not stalls
         before = len(self.server.log)
         if after is not None:
             self.server.kill(after, answer_lost=answer_lost)

@@ -121,9 +121,12 @@ class Adapter(ABC):
         return {"port": relay.port}
 
     @contextmanager
-    def doomed(self, after: int | None, *, answer_lost: bool = True) -> Iterator[Doomed]:
-        """Yield a way to connect for a program that is dead after so many messages; None never kills it."""
-        with self.relay(after, deliver_last=answer_lost) as proxy:
+    def doomed(self, after: int | None, *, answer_lost: bool = True, stalls: bool = False) -> Iterator[Doomed]:
+        """Yield a way to connect for a program that is dead after so many messages; None never kills it.
+
+        With `stalls` it is the server that does not answer any more then.
+        """
+        with self.relay(after, deliver_last=answer_lost, stalls=stalls) as proxy:
             yield Doomed(
                 lambda c: connect(replace(c, host="127.0.0.1", port=proxy.port)), lambda: proxy.messages, proxy.arm
             )

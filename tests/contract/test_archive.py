@@ -1,6 +1,10 @@
 """Archive before drop, and the way back: the same for every engine."""
 
+import hashlib
+import json
+import random
 import stat
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +13,7 @@ import pytest
 
 from dbroster.archive import MANIFEST, PARTIAL, read_archive
 from dbroster.config import Connection, Removals
-from dbroster.errors import OperationError
+from dbroster.errors import ConnectError, OperationError
 from dbroster.model import Lock, Result, Status, Verb
 from dbroster.restore import Restore, Wish
 from dbroster.roster import read_roster
@@ -167,6 +171,67 @@ def test_an_archive_that_fails_means_no_drop(team: ArchivingTeam) -> None:
     assert_well(team.archiving({"ann": PASSWORD}))
     team.assert_in_step({"ann": PASSWORD})
     assert len([path for path in team.files() if path.suffix == MANIFEST]) == 2
+
+
+def test_invariant_11_a_server_that_stops_answering_ends_an_archive(team: ArchivingTeam) -> None:
+    """C1, A8: at any message of it, helper programs and connections of their own included; nothing is dropped."""
+    adapter, bob = team.adapter, team.world.name("bob")
+    team.sync({"bob": PASSWORD, "ann": PASSWORD})
+    adapter.put(bob, PASSWORD, f"{bob}_web", ROW * 1000)
+    connection = replace(team.connection, timeout=2, connect_timeout=2)
+    with adapter.doomed(None) as program, program.connect(connection) as handler:
+        before = program.messages()
+        handler.archive_database(bob, f"{bob}_web")
+        messages = program.messages() - before
+    for part in (0.1, 0.5, 0.9) if messages else ():  # the fake has no network
+        with adapter.doomed(None, stalls=True) as program, program.connect(connection) as handler:
+            program.arm(max(1, int(messages * part)))
+            began = time.monotonic()
+            with pytest.raises((ConnectError, OperationError)):
+                handler.archive_database(bob, f"{bob}_web")
+            assert time.monotonic() - began < 20, part
+            handler.abort()
+        assert not [path for path in team.files() if path.suffix == PARTIAL]
+    assert f"{bob}_web" in adapter.databases()
+    assert_well(team.archiving({"ann": PASSWORD}))
+    team.assert_in_step({"ann": PASSWORD})
+
+
+def test_an_archive_that_was_tampered_with_is_no_defect(team: ArchivingTeam) -> None:
+    """A8: bytes changed or cut, with a manifest that fits again: what was cut is noticed, and nothing hangs or breaks."""
+    adapter, bob = team.adapter, team.world.name("bob")
+    rows = [f"{ROW} {number}" for number in range(20)]
+    team.sync({"bob": PASSWORD, "ann": PASSWORD})
+    for row in rows:
+        adapter.put(bob, PASSWORD, f"{bob}_web", row)
+    assert_well(team.archiving({"ann": PASSWORD}))
+    archive = team.archive_of(f"{bob}_web")
+    data, chance = archive.read_bytes(), random.Random(adapter.engine)
+    for attempt in range(6):
+        team.sync({"bob": PASSWORD, "ann": PASSWORD})
+        cut = attempt % 2 == 0
+        tamper(archive, data, chance, cut=cut)
+        result = team.restore(archive)
+        assert "defect" not in (result.fatal or "")
+        assert len(result.outcomes) == 1, result.fatal
+        if cut:
+            assert result.outcomes[-1].status is Status.FAILED, result.outcomes[-1]
+        with adapter.connect(team.connection) as handler:
+            handler.drop_database(bob, f"{bob}_web")
+
+
+def tamper(archive: Path, data: bytes, chance: random.Random, *, cut: bool) -> None:
+    """Write an archive with a part cut off, or a bit turned, and let its manifest say that this is right."""
+    changed = bytearray(data)
+    if cut:
+        del changed[chance.randrange(len(data)) :]
+    else:
+        changed[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+    archive.write_bytes(changed)
+    beside = archive.with_name(archive.name + MANIFEST)
+    manifest = json.loads(beside.read_bytes())
+    manifest["size"], manifest["sha256"] = len(changed), hashlib.sha256(changed).hexdigest()
+    beside.write_text(json.dumps(manifest))
 
 
 def test_nothing_is_restored_over_data(team: ArchivingTeam) -> None:

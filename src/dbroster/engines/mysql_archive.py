@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import ClassVar
+from typing import IO, ClassVar
 
 from dbroster.archive import Archive, Draft
 from dbroster.config import Connection
@@ -153,10 +153,7 @@ class MySQLArchiver(Archiver):
                  *arguments],
                 connection, environment=_ENVIRONMENT, secrets=[password], descriptors=[file], target=draft.file,
             )  # fmt: skip
-        draft.file.seek(0, 2)
-        draft.file.seek(max(0, draft.file.tell() - 200))
-        if _CLOSING_LINE not in draft.file.read():
-            raise OperationError(f"{program} has ended without its closing line, so the archive is not whole")
+        _refuse_cut(draft.file, f"{program} has ended")
 
     def _writes_history(self) -> bool:
         if not self._mariadb:
@@ -173,6 +170,8 @@ class MySQLArchiver(Archiver):
 
     def restore(self, archive: Archive, user: User, database: str) -> None:
         """Let the client read the archive as the user, and count what is there then."""
+        with archive.path.open("rb") as written:
+            _refuse_cut(written, f"{archive.path} ends")
         password = user.password.reveal()
         with tools.memory_file(_option_file(password)) as file, archive.path.open("rb") as source:
             said = tools.run(
@@ -231,6 +230,14 @@ class MySQLArchiver(Archiver):
         """Find a program of the server's own product: each dumps what the other can't read back."""
         found = (tools.find(name) for name in _names(kind, mariadb=self._mariadb))
         return next((path for path in found if path and ("MariaDB" in tools.version(path)) is self._mariadb), None)
+
+
+def _refuse_cut(file: IO[bytes], what: str) -> None:
+    """Look for the line that a dump program writes when all is done. Raises OperationError."""
+    file.seek(0, 2)
+    file.seek(max(0, file.tell() - 200))
+    if _CLOSING_LINE not in file.read():
+        raise OperationError(f"{what} without its closing line, so the archive is not whole")
 
 
 _ENVIRONMENT = {"MYSQL_TEST_LOGIN_FILE": "/dev/null", "MYSQL_PWD": ""}

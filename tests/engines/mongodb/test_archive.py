@@ -75,8 +75,8 @@ def fill_more(db: Any) -> None:
     day = datetime.datetime(2024, 2, 29, tzinfo=datetime.UTC)
     db.passing.insert_many([{"t": day, "m": {"a": 1}, "v": [1, {"x": None}], "_id": 7}, {"t": day}])
     many = db.indexed
-    many.insert_many([{"p": {"type": "Point", "coordinates": [1.5, 2.5]}, "words": "a b", "h": n, "w": {"x": n}, "e": day}
-                      for n in range(10)])  # fmt: skip
+    place = {"type": "Point", "coordinates": [1.5, 2.5]}
+    many.insert_many([{"p": place, "words": "a b", "h": n, "w": {"x": n}, "e": day} for n in range(10)])
     many.create_index([("p", "2dsphere")], name="on a sphere")
     many.create_index([("words", "text")], default_language="german", weights={"words": 7}, name="texts")
     many.create_index([("h", "hashed")])
@@ -115,7 +115,7 @@ def state(client: Client, database: str) -> dict[str, Any]:
 
 
 def test_everything_comes_back_as_it_was(site: Site, tmp_path: Path) -> None:
-    """A8: views on views and broken ones, clustered, capped and time-series collections, GridFS, indexes of all kinds."""
+    """A8: views on views and broken ones, clustered, capped and time-series collections, GridFS, all indexes."""
     with connect(archiving(site.connection(), tmp_path)) as handler:
         site.make(handler)
         with site.login(site.bob, PASSWORD) as bob:
