@@ -9,6 +9,9 @@ import hashlib
 import json
 import os
 import re
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -23,6 +26,10 @@ from dbroster.files import closed_directory_problem, sync_directory
 PARTIAL = ".partial"
 MANIFEST = ".json"
 FORMAT = 1
+DAMAGED = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, OverflowError,
+           struct.error, zipfile.BadZipFile, zlib.error)  # fmt: skip
+"""What reading a damaged zip file, and the JSON and the rows in it, can raise."""
+
 _TIME = r"\d{8}T\d{6}\.\d{6}Z"
 _CHUNK = 1024 * 1024
 _MANIFEST_BYTES = 16 * 1024 * 1024

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import random
 import stat
 import time
@@ -21,6 +22,7 @@ from dbroster.sync import Options, Sync
 from tests.contract.team import Team, assert_well
 from tests.contract.world import OTHER_PASSWORD, PASSWORD, World
 
+ATTEMPTS = int(os.environ.get("DBROSTER_TAMPER", "6"))
 ROW = "Zeile mit ümläut, 'quotes' and \\ 語"
 
 
@@ -198,7 +200,7 @@ def test_invariant_11_a_server_that_stops_answering_ends_an_archive(team: Archiv
 
 
 def test_an_archive_that_was_tampered_with_is_no_defect(team: ArchivingTeam) -> None:
-    """A8: bytes changed or cut, with a manifest that fits again: what was cut is noticed, and nothing hangs or breaks."""
+    """A8: bytes changed or cut, with a manifest that fits again: a cut is noticed, and nothing hangs or breaks."""
     adapter, bob = team.adapter, team.world.name("bob")
     rows = [f"{ROW} {number}" for number in range(20)]
     team.sync({"bob": PASSWORD, "ann": PASSWORD})
@@ -207,7 +209,7 @@ def test_an_archive_that_was_tampered_with_is_no_defect(team: ArchivingTeam) -> 
     assert_well(team.archiving({"ann": PASSWORD}))
     archive = team.archive_of(f"{bob}_web")
     data, chance = archive.read_bytes(), random.Random(adapter.engine)
-    for attempt in range(6):
+    for attempt in range(ATTEMPTS):
         team.sync({"bob": PASSWORD, "ann": PASSWORD})
         cut = attempt % 2 == 0
         tamper(archive, data, chance, cut=cut)

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from dbroster.archive import Archive, Draft
+from dbroster.archive import DAMAGED, Archive, Draft
 from dbroster.config import Connection
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.clickhouse_contents import (
@@ -144,7 +144,7 @@ class ClickHouseArchiver(Archiver):
                 for views in (False, True):
                     chosen = [table for table in tables if table.is_view is views]
                     failures += self._make(http, file, archive, database, chosen)
-        except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError) as error:
+        except DAMAGED as error:
             raise OperationError(f"{archive.path} can't be read: {type(error).__name__}") from None
         for name in archive.manifest.settings.get("detached", []):
             http.ask(f"DETACH TABLE {identifier(database)}.{identifier(name)} PERMANENTLY")

@@ -55,6 +55,8 @@ class Http:
             with breakable(self._connection, self._wires.break_all):
                 for chunk in answer.stream(_CHUNK, decode_content=True):
                     target.write(chunk)
+        except urllib3.exceptions.ReadTimeoutError:
+            raise self._stalled() from None
         except urllib3.exceptions.HTTPError as error:
             raise ConnectError(f"the connection to ClickHouse broke: {type(error).__name__}") from None
         finally:
@@ -70,16 +72,17 @@ class Http:
         answer = self._send(_chunks(first, source), {"query": query, "wait_end_of_query": "1", **_WRITING})
         return _summary(answer, "written_rows")
 
+    def _stalled(self) -> Stalled:
+        where, seconds = f"{self._connection.host}:{self._connection.port}", self._connection.timeout
+        return Stalled(f"ClickHouse at {where} did not answer for {seconds} s (the key `timeout` in connections.yaml)")
+
     def _send(self, body: Any, parameters: Mapping[str, str | bytes], **how: Any) -> urllib3.BaseHTTPResponse:
         url = f"{self._url}?{urlencode(parameters)}"
         try:
             with breakable(self._connection, self._wires.break_all):
                 answer = self._pool.request("POST", url, body=body, headers=self._headers, **how)
         except urllib3.exceptions.ReadTimeoutError:
-            where, seconds = f"{self._connection.host}:{self._connection.port}", self._connection.timeout
-            raise Stalled(
-                f"ClickHouse at {where} did not answer for {seconds} s (the key `timeout` in connections.yaml)"
-            ) from None
+            raise self._stalled() from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ConnectError(f"no answer from ClickHouse: {type(error).__name__}") from None
         if answer.status != 200:

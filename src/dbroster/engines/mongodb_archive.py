@@ -13,10 +13,11 @@ from typing import IO, Any, ClassVar
 from urllib.parse import quote, unquote
 
 from bson import json_util
+from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
 
-from dbroster.archive import Archive, Draft
+from dbroster.archive import DAMAGED, Archive, Draft
 from dbroster.config import Connection
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.mongodb_insiders import insiders, shut_out
@@ -108,7 +109,7 @@ class MongoDBArchiver(Archiver):
                     name = unquote(member.partition("/")[2])
                     if number != archive.manifest.counts.get(name, 0):
                         raise OperationError(f"of {name} {number} documents were there, not as many as in the manifest")
-        except (OSError, zipfile.BadZipFile, ValueError, KeyError) as error:
+        except (*DAMAGED, BSONError) as error:
             raise OperationError(f"{archive.path} can't be read: {type(error).__name__}") from None
 
     def _restore(
@@ -187,7 +188,7 @@ def _verify(draft: Draft, database: str) -> None:
                     found = sum(len(batch) for batch in _batches(source))
                 if found != number:
                     raise OperationError(f"of {name} {number} documents were written, but {found} are in the archive")
-    except (zipfile.BadZipFile, ValueError, KeyError) as error:
+    except (*DAMAGED, BSONError) as error:
         raise OperationError(f"the archive of {database} can't be read again: {type(error).__name__}") from None
 
 

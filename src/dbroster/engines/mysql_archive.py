@@ -17,6 +17,7 @@ from dbroster.engines import tools
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.mysql_privileges import Held, held
 from dbroster.engines.mysql_session import Session, account
+from dbroster.engines.waits import breakable
 from dbroster.errors import ConnectError, OperationError
 from dbroster.model import User
 
@@ -198,7 +199,8 @@ class MySQLArchiver(Archiver):
         except ConnectError as error:
             raise OperationError(f"can't log in as {user.name}: {error}") from None
         try:
-            yield session
+            with breakable(self.connection, session.abort):
+                yield session
         finally:
             session.close()
 
