@@ -207,7 +207,9 @@ class ClickHouse(Handler):
     def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
         """By the stored hash where the server shows it, else by a login; an answer that proves nothing is UNKNOWN."""
         shown, self._shown = self._shown, None  # what was shown for `existing`, and for nothing that comes later
-        return check_passwords(self._session, users, existing, show(self._session) if shown is None else shown)
+        return check_passwords(
+            self._session, users, existing, show(self._session) if shown is None else shown, self.doubts
+        )
 
     def foresee(self, actions: Sequence[Action]) -> list[str | None]:
         """By accounts, sizes of tables, definers of views, and what this version can do."""

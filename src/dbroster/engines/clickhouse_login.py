@@ -12,14 +12,18 @@ from dbroster.verifiers import clickhouse_sha256_matches
 # What the columns of system.users say of a login besides the password; arrays in newer versions, else single values.
 _SPECIAL = """
     SELECT name, has(host_ip, '::/0'), position(toString(auth_type), 'no_password') > 0,
-        position(toString(auth_type), '_password') > 0
+        position(toString(auth_type), '_password') > 0, toString(auth_type)
     FROM system.users"""
 
 
 def check_passwords(
-    session: Session, users: Sequence[User], existing: Mapping[str, ExistingUser], shown: Mapping[str, Shown]
+    session: Session,
+    users: Sequence[User],
+    existing: Mapping[str, ExistingUser],
+    shown: Mapping[str, Shown],
+    doubts: dict[str, str],
 ) -> dict[str, PasswordCheck]:
-    """Compare with the hashes that the server has shown, and log in as all the others."""
+    """Compare with the hashes that the server has shown, and log in as all the others; `doubts` gets why not."""
     hashes = {name: account.hash for name, account in shown.items() if account.hash}
     answers: dict[str, PasswordCheck] = {}
     for user in users:
@@ -27,11 +31,11 @@ def check_passwords(
             same = clickhouse_sha256_matches(user.password.reveal(), hashes[user.name].reveal())
             if same is not None:
                 answers[user.name] = PasswordCheck.SAME if same else PasswordCheck.DIFFERENT
-    return answers | check_logins(session, [user for user in users if user.name not in answers], existing)
+    return answers | check_logins(session, [user for user in users if user.name not in answers], existing, doubts)
 
 
 def check_logins(
-    session: Session, users: Sequence[User], existing: Mapping[str, ExistingUser]
+    session: Session, users: Sequence[User], existing: Mapping[str, ExistingUser], doubts: dict[str, str]
 ) -> dict[str, PasswordCheck]:
     """Log in once as each user, several at a time; one query more for what makes a refusal mean something else.
 
@@ -46,18 +50,28 @@ def check_logins(
     special = {name: facts for name, *facts in session.rows(_SPECIAL)}
 
     def check(user: User) -> PasswordCheck:
-        anywhere, open_to_all, by_password = special.get(user.name, (False, False, False))
+        anywhere, open_to_all, by_password, methods = special.get(user.name, (False, False, False, "nothing"))
         if open_to_all:
             return PasswordCheck.DIFFERENT
-        if not by_password:
-            return PasswordCheck.UNKNOWN
-        accepted = session.login(user.name, user.password)
+        accepted = session.login(user.name, user.password) if by_password else None
         if accepted:
             return PasswordCheck.SAME
-        return PasswordCheck.DIFFERENT if accepted is False and anywhere else PasswordCheck.UNKNOWN
+        if accepted is False and anywhere:
+            return PasswordCheck.DIFFERENT
+        doubts[user.name] = _doubt(accepted, methods if not by_password else None)
+        return PasswordCheck.UNKNOWN
 
     with ThreadPoolExecutor(AT_ONCE) as pool:  # if one login is broken off, all that come after it are, at once
         return answers | dict(zip((user.name for user in asked), pool.map(check, asked), strict=True))
+
+
+def _doubt(accepted: bool | None, methods: str | None) -> str:
+    """Why a login has told nothing."""
+    if methods is not None:
+        return f"something else than a password lets the account in ({methods})"
+    if accepted is False:
+        return "the login was refused, and the account may only come from certain hosts (HOST), maybe not from this one"
+    return "the server gave no clear answer to the login; it may have used up a quota, look at the server's log"
 
 
 def _is_open(account: ExistingUser) -> bool:

@@ -78,8 +78,10 @@ def test_an_account_that_needs_no_password_is_different(adapter: ClickHouseAdapt
 
 
 def test_a_refusal_because_of_the_host_proves_nothing(adapter: ClickHouseAdapter, handler: Handler, bob: str) -> None:
+    """C6: nor is it left without a reason."""
     by_hand(adapter, f"ALTER USER {quoted(bob)} HOST IP '192.0.2.1'")
     assert check(handler, bob) is PasswordCheck.UNKNOWN
+    assert "from certain hosts" in handler.doubts[bob]
     handler.update_user_password(bob, GOOD)
     assert handler.get_existing_users()[bob].lock is Lock.OPEN
     assert "192.0.2.1" in adapter.fingerprint(bob)
@@ -89,6 +91,30 @@ def test_a_host_rule_that_lets_us_in_still_tells(adapter: ClickHouseAdapter, han
     by_hand(adapter, f"ALTER USER {quoted(bob)} HOST IP '127.0.0.0/8'")
     assert check(handler, bob) is PasswordCheck.SAME
     assert check(handler, bob, Secret("wrong-Horse-9")) is PasswordCheck.UNKNOWN
+
+
+def test_a_login_without_a_password_is_told(adapter: ClickHouseAdapter, handler: Handler, bob: str) -> None:
+    """C6: a DBA has given the account a certificate instead."""
+    by_hand(adapter, f"ALTER USER {quoted(bob)} IDENTIFIED WITH ssl_certificate CN 'bob'")
+    assert check(handler, bob) is PasswordCheck.UNKNOWN
+    assert "ssl_certificate" in handler.doubts[bob]
+
+
+def test_a_role_of_a_users_name_is_no_account(adapter: ClickHouseAdapter, handler: Handler, prefix: str) -> None:
+    """A11: it changes nothing for the user, and nothing of the user's goes to it."""
+    bob = prefix + "rolf"
+    by_hand(adapter, f"CREATE ROLE {quoted(bob)}")
+    assert bob not in handler.get_existing_users()
+    handler.create_user(bob, GOOD)
+    handler.create_database(bob, f"{bob}_web")
+    handler.grant_privileges(bob, f"{bob}_web")
+    assert handler.get_existing_databases()[f"{bob}_web"].granted
+    assert adapter.can_write(bob, GOOD.reveal(), f"{bob}_web")
+    handler.lock_user(bob)
+    handler.drop_database(bob, f"{bob}_web")
+    handler.drop_user(bob)
+    assert bob not in adapter.accounts()
+    by_hand(adapter, f"DROP ROLE {quoted(bob)}")
 
 
 def test_opening_makes_every_role_a_default_one_again(adapter: ClickHouseAdapter, handler: Handler, bob: str) -> None:
