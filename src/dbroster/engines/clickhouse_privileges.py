@@ -44,7 +44,17 @@ class Tree:
         return [name for name in names if name.upper() in self.parents]
 
     def leaves(self, names: Iterable[str]) -> frozenset[str]:
-        """What privileges and groups stand for in the end."""
+        """What privileges and groups stand for in the end; most users have the same ones."""
+        wanted = frozenset(names)
+        if wanted not in self._known_leaves:
+            self._known_leaves[wanted] = self._leaves(wanted)
+        return self._known_leaves[wanted]
+
+    @cached_property
+    def _known_leaves(self) -> dict[frozenset[str], frozenset[str]]:
+        return {}
+
+    def _leaves(self, names: Iterable[str]) -> frozenset[str]:
         found: set[str] = set()
         todo = [name.upper() for name in names]
         while todo:
