@@ -113,9 +113,10 @@ class Guard:
 
     @cached_property
     def _databases(self) -> list[Action]:
-        """Databases of users who stay; those of leavers go with their users."""
+        """Databases of users who stay. Those of leavers go with their users; nobody ever was in an unfinished one."""
         leavers = set(self._accounts)
-        return [a for a in self.plan.actions if a.verb is Verb.DROP_DATABASE and a.user not in leavers]
+        drops = [a for a in self.plan.actions if a.verb is Verb.DROP_DATABASE and a.user not in leavers]
+        return [a for a in drops if a.database in self.actual.databases and self.actual.databases[a.database].usable]
 
     @cached_property
     def _history(self) -> "History":

@@ -165,6 +165,16 @@ def test_the_last_one_of_an_interrupted_run_goes_on() -> None:
     assert guard(roster(*people(3)), replace(actual, databases=databases)).refusals == ()
 
 
+def test_what_was_never_finished_is_no_loss() -> None:
+    """A run that was killed while it made the databases of a new template, which is then taken off the list again."""
+    actual = state(people(3), ("web", "new"))
+    unfinished = {
+        name: replace(each, usable=False) if name.endswith("_new") else each for name, each in actual.databases.items()
+    }
+    assert guard(roster(*people(3)), actual).refusals
+    assert guard(roster(*people(3)), replace(actual, databases=unfinished)).refusals == ()
+
+
 def test_an_empty_template_list_needs_all() -> None:
     bare = roster("u000", templates=())
     found = guard(bare, state(("u000",)))
