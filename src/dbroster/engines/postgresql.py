@@ -17,6 +17,7 @@ from dbroster.engines import postgresql_shutting as shutting
 from dbroster.engines import postgresql_statements as statements
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler
+from dbroster.engines.postgresql_dependencies import dependencies, explain
 from dbroster.engines.postgresql_lock import acquire_lock
 from dbroster.engines.postgresql_login import check_logins
 from dbroster.engines.postgresql_markers import Claim, Marker, marker_role
@@ -48,6 +49,9 @@ from dbroster.secret import Secret
 from dbroster.verifiers import Algorithm, Check, matches_many, scram_sha_256
 
 _BATCH = 50
+
+SESSIONS = 2
+"""What a run needs at least: one session holds the sync lock, the others work."""
 
 
 def connect(connection: Connection) -> Handler:
@@ -101,14 +105,22 @@ class PostgreSQL(Handler):
     def missing_privileges(self, templates: Sequence[str]) -> list[str]:  # noqa: ARG002 - the same for all databases
         """State the role attributes that the admin lacks; a superuser lacks none."""
         session = self._session
-        needed = {"CREATEROLE": session.createrole, "CREATEDB": session.createdb}
+        needed: dict[LiteralString, bool] = {"CREATEROLE": session.createrole, "CREATEDB": session.createdb}
         if session.version < MEMBERSHIP_OPTIONS:
             needed["INHERIT"] = session.inherits  # later each membership has this option for itself
         if session.superuser:
             return []
-        lacking = [name for name, has in needed.items() if not has]
+        lacking: list[LiteralString] = [name for name, has in needed.items() if not has]
+        if 0 <= session.limit < SESSIONS:
+            lacking.append(f"CONNECTION LIMIT {SESSIONS + self.default_jobs}")
         missing = [session.text(statements.give_attributes(session.admin, lacking))] if lacking else []
         return [*missing, *self._foreign_marker_role()]
+
+    def jobs(self) -> int:
+        """No more sessions than the admin may have beside the one that holds the lock."""
+        limit = self._session.limit
+        unlimited = limit < 0 or self._session.superuser
+        return self.default_jobs if unlimited else max(1, min(self.default_jobs, limit - 1))
 
     def _foreign_marker_role(self) -> list[str]:
         """State what an admin lacks who has not created the marker role; before PostgreSQL 16 nothing."""
@@ -184,6 +196,12 @@ class PostgreSQL(Handler):
         # a managed account without a verifier has no password at all
         without = {user.name: PasswordCheck.DIFFERENT for user in known if existing[user.name].managed}
         return unknown | without | dict(answers)
+
+    def foresee(self, actions: Sequence[Action]) -> list[str | None]:
+        """By the catalogs: who is out of reach, what needs a role or a database, which encoding can't be."""
+        from dbroster.engines.postgresql_foresight import foresee  # seldom is there anything to do
+
+        return foresee(self._session, self.connection, actions)
 
     # --- changes: one object each -----------------------------------------------------------------------------------
 
@@ -377,8 +395,9 @@ class PostgreSQL(Handler):
         except OperationError as error:
             if error.code != DEPENDED_ON:
                 raise shutting.explained(self._session, error, roles) from None
-            advice = "run REASSIGN OWNED BY and DROP OWNED BY for it in those databases; until then it stays locked"
-            raise OperationError(f"{error}; {advice}", error.code) from None
+            found = dependencies(self._session, roles)
+            advice = f"; {explain(self._session, self.connection, found)}" if found else ""
+            raise OperationError(f"{error}{advice}", error.code) from None
 
     # --- what proves that something is ours -------------------------------------------------------------------------
 

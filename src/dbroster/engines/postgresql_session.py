@@ -77,15 +77,15 @@ class Session:
             self.run([sql.SQL("SET client_encoding = 'SQL_ASCII'")])  # such a server can't convert, and refuses to try
         self._refuse_unsupported()
         (admin,) = self.rows(
-            "SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolinherit,"
+            "SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolinherit, rolconnlimit,"
             " has_column_privilege('pg_authid', 'rolpassword', 'SELECT'),"
             " coalesce(current_setting('scram_iterations', true), '4096')::int,"
             # the session that holds the lock is idle while others work
             " (SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout')"
             " FROM pg_roles WHERE rolname = current_user"
         )
-        self.admin, self.superuser, self.createrole, self.createdb, self.inherits, *settings, _ = admin
-        self.reads_verifiers, self.iterations = settings
+        self.admin, self.superuser, self.createrole, self.createdb, self.inherits, *more, _ = admin
+        self.limit, self.reads_verifiers, self.iterations = more
         self._loud, self.exposing = self._settings_that_record()
 
     def close(self) -> None:

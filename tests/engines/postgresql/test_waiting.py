@@ -207,6 +207,6 @@ def test_files_in_the_home_directory_decide_nothing(
 
 def test_old_library_is_refused_by_name_and_version(describe: Describe, monkeypatch: pytest.MonkeyPatch) -> None:
     """C5: psycopg may stand on a libpq that its makers have given up."""
-    monkeypatch.setattr(postgresql_session.pq, "version", lambda: 110022)
+    monkeypatch.setattr(psycopg.pq, "version", lambda: 110022)
     with pytest.raises(UnsupportedServer, match=r"libpq 11\.22, .* 13 or newer.*psycopg\[binary\]"):
         connect(describe())
