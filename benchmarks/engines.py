@@ -60,13 +60,13 @@ class PostgreSQL(Engine):
 
     def creation(self, user: str, password: str) -> list[str]:
         """Role with marker; databases that are closed to all others, and marked."""
-        mark = f"IS 'dbroster/1 default {user}'"
-        made = [f"CREATE ROLE \"{user}\" LOGIN PASSWORD '{password}'", f'COMMENT ON ROLE "{user}" {mark}']
+        mark = f"dbroster/2 default {user}"
+        made = [f"CREATE ROLE \"{user}\" LOGIN PASSWORD '{password}'", f"COMMENT ON ROLE \"{user}\" IS '{mark}'"]
         for database in self.databases(user):
             made += [
                 f'CREATE DATABASE "{database}" OWNER "{user}" TEMPLATE template0',
                 f'REVOKE ALL ON DATABASE "{database}" FROM PUBLIC',
-                f'COMMENT ON DATABASE "{database}" {mark}',
+                f"COMMENT ON DATABASE \"{database}\" IS '{mark} {database}'",
             ]
         return made
 

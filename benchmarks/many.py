@@ -27,8 +27,13 @@ _ROWS = """
         'datistemplate', false, 'datallowconn', true, 'datacl', '{' || r.rolname || '=CTc/' || r.rolname || '}'))).*
     FROM pg_roles r, pg_database d, unnest(ARRAY[%s]) AS t (name)
     WHERE r.rolname ~ '^u[0-9]{5}$' AND d.datname = 'template0';
-    INSERT INTO pg_shdescription SELECT d.oid, 'pg_database'::regclass, 'dbroster/1 default ' || r.rolname
-    FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba WHERE r.rolname ~ '^u[0-9]{5}$'"""
+    INSERT INTO pg_shdescription
+    SELECT d.oid, 'pg_database'::regclass, 'dbroster/2 default ' || r.rolname || ' ' || d.datname
+    FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba WHERE r.rolname ~ '^u[0-9]{5}$';
+    INSERT INTO pg_db_role_setting SELECT d.oid, m.oid,
+        ARRAY['application_name=dbroster/2 default ' || r.rolname || ' ' || d.datname]
+    FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba, pg_roles m
+    WHERE r.rolname ~ '^u[0-9]{5}$' AND m.rolname = 'dbroster:default'"""
 
 
 def measure(name: str, count: int, rounds: int, tell: Tell) -> dict[str, Any]:
