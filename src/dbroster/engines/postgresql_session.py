@@ -80,12 +80,16 @@ class Session:
             "SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolinherit, rolconnlimit,"
             " has_column_privilege('pg_authid', 'rolpassword', 'SELECT'),"
             " coalesce(current_setting('scram_iterations', true), '4096')::int,"
+            # as the server counts; a superuser may take the reserved ones, too
+            " current_setting('max_connections')::int - (SELECT count(*)::int FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend')"
+            " - CASE WHEN rolsuper THEN 0 ELSE current_setting('superuser_reserved_connections')::int END,"
             # the session that holds the lock is idle while others work
             " (SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout')"
             " FROM pg_roles WHERE rolname = current_user"
         )
         self.admin, self.superuser, self.createrole, self.createdb, self.inherits, *more, _ = admin
-        self.limit, self.reads_verifiers, self.iterations = more
+        self.limit, self.reads_verifiers, self.iterations, self.connections_left = more
         self._loud, self.exposing = self._settings_that_record()
 
     def close(self) -> None:

@@ -1,7 +1,6 @@
 """What a DBA should know of a PostgreSQL server: who is out of reach, who has too much, what shows verifiers."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import LiteralString
 
 from dbroster.config import Connection
 from dbroster.engines import postgresql_statements as statements
@@ -31,22 +30,11 @@ def warnings(
         if powerful and user.name not in listed:
             text = f"the account {user.name} is dbroster's and not in the roster, but it is left as it is"
             yield Problem(f"{text}: {user.protected}", user=user.name, warning=True)
-    if _connections_left(session) < 1:
+    if session.connections_left < 1:
         text = "the server has no connection left for a run to work with: end idle ones, or raise max_connections"
         yield Problem(text, warning=True)
     if session.exposing:
         yield Problem(_exposed(session), warning=True)
-
-
-def _connections_left(session: Session) -> int:
-    """Count as the server does for those who are no superusers; these may take the reserved ones, too."""
-    reserved: LiteralString = "0" if session.superuser else "current_setting('superuser_reserved_connections')::int"
-    query: LiteralString = (
-        f"SELECT current_setting('max_connections')::int - {reserved} - count(*)::int"  # noqa: S608 - of constants
-        " FROM pg_stat_activity WHERE backend_type = 'client backend'"
-    )
-    ((left,),) = session.rows(query)
-    return int(left)
 
 
 def out_of_reach(session: Session, names: Sequence[str]) -> list[str]:
