@@ -115,8 +115,9 @@ class Guard:
     def _databases(self) -> list[Action]:
         """Databases of users who stay. Those of leavers go with their users; nobody ever was in an unfinished one."""
         leavers = set(self._accounts)
-        drops = [a for a in self.plan.actions if a.verb is Verb.DROP_DATABASE and a.user not in leavers]
-        return [a for a in drops if a.database in self.actual.databases and self.actual.databases[a.database].usable]
+        used = {name for name, database in self.actual.databases.items() if database.usable}
+        drops = [action for action in self.plan.actions if action.verb is Verb.DROP_DATABASE]
+        return [action for action in drops if action.user not in leavers and action.database in used]
 
     @cached_property
     def _history(self) -> "History":
