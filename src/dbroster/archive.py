@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import struct
 import zipfile
 import zlib
@@ -151,7 +152,7 @@ def _remove_stale(directory: Path, database: str) -> None:
 
 def _is_abandoned(path: Path) -> bool:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     try:
@@ -191,9 +192,18 @@ def _discard(path: Path | None) -> None:
                 path.with_name(path.name.removesuffix(PARTIAL) + MANIFEST).unlink(missing_ok=True)
 
 
+def _regular(path: Path) -> IO[bytes]:
+    """Open a file that has an end; a FIFO would be waited for. Raises OSError and ValueError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError(f"{path.name} is not a regular file")
+    return os.fdopen(descriptor, "rb")
+
+
 def _measure(path: Path) -> tuple[int, str]:
     digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
+    with _regular(path) as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
             size += len(chunk)
@@ -207,7 +217,7 @@ def read_archive(path: Path) -> Archive:
     """Read the manifest beside an archive, and compare size and checksum. Raises OperationError."""
     beside = path.with_name(path.name + MANIFEST)
     try:
-        with beside.open("rb") as file:
+        with _regular(beside) as file:
             manifest = _parse(file.read(_MANIFEST_BYTES))
         size, digest = _measure(path)
     except (OSError, ValueError) as error:

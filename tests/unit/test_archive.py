@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -68,6 +69,28 @@ def test_a_full_disk_leaves_nothing(connection: Connection) -> None:
     with full_disk(1000), pytest.raises(OperationError, match="can't be written"):
         write(connection, b"x" * 100_000)
     assert files(connection) == []
+
+
+@pytest.mark.timeout(20)
+def test_what_has_no_end_is_never_waited_for(connection: Connection) -> None:
+    """C1, C9: a FIFO in the place of an archive, of its manifest, or of a draft that a dead run left; a device."""
+    path = write(connection)
+    manifest = path.with_name(path.name + MANIFEST)
+    for place in (path, manifest):
+        kept = place.read_bytes()
+        place.unlink()
+        os.mkfifo(place)
+        with pytest.raises(OperationError, match="is not a regular file"):
+            read_archive(path)
+        place.unlink()
+        place.write_bytes(kept)
+    assert read_archive(path).path == path
+    with pytest.raises(OperationError, match="can't be used as an archive"):
+        read_archive(Path("/dev/zero"))
+    draft = path.with_name(f"bob_web-20240229T120000.000000Z.rows{PARTIAL}")
+    os.mkfifo(draft)
+    write(connection)
+    assert not draft.exists()
 
 
 def test_what_a_dead_run_left_is_removed_and_what_another_writes_is_not(connection: Connection) -> None:

@@ -23,6 +23,7 @@ from dbroster.engines.postgresql_contents import (
     CONTENTS,
     EXTENSIONS,
     FORCED,
+    FOREIGN,
     SETTINGS,
     extension_of,
     only_for_superusers,
@@ -115,7 +116,10 @@ class PostgreSQLArchiver(Archiver):
         """Run pg_dump as the owner, then let pg_restore read all of it."""
         draft.settings["database"] = self._settings(user, database)
         with self._unforced(user, database, draft):
-            self._pg_dump(user, database, draft)
+            try:
+                self._pg_dump(user, database, draft)
+            except OperationError as error:
+                raise OperationError(f"{error}{self._cure(user, database)}", error.code) from None
         reader = self._programs().pg_restore
         with draft.path.open("rb") as written:
             tools.run([reader, "--file=/dev/null"], self.connection, environment={}, source=written)
@@ -133,6 +137,20 @@ class PostgreSQLArchiver(Archiver):
                 descriptors=[file] if password else [],
                 target=draft.file,
             )
+
+    def _cure(self, user: str, database: str) -> str:
+        """Say what of others' keeps an archive from being whole, with the statements that mend it."""
+        try:
+            with self._enter(database) as raw, translated(raw):
+                found = raw.execute(FOREIGN, {"user": user}).fetchall()
+        except (ConnectError, OperationError):
+            return ""
+        owner = sql.Identifier(user).as_string(None)
+        return "".join(
+            f"; {table} belongs to {role}: connect to {database} and run ALTER TABLE {table} OWNER TO {owner}; "
+            f"or DROP TABLE {table};"
+            for table, role in found
+        )
 
     def _settings(self, user: str, database: str) -> list[list[str]]:
         """Settings that the owner has made for the database, or for sessions of its own in there."""
@@ -174,14 +192,16 @@ class PostgreSQLArchiver(Archiver):
         with (
             tools.memory_file(programs.password_file(password)) as file,
             tools.memory_file("\n".join(wanted) + "\n") as listed,
+            archive.path.open("rb") as source,  # how far it is read is the progress of the restore
         ):
             tools.run(
                 [self._programs().pg_restore, *options, "--verbose", f"--use-list=/proc/self/fd/{listed}",
-                 f"--dbname={database}", str(archive.path)],
+                 f"--dbname={database}"],
                 self.connection,
                 environment=self._environment(user.name, database, file),
                 secrets=[password],
                 descriptors=[file, listed],
+                source=source,
             )  # fmt: skip
         self._set_again(archive, user, database)
 

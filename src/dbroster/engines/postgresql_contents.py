@@ -23,9 +23,19 @@ ANYTHING: LiteralString = """
             AND NOT (classid = 'pg_namespace'::regclass AND objid = to_regnamespace('public')))"""
 """Whether there is anything in it that no extension has brought: publications and servers count, too."""
 
+FOREIGN: LiteralString = """
+    SELECT format('%%I.%%I', nspname, relname), r.rolname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+    JOIN pg_roles r ON r.oid = relowner
+    WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND nspname !~ '^pg_' AND nspname <> 'information_schema'
+        AND r.rolname <> %(user)s AND NOT has_table_privilege(%(user)s, c.oid, 'SELECT')
+        AND ('pg_class'::regclass, c.oid) NOT IN (SELECT classid, objid FROM pg_depend WHERE deptype = 'e')
+    ORDER BY 1 LIMIT 3"""
+"""Tables that their database's owner may not read, with the role that they belong to."""
+
 FORCED: LiteralString = """
     SELECT nspname, relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-    WHERE relforcerowsecurity AND relrowsecurity AND relkind IN ('r', 'p') ORDER BY 1, 2"""
+    WHERE relforcerowsecurity AND relrowsecurity AND relkind IN ('r', 'p')
+        AND relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user) ORDER BY 1, 2"""
 
 SETTINGS: LiteralString = """
     SELECT text, CASE split_part(text, '=', 1) WHEN 'role' THEN 'user' ELSE

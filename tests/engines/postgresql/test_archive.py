@@ -100,12 +100,13 @@ def _admin_password(handler: Handler) -> str:
 
 def test_what_the_user_does_not_own_stops_the_archive(superuser: Handler, user: str, tmp_path: Path, log_in: LogIn,
     describe: Callable[..., Connection]) -> None:  # fmt: skip
-    """An archive without it would not be whole."""
+    """B4: an archive without it would not be whole; another user let in could stop one, so cause and cure are named."""
     with connect(archiving(describe(), tmp_path)) as handler:
         database = make(handler, user)
         with log_in(handler.connection.username, _admin_password(handler), database) as raw:
             raw.execute("CREATE TABLE of_the_dba (x int)")
-        with pytest.raises(OperationError, match="permission denied"):
+        cure = f'ALTER TABLE public.of_the_dba OWNER TO "{user}"'
+        with pytest.raises(OperationError, match=f"permission denied.*of_the_dba belongs to .* run {cure}"):
             handler.archive_database(user, database)
     assert database in superuser.get_existing_databases()
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
