@@ -1,6 +1,6 @@
 """What is in a ClickHouse database: tables and views, and what of them an archive can't hold."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from dbroster.engines.clickhouse_http import from_hex, top_level
@@ -52,7 +52,11 @@ def read_tables(session: Session, database: str) -> list[Table]:
         for name, engine, made, own, by_uuid in session.rows(_DESCRIBED, database=database)
     ]
     names = {name for name, *_ in found}
-    inner = {name: _inner(name, by_uuid) & names for name, engine, _, _, by_uuid in found if engine.endswith("View")}
+    inner = {
+        name: _inner(name, by_uuid, names) & names if engine == "MaterializedView" else set()
+        for name, engine, _, _, by_uuid in found
+        if engine.endswith("View")
+    }
     omitted = set().union(*inner.values())
     return [
         Table(
@@ -67,9 +71,12 @@ def read_tables(session: Session, database: str) -> list[Table]:
     ]
 
 
-def _inner(view: str, by_uuid: str) -> set[str]:
-    """Names that the table with a materialized view's own rows may have, depending on the database's engine."""
-    return {f".inner.{view}", by_uuid}
+def _inner(view: str, by_uuid: str, names: Collection[str]) -> set[str]:
+    """The table with a materialized view's own rows; its name depends on the database's engine.
+
+    Other views are never read, whatever stands beside them: their queries would run with the admin's power.
+    """
+    return {by_uuid if by_uuid in names else f".inner.{view}"}
 
 
 def read_detached(session: Session, database: str) -> list[tuple[str, bool]]:

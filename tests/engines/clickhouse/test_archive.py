@@ -1,5 +1,6 @@
 """What comes through an archive of ClickHouse."""
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -202,6 +203,28 @@ def test_what_can_not_be_archived_is_said(
             adapter.ask(*dba, f"DROP ROW POLICY `{bob} hides` ON {database}.t")
         adapter.ask(*dba, f"DROP DICTIONARY {database}.dict")
         there_and_back(handler, bob, PASSWORD, database)
+
+
+def test_a_view_is_never_read_with_the_admin_s_power(
+    adapter: ClickHouseAdapter, describe: Callable[..., Connection], bob: str, tmp_path: Path
+) -> None:
+    """A8, B4: beside a table that is named like a view's own, a view was read: others' rows, or rows without end."""
+    ann = f"{bob}_ann"
+    with connect(archiving(describe(), tmp_path)) as handler:
+        database, others = make(handler, bob), make(handler, ann)
+        adapter.put(ann, PASSWORD, others, "hers")
+        for statement in (
+            "CREATE TABLE {d}.`.inner.v` (x String) ENGINE = Log",
+            "INSERT INTO {d}.`.inner.v` VALUES ('mine')",
+            "CREATE VIEW {d}.v AS SELECT * FROM viewIfPermitted(SELECT * FROM {o}.note ELSE null('line String'))",
+            "CREATE TABLE {d}.`.inner.w` (x String) ENGINE = Log",
+            "CREATE VIEW {d}.w AS SELECT number FROM numbers(1000000000000000)",
+        ):
+            adapter.ask(bob, PASSWORD, statement.format(d=quoted(database), o=quoted(others)))
+        kept = archive(handler, bob, database)
+        with zipfile.ZipFile(kept.path) as file:
+            assert not [name for name in file.namelist() if name.endswith(("/v.native", "/w.native"))]
+            assert b"mine" in file.read(f"{database}/.inner.v.native")
 
 
 def test_what_can_not_be_made_again_keeps_nothing_else_away(
