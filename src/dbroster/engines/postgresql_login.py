@@ -84,7 +84,7 @@ class _Logins:
         nobody, example = self._nobody
         if refusal.judged and example.judged and refusal.words == example.words.replace(nobody, user.name):
             return PasswordCheck.DIFFERENT, None
-        words = " ".join(scrub(refusal.words, [user.password.reveal()]).split())
+        words = " ".join(scrub(refusal.words, [user.password.reveal()]).split()).rpartition(" failed: ")[2]
         return PasswordCheck.UNKNOWN, f"the server says: {words}"
 
     @cached_property

@@ -65,6 +65,7 @@ def _out_of_reach(session: Session, roster: str, names: Sequence[str]) -> str:
 def _exposed(session: Session) -> str:
     """Say where verifiers can be read, and why."""
     shown = ", ".join(f"{name} is {value}" for name, value in sorted(session.exposing.items()))
+    shown = shown.replace("log_min_error_statement is", "for statements that fail log_min_error_statement is")
     text = f"the server records password verifiers, in its log or its statistics: {shown}"
     if session.version < PARAMETER_GRANTS:
         return f"{text}; before PostgreSQL 15 only a superuser may switch that off for a session"
