@@ -9,8 +9,10 @@ Source: MariaDB documentation, "CREATE USER", "CREATE DATABASE", "Roles Overview
 
 import itertools
 import json
+import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, NamedTuple
@@ -23,8 +25,8 @@ from dbroster.engines.mysql_accounts import Account, Key
 from dbroster.engines.mysql_databases import Estate
 from dbroster.engines.mysql_session import Session, account, identifier, literal, reading
 from dbroster.engines.mysql_users import accounts_list
-from dbroster.errors import UnsupportedServer
-from dbroster.model import StoredVerifier
+from dbroster.errors import OperationError, UnsupportedServer
+from dbroster.model import Action, StoredVerifier, Verb
 from dbroster.policy import PasswordRules
 from dbroster.secret import Secret
 from dbroster.verifiers import ed25519, mysql_native
@@ -93,6 +95,7 @@ class MariaDBHandler(MySQLHandler):
         self._role = mysql_marks.roster_role(connection.roster)
         self._lock_tag = mysql_marks.tag(connection.roster, ("", "locked"))
         self._roles_there: set[str] = set()
+        self._to_mark: list[tuple[str, str]] = []
 
     # --- the server -------------------------------------------------------------------------------------------------
 
@@ -128,9 +131,18 @@ class MariaDBHandler(MySQLHandler):
         )
 
     def prepare(self) -> None:
-        """Create the role of the roster; whoever creates a role may grant it."""
+        """Create the role of the roster; whoever creates a role may grant it. Mark what has lost its comment.
+
+        Whose user stays can't change it again before the next run drops it: the privileges go first.
+        """
         super().prepare()
         self._create_roles([self._role])
+        for user, name in dict.fromkeys(self._to_mark):
+            with suppress(OperationError):  # the next run tries again
+                for grant in self._estate(user, name).grants:
+                    self._revoke(grant, grant.privileges)
+                comment = mysql_marks.comment(self._view.roster, user, name)
+                self._session.run(f"ALTER DATABASE {identifier(name)} COMMENT {literal(comment)}", of_database=True)
 
     def _create_roles(self, names: Iterable[str]) -> None:
         """Create the roles that don't exist. Not as part of a larger message, where it could be undone by no one."""
@@ -148,6 +160,33 @@ class MariaDBHandler(MySQLHandler):
         templates = mysql_marks.claim_role(self._view.roster, "%").replace("_", r"\_")
         rows = self._session.rows(_MARKER_ROLES, self._role, templates)
         return {row["name"]: _Role(*(bool(row[field]) for field in _Role._fields)) for row in rows}
+
+    def _max_user(self) -> int:
+        """Names of accounts and roles. Source: MariaDB MDEV-24312, which made them longer in 10.6."""
+        return self.max_user if self._version() >= (10, 6) else 80
+
+    def refuse_database(self, name: str) -> str | None:
+        """As MySQL, and by the length of the role that says whose it is."""
+        role = mysql_marks.claim_role(self._view.roster, name.partition("_")[2])
+        if len(role) > self._max_user():
+            return f"the role {role} would have {len(role)} characters, {self.product} takes {self._max_user()}"
+        return super().refuse_database(name)
+
+    def _obstacle(self, action: Action, leaving: Collection[str], definers: Mapping[str, list[str]]) -> str | None:
+        """A database whose comment was changed is not dropped in the run that finds it so."""
+        name = self.fold_database(action.database or "")
+        unmarked = self._survey.unmarked() if self._survey else []
+        if action.verb in (Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE) and (action.user, name) in unmarked:
+            self._to_mark.append((action.user, name))
+            return (
+                f"the comment that marks {name} is gone: its user has changed it, or somebody has made it anew by "
+                "hand. This run marks it again, and the next one drops it; if it is yours, rename it now, or "
+                f"REVOKE `{self._claim_role(action)}` FROM {action.user}"
+            )
+        return super()._obstacle(action, leaving, definers)
+
+    def _claim_role(self, action: Action) -> str:
+        return mysql_marks.claim_role(self._view.roster, self._rules.template(action.user, action.database or ""))
 
     def password_rules(self) -> Sequence[PasswordRules]:
         """Read the rules of simple_password_check. Source: MariaDB documentation, "Simple Password Check Plugin"."""
@@ -182,6 +221,7 @@ class MariaDBHandler(MySQLHandler):
             everybody,
             (*names, *{role for (role, _), _ in edges}),
         )
+        self._edges = edges if everybody else self._edges
         entries = dict(rows)
         powerful = mysql_accounts.with_roles([key for key, entry in entries.items() if entry.get("access")], edges)
         accounts = [
@@ -190,6 +230,15 @@ class MariaDBHandler(MySQLHandler):
             if not entry.get("is_role") and (users is None or key[0] in users)
         ]
         return self._with_names_of_copies(accounts) if users is None else accounts
+
+    def _unusable_entry(self, entry: Mapping[str, Any], plugin: str) -> str | None:
+        if int(entry.get("max_user_connections", 0)) < 0:
+            return "MAX_USER_CONNECTIONS -1 allows it no session"
+        changed, lifetime = entry.get("password_last_changed"), int(entry.get("password_lifetime", -1))
+        days = lifetime if lifetime >= 0 else int(self._settings.get("default_password_lifetime", 0))
+        overdue = days > 0 and changed is not None and changed + days * 86_400 < time.time()
+        loaded = next(iter(self._loaded), plugin) if plugin == mysql_accounts.SEVERAL else plugin
+        return self._unusable(loaded, expired=changed == 0 or overdue)
 
     def _with_names_of_copies(self, accounts: list[Account]) -> list[Account]:
         """Find out whose mark it is that a renamed or copied account carries: of a user whom a comment names."""
@@ -211,7 +260,7 @@ class MariaDBHandler(MySQLHandler):
     def _entry(self, key: Key, entry: Mapping[str, Any], roles: tuple[str, ...], *, powerful: bool) -> Account:
         """Read an entry of mysql.global_priv; of several ways to log in (`auth_or`) none is checked."""
         name, host = key
-        plugin = "several" if "auth_or" in entry else entry.get("plugin", "mysql_native_password")
+        plugin = mysql_accounts.SEVERAL if "auth_or" in entry else entry.get("plugin", "mysql_native_password")
         numbers = {limit: int(entry.get(limit, 0)) for limit in LIMITS}
         mark = mysql_marks.tag(self._view.roster, key)
         tags = {number for number in numbers.values() if mysql_marks.is_tag(number)}
@@ -230,6 +279,7 @@ class MariaDBHandler(MySQLHandler):
             since=_since(numbers, mark, self._lock_tag) if locked and noted else None,
             marked_for=OTHER if copied else None,
             tags=tuple(tags),
+            unusable=self._unusable_entry(entry, plugin),
             claims=mysql_marks.claimed(roster, roles) if roster else {},
             roles=roles,
             limits=tuple(limit for limit, number in numbers.items() if number == 0 or mysql_marks.is_tag(number)),

@@ -9,16 +9,19 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import ClassVar
 
+from dbroster.engines import mysql_neighbours
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.mysql_accounts import Account, Key
 from dbroster.engines.mysql_databases import Estate, Look
 from dbroster.engines.mysql_grants import Grant
 from dbroster.engines.mysql_marks import MADE, NEW, read_comment
+from dbroster.engines.mysql_neighbours import FineGrant
 from dbroster.engines.mysql_session import (
     DATABASE_EXISTS,
     FOREIGN_KEYS,
+    LEFT_DIRECTORY,
+    NOT_EMPTY_DIRECTORY,
     READ_ONLY_DATABASE,
-    account,
     identifier,
     literal,
 )
@@ -104,9 +107,16 @@ class MySQLHandler(MySQLUsers):
         if not estate.exists:
             raise OperationError(f"there is no database {database} any more; the next run creates it")
         self._refuse_foreign(estate)
+        self._mark_and_grant(estate)
+
+    def _mark_and_grant(self, estate: Estate) -> None:
+        """Do what can be done. Raises OperationError for the rest."""
+        stuck = self._stuck(self._excess(estate))
         with self._session.together():
             self._write_marks([estate])
             self._grant(estate)
+        if stuck:
+            raise OperationError(stuck)
 
     def _grant(self, estate: Estate) -> None:
         """Grant before revoking, so that a user at work notices nothing."""
@@ -117,22 +127,34 @@ class MySQLHandler(MySQLUsers):
         if lacking:
             listed = ", ".join(sorted(rules.wanted))
             self._session.run(f"GRANT {listed} ON {identifier(spelled)}.* TO {accounts_list(lacking)}")
-        for grant in estate.grants:
-            self._revoke(grant, grant.privileges - (rules.wanted if grant in right.values() else frozenset()))
-        for grant in self._rivals(estate.user, estate.database):
-            self._revoke(grant, grant.privileges)
+        for grant, excess in self._excess(estate):
+            self._revoke(grant, excess)
+        for fine in self._fine_rivals(estate.user, estate.database):
+            self._session.run(fine.revoke())
+
+    def _excess(self, estate: Estate) -> list[tuple[Grant, Collection[str]]]:
+        """What is to be taken away: from the user what is too much or spelled wrong, from others everything."""
+        rules, spelled = self._rules, self._rules.spelled(estate.database)
+        own = [
+            (grant, grant.privileges - (rules.wanted if rules.fold(grant.pattern) == spelled else frozenset()))
+            for grant in estate.grants
+        ]
+        rivals = [(grant, grant.privileges) for grant in self._rivals(estate.user, estate.database)]
+        return [(grant, excess) for grant, excess in (*own, *rivals) if excess]
 
     def _revoke(self, grant: Grant, excess: Collection[str]) -> None:
-        if excess:
-            listed = ", ".join(sorted(excess))
-            name, owner = identifier(grant.pattern), account(grant.user, grant.host)
-            self._session.run(f"REVOKE {listed} ON {name}.* FROM {owner}")
+        if excess and self._may_revoke(grant):
+            self._session.run(mysql_neighbours.revoke(grant, excess))
 
     def _rivals(self, user: str, database: str) -> list[Grant]:
         """Grants that let other users of the roster in; they are rare, so all grants are read once per connection."""
         if self._grants_of_all is None:
-            self._grants_of_all = self._table(self._read_accounts(), self._read_grants())
+            accounts = self._read_accounts()
+            self._grants_of_all, self._fine = self._table(accounts, self._read_grants()), self._fine_table(accounts)
         return [grant for grant in self._grants_of_all.reaching(database) if grant.user != user]
+
+    def _fine_rivals(self, user: str, database: str) -> list[FineGrant]:
+        return [grant for grant in (self._fine or {}).get(self.fold_database(database), ()) if grant.user != user]
 
     def adopt_database(self, user: str, database: str) -> None:
         """Claim a foreign database for a user, and grant it, unless it is protected or somebody else's."""
@@ -140,10 +162,7 @@ class MySQLHandler(MySQLUsers):
         reason = "there is no such database" if found is None else found.protected
         if reason or (found and found.owner not in (None, user)):
             raise OperationError(f"{database} can't be adopted for {user}: {reason or 'somebody else has it'}")
-        estate = self._estate(user, database)
-        with self._session.together():
-            self._write_marks([estate])
-            self._grant(estate)
+        self._mark_and_grant(self._estate(user, database))
 
     # --- dropping ---------------------------------------------------------------------------------------------------
 
@@ -160,18 +179,31 @@ class MySQLHandler(MySQLUsers):
                 )
         theirs = [estate for estate in estates if estate.is_theirs]
         for estate in theirs:
+            if stuck := self._stuck((grant, grant.privileges) for grant in estate.grants):
+                raise OperationError(stuck)
+        for estate in theirs:
             self._drop_schema(estate.user, self.fold_database(estate.database))
         with self._session.together():
             for estate in theirs:
-                for grant in estate.grants:
+                for grant in (*estate.grants, *self._named_rivals(estate)):
                     self._revoke(grant, grant.privileges)
+                for fine in self._fine_rivals(estate.user, estate.database):
+                    self._session.run(fine.revoke())
             self._disclaim(theirs)
+
+    def _named_rivals(self, estate: Estate) -> list[Grant]:
+        """Grants of others on this very name, which would open a later database of that name to them."""
+        rivals = self._rivals(estate.user, estate.database)
+        return [grant for grant in rivals if self._rules.fold(grant.pattern) == self._rules.spelled(estate.database)]
 
     def _drop_schema(self, user: str, name: str) -> None:
         drop = f"DROP DATABASE IF EXISTS {identifier(name)}"
         try:
             self._session.run(drop, of_database=True, long=True)
+            self._look_for_leftovers(name)
         except OperationError as error:
+            if error.code == NOT_EMPTY_DIRECTORY:
+                raise self._leftover(name, "its tables are gone") from None
             if error.code == READ_ONLY_DATABASE:
                 self._session.run(f"ALTER DATABASE {identifier(name)} READ ONLY = 0", of_database=True)
                 self._session.run(drop, of_database=True, long=True)
@@ -179,6 +211,21 @@ class MySQLHandler(MySQLUsers):
                 self._drop_referenced(user, name, drop, error)
             else:
                 raise
+
+    def _look_for_leftovers(self, name: str) -> None:
+        """MySQL drops a database and merely warns that its directory stays, where no database can be made any more."""
+        if self._session.warned:
+            codes = {row["Code"] for row in self._session.rows("SHOW WARNINGS")}
+            if LEFT_DIRECTORY in codes:
+                raise self._leftover(name, "it is dropped, and can't be made again")
+
+    def _leftover(self, name: str, what: str) -> OperationError:
+        path = f"{self._settings.get('datadir', '')}{name}"
+        return OperationError(
+            f"the directory of the database {name} has files in it that are not the server's ({what}); look at {path} "
+            f"on the server and remove it",
+            NOT_EMPTY_DIRECTORY,
+        )
 
     def _drop_referenced(self, user: str, name: str, drop: str, error: OperationError) -> None:
         """Drop what foreign keys of the same user's other databases refer to; those of others are not broken."""
@@ -303,6 +350,8 @@ class MySQLHandler(MySQLUsers):
             if not estate.exists:
                 raise OperationError(f"there is no database {estate.database} any more")
             self._refuse_foreign(estate)
+            if stuck := self._stuck(self._excess(estate)):
+                raise OperationError(stuck)
         with self._session.together():
             self._write_marks(estates)
             for estate in estates:

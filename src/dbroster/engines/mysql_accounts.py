@@ -11,6 +11,7 @@ from dbroster.verifiers import Algorithm
 Key = tuple[str, str]
 """User name and host."""
 
+SEVERAL = "several"
 _KNOWN = frozenset({Algorithm.CACHING_SHA2, Algorithm.SHA256_PASSWORD, Algorithm.ED25519, Algorithm.MYSQL_NATIVE})
 
 
@@ -157,6 +158,13 @@ def powers(*, role: bool, powerful: bool) -> str | None:
 def is_known(algorithm: str) -> bool:
     """Whether verifiers of this plugin can be checked here."""
     return algorithm in _KNOWN
+
+
+def doubt(algorithm: str) -> str:
+    """Say why a password can't be checked."""
+    if algorithm == SEVERAL:
+        return "the account has several ways to log in"
+    return f"the account logs in by the plugin {algorithm}, whose passwords dbroster can't check"
 
 
 def strictest(checks: Iterable[PasswordCheck]) -> PasswordCheck:

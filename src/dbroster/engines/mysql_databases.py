@@ -7,12 +7,13 @@ decides. A grant proves nothing, since people make grants by hand.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from dbroster.engines.mysql_accounts import Account, View
 from dbroster.engines.mysql_grants import SYSTEM_DATABASES, Grant, GrantTable, Rules
 from dbroster.engines.mysql_marks import Comment, read_comment
+from dbroster.engines.mysql_neighbours import FineGrant
 from dbroster.model import ExistingDatabase, differences
 
 Comments = Mapping[str, str]
@@ -106,7 +107,17 @@ class Survey:
     holders: Mapping[str, str]
     filled: Collection[str] = ()
     commenting: bool = False
-    intruded: Collection[str] = ()
+    fine: Mapping[str, Sequence[FineGrant]] = field(default_factory=dict)
+
+    @cached_property
+    def owners(self) -> dict[str, str]:
+        """Whose each database is that is somebody's, by its folded name."""
+        return {self.rules.fold(name): db.owner for name, db in self.described.items() if db.owner}
+
+    @cached_property
+    def described(self) -> dict[str, ExistingDatabase]:
+        """What `describe` has said."""
+        return self.describe()
 
     def describe(self) -> dict[str, ExistingDatabase]:
         """Describe every database, and those that are only claimed."""
@@ -156,17 +167,17 @@ class Survey:
 
     def _owned(self, name: str, user: str, *, made: bool, named: bool) -> ExistingDatabase:
         own = [grant for grant in self.table.on(name) if grant.user == user]
-        alone = all(grant.user == user for grant in self.table.reaching(name)) and name not in self.intruded
+        parts = sorted({grant.user for grant in self.fine.get(self.rules.fold(name), ())} - {user})
         claimed = self.claims.complete[self.rules.fold(name)].issuperset(self.view.hosts)
         marked = claimed and (named or not self.commenting)
         complete = self.rules.complete(own, name)
-        granted = made and marked and alone and complete
         others = sorted({grant.user for grant in self.table.reaching(name)} - {user})
+        granted = made and marked and complete and not others and not parts
         differs = differences(
             (not marked, "the marker is not complete"),
             (not complete, f"{user} has not exactly the wanted privileges"),
             (others, f"{', '.join(others)} may enter"),
-            (name in self.intruded, "parts of it are granted to others"),
+            (parts, f"parts of it are granted to {', '.join(parts)}"),
         )
         return ExistingDatabase(name, owner=user, granted=granted, usable=made, differs=differs)
 

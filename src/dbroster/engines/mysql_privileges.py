@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from dbroster.engines.mysql_grants import escaped, reaches
+from dbroster.engines.mysql_grants import escaped, reaches, unescaped
 from dbroster.engines.mysql_session import identifier
 
 _LINE = re.compile(r"GRANT (.+?) ON (\*|`(?:[^`]|``)+`)\.\* TO (.+)")
@@ -34,6 +34,14 @@ class Held:
             if pattern == "*" or (pattern == database if literal else reaches(pattern, database)):
                 held |= names
         return "ALL PRIVILEGES" in held or held.issuperset(privileges)
+
+    def may_revoke(self, pattern: str, *, literal: bool) -> bool:
+        """Whether a grant on this pattern can be taken away: one without backslashes reaches further than it seems."""
+        exact = literal or pattern == escaped(unescaped(pattern))
+        return any(
+            held in ("*", pattern) or (exact and not literal and reaches(held, unescaped(pattern)))
+            for held in self.passed_on
+        )
 
 
 def held(lines: Iterable[str]) -> Held:

@@ -19,6 +19,7 @@ Row = TypeVar("Row")
 
 LOCK_WAIT = 10  # seconds; the server's own default is a year
 ACCOUNT_WAIT = 20  # seconds for statements on accounts, whose waits MariaDB does not count as waits for locks
+ANSWER = 0.2  # seconds in which a server can still say that the time was over
 _SQL_MODE = "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION"
 _MARIADB_SQL_MODE = (
     f"{_SQL_MODE},NO_AUTO_CREATE_USER"  # or a GRANT to nobody would create an account without a password
@@ -39,6 +40,8 @@ DATABASE_EXISTS = "1007"
 NO_SUCH_THREAD = "1094"
 NOT_OWNER_OF_THREAD = "1095"
 READ_ONLY_DATABASE = "3989"
+NOT_EMPTY_DIRECTORY = "1010"
+LEFT_DIRECTORY = 3607
 FOREIGN_KEYS = frozenset({"3730", "1217", "1451"})
 _ADVICE = {
     1044: "let `check --connect` say what to grant to the admin account",
@@ -92,6 +95,7 @@ class Session:
         """Connect. Raises ConnectError, with the server's own reason."""
         self.statements_run = 0
         self.compound = False
+        self.warned = False
         self._collected: list[_Part] | None = None
         self._address = connection.host if _is_socket(connection) else f"{connection.host}:{connection.port}"
         self._timeout = connection.timeout
@@ -155,11 +159,14 @@ class Session:
     ) -> None:
         """Perform a statement at once, inside `together`, too."""
         if self.compound and not long:
-            statement = f"SET STATEMENT max_statement_time = {min(ACCOUNT_WAIT, self._timeout)} FOR {statement}"
+            statement = (
+                f"SET STATEMENT max_statement_time = {min(ACCOUNT_WAIT, max(1, self._timeout - 1))} FOR {statement}"
+            )
         with self._translated(secrets, of_accounts=not of_database), self._driver.cursor() as cursor:
             cursor.execute(statement)
             while cursor.nextset():
                 pass
+            self.warned = bool(cursor.warning_count)
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -204,15 +211,16 @@ class Session:
 
     def _judge_wait(self, code: int, seconds: float, *, of_accounts: bool) -> None:
         """End the run when not one database, but the whole server is locked. Raises Stalled."""
-        if code == _STATEMENT_TIME_OVER or (code == _LOCK_WAIT_OVER and of_accounts):
+        if code not in (_STATEMENT_TIME_OVER, _LOCK_WAIT_OVER):
+            return
+        if of_accounts:
             raise self._stalled(
                 f"kept a change waiting for {seconds:.0f} s: is a backup at work, or FLUSH TABLES WITH READ LOCK? "
                 "SHOW PROCESSLIST tells; run again when it is over"
             ) from None
-        if code == _LOCK_WAIT_OVER:
-            self._waited += seconds
-            if self._waited > self._timeout:
-                raise self._stalled(f"kept changes waiting for {self._waited:.0f} s in all") from None
+        self._waited += seconds
+        if self._waited > self._timeout:
+            raise self._stalled(f"kept changes waiting for {self._waited:.0f} s in all") from None
 
     def _stalled(self, what: str) -> Stalled:
         return Stalled(f"the server {self._address} {what} (timeout: {self._timeout})")
@@ -246,7 +254,7 @@ def _driver(connection: Connection, password: str) -> Driver:
         ssl_disabled=connection.tls.mode == "disable",
         init_command=_SETTINGS.format(
             wait=max(1, min(LOCK_WAIT, connection.timeout - 1)),
-            timeout=connection.timeout,
+            timeout=connection.timeout - ANSWER,
             mode=_SQL_MODE,
             mariadb_mode=_MARIADB_SQL_MODE,
         ),

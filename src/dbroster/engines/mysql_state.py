@@ -11,11 +11,12 @@ from functools import cached_property
 from typing import Any, ClassVar, Self
 
 from dbroster.config import Connection
-from dbroster.engines import mysql_accounts, mysql_databases, mysql_marks
+from dbroster.engines import mysql_accounts, mysql_databases, mysql_marks, mysql_neighbours
 from dbroster.engines.base import Handler
 from dbroster.engines.mysql_accounts import Account, Key, View
 from dbroster.engines.mysql_databases import Claims, Survey
 from dbroster.engines.mysql_grants import MAX_NAME, SYSTEM_DATABASES, Grant, GrantTable, Rules, privileges
+from dbroster.engines.mysql_neighbours import FineGrant
 from dbroster.engines.mysql_privileges import Held, held, missing_grants
 from dbroster.engines.mysql_session import Greeting, Session, account, identifier, reading
 from dbroster.errors import LockHeld, OperationError, UnsupportedServer
@@ -37,12 +38,21 @@ LOCK_PREFIX = "dbroster-lock:"
 LOCK_PATIENCE = 3  # seconds
 SETTINGS = (
     "version", "lower_case_table_names", "partial_revokes", "read_only", "super_read_only", "general_log",
-    "caching_sha2_password_digest_rounds", "strict_password_validation",
+    "caching_sha2_password_digest_rounds", "strict_password_validation", "default_password_lifetime", "datadir",
 )  # fmt: skip
+_USERS = """
+    SELECT *, HEX(authentication_string) AS verifier, COALESCE(password_lifetime, @@default_password_lifetime) > 0
+        AND password_last_changed + INTERVAL COALESCE(password_lifetime, @@default_password_lifetime) DAY < NOW()
+        AS overdue FROM mysql.user WHERE %s OR User IN %s"""
+_FINE_GRANTS = """
+    SELECT User, Host, Db, Table_name AS name, '' AS kind FROM mysql.tables_priv
+    UNION ALL SELECT User, Host, Db, Routine_name, CAST(Routine_type AS CHAR) FROM mysql.procs_priv"""
 OFF = frozenset({"OFF", "0", ""})
 
 
-_NEEDED = ("User", "Host", "User_attributes", "verifier", "account_locked", "password_expired", "plugin")
+_NEEDED = (
+    "User", "Host", "User_attributes", "verifier", "account_locked", "password_expired", "plugin", "overdue",
+)  # fmt: skip
 
 
 class MySQLState(Handler):
@@ -76,6 +86,11 @@ class MySQLState(Handler):
         hosts = tuple(dict.fromkeys(host.lower() for host in connection.options["hosts"]))
         self._view = View(connection.roster, hosts, connection.protected, connection.username)
         self._survey: Survey | None = None
+        self._edges: list[tuple[Key, Key]] = []
+        self._all_grants: list[Grant] = []
+        self._fine: dict[str, list[FineGrant]] | None = None
+        self._fine_unseen = False
+        self._notes: list[Problem] = []
         self._seen: tuple[int, list[Account]] | None = None
         self._grants_of_all: GrantTable | None = None
 
@@ -121,7 +136,7 @@ class MySQLState(Handler):
 
     def _check_server(self) -> None:
         version = self._settings["version"]
-        numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+        numbers = self._version()
         if numbers < self.oldest:
             oldest = ".".join(str(part) for part in self.oldest)
             raise UnsupportedServer(f"{self.product} {version} is too old; {oldest} or newer is needed")
@@ -133,6 +148,9 @@ class MySQLState(Handler):
             raise UnsupportedServer(
                 f"{self.product} {version} lacks the plugin {self._plugin}: load it, or set auth_plugin: auto"
             )
+
+    def _version(self) -> tuple[int, ...]:
+        return tuple(int(part) for part in re.findall(r"\d+", self._settings["version"])[:3])
 
     def _is_on(self, setting: str) -> bool:
         return self._settings.get(setting, "OFF").upper() not in OFF
@@ -220,44 +238,16 @@ class MySQLState(Handler):
             ),
         )  # fmt: skip
 
-    def warnings(self) -> list[Problem]:
-        """Anonymous accounts, accounts that shadow ours, statement logging, rules and rights that are out of reach."""
-        with reading():
-            accounts = self._accounts_seen()
-            texts = [*self._server_warnings(), *self._session_warnings()]
-        texts += [
-            f"the anonymous account {found} takes logins from {found.host} away from the roster's users; drop it: "
-            f"DROP USER {account(*found.key)};"
-            for found in accounts
-            if not found.name
-        ]
-        return [Problem(text, warning=True) for text in texts] + self._view.shadows(accounts)
-
-    def _server_warnings(self) -> list[str]:
-        found = []
-        if self._is_on("general_log"):
-            found.append("general_log is on: the server's log will show password hashes, though no passwords")
-        if self._settings.get("validate_password.policy", "").upper() in ("STRONG", "2"):
-            found.append("validate_password's dictionary can't be read by clients, so it is not applied")
-        return found
-
-    def _session_warnings(self) -> list[str]:
-        found = self._privileges
-        if found.has("SUPER") or (found.has("PROCESS") and found.has(self.end_sessions_privilege)):
-            return []
-        rights = f"PROCESS, {self.end_sessions_privilege}"
-        return [
-            "sessions of removed users can't be ended, and stay at work until they disconnect; to allow it: "
-            f"GRANT {rights} ON *.* TO {account(*self._admin)};"
-        ]
-
     # --- names and passwords ----------------------------------------------------------------------------------------
 
     def refuse_user(self, name: str) -> str | None:
         """By length only: the roster's own rule for names is narrower than the server's."""
-        if len(name) > self.max_user:
-            return f"the user name has {len(name)} characters, {self.product} takes {self.max_user}"
+        if len(name) > (most := self._max_user()):
+            return f"the user name has {len(name)} characters, {self.product} takes {most}"
         return None
+
+    def _max_user(self) -> int:
+        return self.max_user
 
     def refuse_database(self, name: str) -> str | None:
         """By length, in grants too, where `_` takes two characters; and the server's own databases."""
@@ -322,15 +312,26 @@ class MySQLState(Handler):
             doubtful = [name for name in claims.unfinished if name in {self.fold_database(name) for name in databases}]
             filled = self._filled(doubtful) if doubtful else set()
         others = {a.key: a.roster for a in accounts if a.roster and not self._view.is_ours(a)}
+        self._all_grants = grants
         self._grants_of_all = self._table(accounts, grants)
+        self._fine = self._fine_table(accounts)
         taken, holders = (
             mysql_databases.taken(grants, others, self._rules),
             mysql_databases.holders(grants, self._rules),
         )
         self._survey = Survey(
-            databases, claims, self._grants_of_all, self._rules, self._view, taken, holders, filled, self.commenting
+            databases,
+            claims,
+            self._grants_of_all,
+            self._rules,
+            self._view,
+            taken,
+            holders,
+            filled,
+            self.commenting,
+            self._fine,
         )
-        return self._survey.describe()
+        return dict(self._survey.described)
 
     def _read_databases(self, names: Collection[str] | None = None) -> dict[str, str]:
         """Read the names and comments of these databases, or of all that the admin can see."""
@@ -368,11 +369,24 @@ class MySQLState(Handler):
         for user, verifier in stored:
             if not mysql_accounts.is_known(verifier.algorithm):
                 found[user.name].append(PasswordCheck.UNKNOWN)
+                self.doubts[user.name] = mysql_accounts.doubt(verifier.algorithm)
         return {user.name: mysql_accounts.strictest(found[user.name]) for user in users}
 
     def _table(self, accounts: Iterable[Account], grants: Iterable[Grant]) -> GrantTable:
         ours = {a.key for a in accounts if self._view.is_ours(a)}
-        return GrantTable((grant for grant in grants if (grant.user, grant.host) in ours), self._rules)
+        return GrantTable(
+            (grant for grant in grants if (grant.user, grant.host) in ours or mysql_neighbours.is_public(grant)),
+            self._rules,
+        )
+
+    def _fine_table(self, accounts: Iterable[Account]) -> dict[str, list[FineGrant]]:
+        """Read what our accounts have on single tables and routines, if the admin may see it."""
+        try:
+            grants = self._session.converted(FineGrant.of, _FINE_GRANTS)
+        except OperationError:
+            self._fine_unseen = True
+            return {}
+        return mysql_neighbours.by_database(grants, {a.key for a in accounts if self._view.is_ours(a)}, self._rules)
 
     def _read_grants(self, users: Collection[str] | None = None) -> list[Grant]:
         """Read mysql.db: information_schema has the same in a form that takes ten times as long."""
@@ -386,13 +400,14 @@ class MySQLState(Handler):
             ((row["FROM_USER"], row["FROM_HOST"]), (row["TO_USER"], row["TO_HOST"]))
             for row in self._session.rows("SELECT * FROM mysql.role_edges")
         ]
+        self._edges = edges if users is None else self._edges
         roles = {role for role, _ in edges}
         held: defaultdict[Key, list[str]] = defaultdict(list)
         for role, grantee in edges:
             held[grantee].append(mysql_marks.named(role))
         rows = self._session.converted(
             _columns,
-            "SELECT *, HEX(authentication_string) AS verifier FROM mysql.user WHERE %s OR User IN %s",
+            _USERS,
             users is None,
             ("", *(users or ()), *(name for name, _ in roles)),
         )
@@ -414,16 +429,19 @@ class MySQLState(Handler):
         attributes = json.loads(row["User_attributes"] or "{}")
         mark = mysql_marks.read_attribute(attributes.get("metadata") or {})
         named = mark.account == mysql_marks.named((row["User"], row["Host"]))
-        locked = row["account_locked"] == "Y"
+        locked, expired = (row[column] == "Y" for column in ("account_locked", "password_expired"))
+        expired = expired or bool(row["overdue"])
         stored = bytes.fromhex(row["verifier"] or "").decode("utf-8", "replace")
         # CREATE ROLE makes exactly this; an account of a person may be locked and expired, but has a password
-        is_role = granted_as_role or (row["account_locked"] == row["password_expired"] == "Y" and not stored)
+        is_role = (granted_as_role and not named) or (
+            row["account_locked"] == row["password_expired"] == "Y" and not stored
+        )
         return Account(
             name=row["User"],
             host=row["Host"].lower(),
             roster=mark.roster if named else None,
             lock=mysql_accounts.lock_state(locked=locked, noted=named and bool(mark.locked)),
-            powers=mysql_accounts.powers(role=is_role, powerful=powerful),
+            powers=mysql_accounts.powers(role=is_role and not named, powerful=powerful),
             verifier=StoredVerifier(row["plugin"], Secret(stored)),
             since=read_stamp(mark.locked) if locked and named else None,
             marked_for=None if named or mark.roster != self._view.roster else mark.account,
@@ -431,7 +449,14 @@ class MySQLState(Handler):
             roles=roles,
             roles_before=mark.roles if named else (),
             second_password="additional_password" in attributes,
+            unusable=self._unusable(row["plugin"], expired=expired),
         )
+
+    def _unusable(self, plugin: str, *, expired: bool) -> str | None:
+        """Say why nobody can log in to an account that is not locked."""
+        if plugin not in self._loaded:
+            return f"the server has not loaded its authentication plugin {plugin}"
+        return "its password has expired: a new one in users.txt opens it" if expired else None
 
     @abstractmethod
     def _clauses(self, passwords: Mapping[str, Secret]) -> dict[str, str]:

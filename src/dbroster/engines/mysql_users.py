@@ -9,7 +9,7 @@ from dbroster.engines import mysql_marks
 from dbroster.engines.mysql_accounts import Account, Key
 from dbroster.engines.mysql_databases import Look
 from dbroster.engines.mysql_session import NO_SUCH_THREAD, NOT_OWNER_OF_THREAD, account, literal
-from dbroster.engines.mysql_state import MySQLState
+from dbroster.engines.mysql_warnings import MySQLWarnings
 from dbroster.errors import OperationError
 from dbroster.grace import stamp
 from dbroster.model import Lock
@@ -19,7 +19,7 @@ from dbroster.verifiers import caching_sha2_many, mysql_native
 MIN_ROUNDS = 5000
 
 
-class MySQLUsers(MySQLState):
+class MySQLUsers(MySQLWarnings):
     """Changes the accounts of a server; each method looks at them again before it touches anything."""
 
     _ahead: Look | None = None

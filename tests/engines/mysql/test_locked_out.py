@@ -1,0 +1,191 @@
+"""Locked means locked out: no session, no event, no definer, no privilege; and everything is back with the line."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pymysql
+import pytest
+
+from dbroster.config import Removals
+from dbroster.engines.mysql_archive import MySQLArchiver
+from dbroster.model import Lock
+from dbroster.secret import Secret
+from tests.archiving import archiving
+from tests.engines.mysql.conftest import OTHER, PASSWORD, Site, give
+from tests.unit.waiting import wait_until
+
+
+def rows(site: Site, table: str) -> int:
+    ((number,),) = site.dba.run(f"SELECT COUNT(*) FROM {table}")
+    return int(number)
+
+
+def sessions(site: Site, user: str) -> int:
+    return sum(row[1] == user for row in site.dba.run("SHOW PROCESSLIST"))
+
+
+def test_nothing_of_a_locked_user_runs_and_everything_runs_again_with_the_line(site: Site) -> None:
+    """B3: an event of every second stops with the lock, and goes on when the line is back."""
+    handler, bob = site.open(site.least(), removals=Removals(grace_days=7)), site.name()
+    site.dba.run("SET GLOBAL event_scheduler = ON")
+    handler.create_user(bob, Secret(PASSWORD))
+    web = give(handler, bob)
+    site.dba.run_as(
+        bob, PASSWORD, f"CREATE TABLE {web}.t (n INT)",
+        f"CREATE EVENT {web}.e ON SCHEDULE EVERY 1 SECOND DO INSERT INTO {web}.t VALUES (1)",
+    )  # fmt: skip
+    wait_until(lambda: rows(site, f"{web}.t") > 0)
+    handler.lock_user(bob)
+    site.dba.run(f"TRUNCATE {web}.t", "DO SLEEP(2.5)")
+    assert rows(site, f"{web}.t") == 0
+    assert site.dba.grants(bob) == set()
+    found = handler.get_existing_databases()[web]
+    assert (found.owner, found.granted) == (bob, False)
+    handler.update_user_password(bob, Secret(PASSWORD))
+    handler.grant_privileges(bob, web)
+    wait_until(lambda: rows(site, f"{web}.t") > 0)
+    site.dba.run_as(bob, PASSWORD, f"DROP EVENT {web}.e")
+
+
+def test_an_event_that_never_ends_is_ended(site: Site) -> None:
+    """B3: what runs already has its privileges, so it has to be killed after they were taken."""
+    handler, bob = site.open(), site.name()
+    site.dba.run("SET GLOBAL event_scheduler = ON")
+    handler.create_user(bob, Secret(PASSWORD))
+    web = give(handler, bob)
+    site.dba.run_as(
+        bob, PASSWORD, f"CREATE TABLE {web}.t (n INT)",
+        f"CREATE EVENT {web}.e ON SCHEDULE EVERY 1 SECOND DO WHILE TRUE DO INSERT INTO {web}.t VALUES (1); "
+        "DO SLEEP(0.1); END WHILE",
+    )  # fmt: skip
+    wait_until(lambda: sessions(site, bob) > 0)
+    handler.lock_user(bob)
+    wait_until(lambda: sessions(site, bob) == 0)
+    site.dba.run(f"TRUNCATE {web}.t", "DO SLEEP(1.5)")
+    assert rows(site, f"{web}.t") == 0
+    handler.drop_database(bob, web)
+
+
+def test_what_is_defined_as_a_locked_user_works_for_nobody(site: Site) -> None:
+    """B3: routines of theirs that others may call do nothing any more."""
+    handler, bob, al = site.open(site.least()), site.name(), site.name()
+    for user in (bob, al):
+        handler.create_user(user, Secret(PASSWORD))
+    web = give(handler, bob)
+    site.dba.run_as(
+        bob, PASSWORD, f"CREATE TABLE {web}.t (n INT)",
+        f"CREATE PROCEDURE {web}.p() SQL SECURITY DEFINER INSERT INTO {web}.t VALUES (1)",
+    )  # fmt: skip
+    site.dba.run(f"GRANT EXECUTE ON PROCEDURE {web}.p TO '{al}'@'%'")
+    site.dba.run_as(al, PASSWORD, f"CALL {web}.p()")
+    handler.lock_user(bob)
+    with pytest.raises(pymysql.err.MySQLError):
+        site.dba.run_as(al, PASSWORD, f"CALL {web}.p()")
+    assert rows(site, f"{web}.t") == 1
+
+
+def test_what_others_have_granted_goes_as_well(site: Site) -> None:
+    """B3, B5: privileges on other databases, on tables, and spelled without backslashes, whoever granted them."""
+    handler, bob, other = site.open(site.least()), site.name(), site.name()
+    handler.create_user(bob, Secret(PASSWORD))
+    web = give(handler, bob)
+    site.dba.run(
+        f"CREATE DATABASE {other}", f"CREATE TABLE {other}.t (n INT)", f"GRANT SELECT ON {other}.* TO '{bob}'@'%'",
+        f"GRANT INSERT ON {other}.t TO '{bob}'@'%'", f"GRANT ALL ON {web}.* TO '{bob}'@'%'",
+    )  # fmt: skip
+    handler.lock_user(bob)
+    assert site.dba.grants(bob) == set()
+    assert not site.dba.run(f"SELECT 1 FROM mysql.tables_priv WHERE User = '{bob}'")
+    handler.drop_database(bob, web)
+    handler.drop_user(bob)
+    assert site.dba.accounts(bob) == set()
+
+
+def test_a_role_of_a_dbas_is_inactive_while_locked_and_active_afterwards(mysql: Site) -> None:
+    """B3: with a default role the locked user's event would run on."""
+    handler, bob, role = mysql.open(mysql.least()), mysql.name(), mysql.name()
+    handler.create_user(bob, Secret(PASSWORD))
+    mysql.dba.run(
+        f"CREATE ROLE '{role}'", f"GRANT '{role}' TO '{bob}'@'%'", f"SET DEFAULT ROLE '{role}' TO '{bob}'@'%'"
+    )
+    active = f"SELECT COUNT(*) FROM mysql.default_roles WHERE USER = '{bob}'"
+    handler.lock_user(bob)
+    assert mysql.dba.run(active) == [(0,)]
+    handler.update_user_password(bob, Secret(PASSWORD))
+    assert mysql.dba.run(active) == [(1,)]
+
+
+def test_sessions_end_before_the_lock_and_after_it(site: Site) -> None:
+    """B2, B3: an open transaction of the leaver's holds nothing up."""
+    handler, bob = site.open(), site.name()
+    handler.create_user(bob, Secret(PASSWORD))
+    web = give(handler, bob)
+    site.dba.run(f"CREATE TABLE {web}.t (n INT)")
+    with closing(site.dba.login(bob, PASSWORD, web)) as session:
+        session.query("LOCK TABLES t WRITE")
+        handler.lock_user(bob)
+        handler.drop_database(bob, web)
+        session._force_close()
+    assert site.dba.databases(bob) == set()
+
+
+def test_the_lock_is_dated_and_opened_without_a_trace(site: Site) -> None:
+    """B3: date and note are written with the lock, and gone when the account is opened."""
+    handler, bob = site.open(removals=Removals(grace_days=7)), site.name()
+    handler.create_user(bob, Secret(PASSWORD))
+    before = site.dba.run(f"SHOW CREATE USER '{bob}'@'%'")
+    handler.lock_user(bob)
+    found = handler.get_existing_users()[bob]
+    assert (found.managed, found.lock) == (True, Lock.OURS)
+    assert found.locked_since is not None
+    assert abs((handler.now() - found.locked_since).total_seconds()) < 60
+    handler.update_user_password(bob, Secret(OTHER))
+    found = handler.get_existing_users()[bob]
+    assert (found.managed, found.lock, found.locked_since) == (True, Lock.OPEN, None)
+    if site.server.engine == "mariadb":
+        handler.update_user_password(bob, Secret(PASSWORD))
+        assert site.dba.run(f"SHOW CREATE USER '{bob}'@'%'") == before
+
+
+def test_an_older_password_is_told_and_discarded(mysql: Site) -> None:
+    """B8: RETAIN CURRENT PASSWORD keeps it; the next password that dbroster sets takes it away."""
+    handler, bob = mysql.open(mysql.least()), mysql.name()
+    handler.create_user(bob, Secret("First-password-1"))
+    mysql.dba.run(f"ALTER USER '{bob}'@'%' IDENTIFIED BY '{PASSWORD}' RETAIN CURRENT PASSWORD")
+    assert [w for w in handler.warnings() if f"'{bob}'@'%' DISCARD OLD PASSWORD;" in w.text]
+    assert mysql.dba.can_login(bob, "First-password-1")
+    handler.update_user_password(bob, Secret(OTHER))
+    assert mysql.dba.can_login(bob, OTHER)
+    for old in ("First-password-1", PASSWORD):
+        assert not mysql.dba.can_login(bob, old)
+
+
+def test_who_stays_writes_nothing_while_the_database_is_archived(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B3: when a template is taken out, the claim proves the database without the grant."""
+    handler, bob = site.open(), site.name()
+    handler.connection = archiving(handler.connection, tmp_path)
+    handler.create_user(bob, Secret(PASSWORD))
+    web = give(handler, bob)
+    site.dba.run_as(bob, PASSWORD, f"CREATE TABLE {web}.t (n INT)")
+    dump = MySQLArchiver.dump
+    refused: list[BaseException] = []
+
+    def watched(*arguments: Any) -> None:
+        for connection in (inside, site.dba.login(bob, PASSWORD)):
+            try:
+                connection.query(f"INSERT INTO {web}.t VALUES (1)")
+            except pymysql.err.MySQLError as error:
+                refused.append(error)
+            connection._force_close()
+        dump(*arguments)
+
+    inside = site.dba.login(bob, PASSWORD, web)
+    monkeypatch.setattr(MySQLArchiver, "dump", watched)
+    handler.archive_database(bob, web)
+    assert len(refused) == 2
+    assert rows(site, f"{web}.t") == 0
+    assert site.dba.grants(bob) == set()
+    assert handler.get_existing_databases()[web].owner == bob
