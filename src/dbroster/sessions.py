@@ -1,35 +1,73 @@
-"""A bounded set of open connections to one server, lent to one thread at a time and replaced when they break."""
+"""A bounded set of open connections to one server, lent to one thread at a time and replaced when they break.
+
+A user may hold every connection that a server has. Whoever has to work then takes the one that the run has already,
+turn by turn: to lock that user makes room for the others.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
+from threading import Lock
 from types import TracebackType
 from typing import Self
 
 from dbroster.engines.base import Handler
+from dbroster.errors import ConnectError, Stalled
 
 
 class Sessions:
-    """Lends handlers; opened when first needed, never more at once than `count` threads ask for."""
+    """Lends handlers; opened when first needed, never more at once than `count` threads ask for.
 
-    def __init__(self, connect: Callable[[], Handler], count: int) -> None:
+    `spare` is open already, and lent where no other one can be opened.
+    """
+
+    def __init__(self, connect: Callable[[], Handler], count: int, spare: Handler | None = None) -> None:
         self.count = count
         self._connect = connect
         self._idle: SimpleQueue[Handler] = SimpleQueue()
+        self._spare = spare
+        self._spare_is_lent = Lock()
 
     @contextmanager
     def borrow(self) -> Iterator[Handler]:
         """Lend a handler. One that broke, or left the block in any other unplanned way, is closed, not lent again."""
-        try:
-            handler = self._idle.get_nowait()
-        except Empty:
-            handler = self._connect()
+        handler = self._open()
+        if handler is None:
+            with self._borrow_spare() as spare:
+                yield spare
+            return
         try:
             yield handler
         except BaseException:
             handler.close()
             raise
         self._idle.put(handler)
+
+    def _open(self) -> Handler | None:
+        """Return an idle handler or a new one; None where the server has no place for one, but there is the spare."""
+        try:
+            return self._idle.get_nowait()
+        except Empty:
+            pass
+        try:
+            return self._connect()
+        except Stalled:
+            raise
+        except ConnectError:
+            if self._spare is None:
+                raise
+            return None
+
+    @contextmanager
+    def _borrow_spare(self) -> Iterator[Handler]:
+        with self._spare_is_lent:
+            if self._spare is None:
+                raise ConnectError("the connection of this run broke")
+            try:
+                yield self._spare
+            except BaseException:
+                self._spare = None
+                raise
 
     def __enter__(self) -> Self:
         return self

@@ -25,7 +25,7 @@ from dbroster.config import (
 from dbroster.diff import Differ
 from dbroster.digest import plan_digest, unexpected
 from dbroster.engines.base import Handler
-from dbroster.errors import AuditError, ConfigError, DbrosterError, PrivilegeError, ServerError
+from dbroster.errors import AuditError, ConfigError, DbrosterError, OperationError, PrivilegeError, ServerError
 from dbroster.grace import NO_GRACE, Grace
 from dbroster.guard import Guard
 from dbroster.leftovers import Leftovers
@@ -286,8 +286,14 @@ class Sync:
             return differ.plan()
 
     def _obstacles(self, handler: Handler, plan: Plan) -> dict[int, str]:
-        """Ask the engine, when there is something to do, what of it the server must refuse."""
-        foreseen = handler.foresee(plan.actions) if plan.actions else []
+        """Ask the engine, when there is something to do, what of it the server must refuse.
+
+        Who keeps the engine from looking can't stop the run by it: then each action finds out by itself.
+        """
+        try:
+            foreseen = handler.foresee(plan.actions) if plan.actions else []
+        except OperationError:
+            foreseen = []
         return {place: reason for place, reason in enumerate(foreseen) if reason}
 
     def _foreseen(self, handler: Handler, plan: Plan) -> Iterator[Problem]:
@@ -297,9 +303,15 @@ class Sync:
             yield Problem(f"{action.verb} {action.database or action.user} can't be done: {reason}", user=action.user)
 
     def _not_carried(self, handler: Handler, plan: Plan) -> Iterator[Problem]:
-        """Tell what the archives that this plan asks for would lose."""
+        """Tell what the archives that this plan asks for would lose; whoever hides that can't stop the run by it."""
         archived = [a.database for a in plan.actions if a.verb is Verb.ARCHIVE_DATABASE and a.database]
-        for database, losses in sorted(handler.archiver().not_carried(archived).items() if archived else ()):
+        try:
+            found = handler.archiver().not_carried(archived) if archived else {}
+        except OperationError as error:
+            text = "what the archives of this run will not hold can't be told beforehand"
+            yield Problem(f"{text}: {error}", warning=True)
+            return
+        for database, losses in sorted(found.items()):
             yield Problem(f"an archive of {database} does not hold: {'; '.join(losses)}", warning=True)
 
     def _history(self, handler: Handler) -> "History":
@@ -348,7 +360,7 @@ class Sync:
         with (
             self._stage("apply"),
             Audit(self.options.audit_path, self.connection.engine, self.connection.server) as audit,
-            Sessions(lambda: self.connect(self.connection), jobs) as sessions,
+            Sessions(lambda: self.connect(self.connection), jobs, spare=handler) as sessions,
         ):
             audit.begin(result.plan or "", len(plan.actions), self.options.max_removals)
             handler.prepare()

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from dbroster.config import Removals
+from dbroster.errors import OperationError
 from dbroster.model import Action, Outcome, Result, Status, Verb
 from dbroster.report import Exit, exit_code
 from dbroster.sync import Options, Sync
 from tests.fake import FakeHandler, FakeServer, fake_connection
+from tests.fake_archive import FakeArchiver
 from tests.unit.samples import roster
 
 STUCK = "bob_old has prepared transactions: ROLLBACK PREPARED 'x'"
@@ -68,3 +71,33 @@ def test_a_connected_check_tells_what_must_fail(server: FakeServer, tmp_path: Pa
     options = Options(tmp_path, dry_run=True)
     result = Sync(fake_connection(server), roster("ann"), options, connect=Foreseeing.open).check_connected()
     assert [p.text for p in result.problems if not p.warning] == [f"drop_database bob_old can't be done: {STUCK}"]
+
+
+class Hidden(FakeHandler):
+    """A fake into whose databases nobody can look."""
+
+    def foresee(self, actions: Sequence[Action]) -> list[str | None]:
+        raise OperationError("lock wait timeout")
+
+    def archiver(self) -> FakeArchiver:
+        return HiddenArchiver(self.connection, self._fake, self._owned)
+
+
+class HiddenArchiver(FakeArchiver):
+    """An archiver that can't say beforehand what it will lose."""
+
+    def not_carried(self, databases: Sequence[str]) -> dict[str, list[str]]:
+        raise OperationError("lock wait timeout")
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_nobody_stops_a_run_by_hiding_what_it_looks_at(server: FakeServer, tmp_path: Path, dry_run: bool) -> None:
+    """B4: an owner's locks keep dbroster from looking into a database beforehand, and from nothing else."""
+    archives = tmp_path / "archives"
+    connection = fake_connection(server, removals=Removals(max=None, archive_dir=archives))
+    options = Options(tmp_path, dry_run, max_removals="all")
+    result = Sync(connection, roster("ann"), options, connect=Hidden.open).run()
+    assert result.fatal is None
+    assert {o.status for o in result.outcomes} == {Status.PLANNED if dry_run else Status.DONE}
+    (warning,) = [problem.text for problem in result.problems if "can't be told beforehand" in problem.text]
+    assert "lock wait timeout" in warning
