@@ -5,7 +5,8 @@ import random
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.contract.proxy import Proxy
 from tests.e2e.site import Run, Site
 from tests.kill.conftest import SOAK
 from tests.kill.crime import Scene
+from tests.unit.waiting import wait_until
 
 LIMITS = {"connect_timeout": 2, "timeout": 3}
 ENOUGH = 60  # seconds for a run whose every wait ends after LIMITS, on a machine with other things to do
@@ -108,3 +110,41 @@ def test_invariant_11_a_server_process_that_stands_still_ends_the_run(scene: Sce
     scene.site.configure()
     assert scene.site.run("--max-removals", "all").code == 0
     scene.site.in_step()
+
+
+def test_invariant_11_one_sigterm_ends_a_run_that_archives(scene: Scene) -> None:
+    """C1: while a dump waits for a server that has stopped answering; no program is left, and nothing is lost."""
+    archives = {"removals": {"archive_dir": "archives"}}
+    scene.before()
+    scene.pending()
+    with scene.relay(None) as relay:
+        scene.site.configure(None, **scene.site.adapter.relayed(relay), **archives)
+        assert scene.finish(scene.start()).code == 0
+        messages = relay.messages
+    for part in (0.6, 0.75, 0.9) if SOAK else (0.8,):  # removals come last
+        scene.before()
+        scene.pending()
+        with scene.relay(int(messages * part), stalls=True) as relay:
+            scene.site.configure(None, **scene.site.adapter.relayed(relay), **archives)
+            process = scene.start()
+            assert relay.stalled.wait(60), part
+            process.send_signal(signal.SIGTERM)
+            began = time.monotonic()
+            scene.finish(process)
+            assert time.monotonic() - began < 11, part
+            wait_until(lambda: not children_of_the_past(relay.port), 10)
+        scene.site.configure(None, **archives)
+        assert scene.site.run("--max-removals", "all").code == 0
+        assert not list((scene.site.directory / "archives").rglob("*.partial"))
+        scene.site.in_step()
+
+
+def children_of_the_past(port: int) -> list[str]:
+    """Command lines and environments of programs that still work through a relay."""
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (directory / "cmdline").read_bytes() + (directory / "environ").read_bytes()
+            if f"={port}\0".encode() in words:
+                found.append(words.decode(errors="replace"))
+    return found

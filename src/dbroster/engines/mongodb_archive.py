@@ -6,7 +6,7 @@ Of a time series it holds the measurements, not the buckets: a user may not writ
 
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import IO, Any, ClassVar
@@ -66,6 +66,20 @@ class MongoDBArchiver(Archiver):
                 self._session.change(where, {"revokeRolesFromUser": name, "roles": roles})
                 self._session.command(ADMIN, {"killAllSessions": [{"user": name, "db": where}]})
         shut_out(self._session, insiders(self._session, [database]))
+
+    def not_carried(self, databases: Sequence[str]) -> dict[str, list[str]]:
+        """Name accounts and roles that are defined in each of these databases; they stand in admin, and stay there."""
+        found = {database: list(self._defined(database)) for database in databases}
+        return {database: losses for database, losses in found.items() if losses}
+
+    def _defined(self, database: str) -> Iterator[str]:
+        for kind, command, name in (("account", "users", "user"), ("role", "roles", "role")):
+            try:
+                found = self._session.command(database, {f"{command}Info": 1})[command]
+            except OperationError:
+                continue  # the admin may not see them, and no archive is worse for it
+            for each in found:
+                yield f"the {kind} {each[name]}, which is defined in it"
 
     def dump(self, user: str, database: str, draft: Draft) -> None:  # noqa: ARG002 - only PostgreSQL's needs it
         """Write each collection, then read all of it again from the file."""

@@ -130,6 +130,19 @@ def test_everything_comes_back_as_it_was(site: Site, tmp_path: Path) -> None:
         bob[site.web].large.insert_one({"still": "mine"})
 
 
+def test_what_an_archive_does_not_hold_is_said(site: Site, tmp_path: Path) -> None:
+    """A8: accounts and roles that are defined in the database."""
+    with connect(archiving(site.connection(), tmp_path)) as handler:
+        site.make(handler)
+        assert handler.archiver().not_carried([site.web]) == {}
+        site.dba[site.web].command("createUser", "guest", pwd=PASSWORD, roles=[])
+        site.dba[site.web].command("createRole", "reader", privileges=[], roles=[])
+        said = handler.archiver().not_carried([site.web])
+        site.dba[site.web].command("dropAllUsersFromDatabase")
+        site.dba[site.web].command("dropAllRolesFromDatabase")
+    assert said == {site.web: ["the account guest, which is defined in it", "the role reader, which is defined in it"]}
+
+
 @pytest.mark.parametrize("marker", ["_dbroster", ""])
 def test_an_empty_database_comes_back(site: Site, tmp_path: Path, marker: str) -> None:
     with connect(archiving(site.connection(marker_collection=marker), tmp_path)) as handler:
