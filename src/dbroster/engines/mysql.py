@@ -15,7 +15,6 @@ from dbroster.engines.mysql_accounts import Account, Key
 from dbroster.engines.mysql_databases import Estate, Look
 from dbroster.engines.mysql_grants import Grant
 from dbroster.engines.mysql_marks import MADE, NEW, read_comment
-from dbroster.engines.mysql_neighbours import FineGrant
 from dbroster.engines.mysql_session import (
     DATABASE_EXISTS,
     FOREIGN_KEYS,
@@ -111,12 +110,15 @@ class MySQLHandler(MySQLUsers):
 
     def _mark_and_grant(self, estate: Estate) -> None:
         """Do what can be done. Raises OperationError for the rest."""
-        stuck = self._stuck(self._excess(estate))
+        stuck = self._stuck_on(estate)
         with self._session.together():
             self._write_marks([estate])
             self._grant(estate)
         if stuck:
             raise OperationError(stuck)
+
+    def _stuck_on(self, estate: Estate) -> str | None:
+        return self._stuck(self._excess(estate), self._fine_rivals(estate.user, estate.database))
 
     def _grant(self, estate: Estate) -> None:
         """Grant before revoking, so that a user at work notices nothing."""
@@ -129,8 +131,7 @@ class MySQLHandler(MySQLUsers):
             self._session.run(f"GRANT {listed} ON {identifier(spelled)}.* TO {accounts_list(lacking)}")
         for grant, excess in self._excess(estate):
             self._revoke(grant, excess)
-        for fine in self._fine_rivals(estate.user, estate.database):
-            self._session.run(fine.revoke())
+        self._revoke_fine(estate)
 
     def _excess(self, estate: Estate) -> list[tuple[Grant, Collection[str]]]:
         """What is to be taken away: from the user what is too much or spelled wrong, from others everything."""
@@ -146,15 +147,17 @@ class MySQLHandler(MySQLUsers):
         if excess and self._may_revoke(grant):
             self._session.run(mysql_neighbours.revoke(grant, excess))
 
+    def _revoke_fine(self, estate: Estate) -> None:
+        for fine in self._fine_rivals(estate.user, estate.database):
+            if self._may_revoke_fine(fine):
+                self._session.run(fine.revoke())
+
     def _rivals(self, user: str, database: str) -> list[Grant]:
         """Grants that let other users of the roster in; they are rare, so all grants are read once per connection."""
         if self._grants_of_all is None:
             accounts = self._read_accounts()
             self._grants_of_all, self._fine = self._table(accounts, self._read_grants()), self._fine_table(accounts)
         return [grant for grant in self._grants_of_all.reaching(database) if grant.user != user]
-
-    def _fine_rivals(self, user: str, database: str) -> list[FineGrant]:
-        return [grant for grant in (self._fine or {}).get(self.fold_database(database), ()) if grant.user != user]
 
     def adopt_database(self, user: str, database: str) -> None:
         """Claim a foreign database for a user, and grant it, unless it is protected or somebody else's."""
@@ -187,8 +190,7 @@ class MySQLHandler(MySQLUsers):
             for estate in theirs:
                 for grant in (*estate.grants, *self._named_rivals(estate)):
                     self._revoke(grant, grant.privileges)
-                for fine in self._fine_rivals(estate.user, estate.database):
-                    self._session.run(fine.revoke())
+                self._revoke_fine(estate)
             self._disclaim(theirs)
 
     def _named_rivals(self, estate: Estate) -> list[Grant]:
@@ -350,7 +352,7 @@ class MySQLHandler(MySQLUsers):
             if not estate.exists:
                 raise OperationError(f"there is no database {estate.database} any more")
             self._refuse_foreign(estate)
-            if stuck := self._stuck(self._excess(estate)):
+            if stuck := self._stuck_on(estate):
                 raise OperationError(stuck)
         with self._session.together():
             self._write_marks(estates)

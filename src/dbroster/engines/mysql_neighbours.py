@@ -10,29 +10,41 @@ from dbroster.engines.mysql_grants import Grant, Rules, reaches
 from dbroster.engines.mysql_session import account, identifier
 
 PUBLIC = "PUBLIC"
+_SPECIAL = {"GRANT": "GRANT OPTION", "DELETE VERSIONING ROWS": "DELETE HISTORY"}
 SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
 class FineGrant:
-    """Privileges on one table (with its columns) or routine, whose `kind` is PROCEDURE or FUNCTION."""
+    """Privileges on one table, one of its columns, or a routine, whose `kind` is PROCEDURE or FUNCTION."""
 
     user: str
     host: str
     database: str
     name: str
     kind: str
+    column: str
+    privileges: frozenset[str]
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
         """Read a row of mysql.tables_priv or mysql.procs_priv."""
-        kind = row["kind"] if isinstance(row["kind"], str) else bytes(row["kind"]).decode()
-        return cls(row["User"], row["Host"].lower(), row["Db"], row["name"], kind)
+        found = frozenset(
+            _SPECIAL.get(word.upper(), word.upper()) for word in _text(row["privileges"]).split(",") if word
+        )
+        kind, column = _text(row["kind"]), _text(row["col"])
+        return cls(row["User"], row["Host"].lower(), row["Db"], row["name"], kind, column, found)
 
     def revoke(self) -> str:
         """Word the statement that takes it away."""
         place = f"{self.kind} {identifier(self.database)}.{identifier(self.name)}".strip()
-        return f"REVOKE ALL PRIVILEGES ON {place} FROM {grantee(self.user, self.host)}"
+        column = f" ({identifier(self.column)})" if self.column else ""
+        listed = ", ".join(f"{privilege}{column}" for privilege in sorted(self.privileges))
+        return f"REVOKE {listed} ON {place} FROM {grantee(self.user, self.host)}"
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def grantee(user: str, host: str) -> str:
@@ -55,7 +67,8 @@ def by_database(grants: Iterable[FineGrant], ours: Collection[Key], rules: Rules
     """Sort the fine grants of our accounts, and those of everybody, by database."""
     found: defaultdict[str, list[FineGrant]] = defaultdict(list)
     for grant in grants:
-        if (grant.user, grant.host) in ours or (grant.user == PUBLIC and not grant.host):
+        near = (grant.user, grant.host) in ours or (grant.user == PUBLIC and not grant.host)
+        if near and grant.privileges:
             found[rules.fold(grant.database)].append(grant)
     return dict(found)
 

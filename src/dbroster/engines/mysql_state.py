@@ -45,8 +45,11 @@ _USERS = """
         AND password_last_changed + INTERVAL COALESCE(password_lifetime, @@default_password_lifetime) DAY < NOW()
         AS overdue FROM mysql.user WHERE %s OR User IN %s"""
 _FINE_GRANTS = """
-    SELECT User, Host, Db, Table_name AS name, '' AS kind FROM mysql.tables_priv
-    UNION ALL SELECT User, Host, Db, Routine_name, CAST(Routine_type AS CHAR) FROM mysql.procs_priv"""
+    SELECT User, Host, Db, Table_name AS name, '' AS kind, '' AS col, CAST(Table_priv AS CHAR) AS privileges
+        FROM mysql.tables_priv
+    UNION ALL SELECT User, Host, Db, Table_name, '', Column_name, CAST(Column_priv AS CHAR) FROM mysql.columns_priv
+    UNION ALL SELECT User, Host, Db, Routine_name, CAST(Routine_type AS CHAR), '', CAST(Proc_priv AS CHAR)
+        FROM mysql.procs_priv"""
 OFF = frozenset({"OFF", "0", ""})
 
 

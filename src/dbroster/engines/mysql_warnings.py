@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dbroster.engines import mysql_neighbours
 from dbroster.engines.mysql_accounts import Account, Key
 from dbroster.engines.mysql_grants import Grant
+from dbroster.engines.mysql_neighbours import FineGrant
 from dbroster.engines.mysql_session import account, reading
 from dbroster.engines.mysql_state import MySQLState
 from dbroster.model import Action, Lock, Problem, Verb
 
-FINE_TABLES = ("tables_priv", "procs_priv")
+FINE_TABLES = ("tables_priv", "columns_priv", "procs_priv")
 _DEFINERS = """
     SELECT 'view' AS kind, TABLE_SCHEMA AS db, TABLE_NAME AS name, DEFINER AS definer
         FROM information_schema.VIEWS WHERE DEFINER IN %s
@@ -95,15 +96,25 @@ class MySQLWarnings(MySQLState):
         if action.verb is Verb.DROP_DATABASE:
             return self._stuck((grant, grant.privileges) for grant in own)
         if action.verb is Verb.GRANT_PRIVILEGES and self._rules.complete(own, action.database):
-            return self._stuck((grant, grant.privileges) for grant in named if grant.user != action.user)
+            rivals = [(grant, grant.privileges) for grant in named if grant.user != action.user]
+            return self._stuck(rivals, self._fine_rivals(action.user, action.database))
         return None
 
     def _may_revoke(self, grant: Grant) -> bool:
         return self._privileges.may_revoke(grant.pattern, literal=self._rules.literal)
 
-    def _stuck(self, excess: Iterable[tuple[Grant, Collection[str]]]) -> str | None:
-        """Word what only a more powerful account can take away: a grant whose name has no backslashes."""
+    def _may_revoke_fine(self, fine: FineGrant) -> bool:
+        return self._privileges.may_pass_on(
+            fine.privileges - {"GRANT OPTION"}, fine.database, literal=self._rules.literal
+        )
+
+    def _fine_rivals(self, user: str, database: str) -> list[FineGrant]:
+        return [grant for grant in (self._fine or {}).get(self.fold_database(database), ()) if grant.user != user]
+
+    def _stuck(self, excess: Iterable[tuple[Grant, Collection[str]]], fine: Iterable[FineGrant] = ()) -> str | None:
+        """Word what only a more powerful account can take away: a grant whose name has no backslashes, for one."""
         statements = [mysql_neighbours.revoke(grant, some) for grant, some in excess if not self._may_revoke(grant)]
+        statements += [grant.revoke() for grant in fine if not self._may_revoke_fine(grant)]
         if not statements:
             return None
         listed = "; ".join(statements)

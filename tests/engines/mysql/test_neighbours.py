@@ -1,0 +1,276 @@
+"""Who gets into whose database by other ways than dbroster's grants, and what the admin can't change."""
+
+from pathlib import Path
+
+import pytest
+
+from dbroster.engines.mysql import MySQLHandler
+from dbroster.errors import OperationError
+from dbroster.model import Action, PasswordCheck, User, Verb
+from dbroster.secret import Secret
+from tests.engines.mysql.conftest import PASSWORD, Site, give
+
+
+def two(site: Site, handler: MySQLHandler) -> tuple[str, str, str]:
+    """Bob with a database that has a table and a procedure, and al."""
+    bob, al = site.name(), site.name()
+    for user in (bob, al):
+        handler.create_user(user, Secret(PASSWORD))
+    web = give(handler, bob)
+    site.dba.run(f"CREATE TABLE {web}.t (n INT)", f"CREATE PROCEDURE {web}.p() SELECT 1")
+    return bob, al, web
+
+
+def texts(handler: MySQLHandler) -> str:
+    handler.get_existing_users()
+    handler.get_existing_databases()
+    return "\n".join(problem.text for problem in handler.warnings())
+
+
+def full(site: Site) -> tuple[str, str]:
+    """An admin as documented, who sees grants on tables, too."""
+    name, password = site.least()
+    site.dba.run(
+        *(f"GRANT SELECT ON mysql.{table} TO '{name}'@'%'" for table in ("tables_priv", "columns_priv", "procs_priv"))
+    )
+    return name, password
+
+
+@pytest.mark.parametrize(
+    "privilege", ["SELECT ON {}.t", "SELECT (n) ON {}.t", "SELECT, INSERT ON {}.t", "EXECUTE ON PROCEDURE {}.p"]
+)
+def test_what_others_have_on_a_part_of_a_database_is_taken_away(site: Site, privilege: str) -> None:
+    """B7: a grant on a table, a column or a routine."""
+    handler = site.open(full(site))
+    bob, al, web = two(site, handler)
+    site.dba.run(f"GRANT {privilege.format(web)} TO '{al}'@'%'")
+    assert not handler.get_existing_databases()[web].granted
+    handler.grant_privileges(bob, web)
+    assert handler.get_existing_databases()[web].granted
+    for table in ("tables_priv", "columns_priv", "procs_priv"):
+        assert not site.dba.run(f"SELECT 1 FROM mysql.{table} WHERE User = '{al}'")
+
+
+def test_a_grant_on_a_table_does_not_outlive_the_database(site: Site) -> None:
+    """B7: a later user of the same name would be read by it."""
+    handler = site.open(full(site))
+    bob, al, web = two(site, handler)
+    site.dba.run(f"GRANT SELECT ON {web}.t TO '{al}'@'%'", f"GRANT SELECT ON `{bob}\\_web`.* TO '{al}'@'%'")
+    handler.get_existing_databases()
+    handler.drop_database(bob, web)
+    assert not site.dba.run(f"SELECT 1 FROM mysql.tables_priv WHERE User = '{al}'")
+    assert site.dba.grants(al) == set()
+
+
+def test_what_can_not_be_seen_is_told(site: Site) -> None:
+    """B7: an admin without the right to see grants on tables is told the GRANT."""
+    least = site.least()
+    handler = site.open(least)
+    assert f"GRANT SELECT ON mysql.tables_priv TO '{least[0]}'@'%';" in texts(handler)
+    assert "mysql.tables_priv" not in texts(site.open(full(site)))
+
+
+def test_what_everybody_has_on_a_database_is_taken_away(mariadb: Site) -> None:
+    """B7: GRANT ... TO PUBLIC."""
+    handler = mariadb.open(mariadb.least())
+    bob, al, web = two(mariadb, handler)
+    mariadb.dba.run(f"GRANT SELECT ON `{bob}\\_web`.* TO PUBLIC")
+    mariadb.dba.run_as(al, PASSWORD, f"SELECT * FROM {web}.t")
+    assert not handler.get_existing_databases()[web].granted
+    handler.grant_privileges(bob, web)
+    assert handler.get_existing_databases()[web].granted
+
+
+def test_another_users_data_through_a_role_is_told(site: Site) -> None:
+    """B6: the admin can't take a role away, so the warning has the statement."""
+    handler = site.open(site.least())
+    bob, al, web = two(site, handler)
+    outer, inner = site.name(), site.name()
+    site.dba.run(
+        f"CREATE ROLE {inner}", f"GRANT SELECT ON `{bob}\\_web`.* TO {inner}", f"CREATE ROLE {outer}",
+        f"GRANT {inner} TO {outer}", f"GRANT {outer} TO '{al}'@'%'",
+    )  # fmt: skip
+    try:
+        told = texts(handler)
+        assert f"{al}@% reaches {web} through the role {inner}: REVOKE" in told
+    finally:
+        site.dba.run(f"DROP ROLE {outer}", f"DROP ROLE {inner}")
+
+
+def test_a_user_who_was_granted_as_a_role_stays_ours(mysql: Site) -> None:
+    """B6, A11: any account can be a role on MySQL; it is told, and hinders no removal."""
+    handler = mysql.open(mysql.least())
+    bob, al, web = two(mysql, handler)
+    mysql.dba.run(f"GRANT '{bob}'@'%' TO '{al}'@'%'")
+    assert handler.get_existing_users()[bob].managed
+    assert f"{al}@% reaches {web} through the role {bob}: REVOKE '{bob}'@'%' FROM '{al}'@'%';" in texts(handler)
+    handler.lock_user(bob)
+    handler.drop_database(bob, web)
+    handler.drop_user(bob)
+
+
+def test_a_grant_that_the_admin_can_not_revoke_is_told_before_and_in_the_run(site: Site) -> None:
+    """B5, C7: GRANT SELECT ON bob_web.* without backslashes, as everybody writes it."""
+    handler = site.open(site.least())
+    bob, al, web = two(site, handler)
+    site.dba.run(f"GRANT SELECT ON {web}.* TO '{al}'@'%'")
+    assert not handler.get_existing_databases()[web].granted
+    cure = f"REVOKE SELECT ON `{web}`.* FROM '{al}'@'%'"
+    action = Action(Verb.GRANT_PRIVILEGES, bob, web)
+    handler.get_existing_users()
+    handler.get_existing_databases()
+    (foreseen,) = handler.foresee([action])
+    assert cure in str(foreseen)
+    with pytest.raises(OperationError) as caught:
+        handler.grant_privileges(bob, web)
+    assert cure in str(caught.value)
+    site.dba.run(cure)
+    handler.get_existing_users()
+    handler.get_existing_databases()
+    assert handler.foresee([action]) == [None]
+    assert site.open().get_existing_databases()[web].granted
+    site.dba.run(f"GRANT SELECT ON {web}.* TO '{al}'@'%'")
+    site.open().grant_privileges(bob, web)  # root can
+    assert site.dba.grants(al) == set()
+
+
+def test_the_users_own_grant_comes_first(site: Site) -> None:
+    """B5: what can't be taken from others keeps nobody from the own database."""
+    handler = site.open(site.least())
+    bob, al, web = two(site, handler)
+    site.dba.run(f"GRANT SELECT ON {web}.* TO '{al}'@'%'", f"REVOKE ALL ON `{bob}\\_web`.* FROM '{bob}'@'%'")
+    handler.get_existing_databases()
+    assert handler.foresee([Action(Verb.GRANT_PRIVILEGES, bob, web)]) == [None]
+    with pytest.raises(OperationError, match="as root"):
+        handler.grant_privileges(bob, web)
+    site.dba.run_as(bob, PASSWORD, f"SELECT * FROM {web}.t")
+
+
+def test_what_a_lock_takes_and_nobody_gives_back_is_told(site: Site) -> None:
+    """B3: privileges that others have granted, before they go."""
+    handler, other = site.open(full(site)), site.name()
+    bob, _, _ = two(site, handler)
+    site.dba.run(f"CREATE DATABASE {other}", f"GRANT SELECT ON {other}.* TO '{bob}'@'%'")
+    handler.get_existing_users()
+    handler.get_existing_databases()
+    handler.foresee([Action(Verb.LOCK_USER, bob)])
+    assert [w for w in handler.warnings() if w.user == bob and f"SELECT on {other}" in w.text]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE DEFINER = '{0}'@'%' VIEW {1}.x AS SELECT 1",
+        "CREATE DEFINER = '{0}'@'%' PROCEDURE {1}.x() SELECT 1",
+        "CREATE DEFINER = '{0}'@'%' EVENT {1}.x ON SCHEDULE EVERY 1 DAY DO SELECT 1",
+    ],
+)
+def test_a_definer_elsewhere_keeps_the_account(site: Site, statement: str) -> None:
+    """C10: DROP USER would leave an orphan, silently on MariaDB and as root."""
+    handler, other = site.open(), site.name()
+    bob, _, web = two(site, handler)
+    site.dba.run(f"CREATE DATABASE {other}", statement.format(bob, other))
+    handler.get_existing_users()
+    handler.get_existing_databases()
+    plan = [Action(Verb.LOCK_USER, bob), Action(Verb.DROP_DATABASE, bob, web), Action(Verb.DROP_USER, bob)]
+    reasons = handler.foresee(plan)
+    assert reasons[:2] == [None, None]
+    assert f"{other}.x" in str(reasons[2])
+
+
+# --- accounts that nobody can use -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("expiry", ["PASSWORD EXPIRE"])
+def test_an_expired_password_is_told(site: Site, expiry: str) -> None:
+    """C6: nobody can work with it, although it is right."""
+    handler = site.open()
+    bob, al, _ = two(site, handler)
+    site.dba.run(f"ALTER USER '{bob}'@'%' {expiry}")
+    found = handler.get_existing_users()
+    assert "expired" in str(found[bob].unusable)
+    assert found[al].unusable is None
+    handler.update_user_password(bob, Secret(PASSWORD))
+    assert handler.get_existing_users()[bob].unusable is None
+
+
+def test_a_password_that_was_valid_for_some_days_is_told(mysql: Site) -> None:
+    """C6: by PASSWORD EXPIRE INTERVAL, and by default_password_lifetime."""
+    handler = mysql.open()
+    bob, _, _ = two(mysql, handler)
+    mysql.dba.run(f"ALTER USER '{bob}'@'%' PASSWORD EXPIRE INTERVAL 3 DAY")
+    assert handler.get_existing_users()[bob].unusable is None
+    mysql.dba.run(f"UPDATE mysql.user SET password_last_changed = NOW() - INTERVAL 4 DAY WHERE User = '{bob}'")
+    assert "expired" in str(handler.get_existing_users()[bob].unusable)
+
+
+def test_an_account_without_sessions_is_told(mariadb: Site) -> None:
+    """C6: MAX_USER_CONNECTIONS -1."""
+    handler = mariadb.open()
+    bob, _, _ = two(mariadb, handler)
+    mariadb.dba.run(f"ALTER USER '{bob}'@'%' WITH MAX_USER_CONNECTIONS -1")
+    assert "no session" in str(handler.get_existing_users()[bob].unusable)
+
+
+def test_a_plugin_that_is_not_loaded_is_told(mysql: Site) -> None:
+    """C6: the account of an old server, on one that has no mysql_native_password any more."""
+    handler = mysql.open()
+    bob, _, _ = two(mysql, handler)
+    mysql.dba.run(f"UPDATE mysql.user SET plugin = 'mysql_native_password' WHERE User = '{bob}'", "FLUSH PRIVILEGES")
+    assert "not loaded" in str(handler.get_existing_users()[bob].unusable)
+
+
+def test_a_password_that_can_not_be_checked_is_told_with_the_reason(mariadb: Site) -> None:
+    """C6: several ways to log in."""
+    handler = mariadb.open()
+    bob, _, _ = two(mariadb, handler)
+    mariadb.dba.run(f"ALTER USER '{bob}'@'%' IDENTIFIED VIA ed25519 USING PASSWORD('x') OR unix_socket")
+    users = [User(bob, Secret(PASSWORD), 1)]
+    assert handler.check_passwords(users, handler.get_existing_users()) == {bob: PasswordCheck.UNKNOWN}
+    assert "several ways" in handler.doubts[bob]
+
+
+# --- files and names --------------------------------------------------------------------------------------------------
+
+
+def test_a_stray_file_in_a_databases_directory_is_told_with_its_path(site: Site) -> None:
+    """C10: MySQL drops the database and only warns; MariaDB keeps it."""
+    handler = site.open()
+    bob, _, web = two(site, handler)
+    ((data,),) = site.dba.run("SELECT @@datadir")
+    stray = Path(data) / web / "leftover.csv"
+    stray.write_text("x")
+    with pytest.raises(OperationError, match=f"{data}{web}"):
+        handler.drop_database(bob, web)
+    stray.unlink()
+    if site.server.engine == "mysql":
+        stray.parent.rmdir()
+    handler.drop_database(bob, web)
+    assert site.dba.databases(bob) == set()
+
+
+def test_mariadb_before_10_6_takes_shorter_names(mariadb: Site) -> None:
+    """C10: 80 characters, for accounts and for the roles that mark them."""
+    handler = mariadb.open()
+    assert handler.refuse_user("a" * 81) is None
+    handler._settings["version"] = "10.5.20-MariaDB"
+    assert "80" in str(handler.refuse_user("a" * 81))
+    assert handler.refuse_user("a" * 80) is None
+
+
+def test_a_changed_comment_puts_the_drop_off_for_a_run(mariadb: Site) -> None:
+    """A10, B4: who made the database anew by hand gets a run's time; its user keeps nothing by it."""
+    handler = mariadb.open(mariadb.least())
+    bob, _, web = two(mariadb, handler)
+    mariadb.dba.run_as(bob, PASSWORD, f"ALTER DATABASE {web} COMMENT ''")
+    drop = [Action(Verb.DROP_DATABASE, bob, web)]
+    handler.get_existing_users()
+    handler.get_existing_databases()
+    (reason,) = handler.foresee(drop)
+    assert "the next one drops it" in str(reason)
+    handler.prepare()
+    assert mariadb.dba.grants(bob) == set()
+    handler.get_existing_users()
+    handler.get_existing_databases()
+    assert handler.foresee(drop) == [None]
+    handler.drop_database(bob, web)
