@@ -9,7 +9,7 @@ from dbroster.config import Connection
 from dbroster.engines.postgresql_markers import FORM
 from dbroster.engines.postgresql_names import quoted
 from dbroster.engines.postgresql_session import BUSY, Session, open_session
-from dbroster.errors import OperationError, ServerError
+from dbroster.errors import ConnectError, OperationError, ServerError
 
 ATTEMPTS = 5
 
@@ -17,6 +17,11 @@ _PREPARED: LiteralString = """
     SELECT p.database, p.gid, p.owner FROM pg_prepared_xacts p WHERE p.owner = ANY(%s) OR p.database = %s AND EXISTS (
         SELECT 1 FROM pg_roles r JOIN pg_shdescription s ON s.objoid = r.oid AND s.classoid = 'pg_authid'::regclass
         WHERE r.rolname = p.owner AND s.description LIKE %s) ORDER BY 1, 2"""
+
+_OF_A_USER: LiteralString = """
+    SELECT 1 FROM pg_database d
+    JOIN pg_shdescription s ON s.objoid = d.datdba AND s.classoid = 'pg_authid'::regclass
+    WHERE d.datname = %s AND d.datconnlimit <> -2 AND s.description LIKE %s"""
 
 _WRITERS: LiteralString = """
     SELECT a.pid, a.usename, a.datname FROM pg_stat_activity a WHERE a.pid <> pg_backend_pid() AND (
@@ -39,14 +44,23 @@ def shut(
     patience = [sql.SQL("SET LOCAL lock_timeout = '2s'")] if locking else []
     for attempt in range(1, ATTEMPTS + 1):
         session.end_sessions(users, patient=False)
-        roll_back(session, connection, users)
+        hindrance = _hindrance(session, connection, users)
         try:
             session.run([*patience, *locking])
             break
         except OperationError as error:
             if error.code not in BUSY or attempt == ATTEMPTS:
-                raise explained(session, error, users) from None
+                raise hindrance or explained(session, error, users) from None
     session.end_sessions(users)
+
+
+def _hindrance(session: Session, connection: Connection, users: Collection[str]) -> OperationError | None:
+    """Roll back what these users have prepared; what can't be rolled back need not be in the way of the lock."""
+    try:
+        roll_back(session, connection, users)
+    except OperationError as error:
+        return error
+    return None
 
 
 def roll_back(session: Session, connection: Connection, users: Collection[str], database: str | None = None) -> None:
@@ -67,7 +81,12 @@ def roll_back(session: Session, connection: Connection, users: Collection[str], 
 def _roll_back_in(session: Session, connection: Connection, database: str, own: Iterable[tuple[str, str]]) -> None:
     from dbroster.engines.postgresql_programs import options  # what its owner has set must not keep the admin out
 
-    inside = open_session(connection, database, options(session.version))
+    try:
+        inside = open_session(connection, database, options(session.version))
+    except ConnectError:
+        if not _let_in(session, database):
+            raise
+        inside = open_session(connection, database, options(session.version))
     try:
         for gid, owner in own:
             as_owner = [] if session.superuser else [sql.SQL("SET ROLE {}").format(sql.Identifier(owner))]
@@ -75,6 +94,17 @@ def _roll_back_in(session: Session, connection: Connection, database: str, own: 
                 inside.run([statement])
     finally:
         inside.close()
+
+
+def _let_in(session: Session, database: str) -> bool:
+    """Open a user's database to the admin, if its owner has shut it; nobody else's."""
+    if not session.rows(_OF_A_USER, [database, f"{FORM}%"]):
+        return False
+    name = sql.Identifier(database)
+    entry = [] if session.superuser else [sql.SQL("GRANT CONNECT ON DATABASE {} TO CURRENT_USER").format(name)]
+    opening = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS true CONNECTION LIMIT -1").format(name)
+    session.run([*entry, opening])
+    return True
 
 
 def _prepared(database: str, gid: str, owner: str) -> str:

@@ -121,6 +121,24 @@ def test_prepared_transaction_on_the_own_row_keeps_nobody_in(handler: Handler, u
     remove(handler, user, database)
 
 
+@pytest.mark.parametrize(
+    "shut", ["ALLOW_CONNECTIONS false", "CONNECTION LIMIT 0", "ALLOW_CONNECTIONS false CONNECTION LIMIT 0"]
+)
+def test_prepared_transaction_behind_a_shut_door_keeps_nobody_in(
+    handler: Handler, user: str, log_in: LogIn, shut: str
+) -> None:
+    """B2, B4: its owner shuts the database in which it would have to be rolled back."""
+    database = make(handler, user)
+    with log_in(user, GOOD.reveal(), database) as session:
+        session.execute(
+            f"BEGIN; ALTER ROLE {user} PASSWORD 'Correct-horse-8'; PREPARE TRANSACTION 'shut in {database}'"
+        )
+    with log_in(user, GOOD.reveal(), "postgres") as session:
+        session.execute(f"REVOKE ALL ON DATABASE {database} FROM {user}")
+        session.execute(f"ALTER DATABASE {database} WITH {shut}")
+    remove(handler, user, database)
+
+
 # --- dropping ---------------------------------------------------------------------------------------------------------
 
 
