@@ -148,7 +148,7 @@ class MySQLWarnings(MySQLState):
                     lost[fine.user, fine.host].append(f"those on {fine.database}.{fine.name}")
         for key, found in keys.items():
             lost[key] += [f"the role {role}" for role in found.roles if self.commenting and role[:8] != "dbroster"]
-        for key, texts in lost.items():
+        for key, texts in ((key, texts) for key, texts in lost.items() if texts):
             yield Problem(
                 f"the lock takes privileges from {keys[key]} that dbroster has not given and can't give back: "
                 f"{'; '.join(texts)}",

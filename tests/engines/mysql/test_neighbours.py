@@ -149,12 +149,13 @@ def test_the_users_own_grant_comes_first(site: Site) -> None:
 def test_what_a_lock_takes_and_nobody_gives_back_is_told(site: Site) -> None:
     """B3: privileges that others have granted, before they go."""
     handler, other = site.open(full(site)), site.name()
-    bob, _, _ = two(site, handler)
+    bob, al, _ = two(site, handler)
     site.dba.run(f"CREATE DATABASE {other}", f"GRANT SELECT ON {other}.* TO '{bob}'@'%'")
     handler.get_existing_users()
     handler.get_existing_databases()
-    handler.foresee([Action(Verb.LOCK_USER, bob)])
+    handler.foresee([Action(Verb.LOCK_USER, bob), Action(Verb.LOCK_USER, al)])
     assert [w for w in handler.warnings() if w.user == bob and f"SELECT on {other}" in w.text]
+    assert not [w for w in handler.warnings() if w.user == al]
 
 
 @pytest.mark.parametrize(
