@@ -117,7 +117,11 @@ class MySQLArchiver(Archiver):
         return {database: losses for database, losses in found.items() if losses}
 
     def _losses(self, database: str) -> Iterator[str]:
-        state = contents.look(self._session, database)
+        try:
+            state = contents.look(self._session, database)
+        except OperationError as error:
+            yield f"what the dump program can't read either, so there will be none: {error}"
+            return
         for name, reason in state.broken.items():
             yield f"{name}, which can't be read: {reason}"
         unwritten = state.by_transactions if self._writes_history() else state.versioned

@@ -103,6 +103,24 @@ def test_what_its_owner_has_broken_stops_no_archive_and_is_said(site: Site, tmp_
     assert tables == {"zlast", "good"}
 
 
+def test_a_table_that_is_damaged_stops_the_archive_and_is_said_before(site: Site, tmp_path: Path) -> None:
+    """A8: what might be repaired is not taken for lost: no archive, and so no drop."""
+    handler, user = site.open(), site.name()
+    handler.connection = archiving(handler.connection, tmp_path)
+    handler.create_user(user, Secret(PASSWORD))
+    database, other = give(handler, user), give(handler, user, "tools")
+    site.dba.run(f"CREATE TABLE `{database}`.t (a INT) ENGINE = MyISAM", f"INSERT INTO `{database}`.t VALUES (1)")
+    site.dba.run("FLUSH TABLES", f"CREATE VIEW `{other}`.v AS SELECT 1 AS x")
+    (index,) = site.server.home.rglob(f"{database}/t.MYI")
+    index.write_bytes(b"\0" * 1024)
+    said = handler.archiver().not_carried([database, other])
+    assert "can't read either, so there will be none" in said[database][0]
+    assert "the view v" in said[other][0]
+    with pytest.raises(OperationError):
+        handler.archive_database(user, database)
+    assert database in site.dba.databases(user)
+
+
 def test_what_others_have_defined_is_said_and_keeps_nothing_else_away(site: Site, tmp_path: Path) -> None:
     """A8: a view of the DBA's can't be made again by the user; the tables behind it come back all the same."""
     handler = site.open(least(site))
