@@ -20,7 +20,7 @@ from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler
 from dbroster.engines.mongodb_drop import Drop
 from dbroster.engines.mongodb_insiders import Insider, insiders, let_in, shut_out, with_roles
-from dbroster.engines.mongodb_lock import ServerLock, acquire_lock
+from dbroster.engines.mongodb_lock import ServerLock, acquire_lock, confirm_lock
 from dbroster.engines.mongodb_logins import other_mechanisms, refusal, refused_mechanisms, unusable
 from dbroster.engines.mongodb_names import DATABASE_BYTES, USER_BYTES, refuse_name, refuse_password
 from dbroster.engines.mongodb_neighbours import Neighbours, possible_owners
@@ -86,8 +86,17 @@ class MongoDB(Handler):
 
     @classmethod
     def open(cls, connection: Connection) -> Self:
-        """Connect as the admin. Raises ConnectError or UnsupportedServer (too old, no TLS, managed, sharded)."""
-        return cls(connection, open_session(connection))
+        """Connect as the admin; again only while the run holds its lock.
+
+        Raises ConnectError, UnsupportedServer (too old, no TLS, managed, sharded), and LockHeld.
+        """
+        handler = cls(connection, open_session(connection))
+        try:
+            confirm_lock(handler._session, connection)
+        except BaseException:
+            handler.close()
+            raise
+        return handler
 
     def close(self) -> None:
         """End the session, and with it the lock."""

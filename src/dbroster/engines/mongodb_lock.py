@@ -7,7 +7,8 @@ who has logged in (manual, "$currentOp": effectiveUsers), so no user of a roster
 the lock. Each sync opens its own first and looks for others then, so two can't both succeed.
 
 In a replica set each member shows only its own connections, so the lock is held on every member that can be reached:
-a second sync that starts after an election finds it on the new primary.
+a second sync that starts after an election finds it on the new primary. A server that starts anew has forgotten it: so
+whoever connects again for the run that holds it takes it again first, or ends if another sync was faster.
 """
 
 import random
@@ -15,7 +16,9 @@ import secrets
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from threading import Lock
 from typing import Any
+from weakref import WeakSet
 
 import pymongo
 from pymongo import MongoClient
@@ -57,6 +60,7 @@ class ServerLock:
         role = f"{_ROLE} {secrets.token_hex(4)}"  # a program may try from two sessions
         self._name = application_name(role)
         self._target: Address | None = None
+        self._taking = Lock()
         given = {**parameters(connection, role), "server_selector": self._select}
         with translated(session.secrets, session.address):
             self._client: MongoClient[Document] = MongoClient(**given)
@@ -65,19 +69,35 @@ class ServerLock:
 
     def close(self) -> None:
         """Give the lock back; never raises."""
+        _held.discard(self)
         close_client(self._client)
 
     def abort(self) -> None:
         """Break whatever this waits for, from another thread; never raises, never blocks."""
         cancel(self._client)
 
+    def is_for(self, connection: Connection) -> bool:
+        """Whether it is the lock of a run that works by this connection."""
+        return self._connection == connection
+
+    def confirm(self, session: Session) -> None:
+        """Take the lock again in case that the server has forgotten it. Raises LockHeld and ConnectError."""
+        with self._taking:
+            self._session = session  # a new one, which knows where the primary is
+            if self._is_shown(self._visitors_of_primary()):
+                return
+            with suppress(ConnectError):  # by a connection that the server has closed; the next one is new
+                self._connect(session.members()[0])
+            obstacle = self.take()
+        if obstacle:
+            raise LockHeld(obstacle)
+
     def take(self) -> str | None:
         """Connect to each member; say why the lock is not ours, as far as there is a reason, else None."""
         primary, *others = self._session.members()
         self._connect(primary)
-        with self._session.talking():
-            found = self._visitors(self._session.client[ADMIN])
-        if not any(visitor["appName"] == self._name for visitor in found):
+        found = self._visitors_of_primary()
+        if not self._is_shown(found):
             return f"{self._session.address} does not show the connection that would be this sync's lock; try again"
         for member in others:
             if not self._is_down(member):
@@ -86,13 +106,23 @@ class ServerLock:
         sync = self._other_sync(found)
         return f"another sync is at work on this server: {sync}; try again when it has ended" if sync else None
 
+    def _visitors_of_primary(self) -> list[Document]:
+        with self._session.talking():
+            return self._visitors(self._session.client[ADMIN])
+
+    def _is_shown(self, visitors: Collection[Document]) -> bool:
+        return any(visitor["appName"] == self._name for visitor in visitors)
+
     def _select(self, servers: Sequence[ServerDescription]) -> list[ServerDescription]:
         """Let the driver use only the member that is looked at."""
         return [server for server in servers if self._target in (None, server.address)]
 
     def _connect(self, primary: Address) -> None:
         self._target = primary
-        with self._session.talking(), pymongo.timeout(self._connection.connect_timeout):
+        with (
+            translated(self._session.secrets, self._session.address),
+            pymongo.timeout(self._connection.connect_timeout),
+        ):
             self._client[ADMIN].command("ping")
 
     def _is_down(self, member: Address) -> bool:
@@ -128,6 +158,15 @@ class ServerLock:
         return None
 
 
+_held: WeakSet[ServerLock] = WeakSet()
+
+
+def confirm_lock(session: Session, connection: Connection) -> None:
+    """See that the run of this connection still holds its lock, when it has one. Raises LockHeld and ConnectError."""
+    for lock in [lock for lock in _held if lock.is_for(connection)]:
+        lock.confirm(session)
+
+
 def acquire_lock(session: Session, connection: Connection) -> ServerLock:
     """Return the lock, held until it is closed. Raises LockHeld, naming who has it."""
     deadline = time.monotonic() + PATIENCE
@@ -139,6 +178,7 @@ def acquire_lock(session: Session, connection: Connection) -> ServerLock:
             lock.close()
             raise
         if obstacle is None:
+            _held.add(lock)
             return lock
         lock.close()
         if time.monotonic() > deadline:

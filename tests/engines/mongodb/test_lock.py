@@ -16,7 +16,7 @@ from dbroster.engines import connect, mongodb_lock
 from dbroster.engines.mongodb_privileges import needed
 from dbroster.errors import LockHeld
 from dbroster.secret import Secret
-from servers import MongoReplicaSet
+from servers import MongoDB, MongoReplicaSet
 from tests.engines.mongodb.conftest import PASSWORD, Client, Site, opened
 
 NAME = "dbroster lock 0badf00d 4711@elsewhere"
@@ -186,3 +186,31 @@ def test_the_lock_outlives_an_election(mongodb_server: object) -> None:
         with pytest.MonkeyPatch.context() as patch, site.handler(uri=uri) as handler:
             patch.setattr(mongodb_lock, "PATIENCE", 5.0)
             handler.acquire_lock()
+
+
+def restart(server: MongoDB) -> None:
+    server.kill()
+    server.start()
+
+
+def test_a_run_takes_its_lock_again_after_the_server_has_started_anew(mongodb_server: object) -> None:
+    """B1: or another sync, which can't see it any more, would run beside it."""
+    with MongoDB() as server, opened(server) as site, site.handler() as handler:
+        handler.acquire_lock()
+        restart(server)
+        elsewhere = replace(site.connection(), jobs=2)
+        with site.handler(), connect(elsewhere) as late, pytest.raises(LockHeld, match="root@admin"):
+            late.acquire_lock()
+
+
+def test_a_run_whose_lock_another_one_has_taken_meanwhile_ends(mongodb_server: object) -> None:
+    """B1: it gets no new connection any more."""
+    with MongoDB() as server, opened(server) as site, site.handler() as handler:
+        handler.acquire_lock()
+        restart(server)
+        with connect(replace(site.connection(), jobs=2)) as faster:
+            faster.acquire_lock()
+            with pytest.raises(LockHeld, match="root@admin"):
+                connect(site.connection())
+        with site.handler() as again:
+            assert again.missing_privileges(["web"]) == []
