@@ -140,6 +140,13 @@ SABOTAGES = [
         "tests/engines/clickhouse/test_staying.py|-k|need_each_other",
     ),
     Sabotage(
+        "ClickHouse: any lock counts as dbroster's",
+        _ENGINES + "clickhouse_state.py",
+        "lock=_lock(bool(shut), claimed and notes_lock(text)),",
+        "lock=_lock(bool(shut), claimed),",
+        "tests/engines/clickhouse/test_staying.py|-k|look_like_dbrosters",
+    ),
+    Sabotage(
         "ClickHouse: nobody looks at the clock while the server keeps silent",
         _ENGINES + "clickhouse_http.py",
         "if first is not None and first < time.monotonic():",

@@ -82,7 +82,7 @@ def test_invariant_11_a_server_that_stops_answering_ends_the_run(scene: Scene) -
 
 def test_invariant_11_one_sigterm_ends_a_run_that_waits(scene: Scene) -> None:
     """C1: within ten seconds, although the server would be waited for much longer."""
-    moment = random.randint(2, scene.messages() - 1)
+    moment = random.randint(2, scene.messages() * 3 // 4)  # the next run may need a few less
     scene.before()
     scene.pending()
     with scene.relay(moment, stalls=True) as relay:

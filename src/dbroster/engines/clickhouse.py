@@ -22,7 +22,7 @@ from dbroster.engines.clickhouse_foresight import foresee, not_adoptable, severa
 from dbroster.engines.clickhouse_grants import Grants, read_grants
 from dbroster.engines.clickhouse_lock import ServerLock
 from dbroster.engines.clickhouse_login import check_passwords
-from dbroster.engines.clickhouse_markers import Marker, claim, clause
+from dbroster.engines.clickhouse_markers import Marker, changed, clause
 from dbroster.engines.clickhouse_powers import Powers
 from dbroster.engines.clickhouse_proof import Proof
 from dbroster.engines.clickhouse_session import (
@@ -242,7 +242,9 @@ class ClickHouse(Handler):
         end = self._proof.end(user)
         shut_by_us = account.existing.lock is Lock.OURS
         self._forget_dates(user, account)
-        clauses = ([f"VALID UNTIL {literal(end)}"] if end else []) + ["HOST ANY DEFAULT ROLE ALL"] * shut_by_us
+        clauses = [f"VALID UNTIL {literal(end)}"] if end else []
+        if shut_by_us:
+            clauses += ["HOST ANY DEFAULT ROLE ALL", changed(self._session, self.connection.roster, user)]
         self._set_password("ALTER", user, password, " ".join(clauses))
         if not end and (shut_by_us or account.unrestricted):
             self._prove_login(user, password)
@@ -272,19 +274,23 @@ class ClickHouse(Handler):
         """Take all privileges, let the user in from nowhere, and end running queries.
 
         Without privileges nothing of the user runs any more, like refreshable views. Those on databases of the roster
-        come back with the user. Taking the marker from the default roles notes that it was us who locked the account.
+        come back with the user. The marker then notes that it was us who locked the account.
         """
         account = self._proof.claimed_if_any(user)
         if account is None:
             return
         lock, dating = account.existing.lock, self.connection.removals.grace_days > 0
         undated = dating and lock is Lock.OURS and account.existing.locked_since is None
-        if lock is Lock.OPEN or undated:
+        # with days of grace, a lock of somebody else is left exactly as it is
+        if lock is Lock.OPEN or undated or (lock is Lock.FOREIGN and not dating):
             self._forget_dates(user, account)
             self._proof.forget(user)
-            self._mark(user, account)
             self._facts.revoke(user)
-            self._session.run(f"ALTER USER {identifier(user)}{self._facts.accounts_on} HOST NONE DEFAULT ROLE NONE")
+        if lock is Lock.OPEN or undated:
+            note = changed(self._session, self.connection.roster, user, locked=True)
+            self._session.run(
+                f"ALTER USER {identifier(user)}{self._facts.accounts_on} HOST NONE DEFAULT ROLE NONE {note}"
+            )
         try:
             self._session.run(f"KILL QUERY{self._facts.databases_on} WHERE user = {literal(user)} ASYNC")
         except OperationError as error:
@@ -343,8 +349,9 @@ class ClickHouse(Handler):
             if account.default_roles is not None:
                 roles = ", ".join([*map(identifier, account.default_roles), role])
                 self._session.run(f"ALTER USER {identifier(user)}{self._facts.accounts_on} DEFAULT ROLE {roles}")
-        if not account.claimed:
-            claim(self._session, self.connection.roster, user, self._facts.accounts_on)
+        if not account.claimed or (account.notes_lock and account.existing.lock is Lock.OPEN):
+            mark = changed(self._session, self.connection.roster, user)
+            self._session.run(f"ALTER USER {identifier(user)}{self._facts.accounts_on} {mark}")
 
     def adopt_database(self, user: str, database: str) -> None:
         """Put our marker on a foreign database, then grant it. The server must know MODIFY COMMENT for databases."""

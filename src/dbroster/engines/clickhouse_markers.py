@@ -8,18 +8,20 @@ another one. Names of rosters and users have no spaces.
 from dataclasses import dataclass
 from typing import Self
 
-from dbroster.engines.clickhouse_session import SYNTAX_ERROR, Session, identifier, literal
-from dbroster.errors import OperationError
+from dbroster.engines.clickhouse_session import Session, identifier, literal
 
 VERSION = "dbroster/2"
 ROLE_PREFIX = "dbroster:"
+_LOCKED = " locked"
+_ADDS = (25, 8)
+"""The first version that can change one setting of an account and leave the others (some before may, too)."""
 
 # The accounts that carry our marker: those whose setting names them, and those that have the role, unless their
 # setting names somebody else.
 OURS = f"""
     SELECT assumeNotNull(user_name) FROM system.settings_profile_elements
     WHERE user_name IS NOT NULL AND setting_name = 'log_comment'
-        AND value = concat('{VERSION} ', {{roster}}, ' ', user_name)
+        AND replaceRegexpOne(value, ' locked$', '') = concat('{VERSION} ', {{roster}}, ' ', user_name)
     UNION ALL SELECT assumeNotNull(user_name) FROM system.role_grants
     WHERE user_name IS NOT NULL AND granted_role_name = concat('{ROLE_PREFIX}', {{roster}}) AND NOT with_admin_option
         AND user_name NOT IN (
@@ -32,7 +34,7 @@ _SETTINGS = """
 
 
 def role_of(roster: str) -> str:
-    """The role of the accounts of a roster; whether it is a default role tells who has locked an account."""
+    """The role of the accounts of a roster."""
     return ROLE_PREFIX + roster
 
 
@@ -49,8 +51,8 @@ class Marker:
 
     @classmethod
     def of_account(cls, text: str) -> Self | None:
-        """Read a setting; None for anything that dbroster has not written."""
-        match text.split(" "):
+        """Read a setting, whether it notes a lock or not; None for anything that dbroster has not written."""
+        match text.removesuffix(_LOCKED).split(" "):
             case [version, roster, user] if version == VERSION and roster and user:
                 return cls(roster, user)
         return None
@@ -69,16 +71,18 @@ def clause(roster: str, user: str) -> str:
     return f"SETTINGS log_comment = {literal(str(Marker(roster, user)))}"
 
 
-def claim(session: Session, roster: str, user: str, cluster: str) -> None:
-    """Mark an account that exists; its other settings stay. Raises ConnectError, OperationError."""
-    start, own = f"ALTER USER {identifier(user)}{cluster}", clause(roster, user)
-    try:
-        session.run(f"{start} ADD {own}")
-    except OperationError as error:
-        if error.code != SYNTAX_ERROR:  # before 25: settings can only be set as a whole
-            raise
-        others = [_element(*row) for row in session.rows(_SETTINGS, user=user) if row[0] != "log_comment"]
-        session.run(f"{start} {', '.join([own, *others])}")
+def notes_lock(text: str) -> bool:
+    """Whether a setting says that dbroster has locked the account; the user can't change it, but may change roles."""
+    return Marker.of_account(text) is not None and text.endswith(_LOCKED)
+
+
+def changed(session: Session, roster: str, user: str, *, locked: bool = False) -> str:
+    """The part of ALTER USER that marks an account anew; other settings stay. Raises ConnectError, OperationError."""
+    own = f"log_comment = {literal(f'{Marker(roster, user)}{_LOCKED * locked}')}"
+    if tuple(map(int, session.version.split(".")[:2])) >= _ADDS:
+        return f"ADD SETTINGS {own}"
+    others = [_element(*row) for row in session.rows(_SETTINGS, user=user) if row[0] != "log_comment"]
+    return f"SETTINGS {', '.join([own, *others])}"
 
 
 def _element(

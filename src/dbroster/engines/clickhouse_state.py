@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from dbroster.config import Connection
 from dbroster.engines.clickhouse_dates import locked_since
-from dbroster.engines.clickhouse_markers import OURS, Marker
+from dbroster.engines.clickhouse_markers import OURS, Marker, notes_lock
 from dbroster.engines.clickhouse_powers import Powers
 from dbroster.engines.clickhouse_session import Session, identifier
 from dbroster.engines.clickhouse_shown import Shown
@@ -19,7 +19,7 @@ _WORD = re.compile(r"\w+")
 
 # Whoever has the marker role with admin option is an admin, not an account of the roster.
 _ACCOUNTS = """
-    SELECT u.name, u.storage, r.rosters, r.is_default,
+    SELECT u.name, u.storage, r.rosters,
         empty(u.host_ip) AND empty(u.host_names) AND empty(u.host_names_regexp) AND empty(u.host_names_like),
         has(u.host_ip, '::/0'), toString(u.auth_type),
         if(u.default_roles_all, [], u.default_roles_list), u.default_roles_all, r.dates, s.marker,
@@ -27,7 +27,6 @@ _ACCOUNTS = """
     FROM system.users AS u LEFT JOIN (
         WITH position(granted_role_name, ':locked:') > 0 AS dated
         SELECT assumeNotNull(user_name) AS user_name,
-            groupArrayIf(substring(granted_role_name, 10), granted_role_is_default AND NOT dated) AS is_default,
             groupArrayIf(substring(granted_role_name, 10), NOT dated) AS rosters,
             groupArrayIf(granted_role_name, dated) AS dates
         FROM system.role_grants
@@ -46,14 +45,15 @@ _COMMENTS = f"""
 class Account:
     """An account, and what dbroster does not manage of it.
 
-    `claimed`: its setting names it and our roster. `has_role`: it has the role of our roster. `unrestricted`: it may
-    log in from everywhere. `authentication`: the methods, as the server spells them. `default_roles`: None for all
-    that it has. `dates`: roles that say since when it is locked.
+    `claimed`: its setting names it and our roster. `has_role`: it has the role of our roster. `notes_lock`: its setting
+    says that we have locked it. `unrestricted`: it may log in from everywhere. `authentication`: the methods, as the
+    server spells them. `default_roles`: None for all that it has. `dates`: roles that say since when it is locked.
     """
 
     existing: ExistingUser
     claimed: bool
     has_role: bool
+    notes_lock: bool
     unrestricted: bool
     authentication: str
     default_roles: tuple[str, ...] | None
@@ -82,7 +82,6 @@ def _account(
     name: str,
     storage: str,
     rosters: Sequence[str],
-    defaults: Sequence[str],
     shut: int,
     everywhere: int,
     authentication: str,
@@ -103,8 +102,8 @@ def _account(
         managed=roster == ours and not protected,
         roster=None if protected else roster,
         protected=protected,
-        lock=_lock(bool(shut), ours in rosters and ours not in defaults),
-        complete=roster != ours or (claimed and ours in rosters),
+        lock=_lock(bool(shut), claimed and notes_lock(text)),
+        complete=roster != ours or (claimed and ours in rosters and (bool(shut) or not notes_lock(text))),
         locked_since=locked_since(dates) if shut else None,
         marked_for=renamed,
     )
@@ -112,6 +111,7 @@ def _account(
         existing,
         claimed,
         ours in rosters,
+        notes_lock(text),
         bool(everywhere),
         authentication,
         None if all_roles else tuple(default_roles),
@@ -170,7 +170,7 @@ def judge_database(roster: str, name: str, comment: str, *, marked: bool) -> Exi
 
 
 def _lock(shut: bool, ours: bool) -> Lock:
-    """dbroster shuts an account and takes its marker from the default roles in one statement; others don't."""
+    """dbroster shuts an account and notes it in its marker in one statement; others don't."""
     if not shut:
         return Lock.OPEN
     return Lock.OURS if ours else Lock.FOREIGN

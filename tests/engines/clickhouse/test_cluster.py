@@ -82,7 +82,7 @@ def test_what_comes_after_a_lock_or_a_revoke_goes_there_too(
             clustered.update_user_password(bob, GOOD)
     assert sent[0] == f"KILL QUERY ON CLUSTER `now-here` WHERE user = '{bob}' ASYNC"
     assert sent[1] == f"DROP DATABASE IF EXISTS `{bob}_web` ON CLUSTER `now-here` SYNC"
-    assert sent[2].endswith(" HOST ANY DEFAULT ROLE ALL")
+    assert " HOST ANY DEFAULT ROLE ALL ADD SETTING" in sent[2]
 
 
 def test_the_marker_role_is_made_on_the_cluster(adapter: ClickHouseAdapter, clustered: Handler, prefix: str) -> None:

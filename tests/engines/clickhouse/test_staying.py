@@ -1,6 +1,7 @@
 """Nothing of a locked user runs, and nobody can stop the own removal."""
 
 import time
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,10 +9,11 @@ import pytest
 
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
-from dbroster.model import Action, Outcome, PasswordCheck, Status, User, Verb
+from dbroster.model import Action, Lock, Outcome, PasswordCheck, Status, User, Verb
 from dbroster.secret import Secret
 from servers import ClickHouse
 from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
+from tests.contract.adapters import Refused
 from tests.engines.clickhouse.test_markers import GOOD, make
 from tests.servers.available import available
 
@@ -94,6 +96,30 @@ def test_what_the_dba_takes_back_is_told_no_more(adapter: ClickHouseAdapter, han
     assert not [problem for problem in handler.warnings() if "can't take it back" in problem.text]
     handler.grant_privileges(bob, f"{bob}_web")
     assert handler.get_existing_databases()[f"{bob}_web"].granted
+
+
+def test_no_user_can_make_a_dbas_lock_look_like_dbrosters(
+    adapter: ClickHouseAdapter, handler: Handler, bob: str
+) -> None:
+    """B4: who locked an account stands where the user can't reach it; since 25 users may change their default roles."""
+    with suppress(Refused):
+        adapter.ask(bob, GOOD.reveal(), "SET DEFAULT ROLE NONE TO CURRENT_USER")
+    adapter.lock_by_hand(bob)
+    assert handler.get_existing_users()[bob].lock is Lock.FOREIGN
+    handler.update_user_password(bob, GOOD)
+    assert not adapter.can_login(bob, GOOD.reveal())
+
+
+def test_a_lock_that_a_dba_has_opened_is_forgotten(adapter: ClickHouseAdapter, handler: Handler, bob: str) -> None:
+    """B4: or the next lock of a DBA would count as dbroster's."""
+    handler.lock_user(bob)
+    adapter._do(f"ALTER USER {quoted(bob)} HOST ANY")
+    found = handler.get_existing_users()[bob]
+    assert (found.lock, found.complete) == (Lock.OPEN, False), "the core plans a part that is missing"
+    handler.create_user(bob, GOOD)
+    assert handler.get_existing_users()[bob].complete
+    adapter.lock_by_hand(bob)
+    assert handler.get_existing_users()[bob].lock is Lock.FOREIGN
 
 
 # --- wider grants, patterns, roles ------------------------------------------------------------------------------------
