@@ -68,7 +68,8 @@ class Leftovers:
         user = database.holder if database.holder in leavers else next(named, None)
         if user is None:
             return None
-        return (
-            f"the database {database.name} stays when {user} is removed, since nothing proves that dbroster has made "
-            f"it; drop it: {self.drop_words.format(database.name)}"
-        )
+        proof = "since nothing proves that dbroster has made it"
+        text = f"the database {database.name} stays when {user} is removed, {proof}"
+        if not database.name.startswith(f"{user}_"):
+            return f"{text}; nobody else had privileges on it"  # to read it makes nobody its owner
+        return f"{text}; drop it: {self.drop_words.format(database.name)}"

@@ -92,6 +92,7 @@ def test_what_stays_when_somebody_goes() -> None:
         "the database bob_web stays when bob is removed,",
         "the database misc stays when bob is removed,",
     ]
+    assert ["DROP" in text or "drop it" in text for text in texts] == [True, False], "who may read misc does not own it"
 
 
 def test_a_database_that_lost_its_proof_is_told_for_as_long_as_it_stands(tmp_path: Path) -> None:

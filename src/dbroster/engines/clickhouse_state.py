@@ -127,11 +127,11 @@ def _roster(ours: str, rosters: Collection[str]) -> str | None:
 
 
 def with_powers(account: Account, powers: Powers) -> Account:
-    """Add that the account is never touched, if it manages accounts."""
+    """Add that the account is never touched, if it manages accounts; its roster stays, so that its leaving is told."""
     existing, reason = account.existing, powers.manages_accounts(account.existing.name)
     if reason is None or existing.protected:
         return account
-    return replace(account, existing=replace(existing, managed=False, roster=None, protected=reason))
+    return replace(account, existing=replace(existing, managed=False, protected=reason))
 
 
 def with_end(account: Account, shown: Shown) -> Account:

@@ -184,6 +184,7 @@ def test_power_through_a_role_protects(
     for role in roles:
         adapter._do(f"DROP ROLE {quoted(role)}")
     assert (found.managed, found.protected) == (False, f"it may manage accounts through the role {roles[-1]}")
+    assert found.roster == prefix, "whoever leaves with such power is told: without a roster nobody would miss them"
 
 
 def test_another_users_data_through_a_role_is_told(
