@@ -111,8 +111,8 @@ def test_a_table_that_is_damaged_stops_the_archive_and_is_said_before(site: Site
     database, other = give(handler, user), give(handler, user, "tools")
     site.dba.run(f"CREATE TABLE `{database}`.t (a INT) ENGINE = MyISAM", f"INSERT INTO `{database}`.t VALUES (1)")
     site.dba.run("FLUSH TABLES", f"CREATE VIEW `{other}`.v AS SELECT 1 AS x")
-    (index,) = site.server.home.rglob(f"{database}/t.MYI")
-    index.write_bytes(b"\0" * 1024)
+    ((directory,),) = site.dba.run("SELECT @@datadir")
+    (Path(directory) / database / "t.MYI").write_bytes(b"\0" * 1024)
     said = handler.archiver().not_carried([database, other])
     assert "can't read either, so there will be none" in said[database][0]
     assert "the view v" in said[other][0]
