@@ -30,6 +30,7 @@ from dbroster.grace import NO_GRACE, Grace
 from dbroster.guard import Guard
 from dbroster.leftovers import Leftovers
 from dbroster.lockfile import lock_file
+from dbroster.mass_changes import mass_changes
 from dbroster.model import (
     Actual,
     ExistingUser,
@@ -188,6 +189,7 @@ class Sync:
                 roster,
                 *plan.problems,
                 *self._not_adopted(plan),
+                *mass_changes(plan),
                 *self._not_carried(handler, plan),
                 *left,
                 *guard.warnings,
