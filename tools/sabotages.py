@@ -148,7 +148,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "ClickHouse: nobody looks at the clock while the server keeps silent",
-        _ENGINES + "clickhouse_http.py",
+        _ENGINES + "clickhouse_wires.py",
         "if first is not None and first < time.monotonic():",
         "if first is None:",
         "tests/engines/clickhouse/test_ends.py|-k|never_ends",
