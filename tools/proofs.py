@@ -5,6 +5,7 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,13 +30,16 @@ def main() -> None:
 
 def page() -> str:
     """Return the page that belongs to the tests as they are."""
-    from tools.register import FAULTS, INVARIANTS
+    from tools.register import FAULTS, INVARIANTS, TOPICS
 
     proofs = collected()
+    files = {name: (file, name) for file, name in existing()}
     parts = [HEAD, "## Invariants\n"]
     parts += [_entry(f"{number}. {text}", proofs[str(number)]) for number, text in INVARIANTS.items()]
     parts.append("## Faults that must not come back\n")
     parts += [_entry(f"{fault}. {text}", proofs[fault]) for fault, text in FAULTS.items()]
+    parts.append("## What safety.md explains besides\n")
+    parts += [_entry(topic, [files[name] for name in names]) for topic, names in TOPICS.items()]
     return "\n".join(parts)
 
 
@@ -50,12 +54,22 @@ def _entry(title: str, tests: list[tuple[str, str]]) -> str:
 def collected() -> defaultdict[str, list[tuple[str, str]]]:
     """Return (file, test) by the number of an invariant or the id of a fault."""
     proofs: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
-    for path in sorted((ROOT / "tests").rglob("*.py")):
-        file = path.relative_to(ROOT).as_posix()
-        for test in _tests(ast.parse(path.read_text(encoding="utf-8"))):
-            for proven in _proven(test):
-                proofs[proven].append((file, test.name))
+    for file, test in _found():
+        for proven in _proven(test):
+            proofs[proven].append((file, test.name))
     return proofs
+
+
+def existing() -> list[tuple[str, str]]:
+    """Return (file, name) of every test."""
+    return [(file, test.name) for file, test in _found()]
+
+
+@cache
+def _found() -> tuple[tuple[str, ast.FunctionDef], ...]:
+    paths = sorted((ROOT / "tests").rglob("*.py"))
+    texts = ((path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")) for path in paths)
+    return tuple((file, test) for file, text in texts for test in _tests(ast.parse(text)))
 
 
 def _tests(tree: ast.AST) -> Iterator[ast.FunctionDef]:

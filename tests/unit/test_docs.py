@@ -23,8 +23,8 @@ from dbroster.options import MYSQL_PRIVILEGES, OPTIONS
 from dbroster.report import Exit, as_json
 from dbroster.section import Section
 from tests.unit.samples import private
-from tools.proofs import collected
-from tools.register import INVARIANTS
+from tools import proofs
+from tools.register import FAULTS, INVARIANTS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -164,7 +164,12 @@ def test_every_test_that_is_cited_exists(page: Path) -> None:
 def test_each_invariant_has_a_chapter_and_a_proof() -> None:
     chapters = [int(number) for number in re.findall(r"^### (\d+)\. ", SAFETY, re.MULTILINE)]
     assert chapters == list(INVARIANTS)
-    assert {str(number) for number in INVARIANTS} <= collected().keys()
+    assert {str(number) for number in INVARIANTS} <= proofs.collected().keys()
+
+
+def test_every_fault_has_a_proof_and_the_page_of_proofs_is_current() -> None:
+    assert proofs.collected().keys() == {*map(str, INVARIANTS), *FAULTS}
+    assert (ROOT / "docs/proofs.md").read_text() == proofs.page(), "make proofs"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
