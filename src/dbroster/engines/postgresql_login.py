@@ -47,7 +47,7 @@ def check_logins(
     grant = f"GRANT SELECT (rolname, rolpassword) ON pg_authid TO {quoted(session.admin)};"
     for user, (_, doubt) in zip(users, answers, strict=True):
         if doubt:
-            doubts[user.name] = f"{doubt}; with {grant} dbroster needs no login to check it"
+            doubts[user.name] = f"{doubt} (or let dbroster check it without a login: {grant})"
     return {user.name: answer for user, (answer, _) in zip(users, answers, strict=True)}
 
 
