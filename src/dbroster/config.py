@@ -433,6 +433,9 @@ def _rule_keys(section: Section) -> dict[str, Any]:
 
 def _set_keys(section: Section, read: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
     """Read those keys of a part that are set, so that they stand above what all servers have in common."""
+    for key in sorted(read.keys() & section.data.keys()):
+        if section.value(key) in (None, ""):  # `~` is one, too, and no home directory
+            section.problem(key, "has no value: set one, or leave the key out")
     keys = {key: value(key) for key, value in read.items() if section.value(key) is not None}
     section.finish()
     return keys
@@ -465,8 +468,12 @@ def _count(section: Section, key: str) -> int | None:
 
 def _archive_directory(section: Section, key: str, directory: Path) -> Path | None:
     """Return where archives go; `false` is for a server that wants none although all have it in common."""
-    name = "" if section.value(key) is False else section.text(key, "")
+    if section.value(key) is False:
+        return None
+    name = section.text(key)
     if not name:
+        if isinstance(section.value(key), str) and section.value(key):
+            section.problem(key, "has become an empty text: write false where nothing shall be archived")
         return None
     path = (directory / name).absolute()
     problem = closed_directory_problem(path)

@@ -127,6 +127,17 @@ def test_removals_of_all_servers(tmp_path: Path) -> None:
     assert read(tmp_path, text, server="c")[0].removals == third
 
 
+@pytest.mark.parametrize("text", ["", "~", "''", "${DBROSTER_EMPTY}"])
+def test_an_archive_dir_without_a_value_is_no_way_to_archive_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """A8: a `~` that was to be the home directory, an empty variable: databases would be dropped without an archive."""
+    monkeypatch.setenv("DBROSTER_EMPTY", "")
+    for place in ("removals:\n  {}\nmysql:\n  host: a", "mysql:\n  removals:\n    {}\n  host: a"):
+        found = problems(tmp_path, place.format(f"archive_dir: {text}") + "\n  username: a\n  password: b\n")
+        assert any("removals.archive_dir: has " in problem.text for problem in found), found
+
+
 def test_a_password_policy_of_all_servers(tmp_path: Path) -> None:
     servers = [{**LEAST, "name": "a"}, {**LEAST, "name": "b", "password_policy": {"classes": 4}}]
     text = yaml.safe_dump({"password_policy": {"min_length": 20, "classes": 2}, "mysql": servers})
