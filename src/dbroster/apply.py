@@ -21,8 +21,6 @@ from dbroster.sessions import Sessions
 RETRIES = 5  # new connections for one chunk after its connection broke
 PAUSE = 0.5  # seconds before the first of them; doubled each time: 15.5 in all, enough for MongoDB to elect a primary
 
-USERS_AT_ONCE = 50  # whom a session takes through their creation before it turns to the next ones, at most
-
 REMOVAL = (Verb.LOCK_USER, Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE, Verb.DROP_USER)
 
 TAKEN_BACK = "taken back: this new user could not be completed"
@@ -123,7 +121,8 @@ class Apply:
 
     def _groups(self, users: Sequence[Chunk]) -> Iterator[Sequence[Chunk]]:
         """Cut into groups, of which every session gets as many, and as many as the engine wants."""
-        rounds = max(self._handler.groups, -(-len(users) // (USERS_AT_ONCE * self._sessions.count)))
+        at_once = self._handler.users_at_once * self._sessions.count
+        rounds = max(self._handler.groups, -(-len(users) // at_once))
         size = max(1, -(-len(users) // (rounds * self._sessions.count)))
         yield from (users[start : start + size] for start in range(0, len(users), size))
 

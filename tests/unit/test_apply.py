@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbroster.apply import USERS_AT_ONCE, cut
+from dbroster.apply import cut
 from dbroster.errors import AuditError
 from dbroster.model import Action, Outcome, Status, Verb
 from dbroster.secret import Secret
@@ -60,7 +60,7 @@ def test_the_next_users_wait_until_a_session_has_finished_its_own(server: FakeSe
 
 
 def test_many_users_go_together_so_that_batches_pay(server: FakeServer) -> None:
-    users = [f"u{number:03}" for number in range(2 * FakeHandler.groups * USERS_AT_ONCE)]
+    users = [f"u{number:03}" for number in range(2 * FakeHandler.groups * FakeHandler.users_at_once)]
     Run(server, jobs=1)(*create(*users))
     made = [user for verb, user in changes(server) if verb == "create_user"]
     assert made == users

@@ -54,6 +54,9 @@ class Handler(ABC):
     drop_words: ClassVar[str] = 'DROP DATABASE "{}";'
     """How a person drops a database, to be told."""
 
+    users_at_once: ClassVar[int] = 50
+    """How many users a session takes through their creation before it turns to the next ones, at most."""
+
     default_jobs: ClassVar[int] = 4
     """Parallel sessions when connections.yaml says nothing; chosen by measurement."""
 

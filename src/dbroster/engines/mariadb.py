@@ -86,6 +86,7 @@ class MariaDBHandler(MySQLHandler):
     end_sessions_privilege: ClassVar[str] = "CONNECTION ADMIN"
     default_jobs: ClassVar[int] = 2  # the server works on one DDL statement at a time
     groups: ClassVar[int] = 1
+    users_at_once: ClassVar[int] = 1000  # the more grants there are, the longer each CREATE USER takes
     role_host: ClassVar[str] = ""
     commenting: ClassVar[bool] = True
     compound: ClassVar[bool] = True
