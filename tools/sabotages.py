@@ -538,4 +538,11 @@ SABOTAGES = [
         "    if not file:",
         "tests/engines/mysql/test_archive.py|-k|ends_early and mariadb",
     ),
+    Sabotage(
+        "a full server stops the run although it has a connection",
+        "src/dbroster/sync.py",
+        "jobs, spare=handler)",
+        "jobs)",
+        "tests/unit/test_sync.py|-k|full",
+    ),
 ]

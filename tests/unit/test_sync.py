@@ -13,8 +13,8 @@ from dbroster.model import ExistingUser, Problem, Status, Verb
 from dbroster.policy import PasswordRules
 from dbroster.report import as_json, as_text, exit_code
 from dbroster.roster import parse_users
-from dbroster.sync import configured, load
-from tests.fake import FakeHandler, FakeServer, Killed
+from dbroster.sync import Options, Sync, configured, load
+from tests.fake import FakeHandler, FakeServer, Killed, fake_connection
 from tests.fake_server import digest
 from tests.unit.samples import OTHER_PASSWORD, PASSWORD, config, full_disk, private, roster
 from tests.unit.site import Site, actions, code, short
@@ -381,3 +381,19 @@ def test_engines_that_are_configured(tmp_path: Path) -> None:
     assert configured(tmp_path) == ["mysql", "postgresql", "clickhouse", "mongodb"]  # each will say what is missing
     private(tmp_path / "connections.yaml", "postgresql: 5\nmysql:\n")
     assert configured(tmp_path) == ["mysql", "postgresql"]
+
+
+def test_a_full_server_is_worked_on_with_the_connection_that_is_there(site: Site) -> None:
+    """B1: who holds all other connections can't stop a run."""
+    opened: list[Handler] = []
+
+    def connect(connection: Connection) -> Handler:
+        if opened:
+            raise ConnectError("too many connections")
+        opened.append(FakeHandler.open(connection))
+        return opened[0]
+
+    options = Options(site.directory)
+    result = Sync(fake_connection(site.server), roster("ann"), options, connect=connect).run()
+    assert {outcome.status for outcome in result.outcomes} == {Status.DONE}
+    assert "ann_web" in site.server.databases

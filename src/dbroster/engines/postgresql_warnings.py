@@ -31,7 +31,7 @@ def warnings(
             text = f"the account {user.name} is dbroster's and not in the roster, but it is left as it is"
             yield Problem(f"{text}: {user.protected}", user=user.name, warning=True)
     if session.connections_left < 1:
-        text = "the server has no connection left for a run to work with: end idle ones, or raise max_connections"
+        text = "the server has no connection left, so the run works on the one it has, slowly; end idle ones"
         yield Problem(text, warning=True)
     if session.exposing:
         yield Problem(_exposed(session), warning=True)
