@@ -141,7 +141,7 @@ class Differ:
         if existing is None or not existing.managed:
             return
         if existing.lock is Lock.OPEN and self.actual.passwords.get(user.name) is PasswordCheck.UNKNOWN:
-            doubt = self.actual.doubts.get(user.name) or existing.unusable
+            doubt = existing.unusable or self.actual.doubts.get(user.name)
             why = f": {doubt}" if doubt else ""
             text = f"the password could not be checked against the server, so it is left as it is{why}"
             yield Problem(text, self.roster.file, user.line, user.name)
@@ -261,7 +261,8 @@ def _differs(database: ExistingDatabase) -> str:
 def _whose(user: str, database: ExistingDatabase) -> str:
     """Say whose data a user gets with a foreign database."""
     if database.left_by is not None:
-        return f"with the data of an earlier account {database.left_by}, which was removed"
+        now = f", and {database.holder} has it now" if database.holder not in (None, user) else ""
+        return f"with the data of an earlier account {database.left_by}, which was removed or renamed{now}"
     if database.holder not in (None, user):
         return f"with its data, which may be that of {database.holder}, who has it now"
     return "with its data, whoever's that is" if database.holder is None else "with its data"

@@ -72,4 +72,4 @@ class Leftovers:
         text = f"the database {database.name} stays when {user} is removed, {proof}"
         if not database.name.startswith(f"{user}_"):
             return f"{text}; nobody else had privileges on it"  # to read it makes nobody its owner
-        return f"{text}; drop it: {self.drop_words.format(database.name)}"
+        return f"{text}; if nobody needs it: {self.drop_words.format(database.name)}"

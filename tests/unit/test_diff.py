@@ -262,6 +262,14 @@ def test_adopting_a_database_for_a_user_of_ours() -> None:
     assert short(made) == [("adopt", "bob", "bob_web")]
 
 
+def test_why_a_password_is_unknown_begins_with_what_the_catalogs_show() -> None:
+    """C6: the cause and its cure, not only in what words the server refuses the login."""
+    bob = ExistingUser("bob", managed=True, roster="default", unusable="it may have no session: ALTER ROLE;")
+    found = replace(actual([bob], passwords={"bob": PasswordCheck.UNKNOWN}), doubts={"bob": "too many connections"})
+    (problem,) = plan(roster("bob"), found).problems
+    assert problem.text.endswith("it is left as it is: it may have no session: ALTER ROLE;")
+
+
 def test_what_differs_is_said() -> None:
     """C8: "privileges differ" says which."""
     web = ExistingDatabase("bob_web", owner="bob", differs="carl may enter")

@@ -76,10 +76,15 @@ def test_the_log_is_not_read_where_nothing_looks_like_it() -> None:
 
 
 def test_who_is_back_gets_a_conflict_instead() -> None:
+    """C8: it says whose data it may be, as after a DBA's RENAME USER."""
     assert told(ExistingDatabase("bob_web", left_by="bob"), wanted=roster("ann", "bob")) == []
     wanted = roster("bob")
     (conflict,) = Differ(wanted, Actual({}, {"bob_web": ExistingDatabase("bob_web", left_by="bob")})).plan().conflicts
-    assert "--adopt bob, with the data of an earlier account bob, which was removed" in conflict.text
+    data = "--adopt bob, with the data of an earlier account bob, which was removed or renamed"
+    assert data in conflict.text
+    renamed = Actual({}, {"bob_web": ExistingDatabase("bob_web", left_by="bob", holder="robert")})
+    (conflict,) = Differ(wanted, renamed).plan().conflicts
+    assert f"{data}, and robert has it now" in conflict.text
 
 
 def test_what_stays_when_somebody_goes() -> None:
@@ -93,6 +98,7 @@ def test_what_stays_when_somebody_goes() -> None:
         "the database misc stays when bob is removed,",
     ]
     assert ["DROP" in text or "drop it" in text for text in texts] == [True, False], "who may read misc does not own it"
+    assert texts[0].endswith("; if nobody needs it: DROP DATABASE `bob_web`;"), "a DBA may have made it"
 
 
 def test_a_database_that_lost_its_proof_is_told_for_as_long_as_it_stands(tmp_path: Path) -> None:

@@ -20,6 +20,9 @@ from dbroster.model import PasswordCheck, User
 from dbroster.secret import scrub
 
 THREADS = 4
+_UNASKED = "server did not complete authentication"
+"""What libpq says of a server that lets a user in unasked, where `require_auth` forbids it."""
+_TRUSTED = "it asks this user for no password (pg_hba.conf)"
 
 _WHERE_TO = """
     SELECT r.rolname, min(d.datname::text),
@@ -105,10 +108,12 @@ class _Logins:
                 self._session.answers(self._seconds)
             return _Refusal(f"the login was not over within {self._seconds} s (connect_timeout)", judged=False)
         except psycopg.Error as error:
+            if _UNASKED in str(error):
+                return _Refusal(_TRUSTED, judged=False)
             return _Refusal(str(error), judged=error.pgconn is not None and error.pgconn.used_password)
         used = raw.pgconn.used_password
         raw.close()
-        return None if used else _Refusal("it asks this user for no password (pg_hba.conf)", judged=False)
+        return None if used else _Refusal(_TRUSTED, judged=False)
 
 
 def _parameters(session: Session, connection: Connection) -> dict[str, Any]:

@@ -64,10 +64,12 @@ def _out_of_reach(session: Session, roster: str, names: Sequence[str]) -> str:
 
 def _exposed(session: Session) -> str:
     """Say where verifiers can be read, and why."""
-    shown = ", ".join(f"{name} is {value}" for name, value in sorted(session.exposing.items()))
-    shown = shown.replace("log_min_error_statement is", "for statements that fail log_min_error_statement is")
-    text = f"the server records password verifiers, in its log or its statistics: {shown}"
+    found = {name: f"{name} is {value}" for name, value in sorted(session.exposing.items())}
+    if failing := found.get("log_min_error_statement"):
+        found["log_min_error_statement"] = f"{failing} (for statements that fail)"
+    shown = ", ".join(found.values())
+    text = f"the server writes password verifiers to its log or its statistics, since {shown}"
     if session.version < PARAMETER_GRANTS:
         return f"{text}; before PostgreSQL 15 only a superuser may switch that off for a session"
     grant = f"GRANT SET ON PARAMETER {', '.join(sorted(session.exposing))} TO {quoted(session.admin)};"
-    return f"{text}; a superuser may let dbroster switch that off for them: {grant}"
+    return f"{text}; a superuser may let dbroster switch that off for its own statements: {grant}"

@@ -219,11 +219,13 @@ def test_expired_and_locked_accounts_are_unknown(describe: Describe, server: ser
 def test_login_that_proves_nothing_is_unknown(
     describe: Describe, server: servers.PostgreSQL, user: str, method: str
 ) -> None:
+    """C6: it is unknown, with the reason in plain words."""
     with connect(describe("weak")) as weak:
         weak.create_user(user, GOOD)
         with first_rule(server, f"host all {user} 127.0.0.1/32 {method}"):
             assert check(weak, user, GOOD.reveal()) is PasswordCheck.UNKNOWN
             assert check(weak, user, "another one") is PasswordCheck.UNKNOWN
+            assert ("it asks this user for no password" in weak.doubts[user]) == (method == "trust"), weak.doubts
         assert check(weak, user, GOOD.reveal()) is PasswordCheck.SAME
 
 
