@@ -81,7 +81,13 @@ class MySQLWarnings(MySQLState):
             leaving = {action.user for action in actions if action.verb in (Verb.LOCK_USER, Verb.DROP_USER)}
             definers = self._definers(actions, accounts)
         self._notes = [*self._taken_by_locks(actions, accounts)]
-        return [self._obstacle(action, leaving, definers) for action in actions]
+        new = {action.database for action in actions if action.verb is Verb.CREATE_DATABASE and action.database}
+        return [
+            self._intrusion(action.user, action.database, new=action.database in new)
+            if action.verb is Verb.GRANT_PRIVILEGES and action.database and action.user not in leaving
+            else self._obstacle(action, leaving, definers)
+            for action in actions
+        ]
 
     def _obstacle(self, action: Action, leaving: Collection[str], definers: Mapping[str, list[str]]) -> str | None:
         if action.verb is Verb.DROP_USER and (places := definers.get(action.user)):
@@ -95,10 +101,24 @@ class MySQLWarnings(MySQLState):
         own = [grant for grant in named if grant.user == action.user]
         if action.verb is Verb.DROP_DATABASE:
             return self._stuck((grant, grant.privileges) for grant in own)
-        if action.verb is Verb.GRANT_PRIVILEGES and self._rules.complete(own, action.database):
-            rivals = [(grant, grant.privileges) for grant in named if grant.user != action.user]
-            return self._stuck(rivals, self._fine_rivals(action.user, action.database))
         return None
+
+    def _intrusion(self, user: str, database: str, *, new: bool) -> str | None:
+        """Find what keeps a database open, if nothing else is to be done: the user's own grant comes first."""
+        if self._grants_of_all is None:
+            return None
+        named = self._grants_of_all.reaching(database)
+        right, wrong = self._spelled([grant for grant in named if grant.user == user], database)
+        if not new and not self._rules.complete(right, database):
+            return None
+        excess = [*wrong, *(grant for grant in named if grant.user != user)]
+        return self._stuck(((grant, grant.privileges) for grant in excess), self._fine_rivals(user, database))
+
+    def _spelled(self, own: Sequence[Grant], database: str) -> tuple[list[Grant], list[Grant]]:
+        """Part a user's grants on his database from those on the same name that are spelled otherwise."""
+        rules = self._rules
+        right = [grant for grant in own if rules.fold(grant.pattern) == rules.spelled(database)]
+        return right, [g for g in own if g not in right and rules.fold(g.pattern) == rules.fold(database)]
 
     def _may_revoke(self, grant: Grant) -> bool:
         return self._privileges.may_revoke(grant.pattern, literal=self._rules.literal)

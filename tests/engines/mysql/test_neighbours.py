@@ -134,6 +134,35 @@ def test_a_grant_that_the_admin_can_not_revoke_is_told_before_and_in_the_run(sit
     assert site.dba.grants(al) == set()
 
 
+def test_a_grant_all_beside_the_own_one_is_foreseen(site: Site) -> None:
+    """B5, C7: the user's second grant, without backslashes, can't be taken by this admin; a dry run says so, too."""
+    handler = site.open(site.least())
+    bob, _, web = two(site, handler)
+    site.dba.run(f"GRANT ALL ON {web}.* TO '{bob}'@'%'")
+    action = Action(Verb.GRANT_PRIVILEGES, bob, web)
+    assert not handler.get_existing_databases()[web].granted
+    (foreseen,) = handler.foresee([action])
+    assert f"ON `{web}`.* FROM '{bob}'@'%'" in str(foreseen)
+    with pytest.raises(OperationError) as caught:
+        handler.grant_privileges(bob, web)
+    assert str(caught.value) == foreseen
+
+
+def test_a_grant_that_waits_for_a_new_database_is_foreseen(site: Site) -> None:
+    """B5, C7: who may enter a database before it is made would read a new user's data."""
+    handler = site.open(site.least())
+    bob, al, web = two(site, handler)
+    site.dba.run(
+        f"REVOKE ALL ON `{bob}\\_web`.* FROM '{bob}'@'%'",
+        f"DROP DATABASE {web}",
+        f"GRANT SELECT ON {web}.* TO '{al}'@'%'",
+    )
+    handler.get_existing_databases()
+    reasons = handler.foresee([Action(Verb.CREATE_DATABASE, bob, web), Action(Verb.GRANT_PRIVILEGES, bob, web)])
+    assert reasons[0] is None
+    assert f"REVOKE SELECT ON `{web}`.* FROM '{al}'@'%'" in str(reasons[1])
+
+
 def test_the_users_own_grant_comes_first(site: Site) -> None:
     """B5: what can't be taken from others keeps nobody from the own database."""
     handler = site.open(site.least())
