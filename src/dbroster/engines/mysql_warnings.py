@@ -21,6 +21,10 @@ _DEFINERS = """
         FROM information_schema.TRIGGERS WHERE DEFINER IN %s
     UNION ALL SELECT 'event', EVENT_SCHEMA, EVENT_NAME, DEFINER
         FROM information_schema.EVENTS WHERE DEFINER IN %s"""
+_REFERRING = """
+    SELECT DISTINCT UNIQUE_CONSTRAINT_SCHEMA AS target, CONSTRAINT_SCHEMA AS db, TABLE_NAME AS name
+        FROM information_schema.REFERENTIAL_CONSTRAINTS
+        WHERE UNIQUE_CONSTRAINT_SCHEMA IN %s AND CONSTRAINT_SCHEMA <> UNIQUE_CONSTRAINT_SCHEMA"""
 
 
 class MySQLWarnings(MySQLState):
@@ -80,12 +84,13 @@ class MySQLWarnings(MySQLState):
             accounts = self._accounts_seen()
             leaving = {action.user for action in actions if action.verb in (Verb.LOCK_USER, Verb.DROP_USER)}
             definers = self._definers(actions, accounts)
+            referring = self._referring(actions)
         self._notes = [*self._taken_by_locks(actions, accounts)]
         new = {action.database for action in actions if action.verb is Verb.CREATE_DATABASE and action.database}
         return [
             self._intrusion(action.user, action.database, new=action.database in new)
             if action.verb is Verb.GRANT_PRIVILEGES and action.database and action.user not in leaving
-            else self._obstacle(action, leaving, definers)
+            else referring.get(action) or self._obstacle(action, leaving, definers)
             for action in actions
         ]
 
@@ -152,6 +157,17 @@ class MySQLWarnings(MySQLState):
             if self.fold_database(row["db"]) not in dropped and row["definer"] in names:
                 found[names[row["definer"]]].append(f"the {row['kind']} {row['db']}.{row['name']}")
         return found
+
+    def _referring(self, actions: Sequence[Action]) -> dict[Action, str]:
+        """Find foreign keys from databases of others that stay: the server refuses a drop, or drops a part of it."""
+        drops = {self.fold_database(a.database): a for a in actions if a.database and a.verb is Verb.DROP_DATABASE}
+        found: defaultdict[Action, list[str]] = defaultdict(list)
+        for row in self._session.rows(_REFERRING, tuple(drops)) if drops else ():
+            drop = drops.get(self.fold_database(row["target"]))
+            if drop and self.fold_database(row["db"]) not in drops and not self._rules.belongs(drop.user, row["db"]):
+                found[drop].append(f"{row['db']}.{row['name']}")
+        text = "tables of other databases refer to it by foreign keys ({}); drop those keys first"
+        return {drop: text.format(", ".join(sorted(tables))) for drop, tables in found.items()}
 
     def _taken_by_locks(self, actions: Sequence[Action], accounts: Sequence[Account]) -> Iterable[Problem]:
         """Tell which privileges go with a lock that dbroster has not given, and so can't give back."""

@@ -208,6 +208,23 @@ def test_a_definer_elsewhere_keeps_the_account(site: Site, statement: str) -> No
     assert f"{other}.x" in str(reasons[2])
 
 
+def test_a_foreign_key_from_elsewhere_is_foreseen(site: Site) -> None:
+    """C7: the server refuses the drop, and MariaDB has dropped some tables by then."""
+    handler, other = site.open(), site.name()
+    bob, _, web = two(site, handler)
+    site.dba.run(
+        f"CREATE DATABASE {other}", f"CREATE TABLE {web}.parent (n INT PRIMARY KEY) ENGINE=InnoDB",
+        f"CREATE TABLE {other}.child (n INT, FOREIGN KEY (n) REFERENCES {web}.parent (n)) ENGINE=InnoDB",
+    )  # fmt: skip
+    handler.get_existing_users()
+    handler.get_existing_databases()
+    plan = [Action(Verb.LOCK_USER, bob), Action(Verb.DROP_DATABASE, bob, web)]
+    assert f"refer to it by foreign keys ({other}.child)" in str(handler.foresee(plan)[1])
+    assert handler.foresee([*plan, Action(Verb.DROP_DATABASE, other, other)])[1] is None
+    site.dba.run(f"DROP TABLE {other}.child")
+    assert handler.foresee(plan) == [None, None]
+
+
 # --- accounts that nobody can use -------------------------------------------------------------------------------------
 
 
