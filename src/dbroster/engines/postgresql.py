@@ -74,7 +74,6 @@ class PostgreSQL(Handler):
         super().__init__(connection)
         self._session = session
         self._seen: tuple[int, dict[str, ExistingUser]] | None = None
-        self._listed: set[str] = set()
         self._marker_role = marker_role(connection.roster)
         self._marker_role_stands = False
 
@@ -151,13 +150,12 @@ class PostgreSQL(Handler):
         """Who is out of this admin's reach or has too much, md5 verifiers, and a log that shows verifiers."""
         seen = self._seen
         users = seen[1] if seen and seen[0] == self._session.messages_run else self.get_existing_users()
-        return list(warnings(self._session, self.connection, users, self._listed))
+        return list(warnings(self._session, self.connection, users))
 
     # --- names and passwords that this server can carry -------------------------------------------------------------
 
     def refuse_user(self, name: str) -> str | None:
         """Refuse names that PostgreSQL reserves or would cut."""
-        self._listed.add(name)
         return refuse_role(name)
 
     def refuse_database(self, name: str) -> str | None:

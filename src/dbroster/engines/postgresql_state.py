@@ -40,9 +40,6 @@ _POWERFUL = [
 ]
 """Predefined roles that reach other users' data, their sessions, or the server's files."""
 
-POWER = ("it has ", "it is a member ")
-"""How a reason begins for which a role is protected, if it is something that can be taken away."""
-
 _POWERS: LiteralString = """
     nullif(concat_ws(', ',
         CASE WHEN {0}.rolsuper THEN 'SUPERUSER' END, CASE WHEN {0}.rolcreaterole THEN 'CREATEROLE' END,

@@ -1,22 +1,20 @@
 """What a DBA should know of a PostgreSQL server: who is out of reach, who has too much, what shows verifiers."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from dbroster.config import Connection
 from dbroster.engines import postgresql_statements as statements
 from dbroster.engines.postgresql_names import quoted
 from dbroster.engines.postgresql_session import MEMBERSHIP_OPTIONS, PARAMETER_GRANTS, Session
-from dbroster.engines.postgresql_state import POWER, read_lent
+from dbroster.engines.postgresql_state import read_lent
 from dbroster.model import ExistingUser, Problem
 
 _NAMED = 20
 """So many names stand in a text, or in a statement that names its roles."""
 
 
-def warnings(
-    session: Session, connection: Connection, users: Mapping[str, ExistingUser], listed: Collection[str]
-) -> Iterator[Problem]:
-    """Judge the accounts as they were read, and the server's settings; `listed` are the names in the roster."""
+def warnings(session: Session, connection: Connection, users: Mapping[str, ExistingUser]) -> Iterator[Problem]:
+    """Judge the accounts as they were read, and the server's settings."""
     managed = [user for user in users.values() if user.managed]
     if names := out_of_reach(session, [user.name for user in managed]):
         yield Problem(_out_of_reach(session, connection.roster, names), warning=True)
@@ -25,11 +23,6 @@ def warnings(
         yield Problem(text, warning=True)
     for text in read_lent(session):
         yield Problem(text, warning=True)
-    for user in users.values():
-        powerful = user.roster == connection.roster and (user.protected or "").startswith(POWER)
-        if powerful and user.name not in listed:
-            text = f"the account {user.name} is dbroster's and not in the roster, but it is left as it is"
-            yield Problem(f"{text}: {user.protected}", user=user.name, warning=True)
     if session.connections_left < 1:
         text = "the server has no connection left, so the run works on the one it has, slowly; end idle ones"
         yield Problem(text, warning=True)
