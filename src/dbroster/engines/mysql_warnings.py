@@ -90,11 +90,19 @@ class MySQLWarnings(MySQLState):
         return [
             self._intrusion(action.user, action.database, new=action.database in new)
             if action.verb is Verb.GRANT_PRIVILEGES and action.database and action.user not in leaving
-            else referring.get(action) or self._obstacle(action, leaving, definers)
+            else self._obstacle(action, leaving, definers, referring)
             for action in actions
         ]
 
-    def _obstacle(self, action: Action, leaving: Collection[str], definers: Mapping[str, list[str]]) -> str | None:
+    def _obstacle(
+        self,
+        action: Action,
+        leaving: Collection[str],
+        definers: Mapping[str, list[str]],
+        referring: Mapping[str, str],
+    ) -> str | None:
+        if action.verb is Verb.DROP_DATABASE and (found := referring.get(action.database or "")):
+            return found
         if action.verb is Verb.DROP_USER and (places := definers.get(action.user)):
             return (
                 f"{action.user} is the DEFINER of {', '.join(places[:5])}, which would fail without the account: drop "
@@ -158,16 +166,16 @@ class MySQLWarnings(MySQLState):
                 found[names[row["definer"]]].append(f"the {row['kind']} {row['db']}.{row['name']}")
         return found
 
-    def _referring(self, actions: Sequence[Action]) -> dict[Action, str]:
+    def _referring(self, actions: Sequence[Action]) -> dict[str, str]:
         """Find foreign keys from databases of others that stay: the server refuses a drop, or drops a part of it."""
         drops = {self.fold_database(a.database): a for a in actions if a.database and a.verb is Verb.DROP_DATABASE}
-        found: defaultdict[Action, list[str]] = defaultdict(list)
+        found: defaultdict[str, list[str]] = defaultdict(list)
         for row in self._session.rows(_REFERRING, tuple(drops)) if drops else ():
             drop = drops.get(self.fold_database(row["target"]))
             if drop and self.fold_database(row["db"]) not in drops and not self._rules.belongs(drop.user, row["db"]):
-                found[drop].append(f"{row['db']}.{row['name']}")
+                found[str(drop.database)].append(f"{row['db']}.{row['name']}")
         text = "tables of other databases refer to it by foreign keys ({}); drop those keys first"
-        return {drop: text.format(", ".join(sorted(tables))) for drop, tables in found.items()}
+        return {name: text.format(", ".join(sorted(tables))) for name, tables in found.items()}
 
     def _taken_by_locks(self, actions: Sequence[Action], accounts: Sequence[Account]) -> Iterable[Problem]:
         """Tell which privileges go with a lock that dbroster has not given, and so can't give back."""

@@ -218,7 +218,7 @@ def test_a_foreign_key_from_elsewhere_is_foreseen(site: Site) -> None:
     )  # fmt: skip
     handler.get_existing_users()
     handler.get_existing_databases()
-    plan = [Action(Verb.LOCK_USER, bob), Action(Verb.DROP_DATABASE, bob, web)]
+    plan = [Action(Verb.UPDATE_PASSWORD, bob, None, Secret(PASSWORD)), Action(Verb.DROP_DATABASE, bob, web)]
     assert f"refer to it by foreign keys ({other}.child)" in str(handler.foresee(plan)[1])
     assert handler.foresee([*plan, Action(Verb.DROP_DATABASE, other, other)])[1] is None
     site.dba.run(f"DROP TABLE {other}.child")
