@@ -39,8 +39,12 @@ class FakeArchiver(Archiver):
             return not self._fake.open_database(number, database).rows
 
     def restore(self, archive: Archive, user: User, database: str) -> None:
+        try:
+            rows = json.loads(archive.path.read_bytes())
+        except ValueError as error:
+            raise OperationError(f"the archive is damaged: {error}") from None
         with self._login(user) as number:
-            self._fake.open_database(number, database).rows.extend(json.loads(archive.path.read_bytes()))
+            self._fake.open_database(number, database).rows.extend(rows)
 
     @contextmanager
     def _login(self, user: User) -> Iterator[int]:
