@@ -14,11 +14,15 @@ SECONDS = 0.005
 
 
 class Delay:
-    """The relay, in a thread of its own. `round_trips` counts how often the direction turned from client to server."""
+    """The relay, in a thread of its own. `round_trips` counts how often the direction turned from client to server.
 
-    def __init__(self, server: servers.Server) -> None:
+    `awaited`: those whose message holds these bytes are counted in `looks`, too.
+    """
+
+    def __init__(self, server: servers.Server, awaited: bytes = b"") -> None:
         self.port = 0
-        self.round_trips = 0
+        self.round_trips = self.looks = 0
+        self._awaited = awaited
         self._server = server
         self._listening: asyncio.Server | None = None
         self._loop = asyncio.new_event_loop()
@@ -66,6 +70,7 @@ class Delay:
         with suppress(ConnectionError):
             while data := await reader.read(1 << 16):
                 self.round_trips += asking and not asked[0]
+                self.looks += asking and bool(self._awaited) and self._awaited in data
                 asked[0] = asking
                 pieces.put_nowait((time.monotonic() + SECONDS / 2, data))
         pieces.put_nowait((0, b""))

@@ -10,7 +10,9 @@ from tests.e2e.site import ROOT, Site
 # the login over TLS and the end included, without logins that check passwords; for each connection one more where a
 # client is slow to speak after the handshake: the server's session tickets come in between then
 CONNECTIONS = {"PostgreSQL": 1, "MySQL": 1, "MariaDB": 1, "MongoDB": 4, "ClickHouse": 2}
-ROUND_TRIPS = {"PostgreSQL": 14, "MySQL": 17, "MariaDB": 16, "MongoDB": 17, "ClickHouse": 17}
+ROUND_TRIPS = {"PostgreSQL": 14, "MySQL": 17, "MariaDB": 16, "MongoDB": 17, "ClickHouse": 18}
+# ClickHouse's lock is a query, and the sync looks until the server has begun with it: on a busy machine more often
+LOOK, LOOKS = b"startsWith(query_id", 2
 SELDOM = (
     r"dbroster\.(apply|archive|audit|editing|encrypting|plaintext|restore|storage|users_command|verbs|verify|"
     r"\S+_archive)"
@@ -21,10 +23,11 @@ def test_a_run_without_changes_takes_few_round_trips(site: Site) -> None:
     site.users("ann", "bob")
     site.sync()
     product = site.sync().result["product"].split()[0]
-    with Delay(site.adapter.server) as relay:
+    with Delay(site.adapter.server, LOOK) as relay:
         site.configure(port=relay.port)
         site.sync()
-    taken = relay.round_trips - 2 * site.adapter.messages_per_check
+    assert (relay.looks > 0) == (product == "ClickHouse")
+    taken = relay.round_trips - 2 * site.adapter.messages_per_check - max(0, relay.looks - LOOKS)
     assert taken <= ROUND_TRIPS[product] + CONNECTIONS[product]
 
 
