@@ -54,7 +54,7 @@ _CONFIG = """<clickhouse>
     <select_from_system_db_requires_grant>true</select_from_system_db_requires_grant>
     <select_from_information_schema_requires_grant>true</select_from_information_schema_requires_grant>
     <settings_constraints_replace_previous>true</settings_constraints_replace_previous>
-    <table_engines_require_grant>false</table_engines_require_grant>
+    <table_engines_require_grant>{engines}</table_engines_require_grant>
   </access_control_improvements>
   <query_log><database>system</database><table>query_log</table>
     <flush_interval_milliseconds>7500</flush_interval_milliseconds></query_log>
@@ -77,13 +77,14 @@ _USERS = """<clickhouse>
 </clickhouse>
 """
 _TABLES = ("query_log", "session_log")
+_ENGINES = "table_engines_require_grant"
 
 
 class ClickHouse(LocalServer):
     """A clickhouse-server; HTTP on `port`, HTTPS on `https_port`.
 
-    Its options are settings of config.xml. One is ours: `password_pattern`, a regular expression for a rule of
-    `password_complexity`.
+    Its options are settings of config.xml. Two are parts of settings: `password_pattern`, a regular expression for a
+    rule of `password_complexity`, and `table_engines_require_grant`.
     """
 
     engine = "clickhouse"
@@ -119,8 +120,9 @@ class ClickHouse(LocalServer):
 
     def _command(self) -> list[str]:
         config = self.home / "config.xml"
-        more = "\n  ".join(_setting(name, value) for name, value in self.options.items())
-        config.write_text(_CONFIG.format(home=self.home, port=self.port, https_port=self.https_port, more=more))
+        more = "\n  ".join(_setting(name, value) for name, value in self.options.items() if name != _ENGINES)
+        engines, ports = self.options.get(_ENGINES, "false"), {"port": self.port, "https_port": self.https_port}
+        config.write_text(_CONFIG.format(home=self.home, engines=engines, more=more, **ports))
         program = [sys.executable, "-c", _RUN, str(self.program), f"--config-file={config}"]
         return ["/usr/bin/env", "CLICKHOUSE_WATCHDOG_ENABLE=0", *program]
 

@@ -161,6 +161,13 @@ SABOTAGES = [
         "tests/engines/clickhouse/test_staying.py|-k|to_come",
     ),
     Sabotage(
+        "ClickHouse: a table that gets at another user's is not looked for",
+        _ENGINES + "clickhouse.py",
+        "self._notes += reaching(self._session, owners)",
+        "pass",
+        "tests/engines/clickhouse/test_reach.py|-k|gets_at",
+    ),
+    Sabotage(
         "diff: a foreign account is no conflict",
         "src/dbroster/diff.py",
         "        if existing and not existing.managed:\n            yield from self._foreign_account(existing)",

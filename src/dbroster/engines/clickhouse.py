@@ -25,6 +25,7 @@ from dbroster.engines.clickhouse_login import check_passwords
 from dbroster.engines.clickhouse_markers import Marker, changed, clause
 from dbroster.engines.clickhouse_powers import Powers
 from dbroster.engines.clickhouse_proof import Proof
+from dbroster.engines.clickhouse_reach import open_engines, reaching
 from dbroster.engines.clickhouse_session import (
     DATABASE_EXISTS,
     DENIED,
@@ -172,14 +173,18 @@ class ClickHouse(Handler):
         return found
 
     def get_existing_databases(self) -> dict[str, ExistingDatabase]:
-        """Every database of the server, in two queries, and one more where grants may be on patterns of names."""
+        """Every database of the server, in three queries, and one more where grants may be on patterns of names."""
         found = read_databases(self._session, self.connection.roster)
         grants = read_grants(self._session, self.connection.roster, list(found))
         self._notes = []
         described = {name: self._described(database, grants) for name, database in found.items()}
         powers, owners = self._powers or Powers.read(self._session), {n: d.owner for n, d in described.items()}
-        for user in sorted(set(filter(None, owners.values()))):
+        users = sorted(set(filter(None, owners.values())))
+        for user in users:
             self._notes += powers.intrusions(self._facts.tree, user, owners)
+        if users:
+            self._notes += open_engines(powers, self._facts.role, users)
+            self._notes += reaching(self._session, owners)
         return described
 
     def _described(self, database: ExistingDatabase, grants: Grants) -> ExistingDatabase:

@@ -8,6 +8,7 @@ from dbroster.engines.clickhouse_dates import NEEDED
 from dbroster.engines.clickhouse_markers import role_of
 from dbroster.engines.clickhouse_powers import Powers
 from dbroster.engines.clickhouse_privileges import FOR_ADMIN, Holdings, Tree, missing_grants
+from dbroster.engines.clickhouse_reach import only_engines
 from dbroster.engines.clickhouse_session import DENIED, Session, identifier
 from dbroster.engines.clickhouse_state import READ_ONLY_STORAGES
 from dbroster.errors import OperationError, UnsupportedServer
@@ -147,7 +148,7 @@ class Facts:
 
     def warnings(self, powers: Powers) -> Iterator[str]:
         """A marker role that gives privileges, queries that can't be ended."""
-        if powers.of_roles.get(self.role):
+        if not only_engines(powers.of_roles.get(self.role, ())):
             yield f"the role {self.role} only marks accounts, but has privileges, and so have all its users"
         for grant in self.missing_to_end_queries():
             yield f"running queries of removed users can't be ended; to allow it: {grant}"
