@@ -90,19 +90,16 @@ class MySQLWarnings(MySQLState):
         return [
             self._intrusion(action.user, action.database, new=action.database in new)
             if action.verb is Verb.GRANT_PRIVILEGES and action.database and action.user not in leaving
-            else self._obstacle(action, leaving, definers, referring)
+            else self._obstacle(action, leaving, definers)
+            or (
+                referring.get(action.database or "")
+                if action.verb in (Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE)
+                else None
+            )
             for action in actions
         ]
 
-    def _obstacle(
-        self,
-        action: Action,
-        leaving: Collection[str],
-        definers: Mapping[str, list[str]],
-        referring: Mapping[str, str],
-    ) -> str | None:
-        if action.verb is Verb.DROP_DATABASE and (found := referring.get(action.database or "")):
-            return found
+    def _obstacle(self, action: Action, leaving: Collection[str], definers: Mapping[str, list[str]]) -> str | None:
         if action.verb is Verb.DROP_USER and (places := definers.get(action.user)):
             return (
                 f"{action.user} is the DEFINER of {', '.join(places[:5])}, which would fail without the account: drop "
