@@ -83,7 +83,7 @@ class ClickHouseArchiver(Archiver):
         """
         http = self._http()
         detached = self._attach(http, database)
-        tables = read_tables(self._session, database)
+        tables = [table for table in read_tables(self._session, database) if table.statement or table.columns]
         for table in (table for table in tables if table.engine == "Buffer"):
             http.ask(f"OPTIMIZE TABLE {_place(database, table)}")
         with zipfile.ZipFile(draft.file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:

@@ -89,6 +89,8 @@ def left_out(session: Session, database: str) -> Iterator[str]:
     for table in read_tables(session, database):
         if table.engine in _UNREADABLE:
             yield f"the rows of {table.name}, since those of the engine {table.engine} can't be read"
+        if not table.statement:  # of a table by loop(), which has no rows of its own
+            yield f"the table {table.name}, since the server does not show how it is made"
         if _HIDDEN in table.statement:
             yield f"the password in the definition of {table.name}, which the server hides"
     for name, number in session.rows(_DETACHED_PARTS, database=database):

@@ -205,6 +205,27 @@ def test_what_can_not_be_archived_is_said(
         there_and_back(handler, bob, PASSWORD, database)
 
 
+def test_a_table_that_the_server_does_not_describe_spoils_no_restore(
+    adapter: ClickHouseAdapter, describe: Callable[..., Connection], bob: str, tmp_path: Path
+) -> None:
+    """A8: newer servers show no statement for a table by loop(); what an archive can't hold is said before."""
+    with connect(archiving(describe(), tmp_path)) as handler:
+        database = make(handler, bob)
+        for statement in (
+            "CREATE TABLE {d}.t (x Int8) ENGINE = MergeTree ORDER BY x",
+            "INSERT INTO {d}.t VALUES (1)",
+            "CREATE TABLE {d}.again AS loop('{p}', 't')",
+        ):
+            adapter.ask(bob, PASSWORD, statement.format(d=quoted(database), p=database))
+        query = f"SELECT create_table_query != '' FROM system.tables WHERE database = '{database}' AND name = 'again'"
+        described = adapter._do(query).strip() == "1"
+        said = handler.archiver().not_carried([database])
+        lost = ["the table again, since the server does not show how it is made"]
+        assert said == ({} if described else {database: lost})
+        there_and_back(handler, bob, PASSWORD, database)
+        assert adapter.ask(bob, PASSWORD, f"SELECT * FROM {quoted(database)}.t") == "1\n"
+
+
 def test_a_view_is_never_read_with_the_admin_s_power(
     adapter: ClickHouseAdapter, describe: Callable[..., Connection], bob: str, tmp_path: Path
 ) -> None:
