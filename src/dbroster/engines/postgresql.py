@@ -248,7 +248,7 @@ class PostgreSQL(Handler):
 
     def _drop_database(self, user: str, state: DatabaseState) -> None:
         self._session.run(self._before_drop(user, state))
-        self._session.run([statements.drop_database(state.existing.name)])
+        shutting.drop_database(self._session, state.existing.name)
 
     def _before_drop(self, user: str, state: DatabaseState) -> list[sql.Composable]:
         """Take away what its owner has put in the way of a drop, and claim what a broken drop would leave unclaimed."""

@@ -31,6 +31,7 @@ from dbroster.engines.postgresql_contents import (
 from dbroster.engines.postgresql_markers import Claim
 from dbroster.engines.postgresql_programs import Programs
 from dbroster.engines.postgresql_session import Session, login_parameters, translated
+from dbroster.engines.postgresql_shutting import end_sessions_in
 from dbroster.engines.postgresql_waiting import Patient
 from dbroster.errors import ConnectError, OperationError, Stalled
 from dbroster.model import User
@@ -41,8 +42,6 @@ _OWNERS = ("user", "backend")
 """Kinds of settings that an owner may make; those that no module declares only a superuser may."""
 
 LOCK_WAIT = "60s"
-WAITS = 140000
-"""Since PostgreSQL 14 pg_terminate_backend can wait until the session is gone."""
 
 # roles that may enter besides superusers; the admin keeps its own way in, if it has one
 _GRANTEES = """
@@ -102,15 +101,7 @@ class PostgreSQLArchiver(Archiver):
                 sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS true CONNECTION LIMIT -1").format(name),
             ]
         )
-        self._end_sessions_in(database)
-
-    def _end_sessions_in(self, database: str) -> None:
-        """End them and see that they are gone; before PostgreSQL 14 the server can't wait for that."""
-        inside: LiteralString = "FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
-        patience: LiteralString = ", 5000" if self._session.version >= WAITS else ""
-        self._session.rows(f"SELECT pg_terminate_backend(pid{patience}) {inside}", [database])
-        if self._session.rows(f"SELECT 1 {inside} AND backend_type = 'client backend'", [database]):
-            raise OperationError(f"sessions in {database} could not be ended yet", retryable=True)
+        end_sessions_in(self._session, database)
 
     def dump(self, user: str, database: str, draft: Draft) -> None:
         """Run pg_dump as the owner, then let pg_restore read all of it."""

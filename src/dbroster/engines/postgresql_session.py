@@ -11,6 +11,7 @@ from psycopg import errors, pq, sql
 from psycopg.types.string import TextLoader
 
 from dbroster.config import Connection
+from dbroster.engines.postgresql_names import quoted
 from dbroster.engines.postgresql_waiting import NOWHERE, Aborted, Expired, Patience, Patient
 from dbroster.errors import ConnectError, DbrosterError, OperationError, Stalled, UnsupportedServer
 from dbroster.secret import scrub
@@ -21,6 +22,9 @@ DEPENDED_ON = "2BP01"
 
 DUPLICATE = "42710"
 """SQLSTATE: an object of this name exists."""
+
+DENIED = "42501"
+"""SQLSTATE: this admin may not."""
 
 TOO_SLOW = "57014"
 """SQLSTATE: broken off by statement_timeout."""
@@ -42,7 +46,7 @@ LIBPQ_16 = 160000
 
 _RETRYABLE = {"40001", "40P01", "55006", "XX000"}  # XX000: "tuple concurrently updated", whatever its language
 _BROKEN = {"57P01", "57P02", "57P03", "57P05"}  # the server is going down, or has ended an idle session
-_DETAILED = {DEPENDED_ON, "42501", "55006"}  # their details name roles and databases, never a part of the statement
+_DETAILED = {DEPENDED_ON, DENIED, "55006"}  # their details name roles and databases, never a part of the statement
 
 _QUIET = {
     "log_statement": ("none",),
@@ -83,7 +87,10 @@ class Session:
             # as the server counts; a superuser may take the reserved ones, too
             " current_setting('max_connections')::int - (SELECT count(*)::int FROM pg_stat_activity"
             " WHERE backend_type = 'client backend')"
-            " - CASE WHEN rolsuper THEN 0 ELSE current_setting('superuser_reserved_connections')::int END,"
+            " - CASE WHEN rolsuper THEN 0 ELSE current_setting('superuser_reserved_connections')::int END"
+            " - CASE WHEN rolsuper OR EXISTS (SELECT FROM pg_roles r WHERE r.rolname = 'pg_use_reserved_connections'"
+            " AND pg_has_role(r.oid, 'USAGE')) THEN 0"
+            " ELSE coalesce(current_setting('reserved_connections', true), '0')::int END,"
             # the session that holds the lock is idle while others work
             " (SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout')"
             " FROM pg_roles WHERE rolname = current_user"
@@ -224,10 +231,12 @@ def open_session(connection: Connection, database: str | None = None, settings: 
     try:
         with translated(None, secrets, patience):
             raw = Patient.to(parameters, patience)
+    except Stalled:
+        raise
     except ConnectError as error:
         if "unsupported startup parameter" in str(error):  # PgBouncer's own words
             raise UnsupportedServer("there is a PgBouncer in between: connect to the server itself") from None
-        raise
+        raise ConnectError(f"{error}{_a_place(str(error), connection.username)}") from None
     try:
         session = Session(raw)
     except BaseException:
@@ -235,6 +244,26 @@ def open_session(connection: Connection, database: str | None = None, settings: 
         raise
     raw.patience = Patience(patience.address, connection.timeout)
     return session
+
+
+def _a_place(refusal: str, admin: str) -> str:
+    """Say how an admin gets in whom a server refuses that has no connection left (53300, which libpq doesn't tell)."""
+    role = quoted(admin)
+    if "too many connections for role" in refusal:
+        return f"; the admin may have more: ALTER ROLE {role} CONNECTION LIMIT -1;"
+    if not any(words in refusal for words in _FULL):
+        return ""
+    return f"{_TAKEN} GRANT pg_use_reserved_connections TO {role};"
+
+
+_TAKEN = (
+    "; all connections of the server are taken. A superuser sees by whom: SELECT usename, count(*) FROM"
+    " pg_stat_activity GROUP BY 1 ORDER BY 2 DESC; and ends those of one user, here bob: SELECT"
+    " pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'bob'; then ALTER ROLE \"bob\" CONNECTION"
+    " LIMIT 20; keeps him from doing it again. From PostgreSQL 16 on the admin can have places of its own:"
+    " ALTER SYSTEM SET reserved_connections = 5; (needs a restart) and"
+)
+_FULL = ("remaining connection slots are reserved", "too many clients already", "too many connections for database")
 
 
 def _refuse_old_library(version: int) -> None:

@@ -6,9 +6,10 @@ from typing import LiteralString
 from psycopg import sql
 
 from dbroster.config import Connection
+from dbroster.engines import postgresql_statements as statements
 from dbroster.engines.postgresql_markers import FORM
 from dbroster.engines.postgresql_names import quoted
-from dbroster.engines.postgresql_session import BUSY, Session, open_session
+from dbroster.engines.postgresql_session import BUSY, DENIED, WAITS, Session, open_session
 from dbroster.errors import ConnectError, OperationError, ServerError
 
 ATTEMPTS = 5
@@ -112,6 +113,63 @@ def _prepared(database: str, gid: str, owner: str) -> str:
     return f"{owner} has prepared a transaction in {database}, which holds it; roll it back there: {rollback}"
 
 
+_INSIDE: LiteralString = "FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+# most admins may not see of which type others' processes are
+_CLIENT: LiteralString = """ AND usesysid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'
+    AND pid NOT IN (SELECT r.pid FROM pg_stat_replication r)"""
+_CLIENTS: LiteralString = _INSIDE + _CLIENT
+
+
+def end_sessions_in(session: Session, database: str) -> None:
+    """End the clients' sessions in a database and see that they are gone; before PostgreSQL 14 no server waits for it.
+
+    An autovacuum worker ends by itself where it is in the way, and most admins may not end it. Raises OperationError
+    that names each session that this admin may not end.
+    """
+    patience: LiteralString = ", 5000" if session.version >= WAITS else ""
+    try:
+        session.rows(f"SELECT pg_terminate_backend(pid{patience}) {_CLIENTS}", [database])
+    except OperationError as error:
+        if error.code != DENIED:
+            raise
+        found = session.rows(f"SELECT pid, usename, datname {_CLIENTS}", [database])
+        if kept := [_holding(*row) for row in found if not _ended(session, row[0])]:
+            raise OperationError("; ".join(["this admin may not end a session", *kept]), DENIED) from None
+    if session.rows(f"SELECT 1 {_CLIENTS}", [database]):
+        raise OperationError(f"sessions in {database} could not be ended yet", retryable=True)
+
+
+def _ended(session: Session, process: int) -> bool:
+    try:
+        session.rows("SELECT pg_terminate_backend(%s)", [process])
+    except OperationError as error:
+        if error.code != DENIED:
+            raise
+        return False
+    return True
+
+
+def drop_database(session: Session, database: str) -> None:
+    """Drop it with force; where force is too much for this admin, end what it may end, and drop it without."""
+    try:
+        session.run([statements.drop_database(database)])
+    except OperationError as error:
+        if error.code != DENIED:
+            raise
+        end_sessions_in(session, database)
+        try:
+            session.run([statements.drop_database(database, force=False)])
+        except OperationError as again:
+            found = session.rows(f"SELECT pid, usename, datname {_INSIDE}", [database]) if again.code in BUSY else []
+            hints = [str(again), *(_holding(*row) for row in found)]
+            raise OperationError("; ".join(hints), again.code, retryable=again.retryable) from None
+
+
+def _holding(process: int, user: str | None, database: str | None) -> str:
+    whose = f"a session of {user}" if user else "a process of the server"
+    return f"{whose} in {database} holds it: SELECT pg_terminate_backend({process});"
+
+
 def past_owner(session: Session, connection: Connection, user: str, database: str, act: Callable[[], None]) -> None:
     """Do something to a user's database; if it is in use, end the user's sessions, roll back there, and do it again."""
     try:
@@ -135,8 +193,7 @@ def explained(
         return error
     hints = blockers(session, [database]).get(database, []) if database else []
     told = {"users": list(users), "database": database}
-    for process, user, place in session.rows(_WRITERS, told)[:3]:
-        hints.append(f"a session of {user} in {place} holds it: SELECT pg_terminate_backend({process});")
+    hints.extend(_holding(*row) for row in session.rows(_WRITERS, told)[:3])
     return OperationError("; ".join([str(error), *hints]), error.code, retryable=error.retryable)
 
 

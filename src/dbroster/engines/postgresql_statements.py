@@ -120,9 +120,9 @@ def forget_template(database: str) -> sql.Composable:
     return _SQL("ALTER DATABASE {} IS_TEMPLATE false").format(_name(database))
 
 
-def drop_database(database: str) -> sql.Composable:
-    """Drop a database, ending the sessions in it."""
-    return _SQL("DROP DATABASE {} WITH (FORCE)").format(_name(database))
+def drop_database(database: str, *, force: bool = True) -> sql.Composable:
+    """Drop a database, with force ending the sessions in it."""
+    return _SQL("DROP DATABASE {} WITH (FORCE)" if force else "DROP DATABASE {}").format(_name(database))
 
 
 def give_attributes(admin: str, attributes: Sequence[LiteralString]) -> sql.Composable:

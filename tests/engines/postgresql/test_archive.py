@@ -119,6 +119,37 @@ def test_a_database_that_its_owner_has_shut_is_archived(archiver: Handler, user:
     archive(archiver, user, database)
 
 
+def test_a_superusers_session_in_the_database_is_named(
+    archiver: Handler, user: str, server: servers.PostgreSQL, log_in: LogIn
+) -> None:
+    """C8, B4: who may not end a DBA's session says whose it is, its pid, and the statement; nothing is dropped."""
+    database = make(archiver, user)
+    archiver.lock_user(user)
+    with log_in(server.admin_user, server.admin_password, database) as raw:
+        if archiver.connection.username == server.admin_user:
+            archiver.archive_database(user, database)
+            return
+        statement = rf"SELECT pg_terminate_backend\({raw.info.backend_pid}\);"
+        for act in (archiver.archive_database, archiver.drop_database):
+            with pytest.raises(OperationError, match=f"a session of {server.admin_user} in {database}.*{statement}"):
+                act(user, database)
+        raw.execute("SELECT 1")
+    archiver.archive_database(user, database)
+    archiver.drop_database(user, database)
+    assert database not in archiver.get_existing_databases()
+
+
+def test_what_is_no_client_stops_no_archive(archiver: Handler, user: str, server: servers.PostgreSQL) -> None:
+    """C8: only clients are ended; an autovacuum worker or a walsender disturbs no archive, and most may not."""
+    database = make(archiver, user)
+    archiver.lock_user(user)
+    place = f"host={server.host} port={server.port} dbname={database} replication=database"
+    login = f"user={server.admin_user} password={server.admin_password}"
+    with psycopg.connect(f"{place} {login}", autocommit=True) as walsender:
+        archiver.archive_database(user, database)
+        assert walsender.pgconn.status == psycopg.pq.ConnStatus.OK
+
+
 def test_programs_that_are_missing_are_named(archiver: Handler, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     """A9: found at the start, not when the database has been dropped."""

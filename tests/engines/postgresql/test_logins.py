@@ -10,6 +10,7 @@ import servers
 from dbroster.config import Connection, Tls
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
+from dbroster.errors import ConnectError
 from dbroster.model import PasswordCheck, User
 from dbroster.secret import Secret
 from tests.engines.postgresql.test_server import first_rule
@@ -51,6 +52,43 @@ def test_full_server_makes_no_password_different() -> None:
             assert check(weak, "bob", password) is PasswordCheck.UNKNOWN
             assert "connection" in weak.doubts["bob"] or "clients" in weak.doubts["bob"]
             assert password not in weak.doubts["bob"]
+
+
+@pytest.mark.parametrize("reserved", ["0", "3"])
+def test_admin_without_a_place_is_told_how_it_gets_one(reserved: str) -> None:
+    """B1, C8: a user has opened every connection; the refusal says so, how they end, and what keeps one free."""
+    few = {"max_connections": "8", "superuser_reserved_connections": reserved, "max_wal_senders": "0"}
+    with servers.PostgreSQL(options=few) as server, ExitStack() as stack:
+        server.admin(f"CREATE ROLE weak LOGIN CREATEROLE CREATEDB PASSWORD '{GOOD.reveal()}'; CREATE ROLE bob LOGIN")
+        server.admin(f"ALTER ROLE bob PASSWORD '{GOOD.reveal()}'")
+        tls = Tls("verify-full", str(server.ca)) if server.ca else Tls()
+        login = Connection("postgresql", "default", server.host, server.port, "weak", GOOD, tls)
+        place = f"host={server.host} port={server.port} dbname=postgres"
+        guests = ExitStack()
+        while True:
+            try:
+                guests.enter_context(psycopg.connect(place, user="bob", password=GOOD.reveal()))
+            except psycopg.OperationalError:
+                break
+        with guests, pytest.raises(ConnectError) as refused:
+            stack.enter_context(connect(login))
+        text = str(refused.value)
+        assert "all connections" in text
+        assert "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = " in text
+        assert 'GRANT pg_use_reserved_connections TO "weak";' in text
+        assert "CONNECTION LIMIT" in text
+
+
+def test_admin_at_its_own_limit_is_told_which(weak: Handler, server: servers.PostgreSQL, describe: Describe) -> None:
+    """C8: it is the admin's own CONNECTION LIMIT, and not the server's."""
+    with connect(describe("reader")) as held:
+        server.admin("ALTER ROLE reader CONNECTION LIMIT 1")
+        try:
+            with pytest.raises(ConnectError, match='ALTER ROLE "reader" CONNECTION LIMIT -1;'):
+                connect(describe("reader"))
+        finally:
+            server.admin("ALTER ROLE reader CONNECTION LIMIT -1")
+        assert held.server() == weak.server()
 
 
 @pytest.mark.parametrize("rule", ["host all all 127.0.0.1/32 reject", "host all all 127.0.0.1/32 trust", ""])
