@@ -1,4 +1,7 @@
-"""Real PostgreSQL servers, one per major that is to be had, and the admins that a sync may run as."""
+"""Real PostgreSQL servers and the admins that a sync may run as: Debian's major and the newest wheel.
+
+DBROSTER_SOAK takes all wheels, DBROSTER_TEST_POSTGRESQL_BINDIRS further directories with a server's programs.
+"""
 
 import itertools
 import os
@@ -26,7 +29,8 @@ def _bindirs() -> list[Path | None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs warns of a missing XDG_RUNTIME_DIR
         given = map(Path, filter(None, os.environ.get("DBROSTER_TEST_POSTGRESQL_BINDIRS", "").split(":")))
-        return [None, *servers.wheel_bindirs(), *given]
+        wheels = servers.wheel_bindirs()
+        return [None, *(wheels if os.environ.get("DBROSTER_SOAK") else wheels[-1:]), *given]
 
 
 @pytest.fixture(
