@@ -566,4 +566,25 @@ SABOTAGES = [
         "jobs)",
         "tests/unit/test_sync.py|-k|full",
     ),
+    Sabotage(
+        "the same archive is kept again in every run",
+        "src/dbroster/archive.py",
+        "if _is_there(directory, manifest, extension):",
+        "if not directory:",
+        "tests/unit/test_archive.py",
+    ),
+    Sabotage(
+        "what can't be dropped is archived in every run",
+        "src/dbroster/sync.py",
+        "return _archives_in_vain(plan, obstacles) | obstacles",
+        "return obstacles",
+        "tests/unit/test_foretell.py",
+    ),
+    Sabotage(
+        "MySQL, MariaDB: an archive that the server can't take back is not told",
+        _ENGINES + "mysql_archive.py",
+        'if not isinstance(longest, int) or longest < int(row["packet"]):',
+        "if not isinstance(longest, int) or longest:",
+        "tests/engines/mysql/test_archive.py|-k|row_that and mariadb",
+    ),
 ]

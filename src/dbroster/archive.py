@@ -85,6 +85,8 @@ def drafting(
 ) -> Iterator[Draft]:
     """Yield a draft; when the block has ended well, it has become an archive, on the disk with manifest and name.
 
+    If the last archive of the database holds the very same, the draft goes, and that one stays: a drop that fails in
+    every run must not fill the disk.
     Raises OperationError when anything about that fails; then there is no archive and no draft.
     """
     partial = None
@@ -103,6 +105,9 @@ def drafting(
             connection.engine, product, connection.server, connection.roster, user, database, time, method,
             size, digest, draft.counts, draft.settings,
         )  # fmt: skip
+        if _is_there(directory, manifest, extension):
+            _discard(partial)
+            return
         _write_manifest(final, manifest)
         partial.rename(final)
         sync_directory(directory)
@@ -112,6 +117,30 @@ def drafting(
     except BaseException:
         _discard(partial)
         raise
+
+
+def _is_there(directory: Path, manifest: Manifest, extension: str) -> bool:
+    """Whether the last archive of a database is whole and the same as a new one; its file then counts as new."""
+    name = re.compile(rf"{re.escape(manifest.database)}-{_TIME}\.{re.escape(extension)}")
+    last = max((path for path in directory.iterdir() if name.fullmatch(path.name)), default=None)
+    if last is None:
+        return False
+    beside = last.with_name(last.name + MANIFEST)
+    try:
+        with _regular(beside) as file:
+            kept = _parse(file.read(_MANIFEST_BYTES))
+        if _comparable(kept) != _comparable(manifest) or _measure(last) != (manifest.size, manifest.sha256):
+            return False
+        for path in (last, beside):
+            os.utime(path)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _comparable(manifest: Manifest) -> str:
+    """All that a manifest says, but for its time."""
+    return json.dumps({**asdict(manifest), "time": ""}, sort_keys=True)
 
 
 def _make_directories(connection: Connection) -> Path:

@@ -239,13 +239,17 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an action; `code` is the server's own error code, `seconds` its wall time."""
+    """What became of an action; `code` is the server's own error code, `seconds` its wall time.
+
+    `note`: what has to be known of one that is done.
+    """
 
     action: Action
     status: Status
     error: str | None = None
     code: str | None = None
     seconds: float = 0.0
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

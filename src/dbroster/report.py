@@ -103,6 +103,7 @@ def _json_outcome(outcome: Outcome) -> dict[str, Any]:
         "error": outcome.error,
         "code": outcome.code,
         "seconds": round(outcome.seconds, 6),
+        "note": outcome.note,
     }
 
 
@@ -152,7 +153,7 @@ def _headline(result: Result) -> str:
 
 
 def _outcome_lines(result: Result, *, colour: bool, verbose: bool, quiet: bool) -> Iterator[str]:
-    shown = [o for o in result.outcomes if not quiet or o.status in _WENT_WRONG or _takes(o)]
+    shown = [o for o in result.outcomes if not quiet or o.status in _WENT_WRONG or o.note or _takes(o)]
     names = [(o.action.database or o.action.user) for o in shown]
     width = max(map(len, names), default=0)
     for outcome, name in zip(shown, names, strict=True):
@@ -160,7 +161,7 @@ def _outcome_lines(result: Result, *, colour: bool, verbose: bool, quiet: bool) 
         if colour:
             status = f"\x1b[{_colour(outcome)}m{status}\x1b[0m"
         seconds = f"{outcome.seconds:8.3f} s  " if verbose else ""
-        tail = outcome.error or outcome.action.reason
+        tail = outcome.error or outcome.note or outcome.action.reason
         code = f" [{outcome.code}]" if outcome.code else ""
         text = printable(f"{name:<{width}}  {seconds}{tail}{code}".rstrip())
         yield f"  {status} {outcome.action.verb:<16}  {text}"

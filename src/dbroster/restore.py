@@ -63,6 +63,8 @@ class Restore:
         server = handler.server()
         result = replace(result, product=server.product, host=server.host)
         user = self._screened(handler, user)
+        if obstacle := handler.archiver().obstacle(archive.manifest.settings):
+            raise ServerError(f"nothing was done: {obstacle}")
         steps = list(self._steps(handler, archive, user, database))
         result = replace(result, plan=plan_digest(self.connection, steps))
         outcomes: list[Outcome] = []

@@ -296,7 +296,8 @@ class Sync:
             foreseen = handler.foresee(plan.actions) if plan.actions else []
         except OperationError:
             foreseen = []
-        return {place: reason for place, reason in enumerate(foreseen) if reason}
+        obstacles = {place: reason for place, reason in enumerate(foreseen) if reason}
+        return _archives_in_vain(plan, obstacles) | obstacles
 
     def _foreseen(self, handler: Handler, plan: Plan) -> Iterator[Problem]:
         """Tell what of a plan the server must refuse, for a check, which shows no plan."""
@@ -399,3 +400,21 @@ class Sync:
             yield
         finally:
             self.stages[name] = self.stages.get(name, 0.0) + time.perf_counter() - began
+
+
+def _archives_in_vain(plan: Plan, obstacles: Mapping[int, str]) -> dict[int, str]:
+    """Find the archives of users one of whose databases can't be dropped.
+
+    A failed archive keeps all databases of its user, so each run would archive them again, until the disk is full.
+    """
+    stuck: dict[str, list[tuple[str | None, str]]] = {}
+    for place, reason in obstacles.items():
+        action = plan.actions[place]
+        if action.verb is Verb.DROP_DATABASE:
+            stuck.setdefault(action.user, [(action.database, reason)])
+    return {
+        place: f"nothing of {action.user} is archived, since {database} can't be dropped: {reason}"
+        for place, action in enumerate(plan.actions)
+        if action.verb is Verb.ARCHIVE_DATABASE
+        for database, reason in stuck.get(action.user, ())
+    }

@@ -103,10 +103,27 @@ def test_what_a_dead_run_left_is_removed_and_what_another_writes_is_not(connecti
         path.write_text("")
     with alive.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        write(connection)
+        write(connection, b"another")
     assert {path.exists() for path in (dead, orphan)} == {False}
     assert {path.exists() for path in (first, alive, neighbour)} == {True}
     assert len(files(connection)) == 6
+
+
+def test_an_archive_is_kept_once_as_long_as_it_is_whole(connection: Connection) -> None:
+    """B4: who makes each drop fail does not fill the disk; a damaged or another user's archive does not count."""
+    first = write(connection)
+    os.utime(first, (0, 0))
+    assert write(connection) == first
+    assert first.stat().st_mtime > 0
+    first.write_bytes(b"damaged")
+    assert len([write(connection), *files(connection)]) == 1 + 4
+    manifest = max(files(connection))
+    manifest.write_text(manifest.read_text().replace('"bob"', '"eve"'))
+    write(connection)
+    assert len(files(connection)) == 6
+    max(files(connection)).unlink()
+    write(connection)
+    assert len(files(connection)) == 7
 
 
 @pytest.mark.parametrize("mode", [0o750, 0o705, 0o777])

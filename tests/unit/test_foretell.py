@@ -66,6 +66,21 @@ def test_what_must_fail_is_not_tried_and_a_dry_run_says_the_same(server: FakeSer
     assert exit_code(dry, detailed=False) is Exit.INCOMPLETE
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_what_can_not_be_dropped_is_not_archived(server: FakeServer, tmp_path: Path, dry_run: bool) -> None:
+    """B4: else every run would archive all of the user's databases again, until the disk is full."""
+    connection = fake_connection(server, removals=Removals(max=None, archive_dir=tmp_path / "archives"))
+    options = Options(tmp_path, dry_run, max_removals="all")
+    outcomes = Sync(connection, roster("ann"), options, connect=Foreseeing.open).run().outcomes
+    archived = {o.action.database: o for o in outcomes if o.action.verb is Verb.ARCHIVE_DATABASE}
+    reason = f"nothing of bob is archived, since bob_old can't be dropped: {STUCK}"
+    assert {archived[f"bob_{template}"].error for template in ("old", "web")} == {reason}
+    assert archived["eve_old"].status is (Status.PLANNED if dry_run else Status.DONE)
+    assert not list(tmp_path.rglob("bob_*"))
+    dropped = [o.status for o in outcomes if o.action.user == "bob" and o.action.verb is Verb.DROP_DATABASE]
+    assert set(dropped) == {Status.SKIPPED}
+
+
 def test_a_connected_check_tells_what_must_fail(server: FakeServer, tmp_path: Path) -> None:
     """C7: before anybody plans anything."""
     options = Options(tmp_path, dry_run=True)

@@ -82,7 +82,8 @@ def test_the_json_document_has_the_shape_of_the_design() -> None:
     assert (part["engine"], part["server"], part["product"]) == ("postgresql", "default", "PostgreSQL 15.18")
     first, second = part["actions"]
     assert first == {"action": "create_user", "user": "bob", "database": None, "status": "done", "error": None,
-                     "seconds": 0.004, "reason": "in users.txt, not on the server", "code": None}  # fmt: skip
+                     "seconds": 0.004, "reason": "in users.txt, not on the server", "code": None,
+                     "note": None}  # fmt: skip
     assert (second["action"], second["database"], second["error"], second["code"]) == (
         "grant_privileges", "bob_web", "no", "42501",
     )  # fmt: skip

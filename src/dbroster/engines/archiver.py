@@ -1,8 +1,8 @@
 """What dbroster asks of an engine for archives: `Archiver`, made by a handler for its own session."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dbroster.config import Connection
 from dbroster.engines.waits import end_all
@@ -49,6 +49,10 @@ class Archiver(ABC):
     @abstractmethod
     def dump(self, user: str, database: str, draft: "Draft") -> None:
         """Write the database into the draft and make sure that all is there. Raises OperationError or OSError."""
+
+    def obstacle(self, needs: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - for engines to override
+        """Say why this server can't take an archive with these settings, and what to do; asked after a dump, too."""
+        return None
 
     @abstractmethod
     def is_empty(self, user: User, database: str) -> bool:

@@ -64,6 +64,8 @@ class Handler(ABC):
         self.connection = connection
         self.doubts: dict[str, str] = {}
         """Why `check_passwords` could not judge a user's password: the server's words, or the account's state."""
+        self.notes: dict[str, str] = {}
+        """What an action that is done with a database has to tell all the same, until its outcome tells it."""
 
     @classmethod
     @abstractmethod
@@ -231,6 +233,9 @@ class Handler(ABC):
         extension, method = archiver.extension, archiver.method
         with drafting(self.connection, self.server().product, user, database, extension, method) as draft:
             archiver.dump(user, database, draft)
+            obstacle = archiver.obstacle(draft.settings)
+        if obstacle:
+            self.notes[database] = f"archived, but {obstacle}"
 
     # --- performing a plan ------------------------------------------------------------------------------------------
 
@@ -275,7 +280,8 @@ class Handler(ABC):
                     continue
                 return Outcome(action, Status.FAILED, str(error), error.code, time.perf_counter() - began)
             break
-        return Outcome(action, Status.DONE, seconds=time.perf_counter() - began)
+        note = self.notes.pop(action.database or "", None)
+        return Outcome(action, Status.DONE, seconds=time.perf_counter() - began, note=note)
 
     @contextmanager
     def batch(self, actions: Sequence[Action]) -> Iterator[list[Outcome]]:

@@ -5,10 +5,10 @@ brought back. A user's routines and views are only read, never run.
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import IO, ClassVar
+from typing import IO, Any, ClassVar
 
 from dbroster.archive import Archive, Draft
 from dbroster.config import Connection
@@ -26,8 +26,11 @@ _CLOSING_LINE = b"-- Dump completed"
 _PACKET = "--max-allowed-packet=1G"
 _DUMP = (
     "--single-transaction", "--quick", "--routines", "--triggers", "--events", "--no-tablespaces",
-    "--default-character-set=utf8mb4", "--set-charset", _PACKET,
+    "--default-character-set=utf8mb4", "--set-charset", "--skip-dump-date", _PACKET,
 )  # fmt: skip
+_LEAST_AT_ONCE, _MOST_AT_ONCE = 4096, 1024 * 1024 - 1025
+"""Bytes of rows that the dump programs put into one statement: what they allow at least, and what is usual."""
+
 _ONLY_MYSQL = ("--set-gtid-purged=OFF", "--column-statistics=1")
 _ONLY_MARIADB = ("--skip-add-locks",)
 """A table whose default is the next value of a sequence can't be filled while it alone is locked."""
@@ -145,6 +148,30 @@ class MySQLArchiver(Archiver):
         ignored = [f"--ignore-table={database}.{name}" for name in (*state.broken, *without)]
         history = [_HISTORY] if state.versioned and self._writes_history() else []
         self._run_dump(draft, [*ignored, *history, database])
+        self._note_longest(draft)
+
+    def _note_longest(self, draft: Draft) -> None:
+        """Note what a server must take to bring it back. Raises OperationError for what no server takes."""
+        draft.file.seek(0)
+        longest = contents.longest_statement(draft.file)
+        if longest >= contents.MAX_PACKET:
+            raise OperationError(
+                f"a row of it takes {longest} bytes in an archive, and no server would take back more than "
+                f"{contents.MAX_PACKET}"
+            )
+        draft.settings.update(longest_statement=longest)
+
+    def obstacle(self, needs: Mapping[str, Any]) -> str | None:
+        """Compare the longest statement with what the server takes; a row is longer in it than in its table."""
+        longest = needs.get("longest_statement")
+        (row,) = self._session.rows("SELECT @@GLOBAL.max_allowed_packet AS packet")
+        if not isinstance(longest, int) or longest < int(row["packet"]):
+            return None
+        needed = (longest // contents.BLOCK + 1) * contents.BLOCK
+        return (
+            f"the server takes no statement of {longest} bytes, the longest of the archive; to bring it back: "
+            f"SET GLOBAL max_allowed_packet = {needed};"
+        )
 
     def _run_dump(self, draft: Draft, arguments: Sequence[str]) -> None:
         more = _ONLY_MARIADB if self._mariadb else _ONLY_MYSQL
@@ -152,10 +179,12 @@ class MySQLArchiver(Archiver):
         password = connection.password.reveal() if connection.password else ""
         program = self._program("dump")
         draft.file.seek(0, 2)
+        (row,) = self._session.rows("SELECT @@GLOBAL.max_allowed_packet AS packet")
+        at_once = max(_LEAST_AT_ONCE, min(_MOST_AT_ONCE, int(row["packet"]) // 2))
         with tools.memory_file(_option_file(password)) as file:
             tools.run(
                 [program, f"--defaults-file=/proc/self/fd/{file}", *self._login(connection.username), *_DUMP, *more,
-                 *arguments],
+                 f"--net-buffer-length={at_once}", *arguments],
                 connection, environment=_ENVIRONMENT, secrets=[password], descriptors=[file], target=draft.file,
             )  # fmt: skip
         _refuse_cut(draft.file, f"{program} has ended")

@@ -2,10 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import IO
 
 from dbroster.engines.mysql_session import Session, identifier
 from dbroster.errors import OperationError
 
+BLOCK = 1024
+MAX_PACKET = 1024 * 1024 * 1024
+"""Bytes; max_allowed_packet is a multiple of the former, and at most the latter."""
+
+_CHUNK = 1024 * 1024
 _UNREADABLE = frozenset({"1168", "1356", "1449", "1814"})
 """A MERGE table or a view whose tables, functions or definer are gone, and a table whose tablespace was discarded."""
 
@@ -89,3 +95,18 @@ def set_character_set(session: Session, database: str, wanted: Sequence[str] | N
     if wanted and character_set(session, database) != list(wanted):
         charset, collation = map(identifier, wanted)
         session.run(f"ALTER DATABASE {identifier(database)} CHARACTER SET {charset} COLLATE {collation}")
+
+
+def longest_statement(file: IO[bytes]) -> int:
+    """Bytes of the longest statement of a dump. In its texts a line end is written as `\\n`, so `;` ends statements."""
+    longest = start = at = 0
+    last = b""
+    while chunk := file.read(_CHUNK):
+        data, base = last + chunk, at - len(last)
+        found = data.find(b";\n")
+        while found >= 0:
+            longest, start = max(longest, base + found - start), base + found + 2
+            found = data.find(b";\n", found + 2)
+        at += len(chunk)
+        last = chunk[-1:]
+    return max(longest, at - start)

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from dbroster.engines import mysql_neighbours
+from dbroster.engines import mysql_neighbours, mysql_prepared
 from dbroster.engines.mysql_accounts import Account, Key
 from dbroster.engines.mysql_grants import Grant
 from dbroster.engines.mysql_neighbours import FineGrant
@@ -86,11 +86,14 @@ class MySQLWarnings(MySQLState):
             definers = self._definers(actions, accounts)
             referring = self._referring(actions)
         self._notes = [*self._taken_by_locks(actions, accounts)]
+        drops = {(a.user, a.database) for a in actions if a.verb is Verb.DROP_DATABASE and a.database}
+        held = mysql_prepared.held(self._session, self.connection, drops)
         new = {action.database for action in actions if action.verb is Verb.CREATE_DATABASE and action.database}
         return [
             self._intrusion(action.user, action.database, new=action.database in new)
             if action.verb is Verb.GRANT_PRIVILEGES and action.database and action.user not in leaving
-            else self._obstacle(action, leaving, definers)
+            else _held(action, held)
+            or self._obstacle(action, leaving, definers)
             or (
                 referring.get(action.database or "")
                 if action.verb in (Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE)
@@ -199,3 +202,12 @@ class MySQLWarnings(MySQLState):
 
     def _is_own(self, grant: Grant, owners: Mapping[str, str]) -> bool:
         return any(owners.get(name) == grant.user for name in self._rules.names(grant))
+
+
+def _held(action: Action, held: Collection[str]) -> str | None:
+    if action.verb is not Verb.DROP_DATABASE or action.database not in held:
+        return None
+    return (
+        "a transaction that XA PREPARE has left holds a table of it, so it can't be dropped: XA RECOVER lists such "
+        "transactions, XA ROLLBACK 'ID' ends one"
+    )

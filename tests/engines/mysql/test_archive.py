@@ -1,14 +1,17 @@
 """What comes through an archive of MySQL and MariaDB."""
 
+import io
 import os
+import re
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
 from dbroster.engines.mysql import MySQLHandler
+from dbroster.engines.mysql_contents import longest_statement
 from dbroster.errors import OperationError
-from dbroster.model import User
+from dbroster.model import Action, Status, User, Verb
 from dbroster.secret import Secret
 from tests.archiving import archive, archiving, there_and_back
 from tests.engines.mysql.conftest import PASSWORD, Site, give
@@ -242,3 +245,71 @@ def test_programs_of_the_other_product_are_not_taken(site: Site, tmp_path: Path,
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert len(handler.archiver().missing()) == 2
+
+
+def test_a_row_that_the_server_would_not_take_back_is_said_and_refused_in_time(site: Site, tmp_path: Path) -> None:
+    """A8: zeros take twice the room in a statement, so a row that came in can be too long to go back."""
+    handler = site.open(least(site))
+    handler.connection = archiving(handler.connection, tmp_path)
+    user = site.name()
+    handler.create_user(user, Secret(PASSWORD))
+    database = give(handler, user)
+    ((normal,),) = site.dba.run("SELECT @@GLOBAL.max_allowed_packet")
+    with site.setting("max_allowed_packet", "4194304", normal):
+        fill(
+            site, user, PASSWORD, database, "CREATE TABLE t (a LONGBLOB)", "CREATE TABLE z (a INT)",
+            "INSERT INTO t VALUES (REPEAT('\\0', 3000000)), ('small')", "INSERT INTO z VALUES (1)",
+        )  # fmt: skip
+        (outcome,) = handler.perform_all([Action(Verb.ARCHIVE_DATABASE, user, database)])
+        assert outcome.status is Status.DONE
+        cure = re.search(r"SET GLOBAL max_allowed_packet = (\d+);", outcome.note or "")
+        assert cure, outcome
+        made = archive(handler, user, database)
+        assert handler.archiver().obstacle(made.manifest.settings)
+        with site.setting("max_allowed_packet", cure[1], normal):
+            assert handler.archiver().obstacle(made.manifest.settings) is None
+            there_and_back(handler, user, PASSWORD, database)
+        assert sorted(row[0] for row in site.dba.run(f"SELECT LENGTH(a) FROM `{database}`.t")) == [5, 3_000_000]
+
+
+def test_many_rows_are_no_long_statement(site: Site, tmp_path: Path) -> None:
+    """A8: on a server that takes little at once, rows are put together in statements that it takes back."""
+    handler = site.open(least(site))
+    handler.connection = archiving(handler.connection, tmp_path)
+    user = site.name()
+    handler.create_user(user, Secret(PASSWORD))
+    database = give(handler, user)
+    ((normal,),) = site.dba.run("SELECT @@GLOBAL.max_allowed_packet")
+    fill(
+        site, user, PASSWORD, database, "CREATE TABLE t (a VARCHAR(1000))",
+        "INSERT INTO t VALUES (REPEAT('x', 1000))", *["INSERT INTO t SELECT * FROM t"] * 10,
+    )  # fmt: skip
+    with site.setting("max_allowed_packet", "65536", normal):
+        (outcome,) = handler.perform_all([Action(Verb.ARCHIVE_DATABASE, user, database)])
+        assert (outcome.status, outcome.note) == (Status.DONE, None)
+        there_and_back(handler, user, PASSWORD, database)
+    assert site.dba.run(f"SELECT COUNT(*) FROM `{database}`.t") == [(1024,)]
+
+
+def test_what_does_not_change_is_archived_once(site: Site, tmp_path: Path) -> None:
+    """B4: a drop that fails in each run does not fill the disk with the same archive."""
+    handler = site.open(least(site))
+    handler.connection = archiving(handler.connection, tmp_path)
+    user = site.name()
+    handler.create_user(user, Secret(PASSWORD))
+    database = give(handler, user)
+    fill(site, user, PASSWORD, database, "CREATE TABLE t (a INT)", "INSERT INTO t VALUES (1)")
+    first = archive(handler, user, database)
+    site.dba.run("DO SLEEP(1.1)")
+    assert archive(handler, user, database) == first
+    site.dba.run(f"INSERT INTO `{database}`.t VALUES (2)")
+    assert archive(handler, user, database).path != first.path
+
+
+def test_the_longest_statement_is_found_across_pieces() -> None:
+    """A8: whatever stands at the border of what is read at once."""
+    piece = 1024 * 1024
+    for before in (piece - 2, piece - 1, piece, piece + 1):
+        dump = b"x" * before + b";\n" + b"y" * 10 + b";\n-- Dump completed\n"
+        assert longest_statement(io.BytesIO(dump)) == before
+        assert longest_statement(io.BytesIO(b"y;\n" + dump)) == before

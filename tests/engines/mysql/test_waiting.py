@@ -16,6 +16,7 @@ from dbroster.model import Action, Status, Verb
 from dbroster.secret import Secret
 from tests.contract.proxy import Proxy
 from tests.engines.mysql.conftest import PASSWORD, Site, give
+from tests.unit.waiting import wait_until
 
 PATIENCE = 15  # seconds; more than any wait that is allowed here
 
@@ -139,23 +140,35 @@ def test_waits_for_locks_are_bounded_in_total(site: Site) -> None:
 
 
 def test_a_prepared_transaction_is_named_and_waited_for_shortly(site: Site) -> None:
-    """B4, C1: XA PREPARE outlives its session; the error tells how to end it."""
-    handler, bob, xid = site.open(timeout=5), site.name(), site.name()
-    handler.create_user(bob, Secret(PASSWORD))
-    web = give(handler, bob)
-    with closing(site.dba.login(bob, PASSWORD, web)) as session:
-        for statement in (
-            "CREATE TABLE t (n INT) ENGINE=InnoDB", f"XA START '{xid}'", "INSERT INTO t VALUES (1)",
-            f"XA END '{xid}'", f"XA PREPARE '{xid}'",
-        ):  # fmt: skip
+    """B4, C1: XA PREPARE outlives its session; the error, and before it the plan, tells how to end it."""
+    login, bob, al, xid = site.least(), site.name(), site.name(), site.name()
+    site.dba.run(*site.open(login).archiver().missing())
+    handler = site.open(login, timeout=5)
+    for user in (bob, al):
+        handler.create_user(user, Secret(PASSWORD))
+        web = give(handler, user)
+        site.dba.run_as(user, PASSWORD, f"CREATE TABLE {web}.t (n INT) ENGINE=InnoDB")
+    drop, archive, other = (
+        Action(verb, user, f"{user}_web")
+        for verb, user in ((Verb.DROP_DATABASE, bob), (Verb.ARCHIVE_DATABASE, bob), (Verb.DROP_DATABASE, al))
+    )
+    with closing(site.dba.login(bob, PASSWORD, f"{bob}_web")) as session:
+        for statement in (f"XA START '{xid}'", "INSERT INTO t VALUES (1)", f"XA END '{xid}'", f"XA PREPARE '{xid}'"):
             session.query(statement)
-    handler.lock_user(bob)
-    with within(PATIENCE):
-        (outcome,) = handler.perform_all([Action(Verb.DROP_DATABASE, bob, web)])
-    assert outcome.status is Status.FAILED
-    assert re.search(r"XA RECOVER.*XA ROLLBACK", outcome.error or "")
-    site.dba.run(f"XA ROLLBACK '{xid}'")
-    handler.drop_database(bob, web)
+    try:
+        handler.lock_user(bob)
+        with within(PATIENCE):
+            (outcome,) = handler.perform_all([drop])
+        assert outcome.status is Status.FAILED
+        assert re.search(r"XA RECOVER.*XA ROLLBACK", outcome.error or "")
+        wait_until(lambda: not site.dba.run(f"SELECT 1 FROM information_schema.PROCESSLIST WHERE USER = '{bob}'"))
+        reason, *free = handler.foresee([drop, archive, other])
+        assert re.search(r"XA RECOVER.*XA ROLLBACK", reason or "")
+        assert free == [None, None]
+    finally:
+        site.dba.run(f"XA ROLLBACK '{xid}'")
+    assert handler.foresee([drop]) == [None]
+    handler.drop_database(bob, f"{bob}_web")
 
 
 # --- what the server's settings could spoil ---------------------------------------------------------------------------
