@@ -43,6 +43,9 @@ def connect(connection: "Connection") -> "Handler":
         ) from None
     except ImportError as error:
         raise ServerError(f"the driver for {connection.engine} is installed, but can't be loaded: {error}") from None
+    from dbroster.engines.lookup import look_up
+
+    look_up(connection)
     return cast("Handler", module.connect(connection))
 
 

@@ -209,7 +209,9 @@ class PostgreSQL(Handler):
 
     def update_user_password(self, user: str, password: Secret) -> None:
         """Set the password, and open the role if dbroster had shut it; a lock of somebody else's stays."""
-        self._update_passwords({user: password})
+        shutting.past_holders(
+            self._session, self.connection, [user], None, lambda: self._update_passwords({user: password})
+        )
 
     def create_database(self, user: str, database: str) -> None:
         """Create the database closed to all, for `grant_privileges` to open; one that is ours already will do.
@@ -230,7 +232,9 @@ class PostgreSQL(Handler):
 
     def grant_privileges(self, user: str, database: str) -> None:
         """Close the database to all but its owner, mark it and open it, in one transaction."""
-        self._finish_databases([(user, database)])
+        shutting.past_holders(
+            self._session, self.connection, [user], database, lambda: self._finish_databases([(user, database)])
+        )
 
     def lock_user(self, user: str) -> None:
         """Forbid the login, note in the marker that it was us, and end the role's sessions."""

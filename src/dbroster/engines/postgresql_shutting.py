@@ -24,13 +24,36 @@ _OF_A_USER: LiteralString = """
     JOIN pg_shdescription s ON s.objoid = d.datdba AND s.classoid = 'pg_authid'::regclass
     WHERE d.datname = %s AND d.datconnlimit <> -2 AND s.description LIKE %s"""
 
+# the transaction that is to change a row stands in the row; who holds a role's row most admins may not see
 _WRITERS: LiteralString = """
-    SELECT a.pid, a.usename, a.datname FROM pg_stat_activity a WHERE a.pid <> pg_backend_pid() AND (
-        a.usename = ANY(%(users)s) AND a.backend_xid IS NOT NULL
-        OR EXISTS (SELECT 1 FROM pg_locks l WHERE l.pid = a.pid AND l.locktype = 'object' AND l.granted AND (
-            l.classid = 'pg_authid'::regclass AND l.objid IN (SELECT oid FROM pg_roles WHERE rolname = ANY(%(users)s))
-            OR l.classid = 'pg_database'::regclass AND l.objid = (
-                SELECT oid FROM pg_database WHERE datname = %(database)s)))) ORDER BY 1"""
+    WITH held AS (
+        SELECT d.xmax AS xid FROM pg_database d WHERE d.datname = %(database)s
+        UNION ALL SELECT s.xmax FROM pg_shdescription s WHERE
+            s.classoid = 'pg_authid'::regclass AND s.objoid IN (SELECT oid FROM pg_roles WHERE rolname = ANY(%(users)s))
+            OR s.classoid = 'pg_database'::regclass AND s.objoid = (
+                SELECT oid FROM pg_database WHERE datname = %(database)s)
+        UNION ALL SELECT s.xmax FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+            WHERE d.datname = %(database)s
+    ), writers AS (
+        SELECT a.pid, a.usename, a.datname, a.usename = ANY(%(users)s) AND a.backend_xid IS NOT NULL AS own,
+            EXISTS (SELECT 1 FROM pg_locks l JOIN held h ON h.xid = l.transactionid
+                WHERE l.pid = a.pid AND l.granted AND l.locktype = 'transactionid') AS holds
+        FROM pg_stat_activity a WHERE a.pid <> pg_backend_pid()
+    )
+    SELECT w.pid, w.usename, w.datname, (w.own OR w.holds) AND EXISTS (
+        SELECT 1 FROM pg_roles r JOIN pg_shdescription s ON s.objoid = r.oid AND s.classoid = 'pg_authid'::regclass
+        WHERE r.rolname = w.usename AND s.description LIKE %(form)s)
+    FROM writers w WHERE w.own OR w.holds
+        OR EXISTS (SELECT 1 FROM pg_locks l WHERE l.pid = w.pid AND l.granted AND (
+            l.locktype = 'object' AND (
+                l.classid = 'pg_authid'::regclass AND l.objid IN (
+                    SELECT oid FROM pg_roles WHERE rolname = ANY(%(users)s))
+                OR l.classid = 'pg_database'::regclass AND l.objid = (
+                    SELECT oid FROM pg_database WHERE datname = %(database)s))
+            OR l.locktype = 'relation' AND l.database = 0 AND l.relation = 'pg_authid'::regclass
+                AND l.mode = 'RowExclusiveLock' AND %(database)s::text IS NULL))
+    ORDER BY NOT (w.own OR w.holds), 1"""
+"""Who may hold a role or a database: process, user, database, and whether it is a user of a roster who does."""
 
 
 def shut(
@@ -185,6 +208,35 @@ def past_owner(session: Session, connection: Connection, user: str, database: st
             raise explained(session, again, [user], database) from None
 
 
+def past_holders(
+    session: Session, connection: Connection, users: Collection[str], database: str | None, act: Callable[[], None]
+) -> None:
+    """Change users or a database of theirs; where a user of a roster holds it, end that session, and do it again.
+
+    What these users have prepared is rolled back only if it is still held then.
+    """
+
+    def end_holders() -> None:
+        found = [process for process, *_, ours in _writers(session, users, database) if ours]
+        session.rows("SELECT pg_terminate_backend(p) FROM unnest(%s::int[]) p", [found])
+
+    for make_way in (end_holders, lambda: roll_back(session, connection, users)):
+        try:
+            return act()
+        except OperationError as error:
+            if error.code not in BUSY:
+                raise
+        make_way()
+    try:
+        act()
+    except OperationError as error:
+        raise explained(session, error, users, database) from None
+
+
+def _writers(session: Session, users: Collection[str], database: str | None) -> list[tuple[int, str, str, bool]]:
+    return session.rows(_WRITERS, {"users": list(users), "database": database, "form": f"{FORM}%"})
+
+
 def explained(
     session: Session, error: OperationError, users: Collection[str], database: str | None = None
 ) -> OperationError:
@@ -192,8 +244,7 @@ def explained(
     if error.code not in BUSY:
         return error
     hints = blockers(session, [database]).get(database, []) if database else []
-    told = {"users": list(users), "database": database}
-    hints.extend(_holding(*row) for row in session.rows(_WRITERS, told)[:3])
+    hints.extend(_holding(*row[:3]) for row in _writers(session, users, database)[:3])
     return OperationError("; ".join([str(error), *hints]), error.code, retryable=error.retryable)
 
 

@@ -231,6 +231,86 @@ def test_friend_who_holds_the_role_is_named(handler: Handler, user: str, log_in:
     handler.drop_user(user)
 
 
+def test_open_transaction_on_the_own_role_keeps_no_old_password(handler: Handler, user: str, log_in: LogIn) -> None:
+    """B4: the session that holds the own role ends, and the new password is there."""
+    make(handler, user)
+    session = log_in(user, GOOD.reveal(), "postgres")
+    session.autocommit = False
+    session.execute(f"SAVEPOINT a; ALTER ROLE {user} PASSWORD 'Other-pass-99'")
+    with quick(handler):
+        handler.update_user_password(user, Secret("Brand-new-pass-77"))
+    with pytest.raises(psycopg.OperationalError):
+        log_in(user, GOOD.reveal(), "postgres")
+    log_in(user, "Brand-new-pass-77", "postgres").close()
+    session.close()
+
+
+def test_prepared_transaction_on_the_own_role_keeps_no_old_password(handler: Handler, user: str, log_in: LogIn) -> None:
+    """B4: what outlives every session is rolled back where it is in the way."""
+    make(handler, user)
+    with log_in(user, GOOD.reveal(), "postgres") as session:
+        session.execute(f"BEGIN; ALTER ROLE {user} PASSWORD 'Other-pass-99'; PREPARE TRANSACTION '{user} stays'")
+    with quick(handler):
+        handler.update_user_password(user, Secret("Brand-new-pass-77"))
+    log_in(user, "Brand-new-pass-77", "postgres").close()
+
+
+@pytest.mark.parametrize("statement", ["ALTER DATABASE {} CONNECTION LIMIT 50", "ALTER DATABASE {} SET jit = off"])
+def test_open_transaction_on_the_own_database_keeps_no_guest_in(
+    handler: Handler, user: str, log_in: LogIn, statement: str
+) -> None:
+    """B4: the session that holds the database ends, and the guest is out."""
+    guest = f"{user}x"
+    database = make(handler, user)
+    make(handler, guest)
+    session = log_in(user, GOOD.reveal(), "postgres")
+    session.execute(f"GRANT CONNECT ON DATABASE {database} TO {guest}")
+    session.autocommit = False
+    session.execute(f"SAVEPOINT a; {statement.format(database)}")
+    with quick(handler):
+        handler.grant_privileges(user, database)
+    assert handler.get_existing_databases()[database].granted
+    with pytest.raises(psycopg.OperationalError):
+        log_in(guest, GOOD.reveal(), database)
+    session.close()
+
+
+def test_guest_who_holds_the_database_is_out(handler: Handler, user: str, log_in: LogIn) -> None:
+    """B4: a guest may pass the own grant on, and so hold the database's row himself."""
+    guest = f"{user}x"
+    database = make(handler, user)
+    make(handler, guest)
+    with log_in(user, GOOD.reveal(), "postgres") as owner:
+        owner.execute(f"GRANT CONNECT ON DATABASE {database} TO {guest} WITH GRANT OPTION")
+    session = log_in(guest, GOOD.reveal(), "postgres")
+    session.autocommit = False
+    session.execute(f"GRANT CONNECT ON DATABASE {database} TO {user} WITH GRANT OPTION")
+    with quick(handler):
+        handler.grant_privileges(user, database)
+    assert handler.get_existing_databases()[database].granted
+    session.close()
+
+
+def test_dba_who_holds_a_role_or_a_database_is_named(
+    server: servers.PostgreSQL, handler: Handler, user: str, log_in: LogIn
+) -> None:
+    """B4, C8: nobody ends a DBA's session; the error has user, pid and statement."""
+    database = make(handler, user)
+    new = Secret("Brand-new-pass-77")
+    acts: dict[str, Callable[[], None]] = {
+        f"ALTER ROLE {user} CONNECTION LIMIT 9": lambda: handler.update_user_password(user, new),
+        f"ALTER DATABASE {database} CONNECTION LIMIT 9": lambda: handler.grant_privileges(user, database),
+    }
+    with log_in(server.admin_user, server.admin_password, "postgres") as dba:
+        statement = rf"a session of postgres .*SELECT pg_terminate_backend\({dba.info.backend_pid}\);"
+        for held, act in acts.items():
+            dba.execute(f"BEGIN; {held}")
+            with quick(handler), pytest.raises(OperationError, match=statement):
+                act()
+            dba.execute("ROLLBACK")
+            act()
+
+
 # --- power, and other users' data, through a role ---------------------------------------------------------------------
 
 
