@@ -12,6 +12,7 @@ from dbroster.engines.base import Handler
 from dbroster.model import Lock
 from dbroster.secret import Secret
 from tests.fake import FakeHandler, FakeServer, fake_connection
+from tests.fake_archive import FakeArchiver
 from tests.unit.samples import CONNECTIONS, PASSWORD, config
 
 ROWS = ["one", "two"]
@@ -110,6 +111,19 @@ def test_what_is_missing_is_told_before_anything_is_changed(command: Command) ->
     assert "fake_restore" in command()[1]
     command.server.missing_tools, command.server.lacking = [], ["GRANT everything"]
     assert "GRANT everything" in command()[1]
+    assert len(command.server.changes()) == before
+
+
+def test_what_the_server_could_not_take_is_refused_before_anything_is_changed(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A8: not even the database is created."""
+    command.sync()
+    del command.server.databases["bob_web"]
+    monkeypatch.setattr(FakeArchiver, "obstacle", lambda *_: "SET GLOBAL max_allowed_packet = 2048;", raising=True)
+    before = len(command.server.changes())
+    code, out = command()
+    assert (code, "nothing was done: SET GLOBAL max_allowed_packet = 2048;" in out) == (2, True)
     assert len(command.server.changes()) == before
 
 
