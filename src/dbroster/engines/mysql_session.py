@@ -105,8 +105,12 @@ class Session:
         try:
             self._driver.log_in(connection.connect_timeout)
         except (pymysql.Error, OSError, RuntimeError) as error:  # RuntimeError: the driver misses `cryptography`
-            text = scrub(_refusal(self._driver, error, connection), [password] if password else [])
-            raise ConnectError(f"can't connect to {self._address} as {connection.username}: {text}") from None
+            text = scrub(_refusal(self._driver, error), [password] if password else [])
+            silent = self._driver.expired or isinstance(error.__context__, TimeoutError)
+            if silent:
+                text = f"the login was not over within {connection.connect_timeout} s (connect_timeout)"
+            kind = Stalled if silent else ConnectError
+            raise kind(f"can't connect to {self._address} as {connection.username}: {text}") from None
 
     def greeting(self) -> Greeting:
         """Ask who is there, and as whom we are here. Raises ConnectError or OperationError."""
@@ -262,10 +266,8 @@ def _driver(connection: Connection, password: str) -> Driver:
     )
 
 
-def _refusal(driver: Driver, error: BaseException, connection: Connection) -> str:
+def _refusal(driver: Driver, error: BaseException) -> str:
     """Say why there is no connection, and what the server does not say."""
-    if driver.expired or isinstance(error.__context__, TimeoutError):
-        return f"the login was not over within {connection.connect_timeout} s (connect_timeout)"
     text = _words(error)
     if error.args[:1] != (_ACCESS_DENIED,):
         return text
