@@ -14,6 +14,20 @@ SABOTAGES = [
         f"{_INVARIANTS}|-k|invariant_1 and postgresql",
     ),
     Sabotage(
+        "PostgreSQL: who holds a role or a database stays in",
+        _ENGINES + "postgresql_shutting.py",
+        "for process, *_, ours in _writers(session, users, database) if ours]",
+        "for process, *_, ours in _writers(session, users, database) if False]",
+        "tests/engines/postgresql/test_shutting.py|-k|debian and on_the_own and open",
+    ),
+    Sabotage(
+        "a server's name may be looked up for ever",
+        _ENGINES + "lookup.py",
+        "answer.get(timeout=connection.connect_timeout)",
+        "answer.get(timeout=30)",
+        "tests/unit/test_lookup.py|-k|silent",
+    ),
+    Sabotage(
         "MySQL, MariaDB: protected accounts are managed",
         _ENGINES + "mysql_accounts.py",
         "managed = bool(ours) and len(ours) == len(near) and not protected",

@@ -144,8 +144,7 @@ def test_what_is_no_client_stops_no_archive(archiver: Handler, user: str, server
     database = make(archiver, user)
     archiver.lock_user(user)
     place = f"host={server.host} port={server.port} dbname={database} replication=database"
-    login = f"user={server.admin_user} password={server.admin_password}"
-    with psycopg.connect(f"{place} {login}", autocommit=True) as walsender:
+    with psycopg.connect(place, user=server.admin_user, password=server.admin_password, autocommit=True) as walsender:
         archiver.archive_database(user, database)
         assert walsender.pgconn.status == psycopg.pq.ConnStatus.OK
 
