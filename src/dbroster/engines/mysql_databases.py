@@ -175,7 +175,7 @@ class Survey:
         granted = made and marked and complete and not others and not parts
         differs = differences(
             (not marked, "the marker is not complete"),
-            (not complete, f"{user} has not exactly the wanted privileges"),
+            (not complete, "" if complete else self.rules.amiss(user, own, name)),
             (others, f"{', '.join(others)} may enter"),
             (parts, f"parts of it are granted to {', '.join(parts)}"),
         )

@@ -7,7 +7,7 @@ Source: MySQL Reference Manual, "GRANT Statement" and "Privilege Restriction Usi
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, Self
@@ -114,6 +114,22 @@ class Rules:
             (grant.host, self.fold(grant.pattern), grant.privileges) for grant in grants if grant.host in self.hosts
         ]
         return len(found) == len(right) and set(found) == right
+
+    def amiss(self, user: str, grants: Sequence[Grant], database: str) -> str:
+        """Say what one user's grants on his database lack, and what is too much."""
+        spelled = self.spelled(database)
+        right = {grant.host: grant.privileges for grant in grants if self.fold(grant.pattern) == spelled}
+        lacking = {privilege for host in self.hosts for privilege in self.wanted - right.get(host, frozenset())}
+        more = {
+            f"{', '.join(sorted(excess))} on {grant.pattern}"
+            for grant in grants
+            if (excess := grant.privileges - (self.wanted if self.fold(grant.pattern) == spelled else frozenset()))
+        }
+        lacks = f"{user} lacks {', '.join(sorted(lacking))}" if grants else f"{user} has no privileges"
+        found = [lacks] if lacking else []
+        if more:
+            found.append(f"{user} has more than wanted: {'; '.join(sorted(more))}")
+        return ", ".join(found) or f"{user} has grants for hosts that are not listed"
 
 
 class GrantTable:

@@ -148,6 +148,19 @@ def test_a_grant_all_beside_the_own_one_is_foreseen(site: Site) -> None:
     assert str(caught.value) == foreseen
 
 
+def test_what_differs_in_the_users_own_grant_is_named(site: Site) -> None:
+    """C8: "privileges differ" says which are missing, and which are too much."""
+    handler = site.open()
+    bob, _, web = two(site, handler)
+    site.dba.run(f"REVOKE DROP, EVENT ON `{bob}\\_web`.* FROM '{bob}'@'%'")
+    assert handler.get_existing_databases()[web].differs == f"{bob} lacks DROP, EVENT"
+    site.dba.run(f"REVOKE ALL ON `{bob}\\_web`.* FROM '{bob}'@'%'")
+    assert handler.get_existing_databases()[web].differs == f"{bob} has no privileges"
+    handler.grant_privileges(bob, web)
+    site.dba.run(f"GRANT SELECT ON {web}.* TO '{bob}'@'%'")
+    assert handler.get_existing_databases()[web].differs == f"{bob} has more than wanted: SELECT on {web}"
+
+
 def test_a_grant_that_waits_for_a_new_database_is_foreseen(site: Site) -> None:
     """B5, C7: who may enter a database before it is made would read a new user's data."""
     handler = site.open(site.least())
