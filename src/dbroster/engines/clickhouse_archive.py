@@ -8,7 +8,7 @@ import json
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 from urllib.parse import quote
 
 from dbroster.archive import DAMAGED, Archive, Draft
@@ -32,6 +32,11 @@ from dbroster.model import User
 _TABLES = "tables.json"
 _NOT_THERE = "390"
 """The error of ATTACH for a table that is not there."""
+
+_DEFAULTS = (
+    "SELECT name, default_kind FROM system.columns"
+    " WHERE database = {database} AND table = {table} AND default_kind IN ('DEFAULT', 'MATERIALIZED')"
+)
 
 _IN_ORDER = ("Replacing", "Collapsing", "Coalescing", "Log", "Memory")
 """In the names of engines where the order of rows means something: which of two is the newer one."""
@@ -91,13 +96,26 @@ class ClickHouseArchiver(Archiver):
             file.writestr(f"{database}/{_TABLES}", json.dumps(content, indent=1))
             for table in (table for table in tables if table.columns):
                 with file.open(_member(database, table.name), "w", force_zip64=True) as target:
-                    draft.counts[table.name] = http.read(_selection(database, table), target)
+                    draft.counts[table.name] = self._read(http, database, table, target)
         draft.settings["detached"] = detached
         refuse_hidden_rows(self._session, database, draft.counts)
         draft.file.flush()
         with zipfile.ZipFile(draft.path) as written:
             if damaged := written.testzip():
                 raise OperationError(f"the archive of {database} can't be read again: {damaged}")
+
+    def _read(self, http: Http, database: str, table: Table, target: IO[bytes]) -> int:
+        """Read a table's rows. An owner may have given a column a default that can't be worked out for old rows."""
+        try:
+            return http.read(_selection(database, table), target)
+        except OperationError as error:
+            text = f"the table {database}.{table.name} can't be read: {error}"
+            columns = self._session.rows(_DEFAULTS, database=database, table=table.name)
+            cures = [
+                f"ALTER TABLE {_place(database, table)} MODIFY COLUMN {identifier(c)} REMOVE {k}" for c, k in columns
+            ]
+            advice = f"; if that is because of a column's default, take it away: {'; '.join(cures)}" if cures else ""
+            raise OperationError(text + advice, error.code) from None
 
     def _attach(self, http: Http, database: str) -> list[str]:
         """Attach what was detached, and return what was so for good, which a restore detaches again."""

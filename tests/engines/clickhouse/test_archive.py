@@ -248,6 +248,26 @@ def test_a_view_is_never_read_with_the_admin_s_power(
             assert b"mine" in file.read(f"{database}/.inner.v.native")
 
 
+def test_a_default_that_can_not_be_worked_out_is_named_with_its_cure(
+    adapter: ClickHouseAdapter, describe: Callable[..., Connection], bob: str, tmp_path: Path
+) -> None:
+    """B4: an owner can't be archived, and whoever has to do it is told what to do; then he is."""
+    with connect(archiving(describe(), tmp_path)) as handler:
+        database = make(handler, bob)
+        for statement in (
+            "CREATE TABLE {d}.t (x UInt8) ENGINE = MergeTree ORDER BY x",
+            "INSERT INTO {d}.t VALUES (1)",
+            "ALTER TABLE {d}.t ADD COLUMN s UInt8 DEFAULT throwIf(1)",
+        ):
+            adapter.ask(bob, PASSWORD, statement.format(d=quoted(database)))
+        with pytest.raises(OperationError, match=f"the table {database}.t can't be read: .*") as failed:
+            archive(handler, bob, database)
+        cure = str(failed.value).rpartition("take it away: ")[2]
+        assert cure == f"ALTER TABLE `{database}`.`t` MODIFY COLUMN `s` REMOVE DEFAULT"
+        adapter.ask(adapter.server.admin_user, adapter.server.admin_password, cure)
+        archive(handler, bob, database)
+
+
 def test_what_can_not_be_made_again_keeps_nothing_else_away(
     adapter: ClickHouseAdapter, describe: Callable[..., Connection], bob: str, tmp_path: Path
 ) -> None:
