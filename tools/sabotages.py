@@ -331,8 +331,8 @@ SABOTAGES = [
     Sabotage(
         "a quiet run drops silently",
         "src/dbroster/report.py",
-        "or o.status in _WENT_WRONG or _takes(o)]",
-        "or o.status in _WENT_WRONG]",
+        "or o.note or _takes(o)]",
+        "or o.note]",
         "tests/unit/test_report.py",
     ),
     Sabotage(

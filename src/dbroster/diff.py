@@ -1,7 +1,7 @@
 """From what the roster wants and what the server has to the plan; pure, and the same for every engine."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -220,17 +220,20 @@ class Differ:
 
     def _too_powerful(self) -> Iterator[Conflict]:
         """Tell who has left, but was given power since, so that the account may not be touched any more."""
-        kept = self.roster.users.keys() | self.roster.mentioned | set(self.protected)
         for name, existing in sorted(self.actual.users.items()):
             ours = existing.roster is not None and existing.roster == self.own and existing.marked_for is None
-            if ours and existing.protected and name not in kept and not self.roster.suspended:
+            if ours and existing.protected and name not in self._kept and not self.roster.suspended:
                 text = f"the account {name} is not in {self.roster.file} any more, and stays open"
                 yield Conflict(name, f"{text}: dbroster may not touch it, since {existing.protected}")
 
+    @cached_property
+    def _kept(self) -> Set[str]:
+        """Names of accounts that are not removed, whatever becomes of them."""
+        return self.roster.users.keys() | self.roster.mentioned | set(self.protected)
+
     def _gone(self) -> Iterator[ExistingUser]:
         if not self.roster.suspended:
-            kept = self.roster.users.keys() | self.roster.mentioned | set(self.protected)
-            yield from (e for name, e in sorted(self.actual.users.items()) if e.managed and name not in kept)
+            yield from (e for n, e in sorted(self.actual.users.items()) if e.managed and n not in self._kept)
 
     def _staying(self, user: str) -> list[str]:
         return sorted(d.name for d in self._owned.get(user, ()) if not self._may_drop(d))
