@@ -22,7 +22,7 @@ def dbroster(site: Site, *arguments: str) -> Run:
     done = subprocess.run(
         [*command, "--output", "json"],
         capture_output=True, text=True, check=False, timeout=120,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])},
     )  # fmt: skip
     return Run(done.returncode, done.stdout, done.stderr)
 
@@ -104,6 +104,10 @@ def test_no_password_reaches_the_programs_command_line_or_environment(
     site.sync()
     site.users("ann")
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    # PostgreSQL's programs of the server's own major are taken from their usual place, before the PATH
+    hide = "from dbroster.engines import postgresql_programs\npostgresql_programs._PLACES = ()\n"
+    (programs / "sitecustomize.py").write_text(hide)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(programs)]))
     site.sync()
     site.users("bob", "ann")
     site.sync()
