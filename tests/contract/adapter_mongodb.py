@@ -77,7 +77,7 @@ class MongoDBAdapter(Adapter):
             "port": server.port,
             "username": server.admin_user,
             "password": server.admin_password,
-            "connect_timeout": 1,  # what a killed run waits for, again and again
+            "connect_timeout": 3,  # what a killed run waits for, again and again; a busy machine needs it
             **tls,
         }
 

@@ -156,7 +156,7 @@ def test_progress_on_a_terminal_and_a_report_without_it(site: Site) -> None:
                 shown += part
     os.close(ours)
     out = report.read_text()
-    assert process.returncode == 0
+    assert process.returncode == 0, out
     assert f"/{5 * number}" in shown.decode(errors="replace")
     assert len([line for line in out.splitlines() if line.strip().startswith("done")]) == 5 * len(users)
     made = f"{number} create_user, {2 * number} create_database, {2 * number} grant_privileges"
