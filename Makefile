@@ -13,6 +13,7 @@ endif
 # What takes too long for every day, one path a line.
 soaked = \
 	tests/kill \
+	tests/engines/postgresql \
 	tests/soak/fuzz_files.py \
 	tests/soak/test_large_files.py
 
