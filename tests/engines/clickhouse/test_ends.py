@@ -18,18 +18,12 @@ from dbroster.errors import ConnectError, Stalled
 from dbroster.model import User
 from dbroster.secret import Secret
 from servers import ClickHouse
+from tests.bounded import within
 from tests.contract.adapter_clickhouse import ClickHouseAdapter, HttpProxy, quoted
 from tests.contract.proxy import Proxy
 from tests.engines.clickhouse.test_markers import GOOD, make
 
 Describe = Callable[..., Connection]
-
-
-@contextmanager
-def at_most(seconds: float) -> Iterator[None]:
-    began = time.monotonic()
-    yield
-    assert time.monotonic() - began < seconds
 
 
 @contextmanager
@@ -68,7 +62,7 @@ def test_a_server_that_is_silent_at_any_moment_ends_the_run(
     connection = describe(connect_timeout=1, timeout=1)
     total = messages(adapter, connection, everything)
     for moment in {0, 1, 2, *random.sample(range(3, total), 5)}:
-        with stalling(adapter, moment) as proxy, at_most(8):
+        with stalling(adapter, moment) as proxy, within(8):
             with pytest.raises(ConnectError) as caught, connect(replace(connection, port=proxy.port)) as silent:
                 everything(silent)
             assert f"127.0.0.1:{proxy.port}" in str(caught.value), moment
@@ -82,7 +76,7 @@ def test_silence_in_the_handshake_of_tls(adapter: ClickHouseAdapter, describe: D
         pytest.skip("the HTTPS port of this server is not known")
     tls = Tls("verify-full", str(adapter.server.ca))
     for moment in (0, 1, 2):
-        with stalling(adapter, moment, adapter.server.https_port) as proxy, at_most(5):
+        with stalling(adapter, moment, adapter.server.https_port) as proxy, within(5):
             connection = describe(host="localhost", port=proxy.port, tls=tls, connect_timeout=1)
             with pytest.raises(Stalled, match="connect_timeout"):
                 connect(connection)
@@ -112,7 +106,7 @@ def dripping() -> Iterator[int]:
 
 def test_a_server_that_never_ends_its_answer(describe: Describe) -> None:
     """C1: connect_timeout is for the whole login, not for each byte of it."""
-    with dripping() as port, at_most(5), pytest.raises(Stalled, match="connect_timeout"):
+    with dripping() as port, within(5), pytest.raises(Stalled, match="connect_timeout"):
         connect(describe(port=port, connect_timeout=1))
 
 
@@ -131,7 +125,7 @@ def test_many_logins_of_a_silent_server_end_together(
     with (
         HttpProxy(adapter.server, silent, stalls=True) as proxy,
         connect(replace(connection, port=proxy.port)) as slow,
-        at_most(5),
+        within(5),
         pytest.raises(Stalled, match="connect_timeout"),
     ):
         check(slow)
@@ -167,7 +161,7 @@ def test_a_drop_that_waits_for_somebody_elses_query_ends(
     with (
         reading_for_long(adapter, f"{quoted(web)}.n"),
         connect(describe(timeout=1)) as hasty,
-        at_most(5),
+        within(5),
         pytest.raises(Stalled, match=told),
     ):
         hasty.drop_database(bob, web)
@@ -180,14 +174,14 @@ def test_whatever_is_waited_for_can_be_broken_off(describe: Describe) -> None:
     with connect(describe()) as handler:
         threading.Timer(0.5, handler.abort).start()
         session = handler._session  # type: ignore[attr-defined]  # the handler itself never waits for so long
-        with at_most(3), pytest.raises(ConnectError, match="was broken off"):
+        with within(3), pytest.raises(ConnectError, match="was broken off"):
             session.rows("SELECT sleep(3), sleep(3)")
-        with at_most(1), pytest.raises(ConnectError):
+        with within(1), pytest.raises(ConnectError):
             handler.get_existing_users()
 
 
 def test_a_wrong_password_is_no_silence(describe: Describe) -> None:
     """C1: a refusal comes at once, and is told as one."""
-    with at_most(3), pytest.raises(ConnectError) as caught:
+    with within(3), pytest.raises(ConnectError) as caught:
         connect(describe(password=Secret("Wrong-1"), connect_timeout=1))
     assert not isinstance(caught.value, Stalled)

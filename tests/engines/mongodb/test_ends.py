@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -17,15 +16,9 @@ from dbroster.engines.base import Handler
 from dbroster.errors import ConnectError, OperationError, ServerError, Stalled
 from dbroster.secret import Secret
 from servers import MongoDB, MongoReplicaSet
+from tests.bounded import within
 from tests.contract.proxy import Proxy
 from tests.engines.mongodb.conftest import PASSWORD, Site, opened
-
-
-@contextmanager
-def at_most(seconds: float) -> Iterator[None]:
-    began = time.monotonic()
-    yield
-    assert time.monotonic() - began < seconds
 
 
 @contextmanager
@@ -55,7 +48,7 @@ def test_a_server_that_is_silent_at_any_moment_of_the_login(site: Site) -> None:
         with Proxy(site.server.host, site.server.port, moment, stalls=True) as proxy:
             if moment == 0:
                 proxy.stalled.set()
-            with at_most(4), pytest.raises(Stalled, match=f"127.0.0.1:{proxy.port}.*connect_timeout"):
+            with within(4), pytest.raises(Stalled, match=f"127.0.0.1:{proxy.port}.*connect_timeout"):
                 connect(limited(site.connection(), proxy.port))
 
 
@@ -68,7 +61,7 @@ def test_a_server_that_takes_no_changes_any_more(site: Site) -> None:
     try:
         for change in ("create_user", "lock_user", "drop_database"):
             arguments = {"create_user": (f"{site.bob}2", Secret(PASSWORD)), "drop_database": (site.bob, site.web)}
-            with connect(connection) as handler, at_most(5), pytest.raises(Stalled, match="timeout"):
+            with connect(connection) as handler, within(5), pytest.raises(Stalled, match="timeout"):
                 getattr(handler, change)(*arguments.get(change, (site.bob,)))
     finally:
         site.dba.admin.command({"fsyncUnlock": 1})
@@ -84,9 +77,9 @@ def test_a_server_process_that_stands_still(mongodb_server: object) -> None:
         for step in ("get_existing_users", "acquire_lock", "now", "warnings"):
             handler = connect(connection)
             with standing_still(server):
-                with at_most(6), pytest.raises(ConnectError, match=f"127.0.0.1:{server.port}"):
+                with within(6), pytest.raises(ConnectError, match=f"127.0.0.1:{server.port}"):
                     getattr(handler, step)()
-                with at_most(1):
+                with within(1):
                     handler.close()
 
 
@@ -98,10 +91,10 @@ def test_a_connection_that_waits_is_broken_off(mongodb_server: object) -> None:
             waiting = pool.submit(handler.get_existing_users)
             with pytest.raises(TimeoutError):
                 waiting.result(0.3)
-            with at_most(2):
+            with within(2):
                 handler.abort()
                 assert isinstance(waiting.exception(), ConnectError)
-            with at_most(1):
+            with within(1):
                 with pytest.raises(ConnectError):
                     handler.now()
                 handler.close()
@@ -117,9 +110,9 @@ def test_a_wait_in_the_middle_of_a_cursor_leaves_no_traceback(site: Site, capfd:
         batches = session.client[site.web].many.find_raw_batches(batch_size=1000)
         next(batches)
         proxy.arm(1)
-        with at_most(6), pytest.raises(ConnectError, match=r"127\.0\.0\.1"), session.talking():
+        with within(6), pytest.raises(ConnectError, match=r"127\.0\.0\.1"), session.talking():
             list(batches)
-        with at_most(1):
+        with within(1):
             handler.close()
     sys.stderr.flush()
     assert "Traceback" not in capfd.readouterr().err
@@ -148,14 +141,14 @@ def test_members_that_stand_still_hold_nobody_up(mongodb_server: object) -> None
         others = [node for node in server.nodes if node is not primary]
         connection = replace(site.connection(), connect_timeout=2, timeout=5)
         with standing_still(others[0]), connect(connection) as handler:
-            with at_most(5):
+            with within(5):
                 handler.acquire_lock()
-            with at_most(30):
+            with within(30):
                 make_at_last(site, handler)
         with connect(connection) as handler, standing_still(*others):
-            with at_most(30), pytest.raises(ServerError):
+            with within(30), pytest.raises(ServerError):
                 change_until_it_fails(site, handler)
-            with at_most(2):
+            with within(2):
                 handler.close()
         server.start()
         with connect(replace(site.connection(), port=server.port)) as handler:

@@ -3,7 +3,6 @@
 import re
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -14,18 +13,12 @@ from dbroster.engines import connect
 from dbroster.errors import ConnectError, OperationError, Stalled
 from dbroster.model import Action, Status, Verb
 from dbroster.secret import Secret
+from tests.bounded import within
 from tests.contract.proxy import Proxy
 from tests.engines.mysql.conftest import PASSWORD, Site, give
 from tests.unit.waiting import wait_until
 
 PATIENCE = 15  # seconds; more than any wait that is allowed here
-
-
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
-    began = time.monotonic()
-    yield
-    assert time.monotonic() - began < seconds
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from dbroster.engines.postgresql_waiting import NOWHERE
 from dbroster.errors import ConnectError, DbrosterError, Stalled, UnsupportedServer
 from dbroster.model import Action, PasswordCheck, Status, User, Verb
 from dbroster.secret import Secret
+from tests.bounded import within
 from tests.contract.proxy import Proxy
 
 GOOD = Secret("Correct-horse-7")
@@ -29,13 +29,6 @@ LIMITS = {"connect_timeout": 2, "timeout": 2}
 
 def session_of(handler: Handler) -> postgresql_session.Session:
     return handler._session  # type: ignore[attr-defined, no-any-return]
-
-
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
-    began = time.monotonic()
-    yield
-    assert time.monotonic() - began < seconds
 
 
 @contextmanager
