@@ -11,7 +11,7 @@ import time
 
 from tests.e2e.site import ROOT, Site
 
-LONG = {"mongodb": 240, "mariadb": 240}
+LONG = {"mongodb": 400, "mariadb": 400}
 """Users whose creation takes some seconds, where 60 would be done before a busy machine sends a signal."""
 
 
