@@ -352,8 +352,8 @@ SABOTAGES = [
     Sabotage(
         "a line without a user suspends nothing",
         "src/dbroster/diff.py",
-        "        if not self.roster.suspended:\n            kept = self.roster.users.keys()",
-        "        if True:\n            kept = self.roster.users.keys()",
+        "        if not self.roster.suspended:\n            yield from (e for n, e in",
+        "        if True:\n            yield from (e for n, e in",
         "tests/unit/test_any_state.py|tests/contract/test_invariants.py|-k|fake or any_state or suspended",
     ),
     Sabotage(

@@ -54,13 +54,13 @@ class Driver(_Base):
 
     def _get_server_information(self) -> None:
         """Keep the second handle before the first answer is waited for; PyMySQL calls this on each new socket."""
-        self._lifeline = self._sock.dup()  # type: ignore[attr-defined]
+        self._lifeline = self._sock.dup()  # type: ignore[attr-defined]  # not in the stubs
         if self.expired:
             raise pymysql.OperationalError(2013, "the time for the login is over")
-        super()._get_server_information()  # type: ignore[misc]
+        super()._get_server_information()  # type: ignore[misc]  # not in the stubs
 
     def _force_close(self) -> None:
-        super()._force_close()  # type: ignore[misc]
+        super()._force_close()  # type: ignore[misc]  # not in the stubs
         lifeline, self._lifeline = getattr(self, "_lifeline", None), None
         if lifeline is not None:
             lifeline.close()

@@ -8,7 +8,7 @@ a database names the database.
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dbroster.engines.mysql_accounts import Key
@@ -32,7 +32,7 @@ class Mark:
 
     roster: str | None = None
     account: str | None = None
-    claims: Mapping[str, bool] = frozenset()  # type: ignore[assignment]
+    claims: Mapping[str, bool] = field(default_factory=dict)
     locked: object = None
     roles: tuple[str, ...] = ()
 

@@ -210,7 +210,7 @@ class MySQLState(Handler):
                     raise LockHeld(f"another sync is at work on this server: {self._session_words(row['holder'])}")
 
     def _lock_names(self) -> list[str]:
-        statement = f"SELECT User AS name FROM mysql.{self.tables[0]} WHERE Host = %s AND User LIKE %s"  # noqa: S608
+        statement = f"SELECT User AS name FROM mysql.{self.tables[0]} WHERE Host = %s AND User LIKE %s"  # noqa: S608 - constants
         rows = self._session.rows(statement, self.role_host, LOCK_PREFIX + "%")
         return sorted(row["name"] for row in rows)
 
@@ -340,7 +340,7 @@ class MySQLState(Handler):
         """Read the names and comments of these databases, or of all that the admin can see."""
         some = "" if names is None else " WHERE SCHEMA_NAME IN %s"
         comment = "SCHEMA_COMMENT" if self.commenting else "''"
-        statement = f"SELECT SCHEMA_NAME AS name, {comment} AS text FROM information_schema.SCHEMATA{some}"  # noqa: S608
+        statement = f"SELECT SCHEMA_NAME AS name, {comment} AS text FROM information_schema.SCHEMATA{some}"  # noqa: S608 - constants
         rows = self._session.rows(statement, *([] if names is None else [tuple(names)]))
         return {row["name"] if names is None else self.fold_database(row["name"]): row["text"] for row in rows}
 
@@ -348,7 +348,7 @@ class MySQLState(Handler):
         """Find the databases that have anything in them."""
         kinds = (("TABLE_SCHEMA", "TABLES"), ("ROUTINE_SCHEMA", "ROUTINES"), ("EVENT_SCHEMA", "EVENTS"))
         parts = [
-            f"SELECT DISTINCT {column} AS name FROM information_schema.{table} WHERE {column} IN %s"  # noqa: S608
+            f"SELECT DISTINCT {column} AS name FROM information_schema.{table} WHERE {column} IN %s"  # noqa: S608 - constants
             for column, table in kinds
         ]
         rows = self._session.rows(" UNION ".join(parts), *[tuple(names)] * len(parts))

@@ -198,7 +198,7 @@ class Session:
     def _settings_that_record(self) -> tuple[list[str], dict[str, str]]:
         """Name what would record a statement: the settings that this admin may change, and with values the rest."""
         may: LiteralString = "has_parameter_privilege(name, 'SET')" if self.version >= PARAMETER_GRANTS else "%(super)s"
-        query: LiteralString = f"SELECT name, setting, {may} FROM pg_settings WHERE name = ANY(%(names)s)"  # noqa: S608
+        query: LiteralString = f"SELECT name, setting, {may} FROM pg_settings WHERE name = ANY(%(names)s)"  # noqa: S608 - constants
         rows = self.rows(query, {"names": list(_QUIET), "super": self.superuser})
         recording = [(name, setting, changes) for name, setting, changes in rows if setting not in _QUIET[name]]
         return (

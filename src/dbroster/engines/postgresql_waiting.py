@@ -84,7 +84,7 @@ class Patient(psycopg.Connection[tuple[Any, ...]]):
             while True:
                 wanted = gen.send(self._ready(wanted, deadline))
         except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
+            return done.value  # type: ignore[no-any-return]  # what the generator returns is untyped
         except (Expired, Aborted):
             self.close()
             raise
