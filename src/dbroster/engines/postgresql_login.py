@@ -73,6 +73,7 @@ class _Logins:
         self._seconds = connection.connect_timeout
         self._parameters = _parameters(session, connection)
         self._mutex = Lock()
+        self._dead: ConnectError | None = None
 
     def check(self, user: User) -> tuple[PasswordCheck, str | None]:
         """Judge one password, or say why it can't be judged."""
@@ -99,13 +100,14 @@ class _Logins:
 
     def _log_in(self, who: Mapping[str, str]) -> _Refusal | None:
         """Log in and out: None when the password was asked for and accepted. Raises ConnectError for a dead server."""
+        if self._dead:
+            raise self._dead
         if self._session.raw.patience.aborted:
             raise ConnectError(f"the run was stopped while it waited for {self._session.raw.patience.address}")
         try:
             raw = Patient.to({**self._parameters, **who}, self._session.raw.patience)
         except errors.ConnectionTimeout:
-            with self._mutex:  # is it the server, or this one user's login?
-                self._session.answers(self._seconds)
+            self._assert_answering()
             return _Refusal(f"the login was not over within {self._seconds} s (connect_timeout)", judged=False)
         except psycopg.Error as error:
             if _UNASKED in str(error):
@@ -114,6 +116,17 @@ class _Logins:
         used = raw.pgconn.used_password
         raw.close()
         return None if used else _Refusal(_TRUSTED, judged=False)
+
+    def _assert_answering(self) -> None:
+        """Ask whether it is the server that is slow, or one user's login. Raises what it raised before, if it has."""
+        with self._mutex:
+            if self._dead is None:
+                try:
+                    self._session.answers(self._seconds)
+                except ConnectError as error:
+                    self._dead = error
+            if self._dead:
+                raise self._dead
 
 
 def _parameters(session: Session, connection: Connection) -> dict[str, Any]:
