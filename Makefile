@@ -17,7 +17,7 @@ soaked = \
 	tests/soak/fuzz_files.py \
 	tests/soak/test_large_files.py
 
-.PHONY: help setup demo test soak sabotage proofs bench lint fmt check clean
+.PHONY: help setup demo test matrix soak sabotage proofs bench lint fmt check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -30,6 +30,9 @@ demo: setup ## show dbroster at work on servers of its own, all five
 
 test: setup ## run the tests on real servers
 	@$(python) -m pytest -n $(workers) $(ARGS)
+
+matrix: setup ## run contract and engine tests on every version of every server; ARGS="postgresql-17 mariadb-11.8" for some
+	@$(python) -m tools.matrix $(ARGS)
 
 soak: setup ## run the long tests: killed at every moment, fuzzing, large files
 	@$(python) -m pip install -q --disable-pip-version-check --group soak

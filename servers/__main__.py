@@ -1,4 +1,7 @@
-"""For people: `python -m servers start postgresql mysql` starts servers and keeps them until Ctrl-C."""
+"""For people: `python -m servers start postgresql mysql` starts servers and keeps them until Ctrl-C.
+
+`python -m servers version mysql` starts one, prints its version and ends it.
+"""
 
 import argparse
 import contextlib
@@ -27,19 +30,21 @@ def facts(server: Server) -> str:
 def main() -> int:
     """Start what is asked for, print how to connect, wait."""
     parser = argparse.ArgumentParser(prog="python -m servers", description="Throw-away database servers.")
-    parser.add_argument("command", choices=["start"])
+    parser.add_argument("command", choices=["start", "version"])
     parser.add_argument("engine", nargs="+", choices=sorted(ENGINES))
-    wanted = parser.parse_args().engine
+    told = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
         try:
-            for engine in wanted:
-                print(facts(stack.enter_context(ENGINES[engine]())), flush=True)
+            for engine in told.engine:
+                server = stack.enter_context(ENGINES[engine]())
+                print(facts(server) if told.command == "start" else server.told_version, flush=True)
         except Missing as missing:
             print(missing, file=sys.stderr)
             return 1
-        print("Ctrl-C ends and removes them.", flush=True)
-        signal.pause()
+        if told.command == "start":
+            print("Ctrl-C ends and removes them.", flush=True)
+            signal.pause()
     return 0
 
 

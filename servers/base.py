@@ -1,5 +1,7 @@
 """What all servers have in common: `Server`, the interface, and `LocalServer`, a throw-away one of our own."""
 
+import json
+import re
 import shutil
 import signal
 import socket
@@ -89,6 +91,14 @@ class Server(ABC):
         if done.returncode != 0:
             raise RuntimeError(f"{self.engine}: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout.strip()
+
+    @property
+    def told_version(self) -> str:
+        """The version, as the running server says it, without what its packager adds."""
+        if self.engine == "mongodb":
+            return str(json.loads(self.admin('{"buildInfo": 1}'))["version"])
+        said = self.admin("SHOW server_version" if self.engine == "postgresql" else "SELECT version()")
+        return re.split("[ -]", said)[0]
 
     @property
     def url(self) -> str:

@@ -7,12 +7,16 @@ from pathlib import Path
 
 from servers.base import Missing
 from servers.mysql import MySQLFamily
-from servers.process import run
+from servers.process import given_programs, run
 
 
 def mariadb_program(name: str) -> str:
-    """One of MariaDB's programs; ordinary users often lack the servers' directory on their PATH."""
-    program = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin")
+    """One of MariaDB's programs; ordinary users often lack the servers' directory on their PATH.
+
+    $DBROSTER_TEST_MARIADB_BIN names the directory of another version.
+    """
+    usual = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin"
+    program = shutil.which(name, path=str(given_programs("mariadb") or usual))
     if not program:
         raise Missing(f"MariaDB is not installed ({name}). Run `make setup` (or: apt-get install mariadb-server).")
     return program

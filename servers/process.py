@@ -43,6 +43,12 @@ def account_for(program: Path) -> Account:
     return Account(nobody.pw_uid, nobody.pw_gid)
 
 
+def given_programs(engine: str) -> Path | None:
+    """The directory of a server's programs that $DBROSTER_TEST_POSTGRESQL_BIN, and so on, names."""
+    given = os.environ.get(f"DBROSTER_TEST_{engine.upper()}_BIN")
+    return Path(given).absolute() if given else None
+
+
 def is_reachable(path: Path) -> bool:
     """Whether any account may come to this program or directory."""
     return all(part.stat().st_mode & stat.S_IXOTH for part in (path, *path.parents))

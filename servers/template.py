@@ -17,7 +17,8 @@ from pathlib import Path
 from servers.process import Account, new_directory
 
 PASSWORD_FILE = "admin_password"
-SUBJECT_NAMES = "subjectAltName=DNS:localhost,IP:127.0.0.1"
+# The address as a name, too: libpq before 15 looks at names only.
+SUBJECT_NAMES = "subjectAltName=DNS:localhost,IP:127.0.0.1,DNS:127.0.0.1"
 
 
 def cache_directory() -> Path:

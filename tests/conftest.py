@@ -57,6 +57,27 @@ def _version(engine: str) -> str:
     return found.describe()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--engine", choices=ENGINES, help="only the tests that need a server of this engine")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    engine = config.getoption("--engine")
+    if engine:
+        others = [item for item in items if engine not in engines_of(item)]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if engine in engines_of(item)]
+
+
+def engines_of(item: pytest.Item) -> set[str]:
+    """Whose servers a test needs: its parameters or fixtures name them, or else its directory."""
+    call = getattr(item, "callspec", None)
+    named = [value for value in call.params.values() if isinstance(value, str)] if call else []
+    named += [name.removesuffix("_server") for name in getattr(item, "fixturenames", ())]
+    directory = item.path.parent.name
+    return {*named} & {*ENGINES} or {directory, *({"mariadb"} if directory == "mysql" else ())} & {*ENGINES}
+
+
 @pytest.fixture
 def figure(record_property: Callable[[str, object], None]) -> Figure:
     """Keep a measured figure, to be told at the end of all tests."""

@@ -1,6 +1,6 @@
 """Real PostgreSQL servers and the admins that a sync may run as: Debian's major and the newest wheel.
 
-DBROSTER_SOAK takes all wheels, DBROSTER_TEST_POSTGRESQL_BINDIRS further directories with a server's programs.
+DBROSTER_SOAK takes all wheels; with DBROSTER_TEST_POSTGRESQL_BIN there is no other server than that one.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from dbroster.config import Connection, Tls
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
 from dbroster.secret import Secret
-from servers.postgresql import newest_bindir
+from servers.process import given_programs
 
 ADMINS = ("superuser", "reader", "weak")
 PASSWORD = "Correct-horse-7"
@@ -26,21 +26,18 @@ _numbers = itertools.count(1)
 
 
 def _bindirs() -> list[Path | None]:
+    if given_programs("postgresql"):
+        return [None]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs warns of a missing XDG_RUNTIME_DIR
-        given = map(Path, filter(None, os.environ.get("DBROSTER_TEST_POSTGRESQL_BINDIRS", "").split(":")))
         wheels = servers.wheel_bindirs()
-        return [None, *(wheels if os.environ.get("DBROSTER_SOAK") else wheels[-1:]), *given]
+        return [None, *(wheels if os.environ.get("DBROSTER_SOAK") else wheels[-1:])]
 
 
-@pytest.fixture(
-    scope="package", params=_bindirs(), ids=lambda path: "debian" if path is None else str(path.parent.name)
-)
+@pytest.fixture(scope="package", params=_bindirs(), ids=lambda path: "usual" if path is None else str(path.parent.name))
 def server(request: pytest.FixtureRequest) -> Iterator[servers.PostgreSQL]:
     try:
         started = servers.PostgreSQL(bindir=request.param, options={"max_prepared_transactions": "20"})
-        if started.bindir.parent.name.startswith("13"):  # its own psql knows no certificate with an IP address
-            started.client_program = str(newest_bindir() / "psql")
     except servers.Missing as missing:
         if os.environ.get("DBROSTER_REQUIRE"):
             raise

@@ -1,0 +1,65 @@
+"""The matrix of versions: every name has an installer, and the README's table says what has run and nothing else."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from servers import ENGINES
+from tools.matrix import table
+from tools.matrix.__main__ import counts
+from tools.matrix.table import BEGIN, END, HEAD, Row
+from tools.matrix.versions import PRODUCTS, ROOT, VERSIONS
+
+ROW = Row("postgresql-17", "PostgreSQL 17.12", "2026-11-26", 700, 3, 0)
+EMPTY = f"before\n{BEGIN}{HEAD}{END}after\n"
+
+
+@pytest.mark.parametrize("name", VERSIONS)
+def test_every_version_has_an_installer_and_a_way_to_its_programs(name: str) -> None:
+    version = VERSIONS[name]
+    script = ROOT / version.installer(Path("/cache"))[0]
+    assert os.access(script, os.X_OK)
+    assert version.engine in ENGINES
+    told = version.environment(Path("/cache"), "/usr/bin")
+    assert told.get("PATH", "/usr/bin").endswith("/usr/bin")
+    assert all((ROOT / path).is_dir() for path in version.tests() if not path.startswith("-"))
+
+
+def test_the_readme_tells_of_no_other_versions_and_of_each_in_its_place() -> None:
+    rows = table.read((ROOT / "README.md").read_text())
+    assert list(rows) == [name for name in VERSIONS if name in rows]
+    for row in rows.values():
+        assert row.server.split()[0] == PRODUCTS[VERSIONS[row.name].engine]
+        assert row.passed > 0
+
+
+def test_rows_that_did_not_run_this_time_stay_and_all_have_their_order() -> None:
+    older = replace(ROW, name="postgresql-13", server="PostgreSQL 13.16", failed=2)
+    text = table.replaced(table.replaced(EMPTY, ROW), older)
+    assert list(table.read(text).values()) == [older, ROW]
+    assert "697 passed" not in text
+    again = replace(ROW, passed=697)
+    assert list(table.read(table.replaced(text, again)).values()) == [older, again]
+    assert "700 passed, 3 skipped, 2 failed" in text
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+
+
+def test_a_version_that_is_gone_loses_its_row() -> None:
+    text = EMPTY.replace(END, f"{replace(ROW, name='postgresql-9')}\n{END}")
+    assert list(table.read(table.replaced(text, ROW))) == ["postgresql-17"]
+
+
+def test_a_readme_without_a_place_and_a_line_that_is_no_row_are_told() -> None:
+    with pytest.raises(ValueError, match="no place"):
+        table.replaced("nothing", ROW)
+    with pytest.raises(ValueError, match="no row of the matrix: by hand"):
+        table.read(EMPTY.replace(END, f"by hand\n{END}"))
+
+
+def test_counts_are_those_of_pytests_report(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    report.write_text('<testsuites><testsuite tests="10" skipped="2" failures="1" errors="3"/></testsuites>')
+    assert counts(report) == (4, 2, 4)
