@@ -39,6 +39,8 @@ class PostgreSQLAdapter(Adapter):
     def __init__(self, server: PostgreSQL) -> None:
         super().__init__(server)
         self._admin = self._connect(server.admin_user, server.admin_password, "postgres")
+        # 15 has another way, which writes more; earlier ones know this way only
+        self._quick = "STRATEGY file_copy" if self._admin.info.server_version >= 150000 else ""
 
     def close(self) -> None:
         self._admin.close()
@@ -79,7 +81,7 @@ class PostgreSQLAdapter(Adapter):
         self._admin.execute(SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(Identifier(user), Literal(password)))
 
     def create_database_by_hand(self, database: str) -> None:
-        self._do("CREATE DATABASE {} TEMPLATE template0 STRATEGY file_copy", database)
+        self._do(f"CREATE DATABASE {{}} TEMPLATE template0 {self._quick}", database)
 
     def drop_account_by_hand(self, user: str) -> None:
         self._do("DROP ROLE {}", user)
@@ -106,7 +108,7 @@ class PostgreSQLAdapter(Adapter):
         self._do("ALTER DATABASE {} RENAME TO {}", database, new)
 
     def hand_over_by_hand(self, user: str, database: str) -> None:
-        self._do("CREATE DATABASE {} OWNER {} TEMPLATE template0 STRATEGY file_copy", database, user)
+        self._do(f"CREATE DATABASE {{}} OWNER {{}} TEMPLATE template0 {self._quick}", database, user)
         self._do("GRANT ALL ON DATABASE {} TO {}", database, user)
 
     def strip_by_hand(self, user: str) -> None:
