@@ -9,6 +9,7 @@ from psycopg.sql import SQL, Identifier, Literal
 from dbroster.engines.postgresql_lock import KEY
 from servers import PostgreSQL
 from tests.contract.adapters import Adapter, Refused
+from tests.unit.waiting import wait_until
 
 ADAPTER = "contract suite"
 OPTIONS = {"autovacuum": "off"}
@@ -150,11 +151,9 @@ class PostgreSQLAdapter(Adapter):
         self._spared = [pid for (pid,) in self._rows("SELECT pid FROM pg_stat_activity")]
 
     def end_connections(self) -> None:
-        self._admin.execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-            " WHERE pid <> ALL(%s) AND backend_type = 'client backend'",
-            [self._spared],
-        )
+        others = "FROM pg_stat_activity WHERE pid <> ALL(%s) AND backend_type = 'client backend'"
+        self._admin.execute(f"SELECT pg_terminate_backend(pid) {others}", [self._spared])
+        wait_until(lambda: not self._admin.execute(f"SELECT {others}", [self._spared]).fetchall())
 
     def wipe(self, prefix: str) -> None:
         pattern = prefix.replace("_", "\\_") + "%"
