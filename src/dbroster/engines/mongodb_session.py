@@ -258,7 +258,11 @@ def open_session(connection: Connection) -> Session:
 
 
 def close_client(client: MongoClient[Document], *, forget: bool = False) -> None:
-    """Close a client; never raises. One that is to `forget` the server does not say goodbye, which may take long."""
+    """Close a client; never raises. One that is to `forget` the server does not say goodbye, which may take long.
+
+    Nor does one that knows of no server: it would wait until one is back, only to say so.
+    """
+    forget = forget or not client.topology_description.known_servers
     if forget:
         waiting = getattr(client, "_kill_cursors_queue", None)
         if waiting:

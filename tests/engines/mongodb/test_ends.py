@@ -9,16 +9,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import pytest
+from pymongo import MongoClient
 
 from dbroster.config import Connection
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
+from dbroster.engines.mongodb_session import close_client, parameters
 from dbroster.errors import ConnectError, OperationError, ServerError, Stalled
 from dbroster.secret import Secret
 from servers import MongoDB, MongoReplicaSet
 from tests.bounded import within
 from tests.contract.proxy import Proxy
-from tests.engines.mongodb.conftest import PASSWORD, Site, opened
+from tests.engines.mongodb.conftest import PASSWORD, Client, Site, opened
+from tests.unit.waiting import wait_until
 
 
 @contextmanager
@@ -81,6 +84,18 @@ def test_a_server_process_that_stands_still(mongodb_server: object) -> None:
                     getattr(handler, step)()
                 with within(1):
                     handler.close()
+
+
+def test_nobody_says_goodbye_to_a_server_that_has_gone(site: Site) -> None:
+    """C1: the driver would look for it until it is back, only to end what it has forgotten."""
+    with Proxy(site.server.host, site.server.port, None) as proxy:
+        given = {**parameters(replace(site.connection(), port=proxy.port), ""), "heartbeatFrequencyMS": 500}
+        client: Client = MongoClient(**given)
+        client.admin.command("ping")
+        proxy.cut()
+        wait_until(lambda: not client.topology_description.known_servers, 60)
+        with within(0.3):  # it would take a second
+            close_client(client)
 
 
 def test_a_connection_that_waits_is_broken_off(mongodb_server: object) -> None:
