@@ -3,6 +3,8 @@ ARGS ?=
 python = .venv/bin/python
 # Tests wait much, for servers that were stopped on purpose: one worker more than there are processors.
 workers = $(shell expr $$(nproc) + 1)
+# Many containers forbid it; the tests start a thousand Python processes, and each would compile dbroster again.
+unexport PYTHONDONTWRITEBYTECODE
 typed = $(wildcard src scripts servers tests demo tools benchmarks)
 
 # In CI a server that is missing is a failure, not a reason to skip.

@@ -127,9 +127,7 @@ class Adapter(ABC):
         With `stalls` it is the server that does not answer any more then.
         """
         with self.relay(after, deliver_last=answer_lost, stalls=stalls) as proxy:
-            yield Doomed(
-                lambda c: connect(replace(c, host="127.0.0.1", port=proxy.port)), lambda: proxy.messages, proxy.arm
-            )
+            yield Doomed(lambda c: connect(_led_through(proxy, c)), lambda: proxy.messages, proxy.arm)
 
     # --- by hand, as a DBA --------------------------------------------------------------------------------------------
 
@@ -277,3 +275,9 @@ class Adapter(ABC):
         except Refused:
             return False
         return True
+
+
+def _led_through(proxy: Proxy, connection: Connection) -> Connection:
+    """The way through a relay; the dead are not waited for, as MongoDB's driver would, to its limit."""
+    seconds = 1 if proxy.is_over else connection.connect_timeout
+    return replace(connection, host="127.0.0.1", port=proxy.port, connect_timeout=seconds)

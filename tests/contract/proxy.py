@@ -14,7 +14,8 @@ class Proxy:
     The message that uses up the budget still reaches the server (its answer is lost), or is lost itself when
     `deliver_last` is false. Then `at_end` is called (to kill somebody), and nobody gets through any more, or with
     `once` only those who were connected are cut off. With `stalls` nobody is cut off: connections stay open, new ones
-    are taken, and nothing comes through any more. `messages` counts all that the client sent.
+    are taken, and nothing comes through any more. `before` is called with each message in hand, which goes on when it
+    returns. `messages` counts all that the client sent.
     """
 
     def __init__(
@@ -27,8 +28,10 @@ class Proxy:
         at_end: Callable[[], None] | None = None,
         once: bool = False,
         stalls: bool = False,
+        before: Callable[[], None] = lambda: None,
     ) -> None:
         self.messages = 0
+        self._before = before
         self._target = (host, port)
         self._budget = budget
         self._deliver_last = deliver_last
@@ -53,6 +56,11 @@ class Proxy:
         self.cut()
         for thread in self._threads:
             thread.join(5)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody gets through any more, but is refused."""
+        return self._over.is_set()
 
     def arm(self, messages: int) -> None:
         """Set the budget anew, counted from now."""
@@ -129,6 +137,7 @@ class Proxy:
     def _to_server(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):  # one side is gone
             for data in self._messages_of(client):
+                self._before()
                 if self.stalled.is_set():
                     self._over.wait()
                 with self._lock:

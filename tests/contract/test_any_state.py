@@ -52,6 +52,7 @@ def test_the_states_have_everything_in_them() -> None:
 @pytest.fixture(params=SEEDS)
 def scene(world: World, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[Team, State]:
     monkeypatch.setattr(apply, "PAUSE", 0.0)
+    monkeypatch.setattr(apply, "RETRIES", 1)  # who is dead stays dead; tests/unit/test_apply_lost.py counts them
     state, team = state_of(request.param), Team(world)
     team.write_templates("web", "old")
     team.sync({short: PASSWORD for short, kind in state.found.items() if kind in ("ours", "locked")})

@@ -7,12 +7,11 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
 
 from tests.e2e.site import ROOT, Site
-
-LONG = {"mongodb": 400, "mariadb": 400}
-"""Users whose creation takes some seconds, where 60 would be done before a busy machine sends a signal."""
 
 
 def script(site: Site, *options: str) -> list[str]:
@@ -21,11 +20,21 @@ def script(site: Site, *options: str) -> list[str]:
     return [sys.executable, str(path), "--config", str(site.directory), *options]
 
 
-def wait_for_work(site: Site) -> None:
-    """Wait until the first change is about to be made."""
-    deadline = time.monotonic() + 60
-    while len(site.audit()) < 2 and time.monotonic() < deadline:
-        time.sleep(0.005)
+@contextlib.contextmanager
+def at_work(site: Site, happens: Callable[[], None]) -> Iterator[None]:
+    """Let something happen when the script is about to make the first change, which waits until it has happened."""
+    happened = threading.Event()
+
+    def before() -> None:
+        if len(site.audit()) > 1 and not happened.is_set():
+            happened.set()
+            happens()
+
+    with site.adapter.relay(before=before) as relay:
+        site.configure(None, **site.adapter.relayed(relay))
+        yield
+    site.configure()
+    assert happened.is_set()
 
 
 def test_a_roster_that_others_can_read_is_refused(site: Site) -> None:
@@ -88,31 +97,49 @@ def test_a_sync_from_another_directory_is_refused_by_the_server(site: Site) -> N
     site.sync()
 
 
+def told_to_stop(process: "subprocess.Popen[str]") -> str:
+    """Send SIGTERM, and return what the script says to it."""
+    process.send_signal(signal.SIGTERM)
+    assert process.stderr
+    return process.stderr.readline()
+
+
 def test_sigterm_finishes_what_runs_and_starts_nothing_new(site: Site) -> None:
-    site.users(*(f"u{number:03}" for number in range(LONG.get(site.adapter.server.engine, 60))))
-    with subprocess.Popen(
-        script(site, "--output", "json", "--jobs", "1"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        wait_for_work(site)
-        process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=60)
-    assert "SIGTERM" in err
+    site.users(*(f"u{number:03}" for number in range(20)))
+    said: list[str] = []
+    report = site.directory / "report"
+    with (
+        at_work(site, lambda: said.append(told_to_stop(process))),
+        report.open("w") as stdout,
+        subprocess.Popen(
+            script(site, "--output", "json", "--jobs", "1"), stdout=stdout, stderr=subprocess.PIPE, text=True
+        ) as process,
+    ):
+        process.wait(60)
+    assert "SIGTERM" in said[0]
     assert process.returncode == 1
+    out = report.read_text()
     assert '"not_attempted"' in out
     assert '"failed": 0' in out
     site.converge()
 
 
 def test_a_second_sigterm_breaks_off_and_the_next_run_converges(site: Site) -> None:
-    site.users(*(f"u{number:03}" for number in range(60)))
-    with subprocess.Popen(script(site, "--jobs", "1"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        wait_for_work(site)
+    site.users(*(f"u{number:03}" for number in range(20)))
+
+    def stop_twice() -> None:
+        told_to_stop(process)
         process.send_signal(signal.SIGTERM)
-        assert process.stderr
-        process.stderr.readline()
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=60)
-    assert process.returncode in (-signal.SIGTERM, 1)  # it may have finished in the meantime
+        process.wait(60)
+
+    with (
+        at_work(site, stop_twice),
+        subprocess.Popen(
+            script(site, "--jobs", "1"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as process,
+    ):
+        process.wait(60)
+    assert process.returncode in (-signal.SIGTERM, 1)
     site.sync()
     site.in_step()
 
@@ -136,20 +163,17 @@ def test_a_name_that_there_is_nothing_to_adopt_of(site: Site) -> None:
 
 
 def test_progress_on_a_terminal_and_a_report_without_it(site: Site) -> None:
-    """Progress is shown after a second, so the process is put to sleep for longer as soon as it is at work."""
-    number = 60
+    """Progress is shown after a second, so the first change waits for longer than that."""
+    number = 20
     users = site.users(*(f"u{index:03}" for index in range(number)))
     ours, theirs = pty.openpty()
     report = site.directory / "report"
     with (
+        at_work(site, lambda: time.sleep(1.2)),
         report.open("w") as stdout,
         subprocess.Popen(script(site, "--jobs", "1"), stdout=stdout, stderr=theirs) as process,
     ):
         os.close(theirs)
-        wait_for_work(site)
-        process.send_signal(signal.SIGSTOP)
-        time.sleep(1.2)
-        process.send_signal(signal.SIGCONT)
         shown = b""
         with contextlib.suppress(OSError):  # the terminal's end is an error on Linux
             while part := os.read(ours, 4096):
