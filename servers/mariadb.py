@@ -36,8 +36,11 @@ class MariaDB(MySQLFamily):
         statements = home / "init.sql"
         statements.write_text("FLUSH PRIVILEGES;\n" + self._admin_sql(password))  # loads the privileges that it changes
         self.account.own(home)
-        how = ["--auth-root-authentication-method=normal", "--skip-test-db", f"--extra-file={statements}"]
-        run([self._installer, "--no-defaults", *self._initial_arguments(home), *how], self.account, home)
+        installed = [*self._initial_arguments(home), "--auth-root-authentication-method=normal", "--skip-test-db"]
+        run([self._installer, "--no-defaults", *installed], self.account, home)
+        # By hand, since 10.5's installer knows no --extra-file.
+        bootstrap = [str(self.program), "--no-defaults", *self._initial_arguments(home), "--bootstrap"]
+        run(bootstrap, self.account, home, statements)
         statements.unlink()
 
     def _own_settings(self) -> dict[str, str]:

@@ -88,13 +88,19 @@ def free_port() -> int:
     raise RuntimeError("no free port between 20000 and 32000")
 
 
-def launch(command: Sequence[str], account: Account, directory: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
+def launch(
+    command: Sequence[str],
+    account: Account,
+    directory: Path,
+    log: IO[bytes],
+    told: IO[bytes] | int = subprocess.DEVNULL,
+) -> subprocess.Popen[bytes]:
     """Start a server in the foreground of a session of its own: Ctrl-C in a terminal is for us, not for it."""
     return subprocess.Popen(
         command,
         cwd=directory,
         env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(directory), "LC_ALL": "C"},
-        stdin=subprocess.DEVNULL,
+        stdin=told,
         stdout=log,
         stderr=log,
         start_new_session=True,
@@ -104,11 +110,11 @@ def launch(command: Sequence[str], account: Account, directory: Path, log: IO[by
     )
 
 
-def run(command: Sequence[str], account: Account, directory: Path) -> None:
-    """Run a helper of a server (initdb and the like) to its end; a failure tells what it said."""
+def run(command: Sequence[str], account: Account, directory: Path, told: Path = Path(os.devnull)) -> None:
+    """Run a helper of a server (initdb and the like) on a file to its end; a failure tells what it said."""
     log = directory / "initialise.log"
-    with log.open("ab") as output:
-        code = launch(command, account, directory, output).wait()
+    with log.open("ab") as output, told.open("rb") as statements:
+        code = launch(command, account, directory, output, statements).wait()
     if code != 0:
         said = log.read_text(errors="replace")[-2000:]
         raise RuntimeError(f"{command[0]} failed with code {code}:\n{said}")

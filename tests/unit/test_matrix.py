@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from servers import ENGINES
-from tools.matrix import table
+from tools.matrix import newer_curl, table
 from tools.matrix.__main__ import counts
 from tools.matrix.table import BEGIN, END, HEAD, Row
 from tools.matrix.versions import PRODUCTS, ROOT, VERSIONS
@@ -63,3 +63,23 @@ def test_counts_are_those_of_pytests_report(tmp_path: Path) -> None:
     report = tmp_path / "report.xml"
     report.write_text('<testsuites><testsuite tests="10" skipped="2" failures="1" errors="3"/></testsuites>')
     assert counts(report) == (4, 2, 4)
+
+
+def test_the_hash_of_a_needed_version_is_that_of_the_linker() -> None:
+    assert newer_curl.hashed(b"GLIBC_2.2.5") == 0x09691A75  # as `readelf -V` shows it in any program
+
+
+def test_a_program_asks_for_the_newer_curl_by_name_and_by_hash(tmp_path: Path) -> None:
+    program = tmp_path / "mongod"
+    wanted = b"\0CURL_OPENSSL_%d\0 and " + newer_curl.needed(b"CURL_OPENSSL_3") + b"\7\0"
+    program.write_bytes(wanted % 3)
+    newer_curl.main(program)
+    assert program.read_bytes() == b"\0CURL_OPENSSL_4\0 and " + newer_curl.needed(b"CURL_OPENSSL_4") + b"\7\0"
+
+
+def test_a_program_that_does_not_ask_for_the_older_curl_stays_as_it_is(tmp_path: Path) -> None:
+    program = tmp_path / "mongod"
+    program.write_bytes(b"\0CURL_OPENSSL_4\0")
+    with pytest.raises(SystemExit, match="not the program"):
+        newer_curl.main(program)
+    assert program.read_bytes() == b"\0CURL_OPENSSL_4\0"
