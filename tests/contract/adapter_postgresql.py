@@ -40,8 +40,9 @@ class PostgreSQLAdapter(Adapter):
     def __init__(self, server: PostgreSQL) -> None:
         super().__init__(server)
         self._admin = self._connect(server.admin_user, server.admin_password, "postgres")
+        self._since_15 = self._admin.info.server_version >= 150000
         # 15 has another way, which writes more; earlier ones know this way only
-        self._quick = "STRATEGY file_copy" if self._admin.info.server_version >= 150000 else ""
+        self._quick = "STRATEGY file_copy" if self._since_15 else ""
 
     def close(self) -> None:
         self._admin.close()
@@ -83,6 +84,9 @@ class PostgreSQLAdapter(Adapter):
 
     def create_database_by_hand(self, database: str) -> None:
         self._do(f"CREATE DATABASE {{}} TEMPLATE template0 {self._quick}", database)
+        if not self._since_15:  # as 15 has it from the start: not everybody may make tables there
+            with self._connect(self.server.admin_user, self.server.admin_password, database) as inside:
+                inside.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
 
     def drop_account_by_hand(self, user: str) -> None:
         self._do("DROP ROLE {}", user)
