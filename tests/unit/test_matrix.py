@@ -59,12 +59,6 @@ def test_a_readme_without_a_place_and_a_line_that_is_no_row_are_told() -> None:
         table.read(EMPTY.replace(END, f"by hand\n{END}"))
 
 
-def test_counts_are_those_of_pytests_report(tmp_path: Path) -> None:
-    report = tmp_path / "report.xml"
-    report.write_text('<testsuites><testsuite tests="10" skipped="2" failures="1" errors="3"/></testsuites>')
-    assert counts(report) == (4, 2, 4)
-
-
 def test_the_hash_of_a_needed_version_is_that_of_the_linker() -> None:
     assert newer_curl.hashed(b"GLIBC_2.2.5") == 0x09691A75  # as `readelf -V` shows it in any program
 
@@ -83,3 +77,15 @@ def test_a_program_that_does_not_ask_for_the_older_curl_stays_as_it_is(tmp_path:
     with pytest.raises(SystemExit, match="not the program"):
         newer_curl.main(program)
     assert program.read_bytes() == b"\0CURL_OPENSSL_4\0"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("10 passed, 50 deselected, 29 subtests passed in 44.37s", (10, 0, 0)),
+        ("2 failed, 8 passed, 3 skipped, 1 error in 300.12s (0:05:00)", (8, 3, 3)),
+        ("1 passed, 2 errors in 0.10s", (1, 0, 2)),
+    ],
+)
+def test_counts_are_those_of_pytests_last_line(line: str, expected: tuple[int, int, int]) -> None:
+    assert counts(f"5 passed in a text\n{line}\n") == expected
