@@ -22,7 +22,7 @@ def on_path(directory: Path) -> Iterator[None]:
                 found = re.search(r'exec (.*) --no-defaults (\S+) "\$@"', text)
                 assert found, text
                 path = directory / name
-                path.write_text(f'#!/bin/sh\nexec {found[1]} "$@" {found[2]}\n')
+                path.write_text(f'#!/bin/sh\nfirst=$1; shift\nexec {found[1]} "$first" {found[2]} "$@"\n')
                 path.chmod(0o755)
             patch.setenv("PATH", f"{directory}{os.pathsep}{os.environ['PATH']}")
         yield

@@ -4,6 +4,7 @@ import io
 import os
 import re
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,54 @@ def test_a_history_that_can_not_be_written_is_said(mariadb: Site, tmp_path: Path
     count = f"SELECT COUNT(*) FROM `{database}`.{{}} FOR SYSTEM_TIME ALL"
     assert [row[0] for name in "tv" for row in mariadb.dba.run(count.format(name))] == [1, 2]
     assert [row[0] for row in mariadb.dba.run(f"SELECT a FROM `{database}`.seen")] == [2]
+
+
+def test_a_table_that_is_called_as_an_option_is_none(mariadb: Site, tmp_path: Path) -> None:
+    """A8, B4: an owner's names reach the dump program as names: it would write files where such a table says."""
+    handler = mariadb.open(least(mariadb))
+    handler.connection = archiving(handler.connection, tmp_path)
+    user = mariadb.name()
+    handler.create_user(user, Secret(PASSWORD))
+    database = give(handler, user)
+    names = [f"--result-file={tmp_path}/hit"[-64:], "--databases", "--no-data", "-w0", "--", "--help"]
+    made = [
+        f"CREATE TABLE `{name}` (a INT, s BIGINT UNSIGNED GENERATED ALWAYS AS ROW START, e BIGINT UNSIGNED GENERATED"
+        " ALWAYS AS ROW END, PERIOD FOR SYSTEM_TIME (s, e)) WITH SYSTEM VERSIONING"
+        for name in names
+    ]  # fmt: skip
+    fill(mariadb, user, PASSWORD, database, *made, *(f"INSERT INTO `{name}` (a) VALUES (7)" for name in names))
+    there_and_back(handler, user, PASSWORD, database)
+    assert not (tmp_path / "hit").exists()
+    assert [row[0] for name in names for row in mariadb.dba.run(f"SELECT a FROM `{database}`.`{name}`")] == [7] * 6
+
+
+ENDLESS = (
+    "CREATE EVENT plain ON SCHEDULE EVERY 1 DAY DISABLE DO SELECT 1",
+    "SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES', time_zone = '+05:00'",
+    "CREATE EVENT ends ON SCHEDULE EVERY 1 DAY STARTS '2035-01-01 00:00:00' DISABLE COMMENT 'it''s ;;$$ ü'"
+    " DO SELECT '\\', \"x\" FROM (SELECT ';;' AS \"x\", '語') \"of $\"",
+)
+
+
+def test_an_event_in_which_the_dump_program_finds_no_delimiter_comes_back(site: Site, tmp_path: Path) -> None:
+    """A8, B4: with `;;` in an event both products' programs loop for ever, and no removal was ever finished."""
+    handler = site.open(least(site))
+    handler.connection = archiving(replace(handler.connection, timeout=20), tmp_path)
+    user = site.name()
+    handler.create_user(user, Secret(PASSWORD))
+    database = give(handler, user)
+    fill(site, user, PASSWORD, database, *ENDLESS, "CREATE TABLE t (a INT)")
+
+    def events() -> list[object]:
+        names = ("plain", "ends")
+        shown = [site.dba.run(f"SHOW CREATE EVENT `{database}`.{name}")[0][:4] for name in names]
+        columns = "EVENT_NAME, STATUS, STARTS, TIME_ZONE, SQL_MODE, EVENT_COMMENT, COLLATION_CONNECTION"
+        asked = f"SELECT {columns} FROM information_schema.EVENTS WHERE EVENT_SCHEMA = '{database}' ORDER BY 1"
+        return [*shown, *site.dba.run(asked)]
+
+    before = events()
+    there_and_back(handler, user, PASSWORD, database)
+    assert events() == before
 
 
 SOMETHING = {
