@@ -1,6 +1,6 @@
 """What is in a ClickHouse database: tables and views, and what of them an archive can't hold."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from dbroster.engines.clickhouse_http import from_hex, top_level
@@ -25,25 +25,39 @@ _COLUMNS = """
 _DETACHED = "SELECT hex(table), is_permanently FROM system.detached_tables WHERE database = {database} ORDER BY 1"
 _DETACHED_PARTS = """
     SELECT hex(table), count() FROM system.detached_parts WHERE database = {database} GROUP BY table ORDER BY table"""
-_POLICIES = "SELECT short_name, table FROM system.row_policies WHERE database = {database} ORDER BY table, short_name"
-_PARTS = """
-    SELECT hex(table), sum(rows), max(has_lightweight_delete) FROM system.parts
-    WHERE active AND database = {database} GROUP BY table"""
+_POLICIES = """
+    SELECT short_name, table, has(apply_to_except, currentUser()) FROM system.row_policies
+    WHERE database = {database} ORDER BY table, short_name"""
+_KEPT = """
+    SELECT hex(t.name), endsWith(t.engine, 'MergeTree') AS in_parts, if(in_parts, p.rows, t.total_rows), p.deleted
+    FROM system.tables t LEFT JOIN (
+        SELECT table, sum(rows) AS rows, max(has_lightweight_delete) AS deleted
+        FROM system.parts WHERE active AND database = {database} GROUP BY table
+    ) p ON p.table = t.name WHERE t.database = {database}"""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table or view: how it is made, and which columns of it are archived; none if it holds no rows of its own."""
+    """A table or view: how it is made, and which columns of it are archived; none if it holds no rows of its own.
+
+    `rows_in`: the table of a materialized view's own rows.
+    """
 
     name: str
     engine: str
     statement: str
     is_view: bool
     columns: tuple[str, ...] = ()
+    rows_in: str = ""
+
+    @property
+    def source(self) -> str:
+        """The table that its rows are read from: never a view, whose query would run with the admin's power."""
+        return self.rows_in or self.name
 
 
 def read_tables(session: Session, database: str) -> list[Table]:
-    """Tables and views; a view's inner table is left out, since the view shows its rows and makes it again."""
+    """Tables and views; a view's inner table is left out, since the view makes it again, and is given its rows."""
     columns: dict[str, list[str]] = {}
     for table, column in session.rows(_COLUMNS, database=database):
         columns.setdefault(from_hex(table), []).append(from_hex(column))
@@ -51,32 +65,35 @@ def read_tables(session: Session, database: str) -> list[Table]:
         (from_hex(name), engine, from_hex(made), bool(own) or engine in _IN_MEMORY, by_uuid)
         for name, engine, made, own, by_uuid in session.rows(_DESCRIBED, database=database)
     ]
-    names = {name for name, *_ in found}
+    holders = {name for name, engine, _, own_rows, _ in found if own_rows and engine not in _UNREADABLE}
     inner = {
-        name: _inner(name, by_uuid, names) & names if engine == "MaterializedView" else set()
-        for name, engine, _, _, by_uuid in found
-        if engine.endswith("View")
+        name: _inner(name, by_uuid, holders)
+        for name, engine, made, _, by_uuid in found
+        if engine == "MaterializedView" and not writes_elsewhere(made)
     }
-    omitted = set().union(*inner.values())
+
+    def archived(name: str) -> tuple[str, ...]:
+        source = inner.get(name) or name
+        there = set(columns.get(source, ()))
+        return tuple(column for column in columns.get(name, ()) if column in there) if source in holders else ()
+
     return [
-        Table(
-            name,
-            engine,
-            statement,
-            is_view=name in inner,
-            columns=tuple(columns.get(name, ())) if (own_rows and engine not in _UNREADABLE) or inner.get(name) else (),
-        )
-        for name, engine, statement, own_rows, _ in found
-        if name not in omitted
+        Table(name, engine, made, engine.endswith("View"), archived(name), inner.get(name, ""))
+        for name, engine, made, *_ in found
+        if name not in inner.values()
     ]
 
 
-def _inner(view: str, by_uuid: str, names: Collection[str]) -> set[str]:
-    """The table with a materialized view's own rows; its name depends on the database's engine.
+def _inner(view: str, by_uuid: str, holders: Collection[str]) -> str:
+    """The table with a materialized view's own rows, if there is one; its name depends on the database's engine."""
+    return next((name for name in (by_uuid, f".inner.{view}") if name in holders), "")
 
-    Other views are never read, whatever stands beside them: their queries would run with the admin's power.
-    """
-    return {by_uuid if by_uuid in names else f".inner.{view}"}
+
+def writes_elsewhere(statement: str) -> bool:
+    """Whether a materialized view has no rows of its own: `TO` stands in it, and not in what an engine does by TTL."""
+    words = [word for _, word in top_level(statement)]
+    before = words[: words.index("ENGINE")] if "ENGINE" in words else words
+    return "TO" in before
 
 
 def read_detached(session: Session, database: str) -> list[tuple[str, bool]]:
@@ -95,27 +112,42 @@ def left_out(session: Session, database: str) -> Iterator[str]:
             yield f"the password in the definition of {table.name}, which the server hides"
     for name, number in session.rows(_DETACHED_PARTS, database=database):
         yield f"{number} detached parts of the table {from_hex(name)}"
-    for policy, table in session.rows(_POLICIES, database=database):
+    for policy, table, _ in session.rows(_POLICIES, database=database):
         yield f"the row policy {policy} of {table}"
 
 
-def refuse_hidden_rows(session: Session, database: str, counts: Mapping[str, int]) -> None:
-    """Refuse an archive from which a row policy has kept rows away. Raises OperationError.
+def refuse_cut(
+    session: Session, database: str, tables: Collection[Table], counts: Mapping[str, int], count: Callable[[str], int]
+) -> None:
+    """Refuse an archive that lacks rows: a row policy or a limit has kept them away. Raises OperationError.
 
-    Tables with rows that are deleted, but still there, are not compared.
+    `count` says how many rows of a table the admin sees, those that are deleted but still there among them.
     """
-    for name, number, deleted in session.rows(_PARTS, database=database) if counts else ():
-        table = from_hex(name)
-        if table in counts and not deleted and counts[table] < int(number) and _policies(session, database, table):
-            names = ", ".join(_policies(session, database, table))
-            raise OperationError(
-                f"the admin has seen {counts[table]} of {number} rows of {database}.{table}, since a row policy hides "
-                f"the others ({names}): let it not apply to the admin (ALTER ROW POLICY ... TO ... EXCEPT)"
-            )
+    kept = {from_hex(name): row for name, *row in session.rows(_KEPT, database=database)} if counts else {}
+    for table in (table for table in tables if table.name in counts):
+        in_parts, number, deleted = kept.get(table.source, (False, None, False))
+        if number is None and not _policies(session, database, table.source):
+            continue
+        seen = count(table.source) if in_parts and deleted else counts[table.name]
+        if number is None or seen < int(number):
+            raise OperationError(_cut(session, database, table, seen, number))
+
+
+def _cut(session: Session, database: str, table: Table, seen: int, number: int | None) -> str:
+    text = f"the admin has seen {seen} of {'an unknown number of' if number is None else number} rows of {database}"
+    names = ", ".join(_policies(session, database, table.source))
+    if not names:
+        return f"{text}.{table.name}: somebody writes into it, or a setting of the admin's leaves rows out"
+    return (
+        f"{text}.{table.name}, since a row policy hides "
+        f"the others ({names}): let it not apply to the admin (ALTER ROW POLICY ... TO ... EXCEPT)"
+    )
 
 
 def _policies(session: Session, database: str, table: str) -> list[str]:
-    return [policy for policy, of in session.rows(_POLICIES, database=database) if of in (table, "")]
+    """Row policies on a table that may keep rows from the admin."""
+    found = session.rows(_POLICIES, database=database)
+    return [policy for policy, of, spared in found if of in (table, "") and not spared]
 
 
 def without_refresh(table: Table) -> str:

@@ -13,6 +13,7 @@ from clickhouse_connect.driver.exceptions import Error
 
 from dbroster.config import Connection
 from dbroster.engines import tls
+from dbroster.engines.clickhouse_http import WITHOUT_LIMITS
 from dbroster.engines.clickhouse_wires import Wires, pool, timed_out
 from dbroster.errors import ConnectError, DbrosterError, OperationError, Stalled
 from dbroster.secret import Secret, scrub
@@ -32,10 +33,7 @@ _ADVICE = {
     701: "name a cluster of this server under `cluster` in connections.yaml",
 }
 # What the admin's profile may have set, and what would hide rows from dbroster or change how they look.
-_OWN_SETTINGS = {
-    "limit": "0", "offset": "0", "max_result_rows": "0", "max_rows_to_read": "0", "max_bytes_to_read": "0",
-    "max_execution_time": "0", "join_use_nulls": "0", "transform_null_in": "0",
-}  # fmt: skip
+_OWN_SETTINGS = {**WITHOUT_LIMITS, "join_use_nulls": "0", "transform_null_in": "0"}
 _MESSAGE = re.compile(r"DB::Exception: (.*?)\.?(?: \([A-Z][A-Z0-9_]+\))?(?:\s*\(version .*)?\s*$", re.DOTALL)
 _CODE = re.compile(r"\bCode: (\d+)")
 

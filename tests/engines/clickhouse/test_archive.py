@@ -3,6 +3,7 @@
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -246,6 +247,114 @@ def test_a_view_is_never_read_with_the_admin_s_power(
         with zipfile.ZipFile(kept.path) as file:
             assert not [name for name in file.namelist() if name.endswith(("/v.native", "/w.native"))]
             assert b"mine" in file.read(f"{database}/.inner.v.native")
+
+
+IN_PLACE_OF_ITS_TARGET = (
+    "CREATE TABLE {d}.s (line String) ENGINE = Log",
+    "CREATE TABLE {d}.target (line String) ENGINE = Log",
+    "CREATE MATERIALIZED VIEW {d}.m TO {d}.target AS SELECT line FROM {d}.s",
+    "DROP TABLE {d}.target",
+    "CREATE VIEW {d}.target AS SELECT * FROM viewIfPermitted(SELECT * FROM {o}.note ELSE null('line String'))",
+    "CREATE TABLE {d}.`.inner.m` (line String) ENGINE = Log",
+    "INSERT INTO {d}.`.inner.m` VALUES ('mine')",
+    "CREATE MATERIALIZED VIEW {d}.n ENGINE = MergeTree ORDER BY line AS SELECT line FROM {d}.s",
+    "CREATE MATERIALIZED VIEW {d}.k ENGINE = MergeTree ORDER BY at TTL at TO DISK 'default' AS"
+    " SELECT toDate(line) AS at FROM {d}.s",
+    "INSERT INTO {d}.k VALUES ('2024-02-29')",
+)
+
+
+def test_what_stands_in_the_place_of_a_view_s_rows_is_not_read_with_the_admin_s_power(
+    adapter: ClickHouseAdapter, describe: Callable[..., Connection], bob: str, tmp_path: Path
+) -> None:
+    """A8, B4: a materialized view was read through; behind it its owner had put a view of others' rows."""
+    ann = f"{bob}_ann"
+    with connect(archiving(describe(), tmp_path)) as handler:
+        database, others = make(handler, bob), make(handler, ann)
+        adapter.put(ann, PASSWORD, others, "hers")
+        names = {"d": quoted(database), "o": quoted(others)}
+        for statement in IN_PLACE_OF_ITS_TARGET:
+            adapter.ask(bob, PASSWORD, statement.format(**names))
+        asked = f"SELECT uuid FROM system.tables WHERE database = '{database}' AND name = 'n'"
+        inner = f"{{d}}.`.inner_id.{adapter.ask(bob, PASSWORD, asked).strip()}`".format(**names)
+        adapter.ask(bob, PASSWORD, f"DROP TABLE {inner}")
+        adapter.ask(bob, PASSWORD, f"CREATE VIEW {inner} AS SELECT * FROM {{d}}.target".format(**names))
+        kept = archive(handler, bob, database)
+        with zipfile.ZipFile(kept.path) as file:
+            rows = {name: file.read(name) for name in file.namelist() if name.endswith(".native")}
+        assert not [name for name, data in rows.items() if b"hers" in data]
+        assert b"mine" in rows[f"{database}/.inner.m.native"]
+        assert kept.manifest.counts["k"] == 1
+
+
+def make_admin(adapter: ClickHouseAdapter, bob: str) -> dict[str, Any]:
+    """An admin whose settings and policies a test may change; the server's own stands in a file."""
+    adapter.create_account_by_hand(f"{bob}_adm", PASSWORD)
+    adapter._do(f"GRANT ALL ON *.* TO {quoted(f'{bob}_adm')} WITH GRANT OPTION")
+    return {"username": f"{bob}_adm", "password": Secret(PASSWORD)}
+
+
+LIMITS = (
+    "max_bytes_to_read = 1000000, read_overflow_mode = 'break'",
+    "max_rows_to_read_leaf = 100000, max_bytes_to_read_leaf = 100000, read_overflow_mode_leaf = 'break'",
+    "max_result_bytes = 1000000, result_overflow_mode = 'break'",
+    "additional_table_filters = '{{''{d}.t'': ''0''}}'",
+)
+
+
+def test_no_limit_of_the_admin_s_profile_cuts_an_archive(
+    adapter: ClickHouseAdapter, describe: Callable[..., Connection], bob: str, tmp_path: Path
+) -> None:
+    """A8: with `break` the server leaves rows out and says nothing; the database was dropped behind such an archive.
+
+    Nor does a setting of a table keep its owner's rows from being read.
+    """
+    connection = archiving(describe(**make_admin(adapter, bob)), tmp_path)
+    dba = (adapter.server.admin_user, adapter.server.admin_password)
+    with connect(connection) as handler:
+        database = make(handler, bob)
+        for statement in (
+            "CREATE TABLE {d}.t (x UInt64) ENGINE = MergeTree ORDER BY x",
+            "INSERT INTO {d}.t SELECT number FROM numbers(1000000)",
+            "CREATE TABLE {d}.parts (x UInt8) ENGINE = MergeTree ORDER BY x PARTITION BY x"
+            " SETTINGS max_partitions_to_read = 1",
+            "INSERT INTO {d}.parts VALUES (1), (2)",
+        ):
+            adapter.ask(bob, PASSWORD, statement.format(d=quoted(database)))
+    for limit in LIMITS:
+        adapter.ask(*dba, f"ALTER USER {quoted(connection.username)} SETTINGS {limit.format(d=database)}")
+        with connect(connection) as handler:
+            assert archive(handler, bob, database).manifest.counts == {"t": 1_000_000, "parts": 2}, limit
+
+
+def test_rows_that_a_policy_hides_stop_an_archive_whatever_the_engine(
+    adapter: ClickHouseAdapter, describe: Callable[..., Connection], bob: str, tmp_path: Path
+) -> None:
+    """A8: only parts were counted: a Log, rows in memory, and a table with a deleted row were archived empty."""
+    dba = (adapter.server.admin_user, adapter.server.admin_password)
+    made = {
+        "of_log": "ENGINE = Log", "tiny": "ENGINE = TinyLog", "memory": "ENGINE = Memory",
+        "joined": "ENGINE = Join(ANY, LEFT, x)", "deleted": "ENGINE = MergeTree ORDER BY x",
+    }  # fmt: skip
+    connection = archiving(describe(**make_admin(adapter, bob)), tmp_path)
+    with connect(connection) as handler:
+        database = make(handler, bob)
+        for name, how in made.items():
+            for statement in ("CREATE TABLE {t} (x UInt8, y UInt8) {how}", "INSERT INTO {t} VALUES (1, 1), (2, 2)"):
+                adapter.ask(bob, PASSWORD, statement.format(t=f"{quoted(database)}.{name}", how=how))
+        adapter.ask(bob, PASSWORD, f"DELETE FROM {quoted(database)}.deleted WHERE x = 1")
+        counts = {**dict.fromkeys(made, 2), "deleted": 1}
+        assert archive(handler, bob, database).manifest.counts == counts
+        for name in made:
+            policy = f"`{bob} hides` ON {quoted(database)}.{name}"
+            adapter.ask(*dba, f"CREATE ROW POLICY {policy} USING 0 TO ALL")
+            try:
+                with pytest.raises(OperationError, match=rf"has seen 0 of .* rows of {database}\.{name}, since a row"):
+                    archive(handler, bob, database)
+                adapter.ask(*dba, f"ALTER ROW POLICY {policy} TO ALL EXCEPT {quoted(connection.username)}")
+                assert archive(handler, bob, database).manifest.counts == counts, name
+            finally:
+                adapter.ask(*dba, f"DROP ROW POLICY {policy}")
 
 
 def test_a_default_that_can_not_be_worked_out_is_named_with_its_cure(
