@@ -84,7 +84,7 @@ def test_a_program_that_does_not_ask_for_the_older_curl_stays_as_it_is(tmp_path:
     [
         ("10 passed, 50 deselected, 29 subtests passed in 44.37s", (10, 0, 0)),
         ("2 failed, 8 passed, 3 skipped, 1 error in 300.12s (0:05:00)", (8, 3, 3)),
-        ("1 passed, 2 errors in 0.10s", (1, 0, 2)),
+        ("======= 1 passed, 2 errors, 4 subtests passed in 0.10s =======", (1, 0, 2)),
     ],
 )
 def test_counts_are_those_of_pytests_last_line(line: str, expected: tuple[int, int, int]) -> None:

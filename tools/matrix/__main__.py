@@ -46,7 +46,7 @@ class Run:
             self._do(self.version.installer(self.cache), log)
             asked = [sys.executable, "-m", "servers", "version", self.version.engine]
             said = subprocess.run(asked, cwd=ROOT, env=self.environment, check=True, stdout=subprocess.PIPE, text=True)
-            tests = [sys.executable, "-m", "pytest", *self.version.tests(), "-q", "-n", self.workers]
+            tests = [sys.executable, "-m", "pytest", *self.version.tests(), "-v", "-n", self.workers]
             done = self._do(tests, log, check=False)
         if done.returncode not in _RAN:
             raise subprocess.CalledProcessError(done.returncode, done.args)
