@@ -54,3 +54,10 @@ def test_else_the_reason_is_said(places: Path) -> None:
     refused = str(find_programs(15))
     assert "could not be restored to this server of version 15" in refused
     assert refused.endswith("(Debian: postgresql-client-15)")
+
+
+def test_a_distributions_own_directory_comes_before_the_path(places: Path) -> None:
+    """A9: Debian's /usr/bin/pg_dump runs another version for a remote host than the one that it tells."""
+    install(places / "path", 16)
+    install(places / "usual" / "16" / "bin", 16)
+    assert find_programs(14) == Programs(places / "usual/16/bin", 16)

@@ -94,9 +94,12 @@ def _restores(major: int, server: int) -> bool:
 
 
 def _installed() -> Iterator[Programs]:
-    """Whatever lies on the PATH or where distributions keep it; the PATH is first."""
+    """Whatever lies where distributions keep it, or else on the PATH.
+
+    Debian's /usr/bin/pg_dump is only a wrapper, which chooses a version by the host that it is given.
+    """
     usual = [path for place in _PLACES for path in sorted(Path("/").glob(place.format("*").lstrip("/")))]
-    for directory in dict.fromkeys([*(Path(name) for name in os.get_exec_path() if name), *usual]):
+    for directory in dict.fromkeys([*usual, *(Path(name) for name in os.get_exec_path() if name)]):
         if _complete(directory):
             majors = {_major(directory / name) for name in _NEEDED}
             if len(majors) == 1 and (major := majors.pop()) is not None:
