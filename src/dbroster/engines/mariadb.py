@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, NamedTuple
 
 from dbroster.config import Connection
-from dbroster.engines import mysql_accounts, mysql_marks
+from dbroster.engines import mysql_accounts, mysql_marks, mysql_prepared
 from dbroster.engines.base import Handler
 from dbroster.engines.mysql import MySQLHandler
 from dbroster.engines.mysql_accounts import Account, Key
@@ -393,6 +393,12 @@ class MariaDBHandler(MySQLHandler):
         self._create_roles(groups)
         for role, keys in groups.items():
             self._session.run(f"GRANT {identifier(role)} TO {accounts_list(keys)}")
+
+    def _drop_schema(self, user: str, name: str) -> None:
+        """Before 10.6 a drop and a prepared transaction wait for each other until the server is killed."""
+        if self._version() < (10, 6) and mysql_prepared.keeps(self._session, self.connection, name):
+            raise OperationError(mysql_prepared.REASON)
+        super()._drop_schema(user, name)
 
     def _disclaim(self, estates: Sequence[Estate]) -> None:
         groups: defaultdict[str, list[Key]] = defaultdict(list)

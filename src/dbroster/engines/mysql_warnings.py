@@ -205,9 +205,4 @@ class MySQLWarnings(MySQLState):
 
 
 def _held(action: Action, held: Collection[str]) -> str | None:
-    if action.verb is not Verb.DROP_DATABASE or action.database not in held:
-        return None
-    return (
-        "a transaction that XA PREPARE has left holds a table of it, so it can't be dropped: XA RECOVER lists such "
-        "transactions, XA ROLLBACK 'ID' ends one"
-    )
+    return mysql_prepared.REASON if action.verb is Verb.DROP_DATABASE and action.database in held else None

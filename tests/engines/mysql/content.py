@@ -72,8 +72,8 @@ ONLY_MARIADB = (
     "SET timestamp = 1600000300",
     "DELETE FROM explicit",
     "SET timestamp = DEFAULT",
-    "CREATE TABLE hidden (a INT, b INT INVISIBLE DEFAULT 3, c TEXT COMPRESSED, u UUID, i INET6, INDEX j (a DESC),"
-    " INDEX k (b) IGNORED)",
+    "CREATE TABLE hidden (a INT, b INT INVISIBLE DEFAULT 3, c TEXT COMPRESSED, u {uuid}, i INET6, INDEX j (a DESC),"
+    " INDEX k (b) {ignored})",
     "INSERT INTO hidden (a, b, c, u, i) VALUES (1, 7, 'x', UUID(), '::1')",
     "CREATE TABLE booked (room INT, f DATE, t DATE, PERIOD FOR stay (f, t), UNIQUE (room, stay WITHOUT OVERLAPS))",
     "INSERT INTO booked VALUES (1, '2024-01-01', '2024-02-01')",
@@ -89,6 +89,14 @@ ONLY_MARIADB = (
     "CREATE AGGREGATE FUNCTION total(x INT) RETURNS INT BEGIN DECLARE t INT DEFAULT 0; DECLARE CONTINUE HANDLER FOR"
     " NOT FOUND RETURN t; LOOP FETCH GROUP NEXT ROW; SET t = t + x; END LOOP; END",
 )
+NEWER = {"uuid": ((10, 7), "UUID", "CHAR(36)"), "ignored": ((10, 6), "IGNORED", "")}
+"""Since when MariaDB has something, how it is called, and what older ones get instead."""
+
+
+def only_mariadb(version: tuple[int, ...]) -> list[str]:
+    """What an owner can have in this MariaDB."""
+    words = {key: new if version >= since else old for key, (since, new, old) in NEWER.items()}
+    return [statement.format(**words) for statement in ONLY_MARIADB]
 
 
 _SCHEMA = "SELECT {} FROM information_schema.{} WHERE {}_SCHEMA = DATABASE() ORDER BY 1, 2"
@@ -101,8 +109,8 @@ _HISTOGRAMS = (
 _PARTITIONS = "TABLE_NAME, PARTITION_NAME, SUBPARTITION_NAME, PARTITION_EXPRESSION"
 
 
-def state(cursor: Any) -> dict[str, Any]:
-    """Everything in the database that the cursor's session is in: how it was made, and all rows."""
+def state(cursor: Any, *, history: bool = True) -> dict[str, Any]:
+    """Everything in the database that the cursor's session is in: how it was made, and all rows, former ones too."""
     found: dict[str, Any] = {}
 
     def note(title: str, query: str) -> list[Any]:
@@ -115,10 +123,11 @@ def state(cursor: Any) -> dict[str, Any]:
         note(f"made {name}", f"SHOW CREATE TABLE {_quoted(name)}")
         cursor.execute(f"SHOW COLUMNS FROM {_quoted(name)}")  # invisible columns, too
         columns = [_quoted(column[0]) for column in cursor.fetchall()]
-        if kind == "SYSTEM VERSIONED":
+        versioned = history and kind == "SYSTEM VERSIONED"
+        if versioned:
             columns += ["ROW_START", "ROW_END"] if "`s`" not in columns else []
-        history = " FOR SYSTEM_TIME ALL" if kind == "SYSTEM VERSIONED" else ""
-        note(f"rows {name}", f"SELECT {', '.join(columns)} FROM {_quoted(name)}{history}")
+        everything = " FOR SYSTEM_TIME ALL" if versioned else ""
+        note(f"rows {name}", f"SELECT {', '.join(columns)} FROM {_quoted(name)}{everything}")
         found[f"rows {name}"].sort(key=repr)
     for name, kind, *_ in note("routines", _SCHEMA.format("ROUTINE_NAME, ROUTINE_TYPE", "ROUTINES", "ROUTINE")):
         note(f"made {kind} {name}", f"SHOW CREATE {kind} {_quoted(name)}")

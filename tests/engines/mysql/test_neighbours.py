@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import pymysql
 import pytest
 
+from dbroster.engines import mysql_marks
 from dbroster.engines.mysql import MySQLHandler
 from dbroster.errors import OperationError
 from dbroster.model import Action, PasswordCheck, User, Verb
@@ -71,10 +73,15 @@ def test_what_can_not_be_seen_is_told(site: Site) -> None:
 
 
 def test_what_everybody_has_on_a_database_is_taken_away(mariadb: Site) -> None:
-    """B7: GRANT ... TO PUBLIC."""
+    """B7: GRANT ... TO PUBLIC, which nobody can say before 10.11."""
     handler = mariadb.open(mariadb.least())
     bob, al, web = two(mariadb, handler)
-    mariadb.dba.run(f"GRANT SELECT ON `{bob}\\_web`.* TO PUBLIC")
+    to_everybody = f"GRANT SELECT ON `{bob}\\_web`.* TO PUBLIC"
+    if handler._version() < (10, 11):
+        with pytest.raises(pymysql.err.OperationalError, match="Invalid role"):
+            mariadb.dba.run(to_everybody)
+        return
+    mariadb.dba.run(to_everybody)
     mariadb.dba.run_as(al, PASSWORD, f"SELECT * FROM {web}.t")
     assert not handler.get_existing_databases()[web].granted
     handler.grant_privileges(bob, web)
@@ -309,13 +316,33 @@ def test_a_stray_file_in_a_databases_directory_is_told_with_its_path(site: Site)
     assert site.dba.databases(bob) == set()
 
 
-def test_mariadb_before_10_6_takes_shorter_names(mariadb: Site) -> None:
-    """C10: 80 characters, for accounts and for the roles that mark them."""
-    handler = mariadb.open()
-    assert handler.refuse_user("a" * 81) is None
-    handler._settings["version"] = "10.5.20-MariaDB"
-    assert "80" in str(handler.refuse_user("a" * 81))
-    assert handler.refuse_user("a" * 80) is None
+def test_names_are_as_long_as_the_server_takes_them(mariadb: Site) -> None:
+    """C10: 80 characters before MariaDB 10.6, 128 since; for accounts, and for the roles that mark them."""
+    handler = mariadb.open(mariadb.least())
+    longest = 80 if handler._version() < (10, 6) else 128
+    name = f"u{'1' * (longest - 2)}q"
+    assert handler.refuse_user(name) is None
+    handler.create_user(name, Secret(PASSWORD))
+    assert handler.get_existing_users()[name].managed
+    assert mariadb.dba.run_as(name, PASSWORD, "SELECT 1")
+    assert f"MariaDB takes {longest}" in str(handler.refuse_user(f"{name}q"))
+    with pytest.raises(pymysql.err.OperationalError, match="is too long for user name"):
+        mariadb.dba.run(f"CREATE USER '{name}q'")
+
+
+def test_the_roles_that_mark_are_as_long_as_the_server_takes_them(mariadb: Site) -> None:
+    """C10: the longest role that is not refused can be made."""
+    roster = f"{mariadb.name()}{'r' * 20}"
+    handler = mariadb.open(roster=roster)
+    longest = 80 if handler._version() < (10, 6) else 128
+    bob, prefix = mariadb.name(), mysql_marks.claim_role(roster, "")
+    template = "t" * min(longest - len(prefix), 64 - len(bob) - 1)
+    handler.create_user(bob, Secret(PASSWORD))
+    assert handler.refuse_database(f"{bob}_{template}") is None
+    web = give(handler, bob, template)
+    assert handler.get_existing_databases()[web].granted
+    handler._settings["version"] = "10.5.23-MariaDB"
+    assert "MariaDB takes 80" in str(handler.refuse_database(f"{bob}_{'t' * (81 - len(prefix))}"))
 
 
 def test_a_changed_comment_puts_the_drop_off_for_a_run(mariadb: Site) -> None:

@@ -164,6 +164,27 @@ def test_a_prepared_transaction_is_named_and_waited_for_shortly(site: Site) -> N
     handler.drop_database(bob, f"{bob}_web")
 
 
+def test_a_prepared_transaction_of_a_user_who_stays_is_named(site: Site) -> None:
+    """B4, C1: its template has left; before 10.6 MariaDB would wait for ever, and XA ROLLBACK with it."""
+    handler, bob, xid = site.open(site.least(), timeout=5), site.name(), site.name()
+    handler.create_user(bob, Secret(PASSWORD))
+    web = give(handler, bob)
+    site.dba.run_as(bob, PASSWORD, f"CREATE TABLE {web}.t (n INT) ENGINE=InnoDB")
+    with closing(site.dba.login(bob, PASSWORD, web)) as session:
+        for statement in (f"XA START '{xid}'", "INSERT INTO t VALUES (1)", f"XA END '{xid}'", f"XA PREPARE '{xid}'"):
+            session.query(statement)
+    try:
+        with (
+            closing(site.dba.login(bob, PASSWORD, web)),
+            within(PATIENCE),
+            pytest.raises(OperationError, match=r"XA RECOVER.*XA ROLLBACK"),
+        ):
+            handler.drop_database(bob, web)
+    finally:
+        site.dba.run(f"XA ROLLBACK '{xid}'")
+    handler.drop_database(bob, web)
+
+
 # --- what the server's settings could spoil ---------------------------------------------------------------------------
 
 COMMON = {
