@@ -15,7 +15,7 @@ from dbroster.errors import ConfigError
 from dbroster.model import Result, Roster
 from dbroster.progress import Progress, Task
 from dbroster.report import defect
-from dbroster.stopping import Stopping
+from dbroster.stopping import Stopping, awaited
 from dbroster.streams import open_all, settle
 from dbroster.sync import Connect, Options, Sync, configured, load
 from dbroster.users_source import UsersSource
@@ -96,7 +96,7 @@ def _results(given: argparse.Namespace, connect: Connect) -> list[Result]:
         stopping.on_signals(lambda: tell([each.result_so_far() for each in work], given)),
         ThreadPoolExecutor(given.max_servers, "dbroster-server") as pool,
     ):
-        results = list(pool.map(_Work.run, work))
+        results = awaited([pool.submit(each.run) for each in work])
     progress.close()
     return results
 

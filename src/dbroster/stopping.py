@@ -6,9 +6,11 @@ A kill at any moment loses nothing, so each step may be rougher than the one bef
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from threading import Event, Lock, Thread
+from typing import TypeVar
 from weakref import WeakSet
 
 from dbroster.config import Connection
@@ -23,7 +25,11 @@ FINISH = 5.0
 BREAK_OFF = 3.0
 """Seconds for what was broken off to report; with FINISH and a report, a run ends within 10 s of the signal."""
 
+LOOK = 0.5
+"""Seconds after which the main thread, which alone serves signals, looks whether there is one."""
+
 Connect = Callable[[Connection], Handler]
+Found = TypeVar("Found")
 
 
 class Stopping:
@@ -86,6 +92,13 @@ class Stopping:
         Thread(target=_end_anyhow, args=(over,), daemon=True).start()
         code = give_up()
         os._exit(code)  # a thread that waits for a server would keep a normal exit waiting as well
+
+
+def awaited(work: "Sequence[Future[Found]]") -> list[Found]:
+    """Wait for all of it, piece by piece: a signal that comes just before a wait begins does not end that wait."""
+    while wait(work, LOOK).not_done:
+        pass
+    return [each.result() for each in work]
 
 
 def _abort(handler: Handler) -> None:
