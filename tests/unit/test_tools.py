@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,15 +17,10 @@ from dbroster.errors import ConnectError, OperationError, Stalled
 from tests.unit.waiting import wait_until
 
 SECRET = "Correct-horse-7-battery"
-SERVER = Connection("fake", "default", "db.example", 1234, "admin", None, timeout=1)
+SERVER = Connection("fake", "default", "db.example", 1234, "admin", None, timeout=60)
+HASTY = replace(SERVER, timeout=3)  # a busy machine needs a second to start a program
 SILENT = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(600)"
-PARENT = f"""
-import os, subprocess, sys, time
-subprocess.Popen([sys.executable, "-c", {SILENT!r}, sys.argv[1] + "-child"])
-while not os.path.exists(sys.argv[1] + "-child") or not os.path.getsize(sys.argv[1] + "-child"):
-    time.sleep(0.01)
-{SILENT}
-"""
+PARENT = 'sleep 600 & echo $! > "$0-child"; echo $$ > "$0"; wait'
 
 
 def test_a_program_reads_a_secret_from_a_file_that_is_on_no_disk() -> None:
@@ -88,23 +84,26 @@ def is_running(process: int) -> bool:
 def test_a_program_without_progress_is_ended_with_all_that_it_has_started(tmp_path: Path) -> None:
     """C1: pg_dump and its like wait for a server that has stopped answering."""
     file = tmp_path / "number"
-    with pytest.raises(Stalled, match=r"made no progress with db\.example:1234 for 1 s .*`timeout`"):
-        tools.run([sys.executable, "-c", PARENT, str(file)], SERVER, environment={})
+    with pytest.raises(Stalled, match=r"made no progress with db\.example:1234 for 3 s .*`timeout`"):
+        tools.run(["sh", "-c", PARENT, str(file)], HASTY, environment={})
     assert not is_running(number(file))
     wait_until(lambda: not is_running(number(Path(f"{file}-child"))))
 
 
 def test_a_program_with_progress_may_take_its_time(tmp_path: Path) -> None:
-    """C1: only silence ends a program: the timeout is 1 s, and these two take longer."""
-    written = "import sys, time\nfor _ in range(8): print('x', flush=True); time.sleep(0.25)"
-    with (tmp_path / "target").open("w+b") as target:
-        tools.run([sys.executable, "-c", written], SERVER, environment={}, target=target)
-        assert target.seek(0, 2) == 16
-    source = tmp_path / "source"
+    """C1: only silence ends a program: the timeout is 3 s, and these two take longer."""
+    source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(b"x" * 8)
-    read = "import os, time\nwhile os.read(0, 1): time.sleep(0.25)"
-    with source.open("rb") as opened:
-        tools.run([sys.executable, "-c", read], SERVER, environment={}, source=opened)
+    written = "for n in 1 2 3 4 5 6 7 8; do echo x; sleep 0.4; done"
+    read = 'while [ -n "$(head -c 1)" ]; do sleep 0.4; done'
+    with target.open("wb") as to, source.open("rb") as of, ThreadPoolExecutor(2) as pool:
+        runs = [
+            pool.submit(tools.run, ["sh", "-c", written], HASTY, environment={}, target=to),
+            pool.submit(tools.run, ["sh", "-c", read], HASTY, environment={}, source=of),
+        ]
+        for run in runs:
+            run.result()
+    assert target.stat().st_size == 16
 
 
 def test_another_thread_ends_a_program(tmp_path: Path) -> None:

@@ -38,9 +38,9 @@ def test_matches_many_answers_in_order() -> None:
 
 def test_equal_checks_are_computed_once() -> None:
     slow = check("scram", "pencil", verifiers.scram_sha_256("pencil", iterations=1_000_000))
-    began = time.perf_counter()
+    began = time.process_time()
     assert matches_many([slow] * 100, 1) == [True] * 100
-    assert time.perf_counter() - began < 15  # a hundred times would take at least 20 s
+    assert time.process_time() - began < 15  # a hundred times would take at least 20 s
 
 
 def test_a_check_shows_neither_password_nor_verifier() -> None:
