@@ -1,8 +1,8 @@
 # `make help` lists the targets. ARGS goes to the program: make test ARGS="-k roster -x"
 ARGS ?=
 python = .venv/bin/python
-# Tests wait much, for servers that were stopped on purpose: one worker more than there are processors.
-workers = $(shell expr $$(nproc) + 1)
+# Tests wait much, for servers that were stopped on purpose: two workers more than there are processors.
+workers = $(shell expr $$(nproc) + 2)
 # Many containers forbid it; the tests start a thousand Python processes, and each would compile dbroster again.
 unexport PYTHONDONTWRITEBYTECODE
 typed = $(wildcard src scripts servers tests demo tools benchmarks)

@@ -198,14 +198,13 @@ def test_invariant_11_a_server_that_stops_answering_ends_an_archive(team: Archiv
     adapter, bob = team.adapter, team.world.name("bob")
     team.sync({"bob": PASSWORD, "ann": PASSWORD})
     adapter.put(bob, PASSWORD, f"{bob}_web", ROW * 1000)
-    connection = replace(team.connection, timeout=2, connect_timeout=2)
-    with adapter.doomed(None) as program, program.connect(connection) as handler:
+    with adapter.doomed(None) as program, program.connect(team.connection) as handler:
         before = program.messages()
         handler.archive_database(bob, f"{bob}_web")
         messages = program.messages() - before
     for part in (0.1, 0.5, 0.9) if adapter.death is ConnectError else ():  # the fake has no network
         moment = max(1, int(messages * part))
-        while not stalls(team, connection, moment):
+        while not stalls(team, replace(team.connection, timeout=1, connect_timeout=2), moment):
             moment -= 1  # this archive needed fewer messages than the one that was counted
         assert not [path for path in team.files() if path.suffix == PARTIAL]
     assert f"{bob}_web" in adapter.databases()
