@@ -66,9 +66,10 @@ def fill_more(db: Any) -> None:
     db.create_collection("broken", viewOn="nowhere", pipeline=[{"$lookup": {"from": "x", "as": "y", "pipeline": []}}])
     db.create_collection("strict", validator={"$jsonSchema": {"required": ["a"]}}, validationLevel="moderate",
                          validationAction="warn")  # fmt: skip
-    db.create_collection("clustered", clusteredIndex={"key": {"_id": 1}, "unique": True, "name": "by id"},
-                         expireAfterSeconds=10**8)  # fmt: skip
-    db.create_collection("imaged", changeStreamPreAndPostImages={"enabled": True})
+    if db.client.server_info()["versionArray"] >= [6]:
+        db.create_collection("clustered", clusteredIndex={"key": {"_id": 1}, "unique": True, "name": "by id"},
+                             expireAfterSeconds=10**8)  # fmt: skip
+        db.create_collection("imaged", changeStreamPreAndPostImages={"enabled": True})
     db.clustered.insert_many({"_id": n} for n in (3, 1, 2))
     db.create_collection("passing", timeseries={"timeField": "t", "metaField": "m"}, expireAfterSeconds=10**9)
     db.passing.create_index([("m.a", 1), ("t", -1)], name="second")
