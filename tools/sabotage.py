@@ -10,23 +10,40 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".cache", ".*_cache", ".hypothesis", "__pycache__")
-_FAILED = re.compile(r"^(?:FAILED|ERROR) \S*::(\w+)", re.MULTILINE)
+LINT = "lint"
+_NOTICED = re.compile(r"^(?:FAILED|ERROR) \S*::(\w+)|^(.+) BROKEN", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Sabotage:
-    """What is broken: in `file` stands `old`, and then `new`; `tests` are pytest's arguments."""
+    """What is broken: in `file` stands `old`, and then `new`; without `old` the file is new.
+
+    `tests` are pytest's arguments, or LINT for the borders between modules.
+    """
 
     name: str
     file: str
     old: str
     new: str
     tests: str
+
+    def broken(self, text: str) -> str:
+        """Return a file's text with the sabotage in it. Raises ValueError when it does not fit any more."""
+        if text.count(self.old) != 1 if self.old else text:
+            raise ValueError(f"{self.name}: {self.old!r} does not stand once in {self.file}")
+        return text.replace(self.old, self.new) if self.old else self.new
+
+    def command(self) -> list[str]:
+        """Return what has to notice it."""
+        if self.tests == LINT:
+            return [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+        return [sys.executable, "-m", "pytest", "-q", "--maxfail=3", "-p", "no:cacheprovider", *self.tests.split("|")]
 
 
 def main(names: list[str]) -> int:
@@ -36,32 +53,29 @@ def main(names: list[str]) -> int:
     chosen = [each for each in SABOTAGES if not names or any(name in each.name for name in names)]
     survived = 0
     print("| sabotage | caught by |\n|---|---|")
-    for sabotage in chosen:
-        caught = attempt(sabotage)
-        survived += not caught
-        print(f"| {sabotage.name} | {', '.join(f'`{name}`' for name in caught) or '**nothing**'} |", flush=True)
+    with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool:  # tests wait much
+        for sabotage, caught in zip(chosen, pool.map(attempt, chosen), strict=True):
+            survived += not caught
+            print(f"| {sabotage.name} | {', '.join(f'`{name}`' for name in caught) or '**nothing**'} |", flush=True)
     return survived
 
 
 def attempt(sabotage: Sabotage) -> list[str]:
-    """Break a copy and run the tests in it; return the names of those that failed, at most three."""
+    """Break a copy and let it be judged; return what has noticed: the names of at most three tests, or of contracts."""
     with tempfile.TemporaryDirectory(prefix="dbroster-sabotage-") as name:
         tree = Path(name) / "tree"
         shutil.copytree(ROOT, tree, ignore=LEFT_OUT)
         for linked in (".venv", ".cache"):
             (tree / linked).symlink_to(ROOT / linked)
         path = tree / sabotage.file
-        text = path.read_text()
-        if text.count(sabotage.old) != 1:
-            sys.exit(f"{sabotage.name}: {sabotage.old!r} does not stand once in {sabotage.file}")
-        path.write_text(text.replace(sabotage.old, sabotage.new))
-        command = [sys.executable, "-m", "pytest", "-q", "--maxfail=3", "-p", "no:cacheprovider"]
-        command += sabotage.tests.split("|")
+        path.write_text(sabotage.broken(path.read_text() if path.exists() else ""))
         environment = {**os.environ, "PYTHONPATH": f"{tree / 'src'}:{tree}"}
-        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            sabotage.command(), cwd=tree, env=environment, check=False, capture_output=True, text=True
+        )
         if done.returncode not in (0, 1):
-            sys.exit(f"{sabotage.name}: pytest itself failed:\n{done.stdout}{done.stderr}")
-        return list(dict.fromkeys(_FAILED.findall(done.stdout)))
+            sys.exit(f"{sabotage.name}: what should notice it failed itself:\n{done.stdout}{done.stderr}")
+        return sorted({test or contract for test, contract in _NOTICED.findall(done.stdout)})[:3]
 
 
 if __name__ == "__main__":

@@ -555,8 +555,8 @@ SABOTAGES = [
     Sabotage(
         "MariaDB: history is not in the archive",
         _ENGINES + "mysql_archive.py",
-        "history = [_HISTORY] if state.versioned and self._writes_history() else []",
-        "history = [_HISTORY] if state.versioned and not self._writes_history() else []",
+        "options += [_HISTORY] if state.versioned and self._writes_history() else []",
+        "options += [_HISTORY] if state.versioned and not self._writes_history() else []",
         "tests/engines/mysql/test_archive.py|-k|everything and mariadb",
     ),
     Sabotage(
