@@ -119,6 +119,7 @@ class PostgreSQLArchiver(Archiver):
     def _pg_dump(self, user: str, database: str, draft: Draft) -> None:
         password = self.connection.password.reveal() if self.connection.password else ""
         options = ["--format=custom", "--no-password", f"--role={user}", f"--lock-wait-timeout={LOCK_WAIT}"]
+        options += ["--file=/proc/self/fd/1"]  # to its standard output it only appends, from 17 on
         with tools.memory_file(programs.password_file(password)) as file:
             tools.run(
                 [self._programs().pg_dump, *options],

@@ -60,6 +60,16 @@ def test_everything_comes_back_as_it_was(archiver: Handler, user: str, log_in: L
     assert made.manifest.counts["entries"] > 10
 
 
+def test_an_archive_has_one_table_of_contents(describe: Callable[..., Connection], user: str, tmp_path: Path,
+    log_in: LogIn) -> None:  # fmt: skip
+    """A8: pg_dump 17 and newer appends to its standard output; a second table behind the data hides that it was cut."""
+    with connect(archiving(describe(), tmp_path)) as handler:
+        database = make(handler, user)
+        with log_in(user, HOSTILE, database) as raw:
+            raw.execute("CREATE TABLE once (a int)")
+        assert archive(handler, user, database).path.read_bytes().count(b"COPY public.once") == 1
+
+
 def test_an_empty_database_comes_back(archiver: Handler, user: str) -> None:
     there_and_back(archiver, user, HOSTILE, make(archiver, user))
 
