@@ -12,7 +12,7 @@ from dbroster.archive import MANIFEST, PARTIAL, drafting, read_archive
 from dbroster.config import Connection, Removals, read_connections
 from dbroster.diff import Differ
 from dbroster.errors import ConfigError, OperationError
-from dbroster.model import Action, Actual, ExistingDatabase, ExistingUser, Verb
+from dbroster.model import Action, Actual, ExistingDatabase, ExistingUser, Status, Verb
 from tests.fake import FakeHandler, FakeServer, Killed, fake_connection
 from tests.unit.samples import PASSWORD, config, full_disk, roster
 from tests.unit.site import Site, code, short
@@ -220,6 +220,19 @@ def test_a_failed_archive_keeps_that_users_databases_and_no_others(site: Site) -
     assert site.server.databases.keys() == {"system", "ann_web", "bob_web"}
     assert site.server.accounts["bob"].lock.value == "ours"
     assert site.server.accounts["bob"].roster == "default"
+
+
+def test_a_defect_that_one_database_brings_out_stops_no_other(site: Site) -> None:
+    """B4: whatever a leaver has put into it; it ended the run, and so all removals, in every run."""
+    site.run(roster("ann", "bob", "eve"), connection=archiving(site))
+    site.server.databases["bob_web"].rows.append(b"what JSON can't carry")  # type: ignore[arg-type]
+    result = site.run(roster("ann"), connection=archiving(site), max_removals="all")
+    assert code(result) == 1
+    failed = next(outcome for outcome in result.outcomes if outcome.status is Status.FAILED)
+    assert (failed.action.database, failed.action.verb) == ("bob_web", Verb.ARCHIVE_DATABASE)
+    assert failed.error
+    assert "a defect in dbroster, please report it: TypeError" in failed.error
+    assert site.server.databases.keys() == {"system", "ann_web", "bob_web"}
 
 
 def test_what_can_not_be_archived_is_found_before_anything_is_changed(site: Site) -> None:

@@ -11,11 +11,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from dbroster.config import Connection
 from dbroster.engines.archiver import Archiver
-from dbroster.errors import OperationError
+from dbroster.errors import DbrosterError, OperationError, ServerError, Stalled
 from dbroster.model import (
     Action,
     ExistingDatabase,
@@ -30,6 +30,9 @@ from dbroster.model import (
 )
 from dbroster.policy import PasswordRules
 from dbroster.secret import Secret
+
+if TYPE_CHECKING:
+    from dbroster.archive import Draft  # archives are seldom made, and every import takes its time
 
 ATTEMPTS = 4
 FIRST_PAUSE = 0.05  # seconds; doubled after each attempt
@@ -232,10 +235,33 @@ class Handler(ABC):
         archiver.close(user, database)
         extension, method = archiver.extension, archiver.method
         with drafting(self.connection, self.server().product, user, database, extension, method) as draft:
-            archiver.dump(user, database, draft)
+            self._dump(archiver, user, database, draft)
             obstacle = archiver.obstacle(draft.settings)
         if obstacle:
             self.notes[database] = f"archived, but {obstacle}"
+
+    def _dump(self, archiver: Archiver, user: str, database: str, draft: "Draft") -> None:
+        """Write an archive. What a user has put into one database, even if it brings a defect out, stops no other."""
+        try:
+            archiver.dump(user, database, draft)
+        except Stalled as error:
+            if not self._answers():
+                raise
+            raise OperationError(f"{error}; the server answers, so it is about this database") from None
+        except (DbrosterError, OSError):
+            raise
+        except Exception as error:
+            from dbroster.report import defect
+
+            raise OperationError(defect(error)) from error
+
+    def _answers(self) -> bool:
+        """Whether the server lets the admin in."""
+        try:
+            type(self).open(self.connection).close()
+        except ServerError:
+            return False
+        return True
 
     # --- performing a plan ------------------------------------------------------------------------------------------
 

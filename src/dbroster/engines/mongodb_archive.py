@@ -13,6 +13,7 @@ from typing import IO, Any, ClassVar
 from urllib.parse import quote, unquote
 
 from bson import json_util
+from bson.codec_options import DatetimeConversion
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
@@ -34,6 +35,9 @@ _PLACES: tuple[Mapping[str, str], ...] = ({"db": "", "collection": ""}, {"db": "
 _MADE_BY_ITSELF = re.compile(r"system\.(views|profile|buckets\..*)")
 _BSON, _METADATA = ".bson", ".metadata.json"
 _BATCH_BYTES, _BATCH_DOCUMENTS = 16 * 1024 * 1024, 1000
+_JSON = json_util.JSONOptions(
+    json_mode=json_util.JSONMode.CANONICAL, datetime_conversion=DatetimeConversion.DATETIME_AUTO
+)
 _LATE = ("view",)
 """Kinds of collections that need others to be there."""
 
@@ -92,7 +96,8 @@ class MongoDBArchiver(Archiver):
                     with file.open(member + _BSON, "w", force_zip64=True) as target:
                         draft.counts[name] = self._copy(collection, target)
                 with self._session.talking():
-                    indexes = list(collection.list_indexes()) if entry["type"] != "view" else []
+                    listed = self._session.listed
+                    indexes = listed(database, "listIndexes", name) if entry["type"] != "view" else []
                 file.writestr(member + _METADATA, _metadata(entry, indexes))
         draft.file.flush()
         _verify(draft, database)
@@ -178,7 +183,7 @@ def _uri(connection: Connection) -> str:
 
 def _collections(session: Session, database: str) -> list[dict[str, Any]]:
     with session.talking():
-        found = list(session.client[database].list_collections())
+        found = session.listed(database, "listCollections")
     return [dict(entry) for entry in found if not _MADE_BY_ITSELF.fullmatch(entry["name"])]
 
 
@@ -190,7 +195,7 @@ def _metadata(entry: Mapping[str, Any], indexes: list[Any]) -> str:
         "type": entry["type"],
         **({"uuid": bytes(entry["info"]["uuid"]).hex()} if "uuid" in entry["info"] else {}),
     }
-    return json_util.dumps(document, json_options=json_util.CANONICAL_JSON_OPTIONS)
+    return json_util.dumps(document, json_options=_JSON)
 
 
 def _verify(draft: Draft, database: str) -> None:
@@ -207,7 +212,7 @@ def _verify(draft: Draft, database: str) -> None:
 
 
 def _read_metadata(file: zipfile.ZipFile, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json_util.loads(file.read(name))
+    found: dict[str, Any] = json_util.loads(file.read(name), json_options=_JSON)
     return found
 
 

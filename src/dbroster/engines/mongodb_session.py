@@ -11,6 +11,7 @@ from typing import Any
 
 import pymongo
 import pymongo.synchronous.monitor
+from bson.errors import BSONError
 from pymongo import MongoClient
 from pymongo.errors import (
     ConfigurationError,
@@ -100,7 +101,14 @@ class Session:
         """
         milliseconds = min(limit or self.timeout, self.timeout) * 1000
         with self.talking(secrets, limited=limit is not None):
-            return self.client[database].command({**body, "maxTimeMS": milliseconds})
+            return self.client[database].command(
+                {**body, "maxTimeMS": milliseconds}, codec_options=self.client.codec_options
+            )
+
+    def listed(self, database: str, command: str, value: int | str = 1) -> list[Document]:
+        """Return all that a command with a cursor lists; the driver's own ways would read dates by their own rules."""
+        options = self.client.codec_options
+        return list(self.client[database].cursor_command(command, value, codec_options=options))
 
     @contextmanager
     def talking(self, secrets: Iterable[str] = (), *, limited: bool = False) -> Iterator[None]:
@@ -313,6 +321,7 @@ def parameters(connection: Connection, role: str) -> dict[str, Any]:
         "serverSelectionTimeoutMS": milliseconds,
         "connectTimeoutMS": milliseconds,
         "socketTimeoutMS": (connection.timeout + _GRACE) * 1000,
+        "datetime_conversion": "DATETIME_AUTO",  # what users and DBAs write may be no date of Python's
         # what was lost is repeated by the core, which looks first at what has become of it
         "retryReads": False,
         "retryWrites": False,
@@ -379,6 +388,9 @@ def translated(secrets: Iterable[str] = (), where: str = "the server") -> Iterat
     """Turn the driver's errors into ConnectError or OperationError; `where`: whom to name when the driver doesn't."""
     try:
         yield
+    except (BSONError, UnicodeError) as error:
+        text = "what the server has sent can't be read: a name or a text in it is no UTF-8, or a value no BSON"
+        raise OperationError(f"{text} ({type(error).__name__})") from None
     except PyMongoError as error:
         # not chained: the driver's error carries the whole reply
         raise _translate(error, secrets, where) from None

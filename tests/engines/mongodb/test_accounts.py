@@ -6,6 +6,7 @@ from dataclasses import replace
 from threading import Event
 
 import pytest
+from bson.datetime_ms import DatetimeMS
 from pymongo.errors import PyMongoError
 
 from dbroster.engines import connect
@@ -42,10 +43,16 @@ def test_sha_1_carries_what_sha_256_does_not(site: Site) -> None:
 def test_what_others_wrote_into_custom_data_stays(site: Site) -> None:
     with site.handler() as handler:
         site.make(handler)
-        site.dba.admin.command("updateUser", site.bob, customData={**site.account()["customData"], "team": "blue"})
+        added = {"team": "blue", "until": DatetimeMS(9 * 10**15)}  # a date that Python has none for
+        site.dba.admin.command("updateUser", site.bob, customData={**site.account()["customData"], **added})
+        assert site.bob in handler.get_existing_users()
         handler.lock_user(site.bob)
         handler.update_user_password(site.bob, Secret(PASSWORD))
-        assert site.account()["customData"]["team"] == "blue"
+        with site.login(
+            site.server.admin_user, site.server.admin_password, datetime_conversion="DATETIME_AUTO"
+        ) as client:
+            custom = client.admin["system.users"].find_one({"user": site.bob})["customData"]  # type: ignore[index]
+        assert {name: custom[name] for name in added} == added
 
 
 def test_restrictions_and_databases_come_back_when_an_account_is_opened_again(site: Site) -> None:

@@ -21,13 +21,14 @@ from bson import (
     Regex,
     Timestamp,
 )
+from bson.datetime_ms import DatetimeMS
 from bson.raw_bson import RawBSONDocument
 from gridfs import GridFS
 from pymongo.collation import Collation
 
 from dbroster.engines import connect
 from dbroster.errors import OperationError
-from dbroster.model import User
+from dbroster.model import Action, Status, User, Verb
 from dbroster.secret import Secret
 from tests.archiving import archive, archiving, there_and_back
 from tests.engines.mongodb.conftest import PASSWORD, Client, Site
@@ -129,6 +130,48 @@ def test_everything_comes_back_as_it_was(site: Site, tmp_path: Path) -> None:
         assert {f"{site.web}/plain.bson", f"{site.web}/plain.metadata.json"} <= set(file.namelist())
     with site.login(site.bob, PASSWORD) as bob:
         bob[site.web].large.insert_one({"still": "mine"})
+
+
+FAR = DatetimeMS(9 * 10**15)
+"""A date that Python has none for."""
+
+
+def test_dates_that_python_does_not_know_come_back(site: Site, tmp_path: Path) -> None:
+    """A8, B4: in a validator, an index or a view one was "a defect", and ended every run before others were removed."""
+    with connect(archiving(site.connection(), tmp_path)) as handler:
+        site.make(handler)
+        with site.login(site.bob, PASSWORD, datetime_conversion="DATETIME_AUTO") as bob:
+            db = bob[site.web]
+            db.create_collection("checked", validator={"until": {"$lt": FAR}})
+            db.checked.insert_one({"until": DatetimeMS(-9 * 10**15)})
+            db.checked.create_index("until", partialFilterExpression={"until": {"$gt": DatetimeMS(-int(FAR))}})
+            db.create_collection("seen", viewOn="checked", pipeline=[{"$match": {"until": {"$lt": FAR}}}])
+
+            def listed(command: str, value: Any = 1) -> list[Any]:
+                return list(db.cursor_command(command, value, codec_options=bob.codec_options))
+
+            def described() -> list[object]:
+                found = sorted(listed("listCollections"), key=lambda entry: str(entry["name"]))
+                made = [(entry["name"], entry["type"], entry["options"]) for entry in found]
+                return [*made, *listed("listIndexes", "checked"), *db.checked.find({}, {"_id": 0})]
+
+            before = described()
+            there_and_back(handler, site.bob, PASSWORD, site.web)
+            assert described() == before
+
+
+def test_a_text_that_is_no_utf_8_is_that_database_s_failure(site: Site, tmp_path: Path) -> None:
+    """A8, B4: the driver can't read it, so there is no archive and no drop; the run goes on."""
+    with connect(archiving(site.connection(), tmp_path)) as handler:
+        site.make(handler)
+        with site.login(site.bob, PASSWORD) as bob:
+            bob[site.web].command("create", "odd", validator=RawBSONDocument(_ODD))
+        (outcome,) = handler.perform_all([Action(Verb.ARCHIVE_DATABASE, site.bob, site.web)])
+        assert outcome.status is Status.FAILED
+        assert outcome.error
+        assert "a name or a text in it is no UTF-8" in outcome.error
+        site.dba[site.web].drop_collection("odd")
+        archive(handler, site.bob, site.web)
 
 
 def test_what_an_archive_does_not_hold_is_said(site: Site, tmp_path: Path) -> None:

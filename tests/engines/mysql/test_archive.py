@@ -299,6 +299,28 @@ def test_a_dump_that_ends_early_is_no_archive(site: Site, tmp_path: Path, monkey
     assert not [path for path in tmp_path.rglob("*.sql*") if path.is_file()]
 
 
+def test_a_program_that_stands_still_is_that_database_s_failure(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B4, C1: while the server answers, the run goes on with all others."""
+    handler = site.open()
+    handler.connection = archiving(replace(handler.connection, timeout=2), tmp_path)
+    user = site.name()
+    handler.create_user(user, Secret(PASSWORD))
+    database = give(handler, user)
+    product = "MariaDB" if is_mariadb(handler) else "MySQL"
+    for name in ("mysqldump", "mariadb-dump"):
+        (tmp_path / name).write_text(f'#!/bin/sh\n[ "$1" = --version ] && exec echo {product}\nexec sleep 600\n')
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    (outcome,) = handler.perform_all([Action(Verb.ARCHIVE_DATABASE, user, database)])
+    assert outcome.status is Status.FAILED
+    assert outcome.error
+    assert "made no progress" in outcome.error
+    assert "the server answers" in outcome.error
+    assert database in site.dba.databases(user)
+
+
 def test_programs_of_the_other_product_are_not_taken(site: Site, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     handler = site.open()
