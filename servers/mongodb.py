@@ -57,13 +57,20 @@ class MongoDB(LocalServer):
         self._empty = empty
         self._access_control = access_control
 
+    def _initial_options(self) -> object:
+        return self.durable
+
+    def _quick(self) -> list[str]:
+        """Deriving keys is the slowest part of making an account, and of logging in."""
+        return [] if self.durable else self._option(f"{PARAMETER}scramSHA256IterationCount", "5000")
+
     def _initialise(self, home: Path, password: str) -> None:
         # The first administrator can only be made in a running server that has none yet.
         (home / "data").mkdir()
         self.account.own(home)
         port = free_port()
         with (home / "initialise.log").open("ab") as log:
-            process = launch(self._arguments(home, port), self.account, home, log)
+            process = launch([*self._arguments(home, port), *self._quick()], self.account, home, log)
         WATCHER.order(f"watch {process.pid} {int(self.end_signal)}")
         try:
             body = {"createUser": self.admin_user, "pwd": password, "roles": ["root"]}
@@ -112,15 +119,13 @@ class MongoDB(LocalServer):
             "tlsAllowConnectionsWithoutCertificates": "",
             f"{PARAMETER}diagnosticDataCollectionEnabled": "false",
         }
-        if not self.durable:  # deriving keys is the slowest part of making an account
-            settings[f"{PARAMETER}scramSHA256IterationCount"] = "5000"
         if self._access_control:
             settings["auth"] = ""
         if self._key:
             settings |= {"replSet": REPLICA_SET, "keyFile": f"{self.home}/key"}
         settings |= self.options
         options = [word for name, value in settings.items() for word in self._option(name, value)]
-        return [*self._arguments(self.home, self.port), *options]
+        return [*self._arguments(self.home, self.port), *self._quick(), *options]
 
     def _is_ready(self) -> bool:
         return self._accepts_connections()

@@ -193,6 +193,14 @@ def test_whatever_is_waited_for_can_be_broken_off(describe: Describe) -> None:
             handler.get_existing_users()
 
 
+def test_a_run_hardly_waits_for_the_lock_of_the_one_before(describe: Describe) -> None:
+    """C1: which the server ends, when it looks whether the connection is still there."""
+    with within(3):  # it was a second each time
+        for _ in range(8):
+            with connect(describe()) as handler:
+                handler.acquire_lock()
+
+
 def test_a_wrong_password_is_no_silence(describe: Describe) -> None:
     """C1: a refusal comes at once, and is told as one."""
     with within(3), pytest.raises(ConnectError) as caught:
