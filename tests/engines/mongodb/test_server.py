@@ -72,7 +72,9 @@ class _Client:
     def server_descriptions(self) -> dict[tuple[str, int], ServerDescription]:
         return self.known
 
-    def command(self, body: dict[str, object]) -> dict[str, object]:
+    codec_options = None
+
+    def command(self, body: dict[str, object], **_: object) -> dict[str, object]:
         return {"ok": 1.0, "version": "7.0.1"}
 
 
