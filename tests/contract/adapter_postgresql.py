@@ -84,9 +84,8 @@ class PostgreSQLAdapter(Adapter):
 
     def create_database_by_hand(self, database: str) -> None:
         self._do(f"CREATE DATABASE {{}} TEMPLATE template0 {self._quick}", database)
-        if not self._since_15:  # as 15 has it from the start: not everybody may make tables there
-            with self._connect(self.server.admin_user, self.server.admin_password, database) as inside:
-                inside.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        if not self._since_15:  # where everybody may make tables in every database that he can enter
+            self._do("REVOKE CONNECT ON DATABASE {} FROM PUBLIC", database)
 
     def drop_account_by_hand(self, user: str) -> None:
         self._do("DROP ROLE {}", user)
