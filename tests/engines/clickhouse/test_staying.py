@@ -16,6 +16,7 @@ from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
 from tests.contract.adapters import Refused
 from tests.engines.clickhouse.test_markers import GOOD, make
 from tests.servers.available import available
+from tests.unit.waiting import wait_until
 
 
 @pytest.fixture
@@ -27,14 +28,18 @@ def rows(adapter: ClickHouseAdapter, table: str) -> int:
     return int(adapter._do(f"SELECT count() FROM {table}"))
 
 
-def grows(adapter: ClickHouseAdapter, table: str) -> bool:
-    """Whether a table gets a row within three seconds; its view writes every second."""
-    before, deadline = rows(adapter, table), time.monotonic() + 3
-    while time.monotonic() < deadline:
-        if rows(adapter, table) > before:
-            return True
-        time.sleep(0.1)
-    return False
+def wait_for_rows(adapter: ClickHouseAdapter, *tables: str) -> None:
+    """See that each table gets another row; their views write every second."""
+    for table in tables:
+        before = rows(adapter, table)
+        wait_until(lambda table=table, before=before: rows(adapter, table) > before)  # type: ignore[misc]
+
+
+def grow(adapter: ClickHouseAdapter, *tables: str) -> bool:
+    """Whether any of the tables gets a row within three seconds."""
+    before = [rows(adapter, table) for table in tables]
+    time.sleep(3)
+    return [rows(adapter, table) for table in tables] != before
 
 
 def test_the_refreshable_views_of_a_locked_user_stop(adapter: ClickHouseAdapter, handler: Handler, bob: str) -> None:
@@ -51,16 +56,14 @@ def test_the_refreshable_views_of_a_locked_user_stop(adapter: ClickHouseAdapter,
             f"CREATE MATERIALIZED VIEW {web}.{name} REFRESH EVERY 1 SECOND APPEND TO {target} AS SELECT now64(3) AS a"
         )
         adapter.ask(bob, GOOD.reveal(), view)
-    assert grows(adapter, f"{web}.t")
-    assert grows(adapter, f"{dba}.t")
+    wait_for_rows(adapter, f"{web}.t", f"{dba}.t")
     handler.lock_user(bob)
     assert handler.get_existing_databases()[f"{bob}_web"].owner == bob, "the claim stays"
-    assert not grows(adapter, f"{web}.t")
-    assert not grows(adapter, f"{dba}.t")
+    assert not grow(adapter, f"{web}.t", f"{dba}.t")
     handler.update_user_password(bob, GOOD)
     assert not handler.get_existing_databases()[f"{bob}_web"].granted, "so the core plans the grant"
     handler.grant_privileges(bob, f"{bob}_web")
-    assert grows(adapter, f"{web}.t")
+    wait_for_rows(adapter, f"{web}.t")
 
 
 @pytest.mark.parametrize("more", ["CREATE DICTIONARY", "CREATE DICTIONARY, BACKUP"])

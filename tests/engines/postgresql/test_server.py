@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+import psycopg
 import pytest
 
 import servers
@@ -17,6 +18,7 @@ from dbroster.engines.postgresql_session import open_session
 from dbroster.errors import ConnectError, LockHeld, OperationError, UnsupportedServer
 from dbroster.model import PasswordCheck, User
 from dbroster.secret import Secret
+from tests.unit.waiting import wait_until
 
 GOOD = Secret("Correct-horse-7")
 Describe = Callable[..., Connection]
@@ -234,10 +236,19 @@ def first_rule(server: servers.PostgreSQL, rule: str, *, alone: bool = False) ->
     """Put a rule on top of pg_hba.conf for a while, or in its place."""
     path = server.home / "data" / "pg_hba.conf"
     before = path.read_text()
-    try:
-        path.write_text(rule + "\n" if alone else f"{rule}\n{before}")
-        server.admin("SELECT pg_reload_conf(), pg_sleep(0.2)")
-        yield
-    finally:
-        path.write_text(before)
-        server.admin("SELECT pg_reload_conf(), pg_sleep(0.2)")
+    place = f"host={server.host} port={server.port} dbname=postgres"
+    with psycopg.connect(place, user=server.admin_user, password=server.admin_password, autocommit=True) as dba:
+        try:
+            path.write_text(rule + "\n" if alone else f"{rule}\n{before}")
+            reload(dba)
+            yield
+        finally:
+            path.write_text(before)
+            reload(dba)
+
+
+def reload(dba: psycopg.Connection) -> None:
+    """Let the server read its files again, and wait until it has begun: then nobody logs in by the old ones."""
+    before = dba.execute("SELECT pg_conf_load_time()").fetchone()
+    dba.execute("SELECT pg_reload_conf()")
+    wait_until(lambda: dba.execute("SELECT pg_conf_load_time()").fetchone() != before)
