@@ -139,9 +139,8 @@ class PostgreSQLArchiver(Archiver):
             return ""
         owner = sql.Identifier(user).as_string(None)
         return "".join(
-            f"; {table} belongs to {role}: connect to {database} and run ALTER TABLE {table} OWNER TO {owner}; "
-            f"or DROP TABLE {table};"
-            for table, role in found
+            f"; {what} belongs to {role}: connect to {database} and run ALTER {what} OWNER TO {owner}; or {drop}"
+            for what, role, drop in found
         )
 
     def _settings(self, user: str, database: str) -> list[list[str]]:
@@ -219,7 +218,8 @@ class PostgreSQLArchiver(Archiver):
     def _entries(self, archive: Archive | Draft) -> list[str]:
         """What is in an archive, one line each; pg_restore of the server's major must be able to read it."""
         said = tools.run([self._programs().pg_restore, "--list", str(archive.path)], self.connection, environment={})
-        return [line for line in said.splitlines() if line and not line.startswith(";")]
+        # by line feeds alone: pg_restore takes those out of names, and an owner may put other ends of lines into them
+        return [line for line in said.split("\n") if line and not line.startswith(";")]
 
     def _set_again(self, archive: Archive, user: User, database: str) -> None:
         """Give back what the dump does not hold: FORCE ROW LEVEL SECURITY, and settings of the database."""

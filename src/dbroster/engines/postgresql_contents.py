@@ -24,13 +24,23 @@ ANYTHING: LiteralString = """
 """Whether there is anything in it that no extension has brought: publications and servers count, too."""
 
 FOREIGN: LiteralString = """
-    SELECT format('%%I.%%I', nspname, relname), r.rolname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-    JOIN pg_roles r ON r.oid = relowner
-    WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND nspname !~ '^pg_' AND nspname <> 'information_schema'
-        AND r.rolname <> %(user)s AND NOT has_table_privilege(%(user)s, c.oid, 'SELECT')
-        AND ('pg_class'::regclass, c.oid) NOT IN (SELECT classid, objid FROM pg_depend WHERE deptype = 'e')
-    ORDER BY 1 LIMIT 3"""
-"""Tables that their database's owner may not read, with the role that they belong to."""
+    WITH others AS (
+        SELECT CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE'
+            WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END AS kind,
+            format('%%I.%%I', nspname, relname) AS name, relowner AS owner
+        FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+        WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND nspname !~ '^pg_' AND nspname <> 'information_schema'
+            AND NOT has_table_privilege(%(user)s, c.oid, 'SELECT')
+            AND ('pg_class'::regclass, c.oid) NOT IN (SELECT classid, objid FROM pg_depend WHERE deptype = 'e')
+        UNION ALL SELECT 'LARGE OBJECT', m.oid::text, lomowner FROM pg_largeobject_metadata m
+        WHERE NOT EXISTS (
+            SELECT 1 FROM aclexplode(lomacl) x LEFT JOIN pg_roles g ON g.oid = x.grantee
+            WHERE x.privilege_type = 'SELECT' AND (x.grantee = 0 OR g.rolname = %(user)s))
+    )
+    SELECT kind || ' ' || name, rolname,
+        CASE kind WHEN 'LARGE OBJECT' THEN format('SELECT lo_unlink(%%s)', name) ELSE 'DROP ' || kind || ' ' || name END
+    FROM others JOIN pg_roles r ON r.oid = owner WHERE rolname <> %(user)s ORDER BY kind = 'LARGE OBJECT', 1 LIMIT 3"""
+"""What their database's owner may not read, so that no dump can: the role that it belongs to, and how it is dropped."""
 
 FORCED: LiteralString = """
     SELECT nspname, relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 import servers
 from dbroster.config import Connection, Tls
@@ -118,8 +119,30 @@ def test_what_the_user_does_not_own_stops_the_archive(superuser: Handler, user: 
         cure = f'ALTER TABLE public.of_the_dba OWNER TO "{user}"'
         with pytest.raises(OperationError, match=f"permission denied.*of_the_dba belongs to .* run {cure}"):
             handler.archive_database(user, database)
+        with log_in(handler.connection.username, _admin_password(handler), database) as raw:
+            raw.execute("DROP TABLE of_the_dba")
+            raw.execute("SELECT lo_create(4711)")
+        cure = f'ALTER LARGE OBJECT 4711 OWNER TO "{user}"; or SELECT lo_unlink\\(4711\\)'
+        with pytest.raises(OperationError, match=f"permission denied.*LARGE OBJECT 4711 belongs to .* run {cure}"):
+            handler.archive_database(user, database)
     assert database in superuser.get_existing_databases()
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_names_that_look_like_ends_of_lines_come_back(archiver: Handler, user: str, log_in: LogIn) -> None:
+    """A8: what an owner writes into a name is no line of the list that pg_restore is given."""
+    database = make(archiver, user)
+    names = [f"a{end}5; 0 0 EXTENSION - forged {user}" for end in "\u2028\u2029\x85\v\f\x1c\r\n"]
+    with log_in(user, HOSTILE, database) as raw:
+        for name in (sql.Identifier(name) for name in names):
+            raw.execute(sql.SQL("CREATE SCHEMA {}").format(name))
+            raw.execute(sql.SQL("CREATE TABLE {} AS SELECT 7 AS x").format(name))
+            raw.execute(sql.SQL("CREATE TABLE {} AS SELECT 7 AS x").format(sql.SQL("{}.t").format(name)))
+    there_and_back(archiver, user, HOSTILE, database)
+    with log_in(user, HOSTILE, database) as raw:
+        for name in map(sql.Identifier, names):
+            found = raw.execute(sql.SQL("SELECT * FROM {} NATURAL JOIN {}.t").format(name, name)).fetchall()
+            assert found == [(7,)]
 
 
 def test_a_database_that_its_owner_has_shut_is_archived(archiver: Handler, user: str, log_in: LogIn) -> None:
