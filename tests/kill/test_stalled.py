@@ -23,10 +23,7 @@ ENOUGH = 60  # seconds for a run whose every wait ends after LIMITS, on a machin
 
 @pytest.fixture
 def scene(site: Site) -> Scene:
-    made = Scene(site)
-    made.before()
-    made.pending()
-    return made
+    return Scene(site)
 
 
 def moments(scene: Scene) -> list[int]:
@@ -100,6 +97,8 @@ def test_invariant_11_one_sigterm_ends_a_run_that_waits(scene: Scene) -> None:
 
 def test_invariant_11_a_server_process_that_stands_still_ends_the_run(scene: Scene) -> None:
     """C1: the kernel goes on to take connections for it, and nothing answers."""
+    scene.before()
+    scene.pending()
     scene.site.configure(None, **LIMITS)
     began = time.monotonic()
     with standing_still(scene.site.adapter.server.process.pid):
