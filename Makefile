@@ -19,6 +19,7 @@ soaked = \
 	tests/kill \
 	tests/engines/postgresql \
 	tests/soak/fuzz_files.py \
+	tests/soak/test_clickhouse_cluster.py \
 	tests/soak/test_large_files.py
 
 .PHONY: help setup demo test matrix soak sabotage proofs bench lint fmt check clean

@@ -2,6 +2,7 @@
 
 from servers.base import LocalServer, Missing, Server, StartFailed
 from servers.clickhouse import ClickHouse
+from servers.clickhouse_cluster import ClickHouseCluster
 from servers.given import ENGINES, GivenServer, find
 from servers.mariadb import MariaDB
 from servers.mongodb import MongoDB, MongoReplicaSet
@@ -11,6 +12,7 @@ from servers.postgresql import PostgreSQL, wheel_bindirs
 __all__ = [
     "ENGINES",
     "ClickHouse",
+    "ClickHouseCluster",
     "GivenServer",
     "LocalServer",
     "MariaDB",

@@ -46,7 +46,7 @@ _CONFIG = """<clickhouse>
   <default_database>default</default_database>
   <user_directories>
     <users_xml><path>{home}/users.xml</path></users_xml>
-    <local_directory><path>{home}/access/</path></local_directory>
+    {storage}
   </user_directories>
   <access_control_improvements>
     <users_without_row_policies_can_read_rows>true</users_without_row_policies_can_read_rows>
@@ -90,6 +90,8 @@ class ClickHouse(LocalServer):
     engine = "clickhouse"
     admin_user = "default"
     https_port: int = 0
+    storage: str = "<local_directory><path>{home}/access/</path></local_directory>"
+    """Where accounts are kept."""
 
     def __init__(self, *, version: str = "", options: Mapping[str, str] | None = None, durable: bool = False) -> None:
         self.version = version or os.environ.get("DBROSTER_CLICKHOUSE_VERSION", VERSIONS[0])
@@ -120,11 +122,14 @@ class ClickHouse(LocalServer):
 
     def _command(self) -> list[str]:
         config = self.home / "config.xml"
-        more = "\n  ".join(_setting(name, value) for name, value in self.options.items() if name != _ENGINES)
         engines, ports = self.options.get(_ENGINES, "false"), {"port": self.port, "https_port": self.https_port}
-        config.write_text(_CONFIG.format(home=self.home, engines=engines, more=more, **ports))
+        what = {"storage": self.storage.format(home=self.home), "engines": engines}
+        config.write_text(_CONFIG.format(home=self.home, more=self._more(), **what, **ports))
         program = [sys.executable, "-c", _RUN, str(self.program), f"--config-file={config}"]
         return ["/usr/bin/env", "CLICKHOUSE_WATCHDOG_ENABLE=0", *program]
+
+    def _more(self) -> str:
+        return "\n  ".join(_setting(name, value) for name, value in self.options.items() if name != _ENGINES)
 
     def log_files(self) -> list[Path]:
         """The server's own log, and its tables of queries and sessions as they are now."""

@@ -56,6 +56,7 @@ FAULTS = {
     "E5": "ClickHouse: all hashes are read in one query where the server shows them.",
     "E6": "ClickHouse: a check with `cluster` names the GRANTs that are missing.",
     "E7": "ClickHouse: the documented GRANTs work on each supported version.",
+    "E8": "ClickHouse: a cluster's nodes are read and changed together, and a frozen one ends the run.",
     "E9": "ClickHouse: archives use the TLS settings of the session.",
     "M1": "MongoDB: a dropped database does not come back under steady writers.",
     "M2": "MongoDB: a mechanism that the server or the account lacks is named beforehand.",

@@ -43,6 +43,8 @@ missing_packages() {
     [ -x /usr/sbin/mariadbd ] && exists '/usr/lib/mysql/plugin/auth_ed25519.so' || echo mariadb-server
     command -v mariadb >/dev/null && command -v mariadb-binlog >/dev/null || echo mariadb-client
     command -v openssl >/dev/null || echo openssl
+    # For the ZooKeeper of a ClickHouse cluster.
+    command -v java >/dev/null || echo default-jre-headless
     # For tools/install_mysql.sh.
     command -v flock >/dev/null || echo util-linux
     exists '/usr/share/keyrings/debian-archive-keyring.*' || echo debian-archive-keyring
@@ -147,8 +149,22 @@ install_clickhouse() {
     done
 }
 
+# Without it only the tests of a ClickHouse cluster are missing. It needs apt's lists, which may be missing or too old.
+install_zookeeper() {
+    [ -e "$cache/zookeeper/.complete" ] && return 0
+    printf 'ZooKeeper into %s ... ' "$cache/zookeeper"
+    if tools/install_zookeeper.sh "$cache/zookeeper" >"$log" 2>&1 </dev/null ||
+        { root_do apt-get -q update && tools/install_zookeeper.sh "$cache/zookeeper"; } >"$log" 2>&1 </dev/null; then
+        echo done
+    else
+        printf 'not available (%s)\n' "$(tail -n 1 "$log")"
+        echo "    The tests of a ClickHouse cluster will be missing." >&2
+    fi
+}
+
 install_packages
 install_python
 install_mongod_libraries
 install_mysql
 install_clickhouse
+install_zookeeper

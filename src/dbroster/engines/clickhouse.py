@@ -2,7 +2,7 @@
 
 An account is marked by a setting that names it and by a role without privileges, one per roster; a database by its
 comment, which names it. All appear together with what they mark. Passwords leave this machine as salted hashes only,
-except for the logins that check them. ON CLUSTER is built as the documentation says and was never run on a cluster.
+except for the logins that check them. On a cluster every node is read in the same query, and changed ON CLUSTER.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,14 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
+from secrets import token_urlsafe
 from typing import ClassVar, Self
 
 from dbroster.config import Connection
 from dbroster.engines import clickhouse_dates as dates
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler
+from dbroster.engines.clickhouse_account import Account
 from dbroster.engines.clickhouse_drop import drop_database
 from dbroster.engines.clickhouse_facts import Facts
 from dbroster.engines.clickhouse_foresight import foresee, not_adoptable, several_methods
@@ -23,6 +25,7 @@ from dbroster.engines.clickhouse_grants import Grants, read_grants
 from dbroster.engines.clickhouse_lock import ServerLock
 from dbroster.engines.clickhouse_login import check_passwords
 from dbroster.engines.clickhouse_markers import Marker, changed, clause
+from dbroster.engines.clickhouse_merge import divided
 from dbroster.engines.clickhouse_powers import Powers
 from dbroster.engines.clickhouse_proof import Proof
 from dbroster.engines.clickhouse_reach import open_engines, reaching
@@ -37,7 +40,6 @@ from dbroster.engines.clickhouse_session import (
 from dbroster.engines.clickhouse_shown import Shown, show
 from dbroster.engines.clickhouse_state import (
     SYSTEM_DATABASES,
-    Account,
     read_accounts,
     read_databases,
     with_end,
@@ -72,7 +74,7 @@ def connect(connection: Connection) -> Handler:
 
 
 class ClickHouse(Handler):
-    """A ClickHouse server, or one node of a cluster; reads see this node only."""
+    """A ClickHouse server, or all nodes of a cluster."""
 
     drop_words: ClassVar[str] = "DROP DATABASE `{}`;"
     groups: ClassVar[int] = 1
@@ -176,7 +178,7 @@ class ClickHouse(Handler):
         """Every database of the server, in three queries, and one more where grants may be on patterns of names."""
         found = read_databases(self._session, self.connection.roster)
         grants = read_grants(self._session, self.connection.roster, list(found))
-        self._notes = []
+        self._notes = list(divided(found.values()))
         described = {name: self._described(database, grants) for name, database in found.items()}
         powers, owners = self._powers or Powers.read(self._session), {n: d.owner for n, d in described.items()}
         users = sorted(set(filter(None, owners.values())))
@@ -193,7 +195,7 @@ class ClickHouse(Handler):
         granted = grants.on(database.name)
         if owner is None:
             return replace(database, holder=next(iter(granted)) if len(granted) == 1 else None)
-        right = grants.of(database.name, owner).suffices(tree, wanted)
+        right = grants.suffice(database.name, owner, tree, wanted)
         differs = [] if right else [f"{owner} has not all privileges"]
         for user, entry in granted.items():
             surplus = entry.surplus(tree, wanted if user == owner else frozenset())
@@ -226,12 +228,14 @@ class ClickHouse(Handler):
         """Create the account with its marker in one statement; one that is already ours gets marker and password."""
         account = self._proof.managed_if_any(user)
         if account:
+            if account.missing:
+                account = self._complete(user, password)
             self._mark(user, account)
             self.update_user_password(user, password)
             return
         marks = f"DEFAULT ROLE {identifier(self._facts.role)} {clause(self.connection.roster, user)}"
         try:
-            self._set_password("CREATE", user, password, marks)
+            self._set_password("CREATE USER", user, password, marks)
         except OperationError as error:
             if error.code != USER_EXISTS:
                 raise
@@ -245,28 +249,28 @@ class ClickHouse(Handler):
         if len(account.methods) > 1:
             raise OperationError(several_methods(account))
         end = self._proof.end(user)
-        shut_by_us = account.existing.lock is Lock.OURS
+        shut_by_us = account.shut_somewhere
         self._forget_dates(user, account)
         clauses = [f"VALID UNTIL {literal(end)}"] if end else []
         if shut_by_us:
             clauses += ["HOST ANY DEFAULT ROLE ALL", changed(self._session, self.connection.roster, user)]
-        self._set_password("ALTER", user, password, " ".join(clauses))
+        self._set_password("ALTER USER", user, password, " ".join(clauses))
         if not end and (shut_by_us or account.unrestricted):
             self._prove_login(user, password)
 
     def create_database(self, user: str, database: str) -> None:
         """Create the database with its marker; nobody has privileges on it yet."""
         self._proof.managed(user)
-        if self._proof.own(user, database):
+        found = self._proof.own(user, database)
+        if found and found.usable:
             return
         engine = self.connection.options["database_engine"]
         marker = literal(str(Marker(self.connection.roster, user, database)))
         form = f" ENGINE = {engine}" if engine else ""
+        name = f"{'IF NOT EXISTS ' if found else ''}{identifier(database)}{self._facts.databases_on}"
         self._proof.forget(database)
         try:
-            self._session.run(
-                f"CREATE DATABASE {identifier(database)}{self._facts.databases_on}{form} COMMENT {marker}",
-            )
+            self._session.run(f"CREATE DATABASE {name}{form} COMMENT {marker}")
         except OperationError as error:
             if error.code != DATABASE_EXISTS or not self._proof.own(user, database):
                 raise
@@ -284,6 +288,8 @@ class ClickHouse(Handler):
         account = self._proof.claimed_if_any(user)
         if account is None:
             return
+        if account.missing:
+            account = self._complete(user)
         lock, dating = account.existing.lock, self.connection.removals.grace_days > 0
         undated = dating and lock is Lock.OURS and account.existing.locked_since is None
         # with days of grace, a lock of somebody else is left exactly as it is
@@ -316,7 +322,9 @@ class ClickHouse(Handler):
 
         Privileges outlive their database, and would let the user into a foreign one of that name.
         """
-        self._proof.claimed_if_any(user)
+        account = self._proof.claimed_if_any(user)
+        if account and account.missing:
+            self._complete(user)
         exists = self._proof.own(user, database)
         granted = self._proof.granted(database)
         self._proof.forget(database)
@@ -418,13 +426,21 @@ class ClickHouse(Handler):
         elements = ", ".join(f"{listed} ON {identifier(database)}.*" for database in databases)
         self._session.run(f"GRANT{self._facts.accounts_on} {elements} TO {identifier(user)}")
 
+    def _complete(self, user: str, password: Secret | None = None) -> Account:
+        """Create an account of ours on the nodes that lack it, where other statements fail; shut, for a leaver."""
+        shut = "" if password else "HOST NONE "
+        marks = f"{shut}DEFAULT ROLE {identifier(self._facts.role)} "
+        marks += clause(self.connection.roster, user, locked=password is None)
+        self._set_password("CREATE USER IF NOT EXISTS", user, password or Secret(token_urlsafe(32)), marks)
+        return self._proof.managed(user)
+
     def _set_password(self, verb: str, user: str, password: Secret, clause: str) -> None:
         salt = clickhouse_salt()
         verifier = clickhouse_sha256(password.reveal(), salt)
         auth = f"IDENTIFIED WITH sha256_hash BY {literal(verifier)} SALT {literal(salt)}"
         self._proof.forget(user)
         self._session.run(
-            f"{verb} USER {identifier(user)}{self._facts.accounts_on} {auth} {clause}".rstrip(),
+            f"{verb} {identifier(user)}{self._facts.accounts_on} {auth} {clause}".rstrip(),
             [password.reveal(), verifier, salt],
         )
 

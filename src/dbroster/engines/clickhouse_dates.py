@@ -44,5 +44,5 @@ def forget_dates(session: Session, user: str, roles: Iterable[str], cluster: str
 
 def drop_unused(session: Session, marker_role: str, cluster: str) -> None:
     """Drop the roles that no account has any more."""
-    for (role,) in session.rows(_UNUSED, prefix=f"{marker_role}{_INFIX}"):
+    for (role,) in session.union(_UNUSED, prefix=f"{marker_role}{_INFIX}"):
         session.run(f"DROP ROLE IF EXISTS {identifier(role)}{cluster}")

@@ -10,7 +10,7 @@ _FIXED = 25
 """The first major version in which DROP ends a refresh that runs."""
 
 _DEPENDENTS = """
-    SELECT database, name, dependent.1, dependent.2 FROM system.tables
+    SELECT database, name, dependent.1 AS place, dependent.2 AS table FROM system.tables
     ARRAY JOIN arrayZip(loading_dependent_database, loading_dependent_table) AS dependent
     WHERE database IN ({databases}) AND dependent.1 != database ORDER BY database, name, dependent"""
 _ENGINE = "SELECT engine FROM system.tables WHERE database = {database} AND name = {table}"
@@ -39,12 +39,12 @@ def drop_database(session: Session, roster: str, user: str, database: str, clust
 
 def needed(session: Session, roster: str, owners: dict[str, str]) -> Iterator[tuple[str, str]]:
     """For each of these databases, with its user: what of somebody else depends on one of its tables."""
-    rows = session.rows(_DEPENDENTS, databases=list(owners))
+    rows = session.union(_DEPENDENTS, databases=list(owners))
     others = read_databases(session, roster, sorted({row[2] for row in rows})) if rows else {}
     for database, table, place, name in rows:
         other = others.get(place)
         if other is None or other.owner != owners[database]:
-            engines = session.rows(_ENGINE, database=place, table=name)
+            engines = session.union(_ENGINE, database=place, table=name)
             kind = "DICTIONARY" if engines == [("Dictionary",)] else "TABLE"
             yield (
                 database,
@@ -57,7 +57,7 @@ def endless(session: Session, databases: Sequence[str]) -> Iterator[tuple[str, s
     """For each of these databases: a refreshable view that runs, where DROP would wait for it for ever."""
     if int(session.version.split(".")[0]) >= _FIXED:
         return
-    for database, view in session.rows(_REFRESHING, databases=databases):
+    for database, view in session.union(_REFRESHING, databases=databases):
         yield (
             database,
             f"its refreshable view {view} is running, and ClickHouse {session.version} would wait for that for ever; "

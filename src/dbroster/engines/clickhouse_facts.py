@@ -1,24 +1,26 @@
 """What dbroster must know of a ClickHouse server before it works on it, and what its DBA should know."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from dbroster.config import Connection
 from dbroster.engines.clickhouse_dates import NEEDED
+from dbroster.engines.clickhouse_joining import join
 from dbroster.engines.clickhouse_markers import role_of
 from dbroster.engines.clickhouse_powers import Powers
 from dbroster.engines.clickhouse_privileges import FOR_ADMIN, Holdings, Tree, missing_grants
 from dbroster.engines.clickhouse_reach import only_engines
 from dbroster.engines.clickhouse_session import DENIED, Session, identifier
-from dbroster.engines.clickhouse_state import READ_ONLY_STORAGES
 from dbroster.errors import OperationError, UnsupportedServer
 
 OLDEST = (24, 8)
 
 _HELD = """
-    SELECT toString(access_type), grant_option FROM system.grants
+    SELECT WHAT, grant_option FROM system.grants
     WHERE database IS NULL AND NOT is_partial_revoke
         AND (user_name = currentUser() OR role_name IN (SELECT role_name FROM system.enabled_roles))"""
+
+# Newer servers show REMOTE as READ and WRITE on it.
+_SOURCES = "if(access_type = 'READ' AND access_object != '', access_object, toString(access_type)) AS what"
 
 _MAY_MARK = """
     SELECT 1 FROM system.role_grants WHERE with_admin_option AND granted_role_name = {role}
@@ -55,43 +57,47 @@ class Facts:
 
     def _choose_cluster(self, cluster: str) -> None:
         """Accounts that the server replicates by itself must not be created on every node once more."""
-        self.databases_on = self.accounts_on = f" ON CLUSTER {identifier(cluster)}"
-        try:
-            directories = self._session.rows(
-                "SELECT type, JSONExtractBool(params, 'readonly') FROM system.user_directories ORDER BY precedence"
-            )
-        except OperationError as error:
-            if error.code != DENIED:  # who lacks this lacks more, and `missing_privileges` says what
-                raise
-            return
-        if replicates_accounts(directories):
-            self.accounts_on = ""
+        self.databases_on = f" ON CLUSTER {identifier(cluster)}"
+        self.accounts_on = "" if join(self._session, self._connection) else self.databases_on
+
+    @property
+    def _admin(self) -> str:
+        return identifier(self._connection.username)
+
+    @property
+    def _here(self) -> int:
+        return self._session.cluster.here if self._session.cluster else 0
 
     def role_exists(self) -> bool:
-        """Whether the role that marks accounts is there."""
-        return bool(self._session.rows("SELECT 1 FROM system.roles WHERE name = {role}", role=self.role))
+        """Whether the role that marks accounts is there, on every node."""
+        return all(self._session.everywhere("SELECT 1 FROM system.roles WHERE name = {role}", role=self.role))
 
     # --- the admin's privileges -------------------------------------------------------------------------------------
 
     def missing_privileges(self) -> list[str]:
         """GRANT statements for what the admin lacks."""
-        held = self._holdings = self._held()
-        needed = (*FOR_ADMIN, *(["CLUSTER"] if self.databases_on else []))
-        known = held or Holdings(frozenset(), frozenset())
-        statements = missing_grants(self.tree, known, self._connection.username, needed, self.wanted)
+        nodes = self._held()
+        held = self._holdings = nodes[self._here] if nodes else None
+        needed = (*FOR_ADMIN, *(["CLUSTER", "REMOTE"] if self.databases_on else []))
+        statements: list[str] = []
+        for known in nodes or [Holdings(frozenset(), frozenset())]:
+            statements += missing_grants(self.tree, known, self._admin, needed, self.wanted, self.accounts_on)
         if held is None and "SELECT" not in self.wanted:
-            statements.append(f"GRANT SELECT ON system.* TO {identifier(self._connection.username)};")
-        return statements + self._missing_role(known)
+            statements.append(f"GRANT{self.accounts_on} SELECT ON system.* TO {self._admin};")
+        known = held or Holdings(frozenset(), frozenset())
+        return list(dict.fromkeys(statements)) + self._missing_role(known)
 
     def _known_holdings(self) -> Holdings | None:
         """What the admin has; a sync has read it a moment ago."""
-        self._holdings = self._holdings or self._held()
+        if self._holdings is None and (nodes := self._held()):
+            self._holdings = nodes[self._here]
         return self._holdings
 
-    def _held(self) -> Holdings | None:
-        """What the admin has; None when it may not look at it."""
+    def _held(self) -> list[Holdings] | None:
+        """What the admin has on each node; None when it may not look at it."""
         try:
-            return Holdings.of(self._session.rows(_HELD))
+            what = _SOURCES if self.tree.known(["READ"]) else "toString(access_type) AS what"
+            return [Holdings.of(rows) for rows in self._session.everywhere(_HELD.replace("WHAT", what))]
         except OperationError as error:
             if error.code != DENIED:
                 raise
@@ -100,12 +106,14 @@ class Facts:
     def _missing_role(self, held: Holdings) -> list[str]:
         """The marker role can be given by who has it with admin option, or may give any."""
         if self._connection.removals.grace_days and self.tree.lacking(NEEDED, held.plain):
-            return [f"GRANT {', '.join(NEEDED)} ON *.* TO {identifier(self._connection.username)};"]
+            return [f"GRANT{self.accounts_on} {', '.join(NEEDED)} ON *.* TO {self._admin};"]
         may_give = not self.tree.lacking(["ROLE ADMIN"], held.plain)
         if may_give and (self.role_exists() or not self.tree.lacking(["CREATE ROLE"], held.plain)):
             return []
-        role, admin = identifier(self.role), identifier(self._connection.username)
-        if not self.tree.lacking(["SHOW ROLES"], held.plain) and self._session.rows(_MAY_MARK, role=self.role):
+        role, admin = identifier(self.role), self._admin
+        if not self.tree.lacking(["SHOW ROLES"], held.plain) and all(
+            self._session.everywhere(_MAY_MARK, role=self.role)
+        ):
             return []
         return [
             f"CREATE ROLE IF NOT EXISTS {role}{self.accounts_on};",
@@ -141,7 +149,7 @@ class Facts:
         """What the admin lacks to end queries of users; a sync does without."""
         held = self._known_holdings()
         if held is None or self.tree.lacking(["KILL QUERY"], held.plain):
-            return [f"GRANT KILL QUERY ON *.* TO {identifier(self._connection.username)};"]
+            return [f"GRANT{self.accounts_on} KILL QUERY ON *.* TO {self._admin};"]
         return []
 
     # --- what the DBA should know -----------------------------------------------------------------------------------
@@ -152,9 +160,3 @@ class Facts:
             yield f"the role {self.role} only marks accounts, but has privileges, and so have all its users"
         for grant in self.missing_to_end_queries():
             yield f"running queries of removed users can't be ended; to allow it: {grant}"
-
-
-def replicates_accounts(directories: Iterable[Sequence[Any]]) -> bool:
-    """Whether new accounts go into a replicated directory, given (type, read-only) of all in their order."""
-    writable = [kind for kind, read_only in directories if kind not in READ_ONLY_STORAGES and not read_only]
-    return writable[:1] == ["replicated"]

@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 
 from dbroster.config import Connection
+from dbroster.engines.clickhouse_account import Account
 from dbroster.engines.clickhouse_drop import endless, needed
 from dbroster.engines.clickhouse_facts import Facts
 from dbroster.engines.clickhouse_powers import Powers
 from dbroster.engines.clickhouse_proof import unnamed
 from dbroster.engines.clickhouse_session import Session, identifier
-from dbroster.engines.clickhouse_state import Account, read_accounts, with_powers
+from dbroster.engines.clickhouse_state import read_accounts, with_powers
 from dbroster.errors import OperationError
 from dbroster.model import Action, Verb
 
@@ -104,7 +105,7 @@ def _kept(
 
 
 def _large(session: Session, databases: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for database, table, size, most in session.rows(_TOO_LARGE, databases=databases):
+    for database, table, size, most in session.union(_TOO_LARGE, databases=databases):
         place = f"{identifier(database)}.{identifier(table)}"
         yield (
             database,
@@ -118,7 +119,7 @@ def _definers(session: Session, users: Sequence[str], dropped: Sequence[str]) ->
     if not users:
         return
     try:
-        rows = session.rows(_DEFINERS, users=users, databases=dropped or [""])
+        rows = session.union(_DEFINERS, users=users, databases=dropped or [""])
     except OperationError as error:
         if error.code != _UNKNOWN_COLUMN:
             raise

@@ -11,12 +11,14 @@ from dbroster.engines.clickhouse_privileges import Tree
 from dbroster.engines.clickhouse_session import Session, identifier
 
 _GRANTS = f"""
-    SELECT assumeNotNull(user_name), ifNull(database, ''),
-        groupUniqArrayIf(toString(access_type), table IS NULL AND column IS NULL AND NOT is_partial_revoke),
-        groupUniqArrayIf(toString(access_type), table IS NULL AND column IS NULL AND is_partial_revoke),
-        groupUniqArrayIf(toString(access_type), (table IS NOT NULL OR column IS NOT NULL) AND NOT is_partial_revoke),
-        groupUniqArrayIf(toString(access_type), grant_option AND NOT is_partial_revoke),
-        countIf((table IS NOT NULL OR column IS NOT NULL) AND is_partial_revoke)
+    SELECT assumeNotNull(user_name) AS user, ifNull(database, '') AS place,
+        groupUniqArrayIf(toString(access_type), table IS NULL AND column IS NULL AND NOT is_partial_revoke)
+            AS whole,
+        groupUniqArrayIf(toString(access_type), table IS NULL AND column IS NULL AND is_partial_revoke) AS taken,
+        groupUniqArrayIf(toString(access_type), (table IS NOT NULL OR column IS NOT NULL) AND NOT is_partial_revoke)
+            AS parts,
+        groupUniqArrayIf(toString(access_type), grant_option AND NOT is_partial_revoke) AS passed,
+        countIf((table IS NOT NULL OR column IS NOT NULL) AND is_partial_revoke) AS cuts
     FROM system.grants
     WHERE user_name IN ({OURS})"""  # noqa: S608 - a constant
 _ON = " AND (database IS NULL OR database IN ({databases}))"
@@ -58,29 +60,44 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """What users of the roster have, by database and user; and by user on everything (`everywhere`)."""
+    """What users of the roster have, by database and user; and by user on everything (`everywhere`).
+
+    `nodes`: the same for each node of a cluster; what somebody has on any of them is in `entries`.
+    """
 
     entries: Mapping[str, Mapping[str, Entry]] = field(default_factory=dict)
     everywhere: Mapping[str, Privileges] = field(default_factory=dict)
+    nodes: Sequence["Grants"] = ()
 
     def on(self, database: str) -> Mapping[str, Entry]:
         """What is granted on one database."""
         return self.entries.get(database, {})
 
+    def suffice(self, database: str, user: str, tree: Tree, wanted: Privileges) -> bool:
+        """Whether one user has all wanted privileges on one database, on every node."""
+        return all(each.of(database, user).suffices(tree, wanted) for each in self.nodes or [self])
+
     def of(self, database: str, user: str) -> Entry:
-        """What one user has on one database."""
+        """What one user has on one database, on any node."""
         return self.on(database).get(user, Entry(everywhere=self.everywhere.get(user, frozenset())))
 
 
 def read_grants(session: Session, roster: str, databases: Sequence[str], *, few: bool = False) -> Grants:
     """Read what users of the roster have on databases, in one query; and in one more where names may be patterns.
 
-    system.grants shows `GRANT ... ON ann_*.*` as a grant on a database `ann_`. `few`: ask for these databases only.
+    system.grants shows `GRANT ... ON ann_*.*` as a grant on a database `ann_`; of a cluster, only one node is asked
+    which it is. `few`: ask for these databases only.
     """
     names = sorted(databases)
     asked = [*names, *{name[:end] for name in names for end in range(1, len(name))}] if few else names
-    rows = session.rows(_GRANTS + (_ON if few else "") + _END, roster=roster, databases=asked or [""])
-    patterns = _patterns(session, rows, names)
+    nodes = session.everywhere(_GRANTS + (_ON if few else "") + _END, roster=roster, databases=asked or [""])
+    patterns = _patterns(session, nodes[session.cluster.here if session.cluster else 0], names)
+    found = [_grants(rows, patterns, names) for rows in nodes]
+    return found[0] if len(found) == 1 else _together(found, names)
+
+
+def _grants(rows: Sequence[tuple[Any, ...]], patterns: Collection[tuple[str, str]], names: Sequence[str]) -> Grants:
+    """What one server has told."""
     everywhere = {user: frozenset(whole) for user, database, whole, *_ in rows if not database}
     entries: dict[str, dict[str, Entry]] = {name: {} for name in names}
     for user, database, whole, taken, parts, option, cut in rows:
@@ -89,6 +106,14 @@ def read_grants(session: Session, roster: str, databases: Sequence[str], *, few:
         for name in [database] * (database in entries) + _covered(user, database, patterns, names):
             entries[name][user] = _both(entries[name].get(user), entry)
     return Grants(entries, everywhere)
+
+
+def _together(nodes: Sequence[Grants], names: Sequence[str]) -> Grants:
+    entries: dict[str, dict[str, Entry]] = {name: {} for name in names}
+    for name, users in entries.items():
+        for user, entry in (item for grants in nodes for item in grants.on(name).items()):
+            users[user] = _both(users.get(user), entry)
+    return Grants(entries, nodes=nodes)
 
 
 def _both(one: Entry | None, other: Entry) -> Entry:

@@ -29,7 +29,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from dbroster.config import Connection
 from dbroster.engines.clickhouse_powers import powerful
-from dbroster.engines.clickhouse_session import Session, literal
+from dbroster.engines.clickhouse_session import Session, identifier, literal
 from dbroster.errors import ConnectError, LockHeld, ServerError
 
 QUERY_ID = "dbroster-sync-"
@@ -74,7 +74,7 @@ class ServerLock:
             if time.monotonic() > deadline:
                 raise LockHeld(
                     f"another sync is at work on this server: {holder.text}; try again when it has ended, or, if its "
-                    f"machine is dead: KILL QUERY WHERE query_id = {literal(holder.query_id)}"
+                    f"machine is dead: KILL QUERY{self._on()} WHERE query_id = {literal(holder.query_id)}"
                 )
             time.sleep(random.uniform(0.05, 0.15))  # noqa: S311 - so that two do not step back for each other for ever
             # first without a query of our own, which would live on for a moment and stand in others' way
@@ -88,6 +88,9 @@ class ServerLock:
         if self._twin:
             self._session.wires.end(self._twin)
         self._wire = self._twin = None
+
+    def _on(self) -> str:
+        return f" ON CLUSTER {identifier(self._session.cluster.name)}" if self._session.cluster else ""
 
     def _take_or_name_holder(self) -> "_Running | None":
         self._holder = f"dbroster {os.getpid()}@{socket.gethostname()} {secrets.token_hex(4)}"
@@ -115,8 +118,9 @@ class ServerLock:
 
     def _running(self) -> "list[_Running]":
         """Every query that may be a lock."""
-        rows = self._session.rows(
-            "SELECT query_id, user, substring(query, 1, 200), toString(address), toUInt32(elapsed)"
+        rows = self._session.union(
+            "SELECT query_id, user, substring(query, 1, 200) AS text, toString(address) AS place,"
+            " toUInt32(elapsed) AS age"
             " FROM system.processes WHERE startsWith(query_id, {start})",
             start=QUERY_ID,
         )

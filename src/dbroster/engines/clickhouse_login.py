@@ -11,8 +11,8 @@ from dbroster.verifiers import clickhouse_sha256_matches
 
 # What the columns of system.users say of a login besides the password; arrays in newer versions, else single values.
 _SPECIAL = """
-    SELECT name, has(host_ip, '::/0'), position(toString(auth_type), 'no_password') > 0,
-        position(toString(auth_type), '_password') > 0, toString(auth_type)
+    SELECT name, has(host_ip, '::/0') AS anywhere, position(toString(auth_type), 'no_password') > 0 AS open,
+        position(toString(auth_type), '_password') > 0 AS by_password, toString(auth_type) AS methods
     FROM system.users"""
 
 
@@ -24,7 +24,8 @@ def check_passwords(
     doubts: dict[str, str],
 ) -> dict[str, PasswordCheck]:
     """Compare with the hashes that the server has shown, and log in as all the others; `doubts` gets why not."""
-    hashes = {name: account.hash for name, account in shown.items() if account.hash}
+    alone = session.cluster is None or not session.cluster.urls  # else it is shown for one node of many
+    hashes = {name: account.hash for name, account in shown.items() if account.hash and alone}
     answers: dict[str, PasswordCheck] = {}
     for user in users:
         if user.name in existing and user.name in hashes:
@@ -47,11 +48,13 @@ def check_logins(
     asked = [user for user in users if user.name in existing and _is_open(existing[user.name])]
     if not asked:
         return answers
-    special = {name: facts for name, *facts in session.rows(_SPECIAL)}
+    special = [{name: facts for name, *facts in rows} for rows in session.everywhere(_SPECIAL)]
 
     def check(user: User) -> PasswordCheck:
-        anywhere, open_to_all, by_password, methods = special.get(user.name, (False, False, False, "nothing"))
-        if open_to_all:
+        told = [node[user.name] for node in special if user.name in node]
+        anywhere, by_password = all(facts[0] for facts in told), all(facts[2] for facts in told)
+        methods = next((facts[3] for facts in told if not facts[2]), "nothing")
+        if any(facts[1] for facts in told):
             return PasswordCheck.DIFFERENT
         accepted = session.login(user.name, user.password) if by_password else None
         if accepted:

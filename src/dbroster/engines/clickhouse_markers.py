@@ -66,9 +66,13 @@ class Marker:
         return None
 
 
-def clause(roster: str, user: str) -> str:
+def clause(roster: str, user: str, *, locked: bool = False) -> str:
     """The part of CREATE USER that marks the account."""
-    return f"SETTINGS log_comment = {literal(str(Marker(roster, user)))}"
+    return f"SETTINGS {_own(roster, user, locked=locked)}"
+
+
+def _own(roster: str, user: str, *, locked: bool) -> str:
+    return f"log_comment = {literal(f'{Marker(roster, user)}{_LOCKED * locked}')}"
 
 
 def notes_lock(text: str) -> bool:
@@ -78,7 +82,7 @@ def notes_lock(text: str) -> bool:
 
 def changed(session: Session, roster: str, user: str, *, locked: bool = False) -> str:
     """The part of ALTER USER that marks an account anew; other settings stay. Raises ConnectError, OperationError."""
-    own = f"log_comment = {literal(f'{Marker(roster, user)}{_LOCKED * locked}')}"
+    own = _own(roster, user, locked=locked)
     if tuple(map(int, session.version.split(".")[:2])) >= _ADDS:
         return f"ADD SETTINGS {own}"
     others = [_element(*row) for row in session.rows(_SETTINGS, user=user) if row[0] != "log_comment"]

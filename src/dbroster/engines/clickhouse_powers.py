@@ -10,7 +10,8 @@ from dbroster.engines.clickhouse_session import Session, identifier
 
 # Everything that roles have, and what users have on the whole server; then which roles users and roles have.
 _QUERY = """
-    SELECT ifNull(user_name, ''), ifNull(role_name, ''), '', toString(access_type), ifNull(database, '')
+    SELECT ifNull(user_name, '') AS user, ifNull(role_name, '') AS role, '' AS granted,
+        toString(access_type) AS privilege, ifNull(database, '') AS place
     FROM system.grants WHERE NOT is_partial_revoke AND (role_name IS NOT NULL OR database IS NULL)
     UNION ALL SELECT ifNull(user_name, ''), ifNull(role_name, ''), granted_role_name, '', ''
     FROM system.role_grants WHERE NOT startsWith(granted_role_name, 'dbroster:')"""
@@ -30,10 +31,10 @@ class Powers:
 
     @classmethod
     def read(cls, session: Session) -> Self:
-        """Read them, in one query. Raises ConnectError, OperationError."""
+        """Read them, in one query; what holds on any node holds. Raises ConnectError, OperationError."""
         privileges: list[defaultdict[str, set[tuple[str, str]]]] = [defaultdict(set), defaultdict(set)]
         roles: list[defaultdict[str, set[str]]] = [defaultdict(set), defaultdict(set)]
-        for user, role, granted, privilege, database in session.rows(_QUERY):
+        for user, role, granted, privilege, database in session.union(_QUERY):
             if granted:
                 roles[not user][user or role].add(granted)
             else:

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 
-from dbroster.engines.clickhouse_session import identifier
-
 FOR_ADMIN = (
     "CREATE USER", "ALTER USER", "DROP USER", "SHOW USERS", "SHOW ROLES", "SHOW DATABASES", "CREATE DATABASE",
     "DROP DATABASE",
@@ -86,13 +84,15 @@ class Holdings:
         return cls(frozenset(name for name, _ in found), frozenset(name for name, option in found if option))
 
 
-def missing_grants(tree: Tree, held: Holdings, admin: str, needed: Iterable[str], wanted: Iterable[str]) -> list[str]:
-    """Statements that give the admin what it lacks of what it needs itself, and of what users are to have."""
+def missing_grants(
+    tree: Tree, held: Holdings, admin: str, needed: Iterable[str], wanted: Iterable[str], cluster: str = ""
+) -> list[str]:
+    """Statements that give the admin (quoted) what it lacks of what it needs itself, and of what users are to have."""
     statements = []
     plain = tree.lacking(tree.known(needed), held.plain)
     passable = tree.lacking(tree.known(wanted), held.passable)
     if plain:
-        statements.append(f"GRANT {', '.join(plain)} ON *.* TO {identifier(admin)};")
+        statements.append(f"GRANT{cluster} {', '.join(plain)} ON *.* TO {admin};")
     if passable:
-        statements.append(f"GRANT {', '.join(passable)} ON *.* TO {identifier(admin)} WITH GRANT OPTION;")
+        statements.append(f"GRANT{cluster} {', '.join(passable)} ON *.* TO {admin} WITH GRANT OPTION;")
     return statements

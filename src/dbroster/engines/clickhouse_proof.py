@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from dbroster.config import Connection
+from dbroster.engines.clickhouse_account import Account
 from dbroster.engines.clickhouse_grants import Grants, read_grants
 from dbroster.engines.clickhouse_markers import Marker, role_of
 from dbroster.engines.clickhouse_session import Session, identifier, literal
 from dbroster.engines.clickhouse_shown import Shown, show
-from dbroster.engines.clickhouse_state import Account, read_accounts, read_databases
+from dbroster.engines.clickhouse_state import read_accounts, read_databases
 from dbroster.errors import OperationError
 from dbroster.model import Action, ExistingDatabase, Verb
 
@@ -94,12 +95,12 @@ class Proof:
         """One database, and whose it is."""
         return self._databases[name] if name in self._databases else self._read_databases([name])[name]
 
-    def own(self, user: str, database: str) -> bool:
-        """Whether the database exists. Raises OperationError for one that is not this user's."""
+    def own(self, user: str, database: str) -> ExistingDatabase | None:
+        """The database, if it exists. Raises OperationError for one that is not this user's."""
         found = self.database(database)
         if found and found.owner != user:
             raise OperationError(f"the database {database} is not proven to be {user}'s and is left alone")
-        return found is not None
+        return found
 
     def granted(self, database: str) -> Grants:
         """What users of the roster have on a database."""

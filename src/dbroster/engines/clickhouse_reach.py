@@ -21,7 +21,7 @@ _ENGINES = "TABLE ENGINE"
 def reaching(session: Session, owners: Mapping[str, str | None]) -> Iterator[str]:
     """Name each table of a roster user that gets at databases of others, in one query."""
     engines = ["Buffer", "Loop", *(["Merge"] if _numbers(session.version) < _numbers(_MERGE_LOOKS) else [])]
-    for database, table, engine, definition in sorted(session.rows(_TABLES, engines=engines)):
+    for database, table, engine, definition in sorted(session.union(_TABLES, engines=engines)):
         user = owners.get(database)
         if user is None:
             continue

@@ -2,8 +2,9 @@
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import clickhouse_connect
@@ -13,6 +14,7 @@ from clickhouse_connect.driver.exceptions import Error
 
 from dbroster.config import Connection
 from dbroster.engines import tls
+from dbroster.engines.clickhouse_cluster import LOST, Cluster
 from dbroster.engines.clickhouse_http import WITHOUT_LIMITS
 from dbroster.engines.clickhouse_wires import Wires, pool, timed_out
 from dbroster.errors import ConnectError, DbrosterError, OperationError, Stalled
@@ -34,6 +36,8 @@ _ADVICE = {
 }
 # What the admin's profile may have set, and what would hide rows from dbroster or change how they look.
 _OWN_SETTINGS = {**WITHOUT_LIMITS, "join_use_nulls": "0", "transform_null_in": "0"}
+_PING = 2.0  # seconds
+_TO_NAME = 6.0  # seconds more that a node has for naming a silent one: before all else it sends a ping, for 5 s
 _MESSAGE = re.compile(r"DB::Exception: (.*?)\.?(?: \([A-Z][A-Z0-9_]+\))?(?:\s*\(version .*)?\s*$", re.DOTALL)
 _CODE = re.compile(r"\bCode: (\d+)")
 
@@ -61,6 +65,8 @@ class Session:
         self.path = connection.options.get("http_path", "").strip("/")
         self.notes: list[str] = []
         """What the DBA should be told of this session."""
+        self.cluster: Cluster | None = None
+        """All whose state counts, if this server is not alone."""
         self._closed = False
         self._admin_secrets = [connection.password.reveal()] if connection.password else []
         self._login_limit, self._limit = connection.connect_timeout, connection.timeout
@@ -100,12 +106,41 @@ class Session:
 
         Raises ConnectError or OperationError.
         """
-        quoted = {
-            name: literal(value) if isinstance(value, str) else ", ".join(map(literal, value))
-            for name, value in texts.items()
-        }
-        with self._translated():
-            return [tuple(row) for row in self._client.query(query.format(**quoted)).result_rows]
+        return self._rows(_filled(query, texts))
+
+    def everywhere(self, query: str, **texts: str | Sequence[str]) -> list[list[tuple[Any, ...]]]:
+        """Return what a query, with texts as for `rows`, finds on each node of the cluster; or on the only server.
+
+        Raises ConnectError or OperationError.
+        """
+        if self.cluster is None:
+            return [self.rows(query, **texts)]
+        asked = self.cluster.asking(_filled(query, texts))
+        try:
+            settings = self.cluster.for_reading(self._limit, self.version)
+            return self.cluster.by_node(self._rows(asked, settings))
+        except OperationError as error:
+            if error.code not in LOST:
+                raise
+            raise self.cluster.stalled(self.cluster.named_in(str(error)), self._limit) from None
+
+    def meet(self) -> None:
+        """Ask every node for a sign, which has to come as soon as one of a login. Raises ConnectError."""
+        if self.cluster:
+            limit, self._limit = self._limit, min(self._login_limit, self._limit)
+            try:
+                self.everywhere("SELECT 1 AS here")
+            finally:
+                self._limit = limit
+
+    def union(self, query: str, **texts: str | Sequence[str]) -> list[tuple[Any, ...]]:
+        """Return what a query finds on any node, each row once. Raises ConnectError or OperationError."""
+        return list(dict.fromkeys(row for rows in self.everywhere(query, **texts) for row in rows))
+
+    def _rows(self, query: str, settings: Mapping[str, str] | None = None) -> list[tuple[Any, ...]]:
+        with self._translated(longer=_TO_NAME if settings else 0):
+            found = self._client.query(query, settings=dict(settings or {})).result_rows
+        return [tuple(row) for row in found]
 
     def lines(self, statement: str, **settings: str) -> list[str]:
         """Return the answer to a statement that can't name a format, a row each, unescaped but for line ends.
@@ -118,11 +153,36 @@ class Session:
 
     def run(self, statement: str, secrets: Iterable[str] = (), **settings: str) -> None:
         """Perform a statement; `secrets` are its parts that no error may show. Raises ConnectError, OperationError."""
+        cluster, shared = self.cluster, self.cluster.for_changing(self._limit) if self.cluster else {}
         with self._translated(secrets):
-            self._client.command(statement, settings=settings or None)
+            answer = self._client.raw_query(statement, settings={**settings, **shared})
+        if cluster:
+            cluster.judge(answer.decode("utf-8", "replace"), self._limit)
 
     def login(self, user: str, password: Secret) -> bool | None:
-        """Try a login: whether the password was accepted; None when there was no clear answer. Raises ConnectError.
+        """Try a login, at each node that has accounts of its own. Raises ConnectError.
+
+        Return whether the password was accepted, by all; None when there was no clear answer.
+        """
+        urls = [self.url, *(self.cluster.urls if self.cluster else ())]
+        answers = [self._login_at(url, user, password) for url in urls]
+        return False if False in answers else None if None in answers else True
+
+    def reach(self, urls: Sequence[str]) -> None:
+        """Try logins at these places, too."""
+        if self.cluster:
+            self.cluster = replace(self.cluster, urls=tuple(urls))
+
+    def answers(self, url: str) -> bool:
+        """Whether a ClickHouse server answers at a place, quickly. Never raises."""
+        try:
+            answer = self._pool.request("GET", f"{url.rstrip('/')}/ping", timeout=_PING, retries=False)
+        except (urllib3.exceptions.HTTPError, OSError):
+            return False
+        return answer.status == 200
+
+    def _login_at(self, url: str, user: str, password: Secret) -> bool | None:
+        """Try a login at one place.
 
         Any other error than a refused login comes from a user who has been let in. In the Basic scheme, since names
         and passwords may hold characters that a plain header can't carry.
@@ -133,7 +193,7 @@ class Session:
         try:
             with self.wires.at_most(self._login_limit):
                 answer = self._pool.request(
-                    "POST", self.url, body=b"SELECT 1", headers=headers, retries=once_more, redirect=False
+                    "POST", url, body=b"SELECT 1", headers=headers, retries=once_more, redirect=False
                 )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             if self.wires.broken or timed_out(error):
@@ -165,11 +225,11 @@ class Session:
         )
 
     @contextmanager
-    def _translated(self, secrets: Iterable[str] = (), *, opening: bool = False) -> Iterator[None]:
+    def _translated(self, secrets: Iterable[str] = (), *, opening: bool = False, longer: float = 0) -> Iterator[None]:
         if self._closed:
             raise ConnectError(f"the connection to {self.address} is closed")
         try:
-            with self.wires.at_most(self._login_limit if opening else self._limit):
+            with self.wires.at_most(self._login_limit if opening else self._limit + longer):
                 yield
         except (Error, OSError, urllib3.exceptions.HTTPError) as error:
             # not chained: the driver's error may carry a part of the statement
@@ -197,6 +257,16 @@ class Session:
         self.wires.break_all()  # whoever waits beside this one would wait as long
         key, limit = ("connect_timeout", self._login_limit) if opening else ("timeout", self._limit)
         return Stalled(f"ClickHouse at {self.address} did not answer within {limit} s (`{key}` in connections.yaml)")
+
+
+def _filled(query: str, texts: Mapping[str, str | Sequence[str]]) -> str:
+    """The query with its texts, quoted."""
+    return query.format(
+        **{
+            name: literal(value) if isinstance(value, str) else ", ".join(map(literal, value))
+            for name, value in texts.items()
+        }
+    )
 
 
 def _words(error: Exception, code: int) -> str:

@@ -1,12 +1,13 @@
 """Reading accounts and databases of a ClickHouse server: a fixed number of queries, however many there are."""
 
-import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from dbroster.config import Connection
+from dbroster.engines.clickhouse_account import Account
 from dbroster.engines.clickhouse_dates import locked_since
 from dbroster.engines.clickhouse_markers import OURS, Marker, notes_lock
+from dbroster.engines.clickhouse_merge import merge, one_account, one_database
 from dbroster.engines.clickhouse_powers import Powers
 from dbroster.engines.clickhouse_session import Session, identifier
 from dbroster.engines.clickhouse_shown import Shown
@@ -15,15 +16,15 @@ from dbroster.model import ExistingDatabase, ExistingUser, Lock
 SYSTEM_DATABASES = frozenset({"default", "system", "information_schema", "INFORMATION_SCHEMA"})
 READ_ONLY_STORAGES = frozenset({"users_xml", "users.xml", "ldap", "token"})
 """User directories that SQL can't write."""
-_WORD = re.compile(r"\w+")
 
 # Whoever has the marker role with admin option is an admin, not an account of the roster.
 _ACCOUNTS = """
     SELECT u.name, u.storage, r.rosters,
-        empty(u.host_ip) AND empty(u.host_names) AND empty(u.host_names_regexp) AND empty(u.host_names_like),
-        has(u.host_ip, '::/0'), toString(u.auth_type),
-        if(u.default_roles_all, [], u.default_roles_list), u.default_roles_all, r.dates, s.marker,
-        toString(now(), serverTimezone())
+        empty(u.host_ip) AND empty(u.host_names) AND empty(u.host_names_regexp) AND empty(u.host_names_like)
+            AS shut,
+        has(u.host_ip, '::/0') AS anywhere, toString(u.auth_type) AS methods,
+        if(u.default_roles_all, [], u.default_roles_list) AS roles, u.default_roles_all, r.dates, s.marker,
+        toString(now(), serverTimezone()) AS time
     FROM system.users AS u LEFT JOIN (
         WITH position(granted_role_name, ':locked:') > 0 AS dated
         SELECT assumeNotNull(user_name) AS user_name,
@@ -38,43 +39,15 @@ _ACCOUNTS = """
     ) AS s ON u.name = s.user_name"""
 
 _COMMENTS = f"""
-    SELECT name, comment, splitByChar(' ', comment)[3] IN ({OURS}) FROM system.databases"""  # noqa: S608 - a constant
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """An account, and what dbroster does not manage of it.
-
-    `claimed`: its setting names it and our roster. `has_role`: it has the role of our roster. `notes_lock`: its setting
-    says that we have locked it. `unrestricted`: it may log in from everywhere. `authentication`: the methods, as the
-    server spells them. `default_roles`: None for all that it has. `dates`: roles that say since when it is locked.
-    """
-
-    existing: ExistingUser
-    claimed: bool
-    has_role: bool
-    notes_lock: bool
-    unrestricted: bool
-    authentication: str
-    default_roles: tuple[str, ...] | None
-    dates: tuple[str, ...] = ()
-    now: str = ""
-
-    @property
-    def by_password(self) -> bool:
-        """Whether the server itself checks a password, or none; LDAP, Kerberos, certificates and the like are not."""
-        return "_password" in self.authentication
-
-    @property
-    def methods(self) -> list[str]:
-        """The ways in which it may log in; newer servers allow several."""
-        return _WORD.findall(self.authentication)
+    SELECT name, comment, splitByChar(' ', comment)[3] IN ({OURS}) AS marked FROM system.databases"""  # noqa: S608 - a constant
 
 
 def read_accounts(session: Session, connection: Connection, names: Sequence[str] | None = None) -> dict[str, Account]:
     """Read all accounts, or some, in one query; what their privileges and the ends of their logins say is not in it."""
     only = "" if names is None else " WHERE u.name IN ({names})"
-    return {row[0]: _account(connection, *row) for row in session.rows(_ACCOUNTS + only, names=names or ())}
+    nodes = session.everywhere(_ACCOUNTS + only, names=names or ())
+    found = [{row[0]: _account(connection, *row) for row in rows} for rows in nodes]
+    return merge(found, session.cluster, one_account)
 
 
 def _account(
@@ -97,12 +70,13 @@ def _account(
     renamed = marker.user if marker and marker.roster == ours and marker.user != name else None
     roster = _roster(ours, rosters) if marker is None else marker.roster if marker.user == name else None
     protected = _protection(connection, name, storage)
+    lock = _lock(bool(shut), claimed and notes_lock(text))
     existing = ExistingUser(
         name,
         managed=roster == ours and not protected,
         roster=None if protected else roster,
         protected=protected,
-        lock=_lock(bool(shut), claimed and notes_lock(text)),
+        lock=lock,
         complete=roster != ours or (claimed and ours in rosters and (bool(shut) or not notes_lock(text))),
         locked_since=locked_since(dates) if shut else None,
         marked_for=renamed,
@@ -117,6 +91,7 @@ def _account(
         None if all_roles else tuple(default_roles),
         tuple(dates),
         now,
+        lock is Lock.OURS,
     )
 
 
@@ -151,8 +126,9 @@ def read_databases(
 ) -> dict[str, ExistingDatabase]:
     """Judge by its comment whose every database is, or some, in one query; privileges are not looked at."""
     only = "" if databases is None else " WHERE name IN ({databases})"
-    rows = session.rows(_COMMENTS + only, roster=roster, databases=databases or ())
-    return {name: judge_database(roster, name, comment, marked=bool(marked)) for name, comment, marked in rows}
+    nodes = session.everywhere(_COMMENTS + only, roster=roster, databases=databases or ())
+    found = [{name: judge_database(roster, name, text, marked=bool(marked)) for name, text, marked in n} for n in nodes]
+    return merge(found, session.cluster, one_database)
 
 
 def judge_database(roster: str, name: str, comment: str, *, marked: bool) -> ExistingDatabase:

@@ -1,6 +1,5 @@
 """Who may be admin, what is refused, the lock, and what errors say."""
 
-import re
 from collections.abc import Callable
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from dbroster.config import Connection
 from dbroster.engines import clickhouse_lock, connect
 from dbroster.engines.base import Handler
+from dbroster.engines.clickhouse_joining import replicates_accounts
 from dbroster.errors import ConnectError, LockHeld, OperationError, UnsupportedServer
 from dbroster.model import PasswordCheck, User
 from dbroster.secret import Secret
@@ -167,12 +167,35 @@ def test_a_syntax_error_never_quotes_the_statement(describe: Describe) -> None:
 
 
 def test_an_unknown_cluster_is_named(describe: Describe) -> None:
-    """All that can be seen of ON CLUSTER without a cluster: the server parses it, and looks for the cluster."""
-    with connect(describe({"cluster": "nowhere"})) as handler, connect(describe()) as single:
-        single.prepare()
-        user = f"{handler.connection.roster}bob"
-        single.create_user(user, GOOD)
-        with pytest.raises(OperationError, match="nowhere") as caught:
-            handler.create_database(user, f"{user}_web")
-    assert caught.value.code == "701"
-    assert re.search("name a cluster", str(caught.value))
+    """E8: at the start, with those that the server knows."""
+    with pytest.raises(UnsupportedServer, match=r"knows no cluster 'nowhere' \(it knows: none\)"):
+        connect(describe({"cluster": "nowhere"}))
+
+
+def test_an_admin_of_a_cluster_needs_the_privileges_for_it(
+    adapter: ClickHouseAdapter, describe: Describe, prefix: str
+) -> None:
+    """E6: also one that may not even see which clusters there are."""
+    adapter.create_account_by_hand(prefix + "admin", GOOD.reveal())
+    with connect(describe({"cluster": "c"}, username=prefix + "admin", password=GOOD)) as handler:
+        wanted = handler.missing_privileges([])
+    assert wanted[0].startswith("GRANT ON CLUSTER `c` ")
+    assert "CLUSTER, REMOTE ON *.*" in wanted[0]
+    assert wanted[-1].startswith("GRANT ON CLUSTER `c` `dbroster:")
+
+
+@pytest.mark.parametrize(
+    ("directories", "answer"),
+    [
+        ([("users_xml", 0), ("local_directory", 0)], False),
+        ([("users_xml", 0), ("replicated", 0), ("local_directory", 0)], True),
+        ([("users.xml", 0), ("local directory", 0), ("replicated", 0)], False),
+        ([("users_xml", 0), ("local_directory", 1), ("ldap", 0), ("replicated", 0)], True),
+        ([("users_xml", 0)], False),
+    ],
+)
+def test_accounts_go_into_the_first_directory_that_can_be_written(
+    directories: list[tuple[str, int]], answer: bool
+) -> None:
+    """Where that one replicates by itself, ON CLUSTER would create every account twice (493)."""
+    assert replicates_accounts(directories) is answer

@@ -1,119 +1,364 @@
-"""ON CLUSTER, as far as it can be seen without a cluster: the real engine parses it and then looks for the cluster."""
+"""Two real nodes: what dbroster does reaches both, and what one of them lacks is seen and mended.
 
+Accounts are each node's own, or replicated.
+"""
+
+import itertools
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from dbroster.config import Connection
-from dbroster.engines import connect
-from dbroster.engines.base import Handler
-from dbroster.engines.clickhouse_facts import replicates_accounts
-from dbroster.errors import OperationError
-from dbroster.secret import Secret
-from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
+from dbroster.engines import clickhouse_lock, connect
+from dbroster.errors import LockHeld, Stalled
+from servers.clickhouse_cluster import Node
+from tests.bounded import within
+from tests.contract.adapter_clickhouse import HttpProxy, literal, quoted
+from tests.e2e.site import OTHER_PASSWORD, PASSWORD, ROOT, Site
+from tests.engines.clickhouse.clustered import ADMIN, Clustered, NodeAdapter, started
 
-GOOD = Secret("Correct-horse-7")
-Describe = Callable[..., Connection]
+_numbers = itertools.count(1)
+TEMPLATES = ("tools", "web")
+
+
+@pytest.fixture(scope="module", params=["local", "replicated"])
+def cluster(request: pytest.FixtureRequest) -> Iterator[Clustered]:
+    with started(replicated=request.param == "replicated") as clustered:
+        yield clustered
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[Clustered]:
+    with started(replicated=False) as clustered:
+        yield clustered
+
+
+def site_on(cluster: Clustered, directory: Path, node: int = 0) -> Site:
+    prefix = f"cl{next(_numbers)}q"
+    cluster.make_admin(prefix)
+    return Site(cluster.adapters[node], directory / "config", prefix)
 
 
 @pytest.fixture
-def clustered(describe: Describe) -> Iterator[Handler]:
-    with connect(describe({"cluster": "now-here"})) as handler:
-        yield handler
+def site(cluster: Clustered, tmp_path: Path) -> Site:
+    return site_on(cluster, tmp_path)
 
 
-@pytest.fixture
-def bob(handler: Handler, prefix: str) -> str:
-    """A user with a database, made without a cluster."""
-    name = prefix + "bob"
-    handler.create_user(name, GOOD)
-    handler.create_database(name, f"{name}_web")
-    handler.grant_privileges(name, f"{name}_web")
-    return name
+def hidden(cluster: Clustered, *texts: str) -> None:
+    """No log of any node, nor ZooKeeper or the queue of statements, has one of these."""
+    queues = [adapter.do("SELECT query FROM system.distributed_ddl_queue") for adapter in cluster.adapters]
+    assert all(queues), "the queue is not empty, so that its silence proves something"
+    stored = cluster.cluster.keeper.stored()
+    assert stored
+    for text in texts:
+        assert not any(text in queue for queue in queues)
+        assert text.encode() not in stored
+        assert not any(node.logs_contain(text) for node in cluster.nodes)
 
 
-CHANGES: dict[str, tuple[Callable[[Handler, str], object], str]] = {
-    "create_user": (lambda h, bob: h.create_user(bob + "2", GOOD), "CREATE USER `{bob}2`{on} IDENTIFIED"),
-    "update_user_password": (lambda h, bob: h.update_user_password(bob, GOOD), "ALTER USER `{bob}`{on} IDENTIFIED"),
-    "create_database": (
-        lambda h, bob: h.create_database(bob, bob + "_more"),
-        "CREATE DATABASE `{bob}_more`{on} COMMENT 'dbroster/2",
+def test_the_main_job_on_both_nodes(cluster: Clustered, site: Site) -> None:
+    """E8: create, password, lock, drop with the documented admin; pending, done, nothing; no password anywhere."""
+    ann, bob = site.users("ann", "bob")
+    site.converge()
+    cluster.at_home(site)
+    for adapter in cluster.adapters:
+        assert adapter.log_comment(ann) == f"dbroster/2 {site.prefix} {ann}"
+        assert adapter.comment(f"{ann}_web") == f"dbroster/2 {site.prefix} {ann} {ann}_web"
+    site.users("ann", bob=OTHER_PASSWORD)
+    assert site.converge().actions == {("update_password", bob, None)}
+    cluster.at_home(site)
+
+    site.users("ann")
+    cluster.adapters[0].do(f"GRANT{cluster.on} CREATE ROLE, ROLE ADMIN ON *.* TO {ADMIN}")  # for grace days
+    site.configure(removals={"grace_days": 7})
+    assert site.converge("--max-removals", "all").actions == {("lock_user", bob, None)}
+    for adapter in cluster.adapters:
+        assert not adapter.can_login(bob, OTHER_PASSWORD)
+        assert adapter.log_comment(bob) == f"dbroster/2 {site.prefix} {bob} locked"
+    site.configure()
+    site.converge("--max-removals", "all")
+    assert cluster.accounts(site.prefix) == [{ann}] * 2
+    assert cluster.databases(site.prefix) == [{f"{ann}_{template}" for template in TEMPLATES}] * 2
+    hidden(cluster, PASSWORD, OTHER_PASSWORD)
+
+
+def test_hashes_are_in_no_log(local: Clustered, tmp_path: Path) -> None:
+    """E8: they do stand in the queue of statements, but not in what nodes write about it."""
+    site = site_on(local, tmp_path)
+    site.users("ann")
+    site.sync()
+    with connect(local.connection(tmp_path, site.prefix)) as handler:
+        verifiers = local.adapters[0].verifiers(handler)
+    assert verifiers
+    for text in verifiers:
+        assert not any(node.logs_contain(text) for node in local.nodes)
+
+
+Drift = Callable[[NodeAdapter, str], object]
+ON_ACCOUNTS: dict[str, Drift] = {
+    "account": lambda node, user: node.do(f"DROP USER {quoted(user)}"),
+    "password": lambda node, user: node.do(f"ALTER USER {quoted(user)} IDENTIFIED BY 'of-nobody'"),
+    "grant": lambda node, user: node.do(f"REVOKE INSERT ON {quoted(f'{user}_web')}.* FROM {quoted(user)}"),
+    "too-much": lambda node, user: node.do(
+        f"GRANT SELECT ON {quoted(f'{user}_web')}.* TO {quoted(user[:-8] + 'grant')}"
     ),
-    "grant_privileges": (lambda h, bob: h.grant_privileges(bob, bob + "_web"), "GRANT{on} SELECT, "),
-    "lock_user": (lambda h, bob: h.lock_user(bob), "REVOKE{on} ALL ON *.* FROM `{bob}`"),
-    "drop_database": (
-        lambda h, bob: h.drop_database(bob, bob + "_web"),
-        "REVOKE{on} ALL ON `{bob}_web`.* FROM `{bob}`",
-    ),
-    "drop_user": (lambda h, bob: h.drop_user(bob), "DROP USER IF EXISTS `{bob}`{on}"),
+    "marker": lambda node, user: node.do(f"ALTER USER {quoted(user)} SETTINGS NONE"),
+}
+ON_DATABASES: dict[str, Drift] = {
+    "database": lambda node, user: node.do(f"DROP DATABASE {quoted(f'{user}_web')} SYNC"),
+}
+LEAVING: dict[str, Drift] = {
+    "left-account": lambda node, user: node.do(f"DROP USER {quoted(user)}"),
+    "left-database": lambda node, user: node.do(f"DROP DATABASE {quoted(f'{user}_web')} SYNC"),
+    "left-both": lambda node, user: [
+        node.do(f"DROP DATABASE {quoted(f'{user}_web')} SYNC"),
+        node.do(f"DROP DATABASE {quoted(f'{user}_tools')} SYNC"),
+        node.do(f"DROP USER {quoted(user)}"),
+    ],
+    "left-marked": lambda node, user: node.do(f"ALTER USER {quoted(user)} HOST NONE"),
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_every_change_goes_to_the_cluster(
-    adapter: ClickHouseAdapter, clustered: Handler, bob: str, change: str
-) -> None:
-    act, statement = CHANGES[change]
-    with adapter.changes() as sent, pytest.raises(OperationError) as caught:
-        act(clustered, bob)
-    assert caught.value.code == "701"  # there is no such cluster
-    (line,) = sent
-    # the server writes statements with secrets anew, and quotes only what it must
-    assert bare(statement.format(bob=bob, on=" ON CLUSTER `now-here`")) in bare(line)
-    assert adapter.can_write(bob, GOOD.reveal(), f"{bob}_web"), "nothing was done"
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_one_node_has_missed_is_mended(local: Clustered, tmp_path: Path, place: int) -> None:
+    """E8: account, password, grant, marker, database; a leaver whom one node has not dropped is dropped there."""
+    site, node = site_on(local, tmp_path), local.adapters[place]
+    everybody = [*ON_ACCOUNTS, *ON_DATABASES]
+    names = dict(zip([*everybody, *LEAVING], site.users(*everybody, *LEAVING), strict=True))
+    site.sync()
+    site.users(*everybody)
+    for kind, drift in {**ON_ACCOUNTS, **ON_DATABASES, **LEAVING}.items():
+        drift(node, names[kind])
+    done = site.converge("--max-removals", "all")
+    for kind in everybody:
+        assert names[kind] in {user for _, user, _ in done.actions} or kind == "too-much", kind
+    local.at_home(site)
+    stay = {names[kind] for kind in everybody}
+    assert local.accounts(site.prefix) == [stay] * 2
+    assert local.databases(site.prefix) == [{f"{user}_{t}" for user in stay for t in TEMPLATES}] * 2
 
 
-def bare(statement: str) -> str:
-    return statement.replace("`", "")
+def test_a_database_that_one_node_has_missed(cluster: Clustered, site: Site) -> None:
+    """E8: made where it is missing; dropped where it has been left."""
+    ann, bob = site.users("ann", "bob")
+    site.sync()
+    site.users("ann")
+    cluster.adapters[1].do(f"DROP DATABASE {quoted(f'{ann}_web')} SYNC")
+    cluster.adapters[0].do(f"DROP DATABASE {quoted(f'{bob}_web')} SYNC")
+    cluster.adapters[1].do(f"DROP DATABASE {quoted(f'{bob}_tools')} SYNC")
+    site.converge("--max-removals", "all")
+    cluster.at_home(site)
+    assert cluster.databases(site.prefix) == [{f"{ann}_{template}" for template in TEMPLATES}] * 2
 
 
-def test_what_comes_after_a_lock_or_a_revoke_goes_there_too(
-    adapter: ClickHouseAdapter, handler: Handler, clustered: Handler, bob: str
-) -> None:
-    handler.lock_user(bob)
-    adapter.revoke_by_hand(bob, f"{bob}_web")
-    adapter.ask("default", adapter.server.admin_password, f"REVOKE ALL ON {quoted(f'{bob}_web')}.* FROM {quoted(bob)}")
-    with adapter.changes() as sent:
-        with pytest.raises(OperationError):
-            clustered.lock_user(bob)
-        with pytest.raises(OperationError):
-            clustered.drop_database(bob, f"{bob}_web")
-        with pytest.raises(OperationError):
-            clustered.update_user_password(bob, GOOD)
-    assert sent[0] == f"KILL QUERY ON CLUSTER `now-here` WHERE user = '{bob}' ASYNC"
-    assert sent[1] == f"DROP DATABASE IF EXISTS `{bob}_web` ON CLUSTER `now-here` SYNC"
-    assert " HOST ANY DEFAULT ROLE ALL ADD SETTING" in sent[2]
+def test_what_is_not_ours_on_one_node_is_left_alone_on_both(cluster: Clustered, site: Site) -> None:
+    """E8: a statement ON CLUSTER would change both; the node is named, and what to do there."""
+    ann, bob = site.users("ann", "bob")
+    site.sync()
+    second = cluster.adapters[1]
+    second.do(f"DROP DATABASE {quoted(f'{ann}_web')} SYNC")
+    second.do(f"CREATE DATABASE {quoted(f'{ann}_web')}")
+    if not cluster.replicated:
+        second.do(f"DROP USER {quoted(bob)}")
+        second.do(f"CREATE USER {quoted(bob)} IDENTIFIED BY 'his-own'")
+    run = site.run("--dry-run")
+    assert run.code == 1
+    place = f"on the node {cluster.nodes[1].name} it has no marker of this roster; drop or rename it there"
+    assert place in run.out
+    site.users()
+    run = site.run("--max-removals", "all")
+    assert f"the database {ann}_web is left alone on every node of the cluster: {place}" in run.out
+    assert all(f"{ann}_web" in found for found in cluster.databases(site.prefix))
+    if not cluster.replicated:
+        assert run.code == 1
+        assert all(bob in found for found in cluster.accounts(site.prefix))
+    for adapter in cluster.adapters:
+        adapter.wipe(site.prefix)
 
 
-def test_the_marker_role_is_made_on_the_cluster(adapter: ClickHouseAdapter, clustered: Handler, prefix: str) -> None:
-    with adapter.changes() as sent, pytest.raises(OperationError):
-        clustered.prepare()
-    assert sent == [f"CREATE ROLE IF NOT EXISTS `dbroster:{prefix}` ON CLUSTER `now-here`"]
+def test_the_lock_holds_on_both_nodes(cluster: Clustered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """E8: a second sync that comes to the other node is kept out, and told how to end the first."""
+    monkeypatch.setattr(clickhouse_lock, "PATIENCE", 1.0)
+    site = site_on(cluster, tmp_path)
+    first, second = (cluster.connection(tmp_path, site.prefix, node) for node in (0, 1))
+    with connect(first) as holder, connect(second) as late:
+        holder.acquire_lock()
+        with pytest.raises(LockHeld, match="KILL QUERY ON CLUSTER `both` WHERE query_id"):
+            late.acquire_lock()
 
 
-def test_an_admin_of_a_cluster_needs_the_privilege_for_it(
-    adapter: ClickHouseAdapter, describe: Describe, prefix: str
-) -> None:
-    """E6: also one that may not even see how accounts are stored."""
-    adapter.create_account_by_hand(prefix + "admin", GOOD.reveal())
-    with connect(describe({"cluster": "c"}, username=prefix + "admin", password=GOOD)) as handler:
-        wanted = handler.missing_privileges([])
-    assert "CLUSTER ON *.*" in wanted[0]
-    assert wanted[-1].startswith("GRANT ON CLUSTER `c` `dbroster:")
+def test_queries_of_a_leaver_end_on_the_other_node(cluster: Clustered, site: Site) -> None:
+    """E8: what runs there when the line goes is killed."""
+    (ann,) = site.users("ann")
+    site.sync()
+    other = cluster.adapters[1]
+    endless = "SELECT sleepEachRow(1) FROM numbers(600) SETTINGS max_block_size = 1 FORMAT Null"
+    ended: list[BaseException | str] = []
+
+    def run() -> None:
+        try:
+            ended.append(other.ask(ann, PASSWORD, endless, function_sleep_max_microseconds_per_block="0"))
+        except Exception as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    running = f"SELECT query_id FROM system.processes WHERE user = {literal(ann)}"
+    while not other._names(running) and thread.is_alive():
+        thread.join(0.05)
+    assert other._names(running)
+    site.users()
+    site.sync("--max-removals", "all")
+    thread.join(30)
+    assert "QUERY_WAS_CANCELLED" in str(ended)
+    assert not other._names(running)
 
 
-@pytest.mark.parametrize(
-    ("directories", "answer"),
-    [
-        ([("users_xml", 0), ("local_directory", 0)], False),
-        ([("users_xml", 0), ("replicated", 0), ("local_directory", 0)], True),
-        ([("users.xml", 0), ("local directory", 0), ("replicated", 0)], False),
-        ([("users_xml", 0), ("local_directory", 1), ("ldap", 0), ("replicated", 0)], True),
-        ([("users_xml", 0)], False),
-    ],
-)
-def test_accounts_go_into_the_first_directory_that_can_be_written(
-    directories: list[tuple[str, int]], answer: bool
-) -> None:
-    """Where that one replicates by itself, ON CLUSTER would create every account twice (493)."""
-    assert replicates_accounts(directories) is answer
+# --- a node that is frozen, or down --------------------------------------------------------------------------------
+
+
+@contextmanager
+def frozen(node: Node) -> Iterator[None]:
+    node.freeze()
+    try:
+        yield
+    finally:
+        node.thaw()
+
+
+def brought_in_step(cluster: Clustered, site: Site, gone: str) -> None:
+    """The next run, with the node back: pending, done, nothing; who had to go is on no node."""
+    site.pending("--max-removals", "all")
+    site.sync("--max-removals", "all")
+    site.in_step()
+    assert not any(gone in found for found in cluster.accounts(site.prefix))
+    assert not any(name.startswith(gone) for found in cluster.databases(site.prefix) for name in found)
+    cluster.at_home(site)
+
+
+def test_a_frozen_node_ends_the_run(cluster: Clustered, site: Site) -> None:
+    """E8: within connect_timeout, by name, before anything is changed; the next run does it all."""
+    _, bob = site.users("ann", "bob")
+    site.sync()
+    site.users("ann", "carl")
+    site.configure(connect_timeout=2, timeout=10)
+    before = cluster.accounts(site.prefix)
+    with frozen(cluster.nodes[1]), within(20):
+        run = site.run("--max-removals", "all")
+    assert run.code == 2
+    assert f"of the cluster both {cluster.nodes[1].name} did not answer within" in run.result["error"]
+    assert cluster.accounts(site.prefix) == before
+    site.configure()
+    brought_in_step(cluster, site, bob)
+
+
+def test_a_node_that_freezes_in_the_middle(cluster: Clustered, site: Site, tmp_path: Path) -> None:
+    """E8: within timeout, by name; what was half done is finished by the next run, on every node."""
+    _, bob = site.users("ann", "bob")
+    site.sync()
+    site.users("ann")
+    connection = replace(cluster.connection(tmp_path, site.prefix), timeout=8)
+    with connect(connection) as handler, frozen(cluster.nodes[1]), within(20):
+        with pytest.raises(Stalled, match=f"of the cluster both {cluster.nodes[1].name} did not answer within 8 s"):
+            handler.get_existing_databases()
+        cluster.adapters[0].do(f"DROP DATABASE {quoted(f'{bob}_web')} SYNC")
+    silent = pytest.raises(Stalled, match=f"{cluster.nodes[1].name} did not answer")
+    with connect(connection) as handler, frozen(cluster.nodes[1]), within(20), silent:
+        handler._session.run(f"DROP DATABASE {quoted(f'{bob}_tools')} ON CLUSTER both SYNC")  # type: ignore[attr-defined]
+    brought_in_step(cluster, site, bob)
+
+
+def test_a_run_that_waits_for_a_frozen_node_can_be_ended(cluster: Clustered, site: Site) -> None:
+    """E8: one SIGTERM, and it ends in seconds."""
+    site.users("ann")
+    site.configure(connect_timeout=60, timeout=300)
+    script = ROOT / "scripts" / "clickhouse_sync.py"
+    with frozen(cluster.nodes[1]):
+        run = subprocess.Popen([sys.executable, str(script), "--config", str(site.directory)], stdout=subprocess.PIPE)
+        asking = f"SELECT query_id FROM system.processes WHERE user = '{ADMIN}' AND query LIKE '%clusterAllReplicas%'"
+        while not cluster.adapters[0]._names(asking) and run.poll() is None:
+            time.sleep(0.05)
+        run.terminate()
+        with within(10):
+            run.communicate(timeout=60)
+        assert run.returncode not in (0, None)
+    site.configure()
+    site.converge()
+
+
+def test_a_node_that_was_down_is_brought_in_step(cluster: Clustered, site: Site, tmp_path: Path) -> None:
+    """E8: it dies while a leaver is removed; without it nothing goes on, and with it the leaver is gone there, too."""
+    _, bob = site.users("ann", "bob")
+    site.sync()
+    site.users("ann")
+    node = cluster.nodes[1]
+    with connect(replace(cluster.connection(tmp_path, site.prefix), timeout=8)) as handler:
+        handler.get_existing_users()
+        node.kill()
+        with pytest.raises(Stalled, match=node.name):
+            handler.lock_user(bob)
+    site.configure(connect_timeout=2)
+    run = site.run("--max-removals", "all")
+    assert (run.code, node.name in run.result["error"]) == (2, True)
+    node.start()
+    site.configure()
+    brought_in_step(cluster, site, bob)
+
+
+# --- cost and privileges --------------------------------------------------------------------------------------------
+
+
+def test_reading_takes_as_many_queries_for_many_as_for_few(cluster: Clustered, tmp_path: Path) -> None:
+    """E8: one query asks all nodes; however many accounts there are."""
+    site = site_on(cluster, tmp_path)
+    connection = cluster.connection(tmp_path, site.prefix)
+
+    def messages() -> int:
+        with HttpProxy(cluster.nodes[0], None) as proxy, connect(replace(connection, port=proxy.port)) as handler:
+            handler.missing_privileges([])
+            handler.get_existing_users()
+            handler.get_existing_databases()
+            handler.warnings()
+            return proxy.messages
+
+    site.users("ann")
+    site.sync()
+    few = messages()
+    site.users("ann", *(f"u{number}" for number in range(8)))
+    site.sync()
+    assert messages() == few
+
+
+def test_over_tls(cluster: Clustered, site: Site) -> None:
+    """E8: and logins at the other node go by TLS, too."""
+    node = cluster.nodes[0]
+    site.configure(port=node.https_port, tls={"mode": "verify-full", "ca": str(node.ca)})
+    (ann,) = site.users("ann")
+    site.converge()
+    if not cluster.replicated:
+        cluster.adapters[1].do(f"ALTER USER {quoted(ann)} IDENTIFIED BY 'of-nobody'")
+        assert site.converge().actions == {("update_password", ann, None)}
+    cluster.at_home(site)
+
+
+def test_the_missing_privileges_are_all_that_is_needed(cluster: Clustered, site: Site) -> None:
+    """E6, E8: an admin without any is told each GRANT; with those it does everything."""
+    admin = f"{site.prefix}adm"
+    cluster.adapters[0].do(f"CREATE USER {quoted(admin)}{cluster.on} IDENTIFIED BY 'Admins-2'")
+    site.configure(username=admin, password="Admins-2")
+    for _ in range(3):  # who may not look is not told all at once
+        run = site.run("--dry-run")
+        for line in filter(lambda line: line.endswith(";"), (run.result["error"] or "").splitlines()):
+            cluster.adapters[0].do(line)
+    cluster.adapters[0].do(f"GRANT{cluster.on} KILL QUERY ON *.* TO {quoted(admin)}")
+    site.users("ann")
+    site.converge()
+    site.users()
+    site.converge("--max-removals", "all")
+    assert cluster.accounts(site.prefix) == [{admin}] * 2

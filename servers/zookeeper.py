@@ -1,0 +1,52 @@
+"""A throw-away ZooKeeper, which the nodes of a ClickHouse cluster agree by."""
+
+import shutil
+import socket
+from pathlib import Path
+
+from servers.base import LocalServer, Missing
+from servers.process import Account
+from servers.template import cache_directory
+
+_CONFIG = """tickTime=1000
+dataDir={home}/data
+clientPort={port}
+clientPortAddress=127.0.0.1
+admin.enableServer=false
+4lw.commands.whitelist=ruok
+"""
+
+
+class ZooKeeper(LocalServer):
+    """One ZooKeeper alone, from Debian's jars."""
+
+    engine = "zookeeper"
+
+    def __init__(self) -> None:
+        java, self._jars = shutil.which("java"), cache_directory() / "zookeeper"
+        if java is None or not (self._jars / ".complete").exists():
+            raise Missing("Java or ZooKeeper is missing. Run `make setup` (or: tools/install_zookeeper.sh).")
+        super().__init__(Path(java))
+        self.account = Account()
+
+    def _initialise(self, home: Path, password: str) -> None:  # noqa: ARG002 - it has no logins
+        (home / "data").mkdir()
+
+    def _command(self) -> list[str]:
+        (self.home / "zoo.cfg").write_text(_CONFIG.format(home=self.home, port=self.port))
+        path = ":".join(map(str, sorted(self._jars.glob("*.jar"))))
+        small = ("-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+        main = "org.apache.zookeeper.server.ZooKeeperServerMain"
+        return [str(self.program), *small, "-cp", path, main, str(self.home / "zoo.cfg")]
+
+    def _is_ready(self) -> bool:
+        try:
+            with socket.create_connection((self.host, self.port), timeout=5) as wire:
+                wire.sendall(b"ruok")
+                return wire.recv(4) == b"imok"
+        except OSError:
+            return False
+
+    def stored(self) -> bytes:
+        """All that it has written to its disk: every change of every entry."""
+        return b"".join(path.read_bytes() for path in sorted((self.home / "data").rglob("*")) if path.is_file())
