@@ -18,6 +18,7 @@ endif
 soaked = \
 	tests/kill \
 	tests/engines/postgresql \
+	tests/engines/clickhouse/test_cluster.py \
 	tests/soak/fuzz_files.py \
 	tests/soak/test_clickhouse_cluster.py \
 	tests/soak/test_large_files.py

@@ -13,7 +13,7 @@ dataDir={home}/data
 clientPort={port}
 clientPortAddress=127.0.0.1
 admin.enableServer=false
-4lw.commands.whitelist=ruok
+4lw.commands.whitelist=srvr
 """
 
 
@@ -42,8 +42,8 @@ class ZooKeeper(LocalServer):
     def _is_ready(self) -> bool:
         try:
             with socket.create_connection((self.host, self.port), timeout=5) as wire:
-                wire.sendall(b"ruok")
-                return wire.recv(4) == b"imok"
+                wire.sendall(b"srvr")  # it says that it is there (ruok) before it serves anybody
+                return b"Mode: standalone" in b"".join(iter(lambda: wire.recv(4096), b""))
         except OSError:
             return False
 

@@ -15,15 +15,9 @@ from tests.engines.clickhouse.test_cluster import site_on
 OLDER = "24.8"
 
 
-@pytest.fixture(scope="module", params=["local", "replicated"])
-def cluster(request: pytest.FixtureRequest) -> Iterator[Clustered]:  # type: ignore[no-redef]
+@pytest.fixture(scope="module", params=["local", "replicated"])  # type: ignore[no-redef]
+def cluster(request: pytest.FixtureRequest) -> Iterator[Clustered]:
     with clustered.started(replicated=request.param == "replicated", version=OLDER) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def local() -> Iterator[Clustered]:  # type: ignore[no-redef]
-    with clustered.started(replicated=False, version=OLDER) as found:
         yield found
 
 

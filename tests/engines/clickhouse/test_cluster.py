@@ -1,9 +1,10 @@
 """Two real nodes: what dbroster does reaches both, and what one of them lacks is seen and mended.
 
-Accounts are each node's own, or replicated.
+Accounts are each node's own, or replicated; `DBROSTER_SOAK=1` tries everything with both kinds.
 """
 
 import itertools
+import os
 import subprocess
 import sys
 import threading
@@ -25,17 +26,15 @@ from tests.engines.clickhouse.clustered import ADMIN, Clustered, NodeAdapter, st
 
 _numbers = itertools.count(1)
 TEMPLATES = ("tools", "web")
+STORAGES = ("local", "replicated")
+SOAK = bool(os.environ.get("DBROSTER_SOAK"))
+on_both_kinds = pytest.mark.parametrize("cluster", STORAGES, indirect=True, scope="module")
+with_own_accounts = pytest.mark.parametrize("cluster", STORAGES[:1], indirect=True, scope="module")
 
 
-@pytest.fixture(scope="module", params=["local", "replicated"])
+@pytest.fixture(scope="module", params=STORAGES if SOAK else STORAGES[:1])
 def cluster(request: pytest.FixtureRequest) -> Iterator[Clustered]:
     with started(replicated=request.param == "replicated") as clustered:
-        yield clustered
-
-
-@pytest.fixture(scope="module")
-def local() -> Iterator[Clustered]:
-    with started(replicated=False) as clustered:
         yield clustered
 
 
@@ -62,6 +61,7 @@ def hidden(cluster: Clustered, *texts: str) -> None:
         assert not any(node.logs_contain(text) for node in cluster.nodes)
 
 
+@on_both_kinds
 def test_the_main_job_on_both_nodes(cluster: Clustered, site: Site) -> None:
     """E8: create, password, lock, drop with the documented admin; pending, done, nothing; no password anywhere."""
     ann, bob = site.users("ann", "bob")
@@ -88,16 +88,17 @@ def test_the_main_job_on_both_nodes(cluster: Clustered, site: Site) -> None:
     hidden(cluster, PASSWORD, OTHER_PASSWORD)
 
 
-def test_hashes_are_in_no_log(local: Clustered, tmp_path: Path) -> None:
+@with_own_accounts
+def test_hashes_are_in_no_log(cluster: Clustered, tmp_path: Path) -> None:
     """E8: they do stand in the queue of statements, but not in what nodes write about it."""
-    site = site_on(local, tmp_path)
+    site = site_on(cluster, tmp_path)
     site.users("ann")
     site.sync()
-    with connect(local.connection(tmp_path, site.prefix)) as handler:
-        verifiers = local.adapters[0].verifiers(handler)
+    with connect(cluster.connection(tmp_path, site.prefix)) as handler:
+        verifiers = cluster.adapters[0].verifiers(handler)
     assert verifiers
     for text in verifiers:
-        assert not any(node.logs_contain(text) for node in local.nodes)
+        assert not any(node.logs_contain(text) for node in cluster.nodes)
 
 
 Drift = Callable[[NodeAdapter, str], object]
@@ -125,10 +126,11 @@ LEAVING: dict[str, Drift] = {
 }
 
 
-@pytest.mark.parametrize("place", [0, 1])
-def test_what_one_node_has_missed_is_mended(local: Clustered, tmp_path: Path, place: int) -> None:
+@with_own_accounts
+@pytest.mark.parametrize("place", [0, 1] if SOAK else [1])
+def test_what_one_node_has_missed_is_mended(cluster: Clustered, tmp_path: Path, place: int) -> None:
     """E8: account, password, grant, marker, database; a leaver whom one node has not dropped is dropped there."""
-    site, node = site_on(local, tmp_path), local.adapters[place]
+    site, node = site_on(cluster, tmp_path), cluster.adapters[place]
     everybody = [*ON_ACCOUNTS, *ON_DATABASES]
     names = dict(zip([*everybody, *LEAVING], site.users(*everybody, *LEAVING), strict=True))
     site.sync()
@@ -138,12 +140,13 @@ def test_what_one_node_has_missed_is_mended(local: Clustered, tmp_path: Path, pl
     done = site.converge("--max-removals", "all")
     for kind in everybody:
         assert names[kind] in {user for _, user, _ in done.actions} or kind == "too-much", kind
-    local.at_home(site)
+    cluster.at_home(site)
     stay = {names[kind] for kind in everybody}
-    assert local.accounts(site.prefix) == [stay] * 2
-    assert local.databases(site.prefix) == [{f"{user}_{t}" for user in stay for t in TEMPLATES}] * 2
+    assert cluster.accounts(site.prefix) == [stay] * 2
+    assert cluster.databases(site.prefix) == [{f"{user}_{t}" for user in stay for t in TEMPLATES}] * 2
 
 
+@on_both_kinds
 def test_a_database_that_one_node_has_missed(cluster: Clustered, site: Site) -> None:
     """E8: made where it is missing; dropped where it has been left."""
     ann, bob = site.users("ann", "bob")
@@ -242,6 +245,7 @@ def brought_in_step(cluster: Clustered, site: Site, gone: str) -> None:
     cluster.at_home(site)
 
 
+@on_both_kinds
 def test_a_frozen_node_ends_the_run(cluster: Clustered, site: Site) -> None:
     """E8: within connect_timeout, by name, before anything is changed; the next run does it all."""
     _, bob = site.users("ann", "bob")
