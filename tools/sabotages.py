@@ -170,9 +170,16 @@ SABOTAGES = [
     Sabotage(
         "ClickHouse: any lock counts as dbroster's",
         _ENGINES + "clickhouse_state.py",
-        "lock=_lock(bool(shut), claimed and notes_lock(text)),",
-        "lock=_lock(bool(shut), claimed),",
+        "lock = _lock(bool(shut), claimed and notes_lock(text))",
+        "lock = _lock(bool(shut), claimed)",
         "tests/engines/clickhouse/test_staying.py|-k|look_like_dbrosters",
+    ),
+    Sabotage(
+        "ClickHouse: a database that one node of a cluster lacks is not noticed",
+        _ENGINES + "clickhouse_merge.py",
+        "usable=len(there) == len(by_node)",
+        "usable=True",
+        "tests/engines/clickhouse/test_cluster.py|-k|a_database_that_one_node and local",
     ),
     Sabotage(
         "ClickHouse: nobody looks at the clock while the server keeps silent",
