@@ -145,13 +145,14 @@ class MySQLArchiver(Archiver):
         draft.settings.update(database=contents.character_set(self._session, database), broken=state.definitions)
         without = state.by_transactions
         if without:
-            self._run_dump(draft, ["--skip-routines", "--skip-events"], [database, *without])
+            # behind `--`, since an owner may call a table as an option is called
+            self._run_dump(draft, ["--skip-routines", "--skip-events", "--", database, *without])
         options = [f"--ignore-table={database}.{name}" for name in (*state.broken, *without)]
         options += [_HISTORY] if state.versioned and self._writes_history() else []
         if events := unwritten_events(self._session, database):
             draft.file.write(script_of(events))
             options.append("--skip-events")
-        self._run_dump(draft, options, [database])
+        self._run_dump(draft, [*options, database])
         self._note_longest(draft)
 
     def _note_longest(self, draft: Draft) -> None:
@@ -177,8 +178,7 @@ class MySQLArchiver(Archiver):
             f"SET GLOBAL max_allowed_packet = {needed};"
         )
 
-    def _run_dump(self, draft: Draft, options: Sequence[str], names: Sequence[str]) -> None:
-        """Dump a database, or tables of it: behind `--`, since an owner may call a table as an option is called."""
+    def _run_dump(self, draft: Draft, arguments: Sequence[str]) -> None:
         more = _ONLY_MARIADB if self._mariadb else _ONLY_MYSQL
         connection = self.connection
         password = connection.password.reveal() if connection.password else ""
@@ -189,7 +189,7 @@ class MySQLArchiver(Archiver):
         with tools.memory_file(_option_file(password)) as file:
             tools.run(
                 [program, f"--defaults-file=/proc/self/fd/{file}", *self._login(connection.username), *_DUMP, *more,
-                 f"--net-buffer-length={at_once}", *options, "--", *names],
+                 f"--net-buffer-length={at_once}", *arguments],
                 connection, environment=_ENVIRONMENT, secrets=[password], descriptors=[file], target=draft.file,
             )  # fmt: skip
         _refuse_cut(draft.file, f"{program} has ended")
