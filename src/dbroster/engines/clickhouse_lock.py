@@ -68,7 +68,7 @@ class ServerLock:
 
     def acquire(self) -> None:
         """Take the lock. Raises LockHeld, naming who has it, ConnectError, and ServerError for a refused query."""
-        deadline = time.monotonic() + PATIENCE
+        deadline, pause = time.monotonic() + PATIENCE, 0.1
         holder = self._take_or_name_holder()
         while holder:
             if time.monotonic() > deadline:
@@ -76,7 +76,8 @@ class ServerLock:
                     f"another sync is at work on this server: {holder.text}; try again when it has ended, or, if its "
                     f"machine is dead: KILL QUERY{self._on()} WHERE query_id = {literal(holder.query_id)}"
                 )
-            time.sleep(random.uniform(0.05, 0.15))  # noqa: S311 - so that two do not step back for each other for ever
+            time.sleep(random.uniform(0.05, pause))  # noqa: S311 - so that two do not step back for each other for ever
+            pause = min(2 * pause, 0.8)
             # first without a query of our own, which would live on for a moment and stand in others' way
             holder = next(iter(self._rivals(self._running())), None) or self._take_or_name_holder()
 
