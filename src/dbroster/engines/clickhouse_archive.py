@@ -25,7 +25,7 @@ from dbroster.engines.clickhouse_contents import (
 from dbroster.engines.clickhouse_facts import Facts
 from dbroster.engines.clickhouse_grants import read_grants
 from dbroster.engines.clickhouse_http import Http, to_bytes
-from dbroster.engines.clickhouse_session import Session, identifier, literal
+from dbroster.engines.clickhouse_session import Session, fixed_setting, identifier, literal, writable
 from dbroster.errors import OperationError
 from dbroster.model import User
 
@@ -37,6 +37,14 @@ _DEFAULTS = (
     "SELECT name, default_kind FROM system.columns"
     " WHERE database = {database} AND table = {table} AND default_kind IN ('DEFAULT', 'MATERIALIZED')"
 )
+
+_RESETS = r"""
+    SELECT name, default FROM system.settings WHERE changed AND (
+        match(name, '^(additional|apply|force|parallel_replica|output_format_native|input_format_allow_errors)_')
+        OR match(name, 'overflow_mode|^max_(rows|bytes|columns|partitions)_(to|in)_|^min_execution_speed')
+        OR match(name, '^max_(execution_time|execution_speed|estimated_execution_time|result_|parallel_replicas)')
+        OR match(name, '^(limit|offset|final|extremes|use_query_cache|low_cardinality_allow_in_native_format)$'))"""
+"""Settings that a profile has changed, and that leave rows out, keep tables from being read, or change the file."""
 
 _IN_ORDER = ("Replacing", "Collapsing", "Coalescing", "Log", "Memory")
 """In the names of engines where the order of rows means something: which of two is the newer one."""
@@ -98,7 +106,7 @@ class ClickHouseArchiver(Archiver):
                 with file.open(_member(database, table.name), "w", force_zip64=True) as target:
                     draft.counts[table.name] = self._read(http, database, table, target)
         draft.settings["detached"] = detached
-        refuse_cut(self._session, database, tables, draft.counts, lambda name: _count(http, database, name))
+        refuse_cut(self._session, database, tables, draft.counts, lambda name: _deleted(http, database, name))
         draft.file.flush()
         with zipfile.ZipFile(draft.path) as written:
             if damaged := written.testzip():
@@ -110,6 +118,8 @@ class ClickHouseArchiver(Archiver):
             return http.read(_selection(database, table), target)
         except OperationError as error:
             text = f"the table {database}.{table.name} can't be read: {error}"
+            if setting := fixed_setting(str(error)):
+                raise OperationError(f"{text}; {writable(self.connection.username, setting)}", error.code) from None
             columns = self._session.rows(_DEFAULTS, database=database, table=table.name)
             cures = [
                 f"ALTER TABLE {_place(database, table)} MODIFY COLUMN {identifier(c)} REMOVE {k}" for c, k in columns
@@ -204,7 +214,10 @@ class ClickHouseArchiver(Archiver):
             raise OperationError(f"{database}.{table.name} has got {number} rows, but {wanted} are in the archive")
 
     def _http(self) -> Http:
-        return Http(self._session.url, self.connection, self.connection.username, _text(self.connection.password))
+        """The admin's statements, that read with no setting of a profile which would leave rows out."""
+        resets = dict(self._session.rows(_RESETS))
+        password = _text(self.connection.password)
+        return Http(self._session.url, self.connection, self.connection.username, password, resets)
 
     def _as_user(self, user: User) -> Http:
         return Http(self._session.url, self.connection, user.name, user.password.reveal())
@@ -222,10 +235,11 @@ def _place(database: str, table: Table) -> str:
     return f"{identifier(database)}.{identifier(table.name)}"
 
 
-def _count(http: Http, database: str, name: str) -> int:
-    """Rows that the admin sees, those that are deleted, but still there, among them."""
+def _deleted(http: Http, database: str, name: str) -> int:
+    """Rows that are deleted, but still there."""
     place = f"{identifier(database)}.{identifier(name)}"
-    return int(http.ask(f"SELECT count() FROM {place} SETTINGS apply_deleted_mask = 0 FORMAT TabSeparated"))  # noqa: S608
+    query = f"SELECT count() FROM {place} WHERE _row_exists = 0"  # noqa: S608 - quoted
+    return http.number(f"{query} SETTINGS apply_deleted_mask = 0 FORMAT TabSeparated")
 
 
 def _listed(table: Table) -> str:

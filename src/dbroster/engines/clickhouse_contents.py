@@ -4,20 +4,30 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from dbroster.engines.clickhouse_http import from_hex, top_level
+from dbroster.engines.clickhouse_policies import Policy, cures, hiding, read_policies
 from dbroster.engines.clickhouse_session import Session
 from dbroster.errors import OperationError
 
-_IN_MEMORY = ("Memory",)
-"""Engines that hold rows of their own, but none on the disk."""
+_IN_MEMORY = "Memory"
+"""The engine that holds rows of its own, but none on the disk."""
 
-_UNREADABLE = ("Set",)
-"""Engines whose rows no query can read."""
+_READ = frozenset({"EmbeddedRocksDB", "File", "Join", "Log", _IN_MEMORY, "StripeLog", "TinyLog"})
+"""Engines beside those of the MergeTree family that show what they hold themselves.
+
+All others may show what their owner could not see: they are never read with the admin's power.
+"""
+
+_WITHOUT_ROWS = frozenset({
+    "Buffer", "Dictionary", "FuzzQuery", "GenerateRandom", "LiveView", "Loop", "Merge", "Null", "View",
+})  # fmt: skip
+"""Engines that hold no rows which anybody could miss; a Buffer is emptied into its table."""
 
 _HIDDEN = "[HIDDEN]"
 """What the server shows instead of a password."""
 
 _DESCRIBED = """
-    SELECT hex(name), engine, hex(create_table_query), toUInt8(has_own_data), concat('.inner_id.', toString(uuid))
+    SELECT hex(name), engine, hex(create_table_query), toUInt8(has_own_data),
+        hex(if(toUInt128(uuid) = 0, concat('.inner.', name), concat('.inner_id.', toString(uuid))))
     FROM system.tables WHERE database = {database} AND NOT is_temporary ORDER BY name"""
 _COLUMNS = """
     SELECT hex(table), hex(name) FROM system.columns
@@ -25,14 +35,14 @@ _COLUMNS = """
 _DETACHED = "SELECT hex(table), is_permanently FROM system.detached_tables WHERE database = {database} ORDER BY 1"
 _DETACHED_PARTS = """
     SELECT hex(table), count() FROM system.detached_parts WHERE database = {database} GROUP BY table ORDER BY table"""
-_POLICIES = """
-    SELECT short_name, table, has(apply_to_except, currentUser()) FROM system.row_policies
-    WHERE database = {database} ORDER BY table, short_name"""
+_MARKED = """
+    SELECT DISTINCT hex(table) FROM system.parts WHERE active AND has_lightweight_delete AND database = {database}"""
+# a part whose name begins with patch- holds changes to rows of other parts (UPDATE since 25.7)
 _KEPT = """
-    SELECT hex(t.name), endsWith(t.engine, 'MergeTree') AS in_parts, if(in_parts, p.rows, t.total_rows), p.deleted
+    SELECT hex(t.name), if(endsWith(t.engine, 'MergeTree'), p.rows, t.total_rows)
     FROM system.tables t LEFT JOIN (
-        SELECT table, sum(rows) AS rows, max(has_lightweight_delete) AS deleted
-        FROM system.parts WHERE active AND database = {database} GROUP BY table
+        SELECT table, sum(rows) AS rows FROM system.parts
+        WHERE active AND NOT startsWith(name, 'patch-') AND database = {database} GROUP BY table
     ) p ON p.table = t.name WHERE t.database = {database}"""
 
 
@@ -62,14 +72,14 @@ def read_tables(session: Session, database: str) -> list[Table]:
     for table, column in session.rows(_COLUMNS, database=database):
         columns.setdefault(from_hex(table), []).append(from_hex(column))
     found = [
-        (from_hex(name), engine, from_hex(made), bool(own) or engine in _IN_MEMORY, by_uuid)
-        for name, engine, made, own, by_uuid in session.rows(_DESCRIBED, database=database)
+        (from_hex(name), engine, from_hex(made), bool(own), from_hex(inner))
+        for name, engine, made, own, inner in session.rows(_DESCRIBED, database=database)
     ]
-    holders = {name for name, engine, _, own_rows, _ in found if own_rows and engine not in _UNREADABLE}
+    holders = {name for name, engine, _, own, _ in found if is_read(engine, own_data=own)}
     inner = {
-        name: _inner(name, by_uuid, holders)
-        for name, engine, made, _, by_uuid in found
-        if engine == "MaterializedView" and not writes_elsewhere(made)
+        name: rows_in
+        for name, engine, made, _, rows_in in found
+        if rows_in in holders and engine == "MaterializedView" and not writes_elsewhere(made)
     }
 
     def archived(name: str) -> tuple[str, ...]:
@@ -84,16 +94,29 @@ def read_tables(session: Session, database: str) -> list[Table]:
     ]
 
 
-def _inner(view: str, by_uuid: str, holders: Collection[str]) -> str:
-    """The table with a materialized view's own rows, if there is one; its name depends on the database's engine."""
-    return next((name for name in (by_uuid, f".inner.{view}") if name in holders), "")
+def is_read(engine: str, *, own_data: bool) -> bool:
+    """Whether rows of such a table are read: `own_data` is what the server says of it."""
+    return engine == _IN_MEMORY or (own_data and (engine in _READ or engine.endswith("MergeTree")))
 
 
 def writes_elsewhere(statement: str) -> bool:
     """Whether a materialized view has no rows of its own: `TO` stands in it, and not in what an engine does by TTL."""
-    words = [word for _, word in top_level(statement)]
+    words = _words(statement)
     before = words[: words.index("ENGINE")] if "ENGINE" in words else words
     return "TO" in before
+
+
+def _words(statement: str) -> list[str]:
+    return [word for _, word in top_level(statement)]
+
+
+def _lacks_rows(table: Table) -> bool:
+    """Whether it may hold rows that the archive doesn't. What a table function has made (no ENGINE) holds none."""
+    if table.columns or table.engine in _WITHOUT_ROWS:
+        return False
+    return "ENGINE" in _words(table.statement) and not (
+        table.engine == "MaterializedView" and writes_elsewhere(table.statement)
+    )
 
 
 def read_detached(session: Session, database: str) -> list[tuple[str, bool]]:
@@ -104,50 +127,46 @@ def read_detached(session: Session, database: str) -> list[tuple[str, bool]]:
 def left_out(session: Session, database: str) -> Iterator[str]:
     """What an archive of a database would not hold."""
     for table in read_tables(session, database):
-        if table.engine in _UNREADABLE:
-            yield f"the rows of {table.name}, since those of the engine {table.engine} can't be read"
+        if _lacks_rows(table):
+            yield f"the rows of {table.name}: dbroster can't read those of this {table.engine}"
         if not table.statement:  # of a table by loop(), which has no rows of its own
             yield f"the table {table.name}, since the server does not show how it is made"
         if _HIDDEN in table.statement:
             yield f"the password in the definition of {table.name}, which the server hides"
     for name, number in session.rows(_DETACHED_PARTS, database=database):
         yield f"{number} detached parts of the table {from_hex(name)}"
-    for policy, table, _ in session.rows(_POLICIES, database=database):
-        yield f"the row policy {policy} of {table}"
+    policies = read_policies(session, database)
+    for policy in policies:
+        text = f"the row policy {policy.name} of {policy.table or 'all tables'}"
+        hides = policy in hiding(policies, policy.table)
+        yield f"{text}; if it hides rows from the admin, nothing is archived: {policy.cure()}" if hides else text
 
 
 def refuse_cut(
-    session: Session, database: str, tables: Collection[Table], counts: Mapping[str, int], count: Callable[[str], int]
+    session: Session, database: str, tables: Collection[Table], counts: Mapping[str, int], deleted: Callable[[str], int]
 ) -> None:
     """Refuse an archive that lacks rows: a row policy or a limit has kept them away. Raises OperationError.
 
-    `count` says how many rows of a table the admin sees, those that are deleted but still there among them.
+    `deleted` says how many rows of a table are deleted, but still there. They are counted before all others, since
+    merges take them away.
     """
-    kept = {from_hex(name): row for name, *row in session.rows(_KEPT, database=database)} if counts else {}
-    for table in (table for table in tables if table.name in counts):
-        in_parts, number, deleted = kept.get(table.source, (False, None, False))
-        if number is None and not _policies(session, database, table.source):
-            continue
-        seen = count(table.source) if in_parts and deleted else counts[table.name]
-        if number is None or seen < int(number):
-            raise OperationError(_cut(session, database, table, seen, number))
+    marked = {from_hex(name) for (name,) in session.rows(_MARKED, database=database)}
+    archived = {table.source: table.name for table in tables if table.name in counts}
+    seen = {source: counts[name] + (deleted(source) if source in marked else 0) for source, name in archived.items()}
+    kept = {from_hex(name): number for name, number in session.rows(_KEPT, database=database)}
+    policies = read_policies(session, database)
+    for source, name in archived.items():
+        number, hide = kept.get(source), hiding(policies, source)
+        if hide if number is None else seen[source] < int(number):
+            raise OperationError(_cut(f"{database}.{name}", seen[source], number, hide))
 
 
-def _cut(session: Session, database: str, table: Table, seen: int, number: int | None) -> str:
-    text = f"the admin has seen {seen} of {'an unknown number of' if number is None else number} rows of {database}"
-    names = ", ".join(_policies(session, database, table.source))
-    if not names:
-        return f"{text}.{table.name}: somebody writes into it, or a setting of the admin's leaves rows out"
-    return (
-        f"{text}.{table.name}, since a row policy hides "
-        f"the others ({names}): let it not apply to the admin (ALTER ROW POLICY ... TO ... EXCEPT)"
-    )
-
-
-def _policies(session: Session, database: str, table: str) -> list[str]:
-    """Row policies on a table that may keep rows from the admin."""
-    found = session.rows(_POLICIES, database=database)
-    return [policy for policy, of, spared in found if of in (table, "") and not spared]
+def _cut(place: str, seen: int, number: int | None, hide: list[Policy]) -> str:
+    text = f"the admin has seen {seen} of {'an unknown number of' if number is None else number} rows of {place}"
+    if not hide:
+        return f"{text}: somebody writes into it, or a setting of the admin's leaves rows out"
+    names = ", ".join(policy.name for policy in hide)
+    return f"{text}, since a row policy hides the others ({names}): {cures(hide)}"
 
 
 def without_refresh(table: Table) -> str:

@@ -46,17 +46,24 @@ _WRITING = {
 class Http:
     """Statements of one account; texts may hold bytes that are no UTF-8, as surrogates."""
 
-    def __init__(self, url: str, connection: Connection, user: str, password: str) -> None:
+    def __init__(
+        self, url: str, connection: Connection, user: str, password: str, resets: Mapping[str, str] | None = None
+    ) -> None:
+        """`resets`: settings of the account that reading is done without, with what they are by default."""
         self._url, self._secrets, self._connection = url, [password], connection
         self._headers = urllib3.make_headers(basic_auth=f"{user}:{password}".encode().decode("latin-1"))
         self._wires = Wires()
         self._pool = pool(connection, self._wires, connection.timeout)
         pause = connection.timeout * 1000 // _SILENT_PART
-        self._reading = {**_READING, "http_headers_progress_interval_ms": str(pause)}
+        self._reading = {**(resets or {}), **_READING, "http_headers_progress_interval_ms": str(pause)}
 
     def ask(self, statement: str) -> bytes:
         """Perform a statement and return the answer."""
         return self._send(to_bytes(statement), {}).data
+
+    def number(self, query: str) -> int:
+        """Return the one number that a query finds, read as rows are."""
+        return int(self._send(to_bytes(query), self._reading).data)
 
     def read(self, statement: str, target: IO[bytes]) -> int:
         """Write the answer of a query into a file, and return how many rows it has, as the server says."""

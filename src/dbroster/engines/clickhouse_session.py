@@ -39,6 +39,7 @@ _OWN_SETTINGS = {**WITHOUT_LIMITS, "join_use_nulls": "0", "transform_null_in": "
 _PING = 2.0  # seconds
 _TO_NAME = 6.0  # seconds more that a node has for naming a silent one: before all else it sends a ping, for 5 s
 _MESSAGE = re.compile(r"DB::Exception: (.*?)\.?(?: \([A-Z][A-Z0-9_]+\))?(?:\s*\(version .*)?\s*$", re.DOTALL)
+_FIXED = re.compile(r"Setting (\w+) (?:should|is readonly)")
 _CODE = re.compile(r"\bCode: (\d+)")
 
 # the driver logs what it also raises; with no handler at all Python would print that
@@ -55,6 +56,20 @@ def literal(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
+def fixed_setting(text: str) -> str | None:
+    """The setting that an error says the admin may not change; the server's errors and the driver's."""
+    found = _FIXED.search(text)
+    return found[1] if found else None
+
+
+def writable(user: str, setting: str) -> str:
+    """What lets the admin change a setting that a profile fixes, and that might leave rows out of answers."""
+    return (
+        "dbroster has to change it, or might not see everything; beside the SETTINGS that SHOW CREATE USER shows: "
+        f"ALTER USER {identifier(user)} SETTINGS {setting} WRITABLE;"
+    )
+
+
 class Session:
     """What stands for a connection: HTTP has none that lasts, but once closed this one is never used again."""
 
@@ -69,6 +84,7 @@ class Session:
         """All whose state counts, if this server is not alone."""
         self._closed = False
         self._admin_secrets = [connection.password.reveal()] if connection.password else []
+        self._admin = connection.username
         self._login_limit, self._limit = connection.connect_timeout, connection.timeout
         self.wires = Wires()
         self._pool = pool(connection, self.wires, connection.timeout)
@@ -242,6 +258,9 @@ class Session:
         if code is None:
             if self.wires.broken or timed_out(error):
                 return self._broken(error, opening=opening)
+            if setting := fixed_setting(str(error)):  # the driver looks at constraints before it asks
+                text = f"the setting {setting} of the admin is fixed"
+                return ConnectError(f"ClickHouse at {self.address}: {text}: {writable(self._admin, setting)}")
             reason = getattr(error.__cause__, "reason", None) or error.__cause__ or error
             return ConnectError(f"no answer from ClickHouse at {self.address}: {scrub(str(reason), secrets)}")
         text = scrub(_words(error, code), secrets)
