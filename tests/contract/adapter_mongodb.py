@@ -50,6 +50,7 @@ class MongoDBAdapter(Adapter):
     """What DBA and users do at MongoDB."""
 
     engine = "mongodb"
+    watches = True
     dates_every_lock = True
     dots = False
     renames_databases_by_hand = False

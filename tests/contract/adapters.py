@@ -37,11 +37,19 @@ class Session(Protocol):
 
 @dataclass(frozen=True)
 class Doomed:
-    """How a program connects that will be killed, how many messages it has sent, and how to kill it so many later."""
+    """How a program connects that will be killed, how many messages it has sent, and how to kill it so many later.
+
+    `looks` are those by which a driver looks at the server now and then, so more of them when time passes.
+    """
 
     connect: Callable[[Connection], Handler]
     messages: Callable[[], int]
     arm: Callable[[int], None]
+    looks: Callable[[], int] = lambda: 0
+
+    def questions(self) -> int:
+        """How many messages there were without looks."""
+        return self.messages() - self.looks()
 
 
 class Adapter(ABC):
@@ -49,6 +57,8 @@ class Adapter(ABC):
 
     engine: ClassVar[str]
     """The section of connections.yaml."""
+    watches: ClassVar[bool] = False
+    """Whether a driver's first connection is for looking at the server now and then, and for nothing else."""
 
     hides_databases: ClassVar[bool] = True
     """Whether a user can be kept from listing other users' databases."""
@@ -127,7 +137,12 @@ class Adapter(ABC):
         With `stalls` it is the server that does not answer any more then.
         """
         with self.relay(after, deliver_last=answer_lost, stalls=stalls) as proxy:
-            yield Doomed(lambda c: connect(_led_through(proxy, c)), lambda: proxy.messages, proxy.arm)
+            yield Doomed(
+                lambda c: connect(_led_through(proxy, c)),
+                lambda: proxy.messages,
+                proxy.arm,
+                lambda: proxy.of_first if self.watches else 0,
+            )
 
     # --- by hand, as a DBA --------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ class Proxy:
     `deliver_last` is false. Then `at_end` is called (to kill somebody), and nobody gets through any more, or with
     `once` only those who were connected are cut off. With `stalls` nobody is cut off: connections stay open, new ones
     are taken, and nothing comes through any more. `before` is called with each message in hand, which goes on when it
-    returns. `messages` counts all that the client sent.
+    returns. `messages` counts all that the client sent, `of_first` what came by the first connection.
     """
 
     def __init__(
@@ -31,6 +31,8 @@ class Proxy:
         before: Callable[[], None] = lambda: None,
     ) -> None:
         self.messages = 0
+        self.of_first = 0
+        self._first: socket.socket | None = None
         self._before = before
         self._target = (host, port)
         self._budget = budget
@@ -119,6 +121,7 @@ class Proxy:
         for end in (client, server):  # or small pieces wait for acknowledgements
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
+            self._first = self._first or client
             self._open += [client, server]
         if self._over.is_set():  # cut in the meantime
             self._close_all()
@@ -142,6 +145,7 @@ class Proxy:
                     self._over.wait()
                 with self._lock:
                     self.messages += 1
+                    self.of_first += client is self._first
                     last = self._budget is not None and self.messages >= self._budget
                 if not last or self._deliver_last:
                     server.sendall(data)

@@ -179,7 +179,7 @@ def stalls(team: ArchivingTeam, connection: Connection, moment: int) -> bool:
     """Archive bob's database from a server that is silent from this message on; false if it was never reached."""
     bob = team.world.name("bob")
     with team.adapter.doomed(None, stalls=True) as program, program.connect(connection) as handler:
-        before = program.messages()
+        before = program.questions()
         program.arm(moment)
         began = time.monotonic()
         try:
@@ -189,7 +189,7 @@ def stalls(team: ArchivingTeam, connection: Connection, moment: int) -> bool:
             return True
         finally:
             handler.abort()
-        assert program.messages() - before < moment, "an archive was made of what a silent server had not sent"
+        assert program.questions() - before < moment, "an archive was made of what a silent server had not sent"
     return False
 
 
@@ -199,9 +199,9 @@ def test_invariant_11_a_server_that_stops_answering_ends_an_archive(team: Archiv
     team.sync({"bob": PASSWORD, "ann": PASSWORD})
     adapter.put(bob, PASSWORD, f"{bob}_web", ROW * 1000)
     with adapter.doomed(None) as program, program.connect(team.connection) as handler:
-        before = program.messages()
+        before = program.questions()
         handler.archive_database(bob, f"{bob}_web")
-        messages = program.messages() - before
+        messages = program.questions() - before
     for part in (0.1, 0.5, 0.9) if adapter.death is ConnectError else ():  # the fake has no network
         moment = max(1, int(messages * part))
         while not stalls(team, replace(team.connection, timeout=1, connect_timeout=2), moment):

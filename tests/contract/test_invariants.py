@@ -219,7 +219,7 @@ def test_invariant_7_reading_takes_as_many_queries_for_60_users_as_for_3(team: T
         assert team.run().fatal is None
         with team.adapter.doomed(None) as immortal:
             dry = team.run(dry_run=True, connect=immortal.connect)
-            counts.append(immortal.messages() - size * team.adapter.messages_per_check)
+            counts.append(immortal.questions() - size * team.adapter.messages_per_check)
         assert (dry.users, dry.unchanged) == (size, size)
     # Two messages of a handshake may arrive as one; the contract of reading counts exactly, on an open connection.
     assert 0 < counts[1] <= counts[0] + 2

@@ -13,11 +13,11 @@ def _read_everything(world: World, users: list[str]) -> int:
     adapter = world.adapter
     connection = adapter.connection(world.directory, world.prefix)
     with adapter.doomed(None) as immortal, adapter.changes() as changes, immortal.connect(connection) as handler:
-        opened = immortal.messages()
+        opened = immortal.questions()
         existing = handler.get_existing_users()
         assert handler.get_existing_databases()
         handler.check_passwords([User(user, Secret(PASSWORD), 1) for user in users], existing)
-        messages = immortal.messages() - opened
+        messages = immortal.questions() - opened
     assert all(existing[user].managed for user in users)
     assert changes == []
     return messages - len(users) * adapter.messages_per_check
