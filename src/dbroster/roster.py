@@ -136,6 +136,10 @@ def parse_templates(data: bytes, file: str, directory: Path = Path()) -> tuple[t
     return tuple(names), problems
 
 
+_LONG = 12
+"""Characters; what password_policy asks for if nothing else is said."""
+
+
 def _user_lines(data: bytes, file: str, directory: Path) -> Iterator[_Line]:
     for line in significant(data, file, directory):
         text = _decode(line.raw)
@@ -166,7 +170,14 @@ def _split(number: int, text: str) -> _Line:
     if not is_name(name):
         rule = "letters, digits, and . _ - after the first one"
         return _Line(number, problem=f"not a user name ({rule}); nothing is removed")
+    if _looks_secret(name) and is_name(password.strip()) and not _looks_secret(password):
+        return _Line(number, problem=f"name and password seem to be swapped: username:password; {_NOTHING_REMOVED}")
     return _Line(number, name, password, _password_problem(password) or _name_problem(name))
+
+
+def _looks_secret(text: str) -> bool:
+    """Whether a text looks like a password, which must not be told as a name: long, letters of both cases, digits."""
+    return len(text) >= _LONG and all(any(map(kind, text)) for kind in (str.islower, str.isupper, str.isdigit))
 
 
 def _password_problem(password: str) -> str | None:

@@ -77,7 +77,7 @@ def test_a_user_on_a_bad_line_is_mentioned_and_stops_no_other(line: bytes) -> No
     [
         b"bob", b"bob;pw", b":pw", b" :pw", b"\xff:pw", b"bob:\xff", b"b ob:pw", b"_bob:pw", b"bo'b:pw", b"b\0b:pw",
         "bób:pw".encode(), "ｂob:pw".encode(), b"../x:pw", b"b%b:pw", b"\xef\xbb\xbfbob:pw", "\u202ebob:pw".encode(),
-        "\u00a0".encode(), b"\r",
+        "\u00a0".encode(), b"\r", b"Str0ng-Pass_word.77:bob", b"Str0ngPassword:bobby-the-great-1",
     ],
 )  # fmt: skip
 def test_a_line_whose_user_cannot_be_told_suspends_removals(line: bytes) -> None:
@@ -125,6 +125,22 @@ def test_problems_never_quote_a_line() -> None:
     roster = parse_users(lines)
     assert len(roster.problems) == 6
     assert "s3cret" not in repr((roster.problems, roster.suspended))
+
+
+def test_a_line_with_its_columns_swapped_tells_no_password_as_a_name() -> None:
+    """A7: whose line it is can't be told, so nobody is removed; the "name" was in reports, and in the audit log."""
+    roster = parse_users(b"ann:pw\nStr0ng-Pass_word-77:bob\n")
+    assert (passwords(roster), roster.mentioned) == ({"ann": "pw"}, frozenset())
+    assert [problem.text for problem in roster.problems] == [
+        "name and password seem to be swapped: username:password; nothing is removed in this run"
+    ]
+    assert "Str0ng" not in repr((roster.problems, roster.suspended))
+    for line in (
+        b"Anna.Mueller-Luedenscheid:pw\n",
+        b"Service-Account-01:Str0ng-Pass_word-77\n",
+        b"Service-Account-01:s!\n",
+    ):
+        assert passwords(parse_users(line)).keys() == {line.partition(b":")[0].decode()}
 
 
 # --- any bytes ------------------------------------------------------------------------------------------------------
