@@ -73,11 +73,11 @@ class Cluster:
             if status != "0":
                 raise OperationError(f"on the node {host}:{port}: {_sentence(text)} (code {status})", status)
 
-    def stalled(self, nodes: Sequence[str], seconds: int) -> Stalled:
+    def stalled(self, nodes: Sequence[str], seconds: int, key: str = "timeout") -> Stalled:
         """These nodes have not answered; what they were told to do they do when they are back."""
         which = " and ".join(nodes) or "a node"
         return Stalled(
-            f"of the cluster {self.name} {which} did not answer within {seconds} s (`timeout` in connections.yaml); "
+            f"of the cluster {self.name} {which} did not answer within {seconds} s (`{key}` in connections.yaml); "
             "dbroster works only while it can see every node. Start it again, or, if it is gone for good, take it out "
             "of the cluster in <remote_servers>"
         )

@@ -9,7 +9,7 @@ from dbroster.config import Connection
 from dbroster.engines.clickhouse_cluster import Cluster
 from dbroster.engines.clickhouse_session import DENIED, Session, literal
 from dbroster.engines.clickhouse_state import READ_ONLY_STORAGES
-from dbroster.errors import OperationError, UnsupportedServer
+from dbroster.errors import ConnectError, OperationError, UnsupportedServer
 from dbroster.loopback import is_loopback
 
 _NODES = """
@@ -17,14 +17,15 @@ _NODES = """
     ORDER BY cluster, shard_num, replica_num"""
 _DIRECTORIES = "SELECT type, JSONExtractBool(params, 'readonly') FROM system.user_directories ORDER BY precedence"
 _PORT = "SELECT getServerPort({kind}) AS port"
+_KEEPER_LOST = "999"
 _KEEPER = "SELECT 1 FROM system.zookeeper_connection LIMIT 1"
 
 
 def join(session: Session, connection: Connection) -> bool:
     """Let the session see the whole cluster; return whether accounts replicate by themselves.
 
-    An admin who may not look is not refused here, but told what it lacks. Raises ConnectError (a node is silent),
-    OperationError, or UnsupportedServer with what can't work.
+    An admin who may not look is not refused here, but told what it lacks. Raises ConnectError (a node or Keeper is
+    silent), OperationError, or UnsupportedServer with what can't work.
     """
     name = connection.options["cluster"]
     try:
@@ -39,6 +40,11 @@ def join(session: Session, connection: Connection) -> bool:
         session.cluster = None
         if error.code == DENIED:
             return False
+        if error.code == _KEEPER_LOST:
+            raise ConnectError(
+                f"ZooKeeper or ClickHouse Keeper does not answer, without which the cluster {name} can't be changed; "
+                "start it again"
+            ) from None
         raise UnsupportedServer(
             f"not every node of the cluster {name} can be asked: {error}; the admin account must exist on each, "
             "and the cluster should have a <secret> in <remote_servers>"

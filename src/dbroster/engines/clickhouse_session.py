@@ -131,30 +131,30 @@ class Session:
         """
         if self.cluster is None:
             return [self.rows(query, **texts)]
-        asked = self.cluster.asking(_filled(query, texts))
-        try:
-            settings = self.cluster.for_reading(self._limit, self.version)
-            return self.cluster.by_node(self._rows(asked, settings))
-        except OperationError as error:
-            if error.code not in LOST:
-                raise
-            raise self.cluster.stalled(self.cluster.named_in(str(error)), self._limit) from None
+        return self._ask_all(self.cluster, _filled(query, texts), self._limit, "timeout")
 
     def meet(self) -> None:
         """Ask every node for a sign, which has to come as soon as one of a login. Raises ConnectError."""
         if self.cluster:
-            limit, self._limit = self._limit, min(self._login_limit, self._limit)
-            try:
-                self.everywhere("SELECT 1 AS here")
-            finally:
-                self._limit = limit
+            self._ask_all(self.cluster, "SELECT 1 AS here", min(self._login_limit, self._limit), "connect_timeout")
+
+    def _ask_all(self, cluster: Cluster, query: str, seconds: int, key: str) -> list[list[tuple[Any, ...]]]:
+        settings = cluster.for_reading(seconds, self.version)
+        try:
+            return cluster.by_node(self._rows(cluster.asking(query), settings, seconds + _TO_NAME))
+        except OperationError as error:
+            if error.code not in LOST:
+                raise
+            raise cluster.stalled(cluster.named_in(str(error)), seconds, key) from None
 
     def union(self, query: str, **texts: str | Sequence[str]) -> list[tuple[Any, ...]]:
         """Return what a query finds on any node, each row once. Raises ConnectError or OperationError."""
         return list(dict.fromkeys(row for rows in self.everywhere(query, **texts) for row in rows))
 
-    def _rows(self, query: str, settings: Mapping[str, str] | None = None) -> list[tuple[Any, ...]]:
-        with self._translated(longer=_TO_NAME if settings else 0):
+    def _rows(
+        self, query: str, settings: Mapping[str, str] | None = None, limit: float | None = None
+    ) -> list[tuple[Any, ...]]:
+        with self._translated(limit=limit):
             found = self._client.query(query, settings=dict(settings or {})).result_rows
         return [tuple(row) for row in found]
 
@@ -241,11 +241,13 @@ class Session:
         )
 
     @contextmanager
-    def _translated(self, secrets: Iterable[str] = (), *, opening: bool = False, longer: float = 0) -> Iterator[None]:
+    def _translated(
+        self, secrets: Iterable[str] = (), *, opening: bool = False, limit: float | None = None
+    ) -> Iterator[None]:
         if self._closed:
             raise ConnectError(f"the connection to {self.address} is closed")
         try:
-            with self.wires.at_most(self._login_limit if opening else self._limit + longer):
+            with self.wires.at_most(self._login_limit if opening else limit or self._limit):
                 yield
         except (Error, OSError, urllib3.exceptions.HTTPError) as error:
             # not chained: the driver's error may carry a part of the statement

@@ -256,7 +256,10 @@ def test_a_frozen_node_ends_the_run(cluster: Clustered, site: Site) -> None:
     with frozen(cluster.nodes[1]), within(20):
         run = site.run("--max-removals", "all")
     assert run.code == 2
-    assert f"of the cluster both {cluster.nodes[1].name} did not answer within" in run.result["error"]
+    assert (
+        f"of the cluster both {cluster.nodes[1].name} did not answer within 2 s (`connect_timeout`"
+        in run.result["error"]
+    )
     assert cluster.accounts(site.prefix) == before
     site.configure()
     brought_in_step(cluster, site, bob)
@@ -313,6 +316,18 @@ def test_a_node_that_was_down_is_brought_in_step(cluster: Clustered, site: Site,
     node.start()
     site.configure()
     brought_in_step(cluster, site, bob)
+
+
+def test_without_zookeeper_nothing_is_begun(cluster: Clustered, site: Site) -> None:
+    """E8: what can't be changed is told at the start, and why; once it is back, the run does it all."""
+    site.users("ann")
+    cluster.cluster.keeper.kill()
+    run = site.run()
+    assert (run.code, run.actions) == (2, set())
+    assert "ZooKeeper or ClickHouse Keeper does not answer" in run.result["error"]
+    cluster.cluster.keeper.start()
+    site.converge()
+    cluster.at_home(site)
 
 
 # --- cost and privileges --------------------------------------------------------------------------------------------
