@@ -203,6 +203,13 @@ SABOTAGES = [
         "tests/engines/clickhouse/test_reach.py|-k|gets_at",
     ),
     Sabotage(
+        "ClickHouse: a table that holds another one keeps a drop waiting",
+        _ENGINES + "clickhouse_drop.py",
+        'wait = "" if holders else " SYNC"',
+        'wait = " SYNC"',
+        "tests/engines/clickhouse/test_staying.py|-k|holds and loop",
+    ),
+    Sabotage(
         "diff: a foreign account is no conflict",
         "src/dbroster/diff.py",
         "        if existing and not existing.managed:\n            yield from self._foreign_account(existing)",

@@ -331,7 +331,9 @@ class ClickHouse(Handler):
         for name in granted.on(database):
             self._facts.revoke(name, database)
         if exists:
-            drop_database(self._session, self.connection.roster, user, database, self._facts.databases_on)
+            note = drop_database(self._session, self.connection.roster, user, database, self._facts.databases_on)
+            if note:
+                self.notes[database] = note
 
     def drop_user(self, user: str) -> None:
         """Drop the account; one that views in foreign databases still need stays, and the error says so."""

@@ -12,6 +12,7 @@ from dbroster.engines.base import Handler
 from dbroster.model import Action, Lock, Outcome, PasswordCheck, Status, User, Verb
 from dbroster.secret import Secret
 from servers import ClickHouse
+from tests.bounded import within
 from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
 from tests.contract.adapters import Refused
 from tests.engines.clickhouse.test_markers import GOOD, make
@@ -309,6 +310,26 @@ def test_own_databases_that_need_each_other_can_be_dropped(
     assert handler.foresee(plan) == [None, None]
     assert [outcome.status for outcome in handler.perform_all(plan)] == [Status.DONE] * 2
     assert not {data, f"{bob}_web"} & adapter.databases()
+
+
+@pytest.mark.parametrize("made", ["loop('{}', 'note')", "mergeTreeIndex('{}', 'note')"])
+def test_a_table_that_holds_another_one_keeps_no_drop_waiting(
+    adapter: ClickHouseAdapter, handler: Handler, bob: str, prefix: str, made: str
+) -> None:
+    """B4: DROP DATABASE ... SYNC waits for ever then, whosever table it is; the note says how the rows go for good."""
+    ann = make(handler, prefix + "ann")
+    web, held = f"{bob}_web", f"{ann}_web"
+    adapter.put(ann, GOOD.reveal(), held, "hers")
+    adapter.ask(bob, GOOD.reveal(), f"CREATE TABLE {quoted(web)}.`tr``ap` AS {made.format(held)}")
+    with within(10):
+        (outcome,) = handler.perform_all([Action(Verb.DROP_DATABASE, ann, held)])
+    assert outcome.status is Status.DONE
+    assert held not in adapter.databases()
+    assert outcome.note
+    adapter._do(outcome.note.rpartition(": ")[2].rstrip(";"))
+    with within(10):
+        (outcome,) = handler.perform_all([Action(Verb.DROP_DATABASE, bob, web)])
+    assert (outcome.status, outcome.note) == (Status.DONE, None)
 
 
 def test_what_others_have_made_of_a_table_is_told_before(
