@@ -106,6 +106,9 @@ class ClickHouseAdapter(Adapter):
         self.end_connections()
         self._pool.clear()
 
+    def adopts_databases(self) -> bool:
+        return int(self.server.told_version.split(".")[0]) >= 25  # before, a comment is for good
+
     def section(self) -> dict[str, object]:
         server = self.server
         section = {"host": server.host, "port": server.port, "username": server.admin_user}

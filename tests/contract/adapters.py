@@ -90,6 +90,10 @@ class Adapter(ABC):
     def __init__(self, server: Any) -> None:
         self.server = server
 
+    def adopts_databases(self) -> bool:
+        """Whether a database that stands there can be taken over."""
+        return True
+
     def carries(self, password: str) -> bool:
         """Whether the server's way to log in can carry a password."""
         return True
