@@ -1,12 +1,13 @@
 """The command line's arguments: verbs, options, and what is wrong with them."""
 
 import argparse
+import os
 import re
-import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from dbroster import __version__
 from dbroster.config import Removals
@@ -26,8 +27,22 @@ conflict; 2 could not start; 3 refused by the guard or by --expect, nothing was 
 --dry-run --detailed-exitcode)"""
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Takes the width from the terminal itself, since argparse imports `shutil` for that, at the first option."""
+
+    def __init__(self, prog: str, **more: Any) -> None:
+        columns = os.environ.get("COLUMNS", "")
+        width = int(columns) if columns.isdecimal() else 0
+        with suppress(OSError):
+            width = width or os.get_terminal_size(1).columns
+        super().__init__(prog, **{"width": (width or 80) - 2, **more})
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose texts may get lost on a full or closed stream, while its exit code does not."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, formatter_class=_Formatter)
 
     def _print_message(self, message: str, file: "SupportsWrite[str] | None" = None) -> None:
         out: TextIO | None = sys.stdout  # None where there is none
@@ -71,7 +86,9 @@ def parser(engine: str | None) -> argparse.ArgumentParser:
 def sync_command(given: argparse.Namespace, engine: str) -> tuple[str, ...]:
     """Return the words of a sync of one engine that does what these arguments ask for: no dry run, no other options."""
     program = Path(sys.argv[0])
-    python = "python3" if shutil.which("python3") == sys.executable else sys.executable
+    known = (Path(folder, "python3") for folder in os.get_exec_path())
+    found = next((path for path in known if os.access(path, os.X_OK)), None)  # `shutil.which` takes long to import
+    python = "python3" if str(found) == sys.executable else sys.executable
     words = [python, str(program)] if program.suffix == ".py" else [program.name or "dbroster"]
     if program.name == "__main__.py":
         words = [python, "-m", "dbroster"]

@@ -3,9 +3,10 @@
 import argparse
 import gc
 import sys
+from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from threading import Thread
 
 from dbroster import engines
 from dbroster.arguments import parser, sync_command
@@ -14,8 +15,9 @@ from dbroster.console import tell
 from dbroster.errors import ConfigError
 from dbroster.model import Result, Roster
 from dbroster.progress import Progress, Task
+from dbroster.records import dataclass, replace
 from dbroster.report import defect
-from dbroster.stopping import Stopping, awaited
+from dbroster.stopping import LOOK, Stopping
 from dbroster.streams import open_all, settle
 from dbroster.sync import Connect, Options, Sync, configured, load
 from dbroster.users_source import UsersSource
@@ -92,13 +94,27 @@ def _results(given: argparse.Namespace, connect: Connect) -> list[Result]:
         for engine in dict.fromkeys(given.engines) or configured(given.directory)
         for server in ([given.server] if given.server else server_names(given.directory, engine))
     ]
-    with (
-        stopping.on_signals(lambda: tell([each.result_so_far() for each in work], given)),
-        ThreadPoolExecutor(given.max_servers, "dbroster-server") as pool,
-    ):
-        results = awaited([pool.submit(each.run) for each in work])
+    with stopping.on_signals(lambda: tell([each.result_so_far() for each in work], given)):
+        _serve(work, given.max_servers)
     progress.close()
-    return results
+    return [each.result_so_far() for each in work]
+
+
+def _serve(work: Sequence["_Work"], at_once: int) -> None:
+    """Do what `ThreadPoolExecutor` would, whose import takes as long as a login."""
+    left = deque(work)
+
+    def take() -> None:
+        with suppress(IndexError):
+            while True:
+                left.popleft().run()
+
+    threads = [Thread(target=take, name=f"dbroster-server_{number}") for number in range(min(at_once, len(work)))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(LOOK)  # again and again: see `stopping.awaited`
 
 
 @dataclass

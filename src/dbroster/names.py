@@ -4,7 +4,6 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 
@@ -49,5 +48,7 @@ def shared_databases(databases: Mapping[str, Sequence[str]], fold: Callable[[str
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a hint with the nearest known word, or nothing."""
+    from difflib import get_close_matches  # most runs have no mistake to guess at
+
     near = get_close_matches(word, list(known), n=1) if len(word) <= 64 else []
     return f"; did you mean {near[0]!r}?" if near else ""

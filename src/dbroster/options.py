@@ -2,10 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from ipaddress import ip_address
 from typing import Any
 
-from dbroster.loopback import is_loopback
+from dbroster.loopback import is_address, is_loopback
 from dbroster.names import did_you_mean
 from dbroster.section import Section
 
@@ -63,7 +62,7 @@ def _one_host(section: Section) -> str:
         if not host and isinstance(section.value("host"), str):
             section.problem("host", "must not be empty")
         return host
-    if _is_address(host):
+    if is_address(host):
         return host
     if with_port := _WITH_PORT.fullmatch(host):
         section.problem(
@@ -74,14 +73,6 @@ def _one_host(section: Section) -> str:
     elif not _HOST.fullmatch(host):
         section.problem("host", "expected one name, address (IPv6 without brackets) or path of a socket")
     return host
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def uri_hosts(uri: str) -> list[str]:

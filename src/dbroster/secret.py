@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import NoReturn, Self, final
-from urllib.parse import quote, quote_plus
 
 HIDDEN = "[secret]"
 FRAGMENT = 12  # characters; a server may quote only a part of the statement, so a part of a secret
@@ -103,6 +102,8 @@ def _found(text: str, forms: set[str]) -> Iterator[tuple[int, int]]:
 
 def _forms(secret: str) -> set[str]:
     """Every spelling of a secret that may stand in an error text."""
+    from urllib.parse import quote, quote_plus  # errors are rare
+
     raw = secret.encode(errors="surrogatepass")
     forms = {form for quoted in _sql_forms(secret) for form in (quoted, *_literal_forms(quoted))}
     forms |= {raw.decode("latin-1"), raw.hex(), raw.hex().upper()}

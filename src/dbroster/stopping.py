@@ -7,10 +7,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from threading import Event, Lock, Thread
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakSet
 
 from dbroster.config import Connection
@@ -18,6 +17,9 @@ from dbroster.engines import waits
 from dbroster.engines.base import Handler
 from dbroster.errors import ConnectError
 from dbroster.streams import mutter
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 FINISH = 5.0
 """Seconds for what runs to finish by itself."""
@@ -96,6 +98,8 @@ class Stopping:
 
 def awaited(work: "Sequence[Future[Found]]") -> list[Found]:
     """Wait for all of it, piece by piece: a signal that comes just before a wait begins does not end that wait."""
+    from concurrent.futures import wait  # by those who have made the futures: its import takes as long as a login
+
     while wait(work, LOOK).not_done:
         pass
     return [each.result() for each in work]

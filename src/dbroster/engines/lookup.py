@@ -1,12 +1,12 @@
 """Looking up a server's name within `connect_timeout`, which no driver and no C library keeps to."""
 
 import socket
-from ipaddress import ip_address
 from queue import Empty, SimpleQueue
 from threading import Thread
 
 from dbroster.config import Connection
 from dbroster.errors import ConnectError, Stalled
+from dbroster.loopback import is_address
 
 
 def look_up(connection: Connection) -> None:
@@ -33,13 +33,7 @@ _CURE = "does this machine's name resolver answer? An address as the host needs 
 
 
 def _is_name(host: str) -> bool:
-    if host.startswith("/"):
-        return False
-    try:
-        ip_address(host.strip("[]"))
-    except ValueError:
-        return True
-    return False
+    return not host.startswith("/") and not is_address(host.strip("[]"))
 
 
 def _ask(host: str, port: int, answer: "SimpleQueue[int]") -> None:

@@ -13,7 +13,6 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, NamedTuple
 
@@ -28,6 +27,7 @@ from dbroster.engines.mysql_users import accounts_list
 from dbroster.errors import OperationError, UnsupportedServer
 from dbroster.model import Action, StoredVerifier, Verb
 from dbroster.policy import PasswordRules
+from dbroster.records import replace
 from dbroster.secret import Secret
 from dbroster.verifiers import ed25519, mysql_native
 
