@@ -42,8 +42,8 @@ def test_patterns_match_as_sql_does(pattern: str, name: str) -> None:
 
 
 def test_privileges_are_named_by_their_columns() -> None:
-    row = {"User": "bob", "Select_priv": "Y", "Drop_priv": "N", "Create_tmp_table_priv": "Y", "Grant_priv": "Y"}
-    assert privileges(row) == {"SELECT", "CREATE TEMPORARY TABLES", "GRANT OPTION"}
+    columns = ("Select_priv", "Drop_priv", "Create_tmp_table_priv", "Grant_priv")
+    assert privileges(columns, "YNYY") == {"SELECT", "CREATE TEMPORARY TABLES", "GRANT OPTION"}
 
 
 def test_case_is_folded_where_the_server_folds() -> None:

@@ -31,8 +31,10 @@ def connect(connection: "Connection") -> "Handler":
     """
     name = _MODULES.get(connection.engine, connection.engine)
     try:
-        _refuse_old_driver(connection.engine)
-        module = import_module(f"dbroster.engines.{name}")
+        try:
+            module = import_module(f"dbroster.engines.{name}")  # first: the engine decides what of a driver is imported
+        finally:
+            _refuse_old_driver(connection.engine)
     except ModuleNotFoundError as error:
         if error.name == f"dbroster.engines.{name}":
             raise ServerError(f"dbroster has no engine for {connection.engine} yet") from None

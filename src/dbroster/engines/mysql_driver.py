@@ -1,13 +1,45 @@
-"""PyMySQL's connection with an end to every wait: for the whole login, for each statement, and from another thread."""
+"""PyMySQL's connection with an end to every wait: for the whole login, for each statement, and from another thread.
 
+The one place that imports PyMySQL. `cryptography`, which takes as long to import as all the rest of it, is needed for
+logins without TLS only, and imported by the first one.
+"""
+
+import importlib
 import socket
+import sys
 import threading
 from contextlib import suppress
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import pymysql
-from pymysql.connections import Connection as PyMySQLConnection
-from pymysql.constants import CLIENT
+
+def _without_cryptography() -> ModuleType:
+    """Import PyMySQL as if there were no `cryptography`."""
+    hidden = {} if "cryptography" in sys.modules else {"cryptography": None}
+    sys.modules |= hidden  # type: ignore[arg-type]  # None: an import of it fails
+    try:
+        return importlib.import_module("pymysql._auth")
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+
+
+_auth = _without_cryptography()
+
+import pymysql  # noqa: E402 - after the above
+from pymysql.connections import Connection as PyMySQLConnection  # noqa: E402
+from pymysql.constants import CLIENT  # noqa: E402
+from pymysql.cursors import DictCursor, SSDictCursor  # noqa: E402
+
+__all__ = ["CLIENT", "DictCursor", "Driver", "SSDictCursor", "pymysql"]
+
+
+def _encrypt(password: bytes, salt: bytes, public_key: bytes) -> Any:
+    """Encrypt a password for a login without TLS, by the driver's own function: with `cryptography`, if it is there."""
+    return importlib.reload(_auth).sha2_rsa_encrypt(password, salt, public_key)
+
+
+_auth.sha2_rsa_encrypt = _encrypt  # type: ignore[attr-defined]  # until it has loaded the other one
 
 if TYPE_CHECKING:
     _Base = PyMySQLConnection[Any]

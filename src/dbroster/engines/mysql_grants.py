@@ -8,9 +8,10 @@ Source: MySQL Reference Manual, "GRANT Statement" and "Privilege Restriction Usi
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, Self
+
+from dbroster.records import dataclass
 
 MAX_NAME = 64  # characters of a database name, and of its spelling in a grant
 _TOKEN = re.compile(r"\\(.)|(.)", re.DOTALL)
@@ -28,21 +29,18 @@ class Grant:
     privileges: frozenset[str]
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Self:
-        """Read a row; privileges of newer servers come along by the names of their columns."""
-        return cls(row["User"], row["Host"].lower(), row["Db"], privileges(row))
-
-
-def privileges(row: Mapping[str, Any]) -> frozenset[str]:
-    """Name the privileges in a row of mysql.db or mysql.user: columns `..._priv` that hold Y."""
-    return _privileges(tuple(column for column, value in row.items() if value == "Y" and column.endswith("_priv")))
+    def of(cls, row: Mapping[str, Any], columns: tuple[str, ...]) -> Self:
+        """Read a row whose flags are the values of these columns; privileges of newer servers come along by name."""
+        return cls(row["User"], row["Host"].lower(), row["Db"], privileges(columns, row["flags"]))
 
 
 @lru_cache(maxsize=1024)
-def _privileges(columns: tuple[str, ...]) -> frozenset[str]:
-    """One set for the many rows that are alike: tens of thousands of equal ones would fill the memory."""
+def privileges(columns: tuple[str, ...], flags: str) -> frozenset[str]:
+    """Name the privileges whose column holds Y; one set for the many rows that are alike, to spare memory."""
     return frozenset(
-        _SPECIAL_COLUMNS.get(column) or column.removesuffix("_priv").replace("_", " ").upper() for column in columns
+        _SPECIAL_COLUMNS.get(column) or column.removesuffix("_priv").replace("_", " ").upper()
+        for column, flag in zip(columns, flags, strict=True)
+        if flag == "Y"
     )
 
 

@@ -104,3 +104,10 @@ def test_the_socket_serves_as_host(site: Site) -> None:
         pytest.skip("the server is not ours")
     handler = site.open(host=f"{site.server.directory}/socket", tls=Tls())
     assert handler.server().host.endswith("/socket")
+
+
+def test_a_login_without_tls_sends_its_password_encrypted(mysql: Site) -> None:
+    """The server asks for it where it has not seen this login before; only then is `cryptography` imported."""
+    mysql.dba.run("FLUSH PRIVILEGES")
+    handler = mysql.open(tls=Tls("disable"))
+    assert handler._session.rows("SHOW STATUS LIKE 'Ssl_cipher'")[0]["Value"] == ""
