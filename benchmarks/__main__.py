@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from benchmarks import fleet, life, many, page, peer, plot
+from benchmarks import beside, fleet, life, many, page, peer, plot
 from benchmarks.engines import ENGINES
 from benchmarks.results import Results
 
@@ -11,7 +11,7 @@ TEMPLATES = ["tools", "web", "analytics"]
 ONE_TEMPLATE = {"postgresql": 1000, "mongodb": 5000}
 """From so many users on: a database takes 7.3 MB of PostgreSQL's disk, and two of the files that mongod may open."""
 
-PARTS = ("life", "growth", "many", "fleet", "peer", "page")
+PARTS = ("beside", "life", "growth", "many", "fleet", "peer", "page")
 
 
 def tell(text: str) -> None:
@@ -23,27 +23,37 @@ def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("engines", nargs="*", metavar="ENGINE", help=f"default: {', '.join(ENGINES)}")
-    parser.add_argument("--parts", default="life,growth,many,fleet,page", help=f"of {', '.join(PARTS)}")
-    parser.add_argument("--users", default="20,100", help="for the life of a roster (default: 20,100)")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--parts", default="beside,page", help=f"of {', '.join(PARTS)}")
+    parser.add_argument(
+        "--minutes", type=float, default=14, help="no round begins after them (default: 14)"
+    )
+    parser.add_argument("--places", default=",".join(beside.PLACES), help="where servers have their files")
+    parser.add_argument("--users", default="10,100,1000", help="beside a raw script (default: 10,100,1000)")
+    parser.add_argument("--life", default="20,100", help="users for the life of a roster (default: 20,100)")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--growth", default="1000,5000", help="users, one round each (default: 1000,5000)")
     parser.add_argument("--many", type=int, default=10_000, help="accounts for the large no-op (default: 10000)")
     parser.add_argument("--peer", action="store_true", help="run Ansible's playbooks as well (installs them; slow)")
     given = parser.parse_args()
     results, parts = Results(), given.parts.split(",") + ["peer"] * given.peer
+    if "beside" in parts:
+        users = [int(count) for count in given.users.split(",")]
+        cells = beside.cells(given.engines or list(ENGINES), given.places.split(","), users)
+        beside.measure(list(cells), given.rounds, given.minutes, results, tell)
     for name in given.engines or ENGINES:
         _engine(name, given, parts, results)
     if "fleet" in parts:
         results.keep("fleet", "postgresql", "50", fleet.measure(given.rounds, tell))
     if "page" in parts:
-        plot.draw(results)
+        if "life" in parts:
+            plot.draw(results)
         print(page.write(results))
     return 0
 
 
 def _engine(name: str, given: argparse.Namespace, parts: list[str], results: Results) -> None:
     if "life" in parts:
-        for users in map(int, given.users.split(",")):
+        for users in map(int, given.life.split(",")):
             _life(name, users, given.rounds, results)
     if "growth" in parts:
         for users in map(int, given.growth.split(",")):

@@ -3,6 +3,7 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import servers
@@ -18,16 +19,26 @@ class Engine(ABC):
     """
 
     name: ClassVar[str]
+    options: ClassVar[Mapping[str, str]] = {}
     section_name: ClassVar[str]
     settling: ClassVar[Sequence[str]] = ()
     """Lets the server finish what it put off, so that the next run does not pay for it."""
 
-    def __init__(self, templates: Sequence[str]) -> None:
-        self.templates = templates
+    durabilities: ClassVar[Mapping[str, Mapping[str, Any]]]
+    """What differs between a server as its makers ship it and others: arguments for `server`."""
+    server: ClassVar[Callable[..., servers.LocalServer]]
 
-    @abstractmethod
-    def start(self) -> servers.Server:
-        """Start a server."""
+    def __init__(self, templates: Sequence[str], durability: str = "as shipped") -> None:
+        self.templates = templates
+        self.durability = durability
+
+    def start(self, place: Path | None = None) -> servers.Server:
+        """Start a server, with its files in this directory, or on a disk."""
+        given = self.durabilities[self.durability]
+        options = {**self.options, **given.get("options", {})}
+        server = type(self).server(durable=given.get("durable", True), options=options)
+        server.place = place
+        return server.start()
 
     @abstractmethod
     def creation(self, user: str, password: str) -> list[str]:
@@ -53,10 +64,9 @@ class PostgreSQL(Engine):
 
     name = section_name = "postgresql"
     settling = ("CHECKPOINT",)
-
-    def start(self) -> servers.Server:
-        """Start a server."""
-        return servers.PostgreSQL(durable=True, options={"log_statement": "none"}).start()
+    server = servers.PostgreSQL
+    options: ClassVar[Mapping[str, str]] = {"log_statement": "none"}
+    durabilities: ClassVar[Mapping[str, Mapping[str, Any]]] = {"as shipped": {}, "no fsync": {"durable": False}}
 
     def creation(self, user: str, password: str) -> list[str]:
         """Role with marker; databases that are closed to all others, and marked."""
@@ -80,13 +90,12 @@ class MySQL(Engine):
     """MySQL through its native client."""
 
     name = section_name = "mysql"
-    server: ClassVar[Callable[..., servers.Server]] = servers.MySQL
-    options: ClassVar[dict[str, str]] = {"innodb_redo_log_capacity": "100M"}
-
-    def start(self) -> servers.Server:
-        """Start a server with the default size of redo log and buffer pool, and without general log."""
-        options = {"general_log": "OFF", "innodb_buffer_pool_size": "128M", **self.options}
-        return type(self).server(durable=True, options=options).__enter__()
+    server: ClassVar[Callable[..., servers.LocalServer]] = servers.MySQL
+    options: ClassVar[Mapping[str, str]] = {
+        "general_log": "OFF", "innodb_buffer_pool_size": "128M", "innodb_redo_log_capacity": "100M",
+    }  # fmt: skip
+    """The default size of redo log and buffer pool, and no general log."""
+    durabilities: ClassVar[Mapping[str, Mapping[str, Any]]] = {"as shipped": {}, "no fsync": {"durable": False}}
 
     def account(self, user: str, password: str) -> list[str]:
         """The account, with its marker in the same statement."""
@@ -115,7 +124,12 @@ class MariaDB(MySQL):
 
     name = "mariadb"
     server = servers.MariaDB
-    options: ClassVar[dict[str, str]] = {}
+    options: ClassVar[Mapping[str, str]] = {"general_log": "OFF", "innodb_buffer_pool_size": "128M"}
+    durabilities: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "as shipped": {"options": {"sync_binlog": "0", "skip_log_bin": ""}},
+        "binary log": {"options": {"sync_binlog": "0"}},
+        "no fsync": {"durable": False, "options": {"skip_log_bin": ""}},
+    }
 
     def account(self, user: str, password: str) -> list[str]:
         """The account and its marker, a role that dbroster creates; here it is created at need."""
@@ -128,10 +142,11 @@ class MongoDB(Engine):
     """MongoDB through PyMongo; a statement is a command, with the name of its database, as JSON."""
 
     name = section_name = "mongodb"
-
-    def start(self) -> servers.Server:
-        """Start a server."""
-        return servers.MongoDB(durable=True).start()
+    server = servers.MongoDB
+    durabilities: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "as shipped": {},
+        "no journal": {"options": {"nojournal": ""}},
+    }
 
     def creation(self, user: str, password: str) -> list[str]:
         """The account with marker and roles in one command, and a collection that makes each database exist."""
@@ -152,10 +167,15 @@ class ClickHouse(Engine):
     """ClickHouse over HTTP."""
 
     name = section_name = "clickhouse"
+    server = servers.ClickHouse
+    durabilities: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "as shipped": {},
+        "hashes shown": {"options": {"display_secrets_in_show_and_select": "1"}},
+    }
 
-    def start(self) -> servers.Server:
-        """Start it, with its log at trace as in tests."""
-        return servers.ClickHouse(durable=True).start()
+    def section(self, server: servers.Server) -> dict[str, Any]:
+        """Over TLS, as the others."""
+        return super().section(server) | {"port": tls_port(server)}
 
     def creation(self, user: str, password: str) -> list[str]:
         """Marker role, account, databases with comment, and one grant."""
@@ -171,6 +191,11 @@ class ClickHouse(Engine):
         """Databases, then the account."""
         drops = [f"DROP DATABASE IF EXISTS `{database}` SYNC" for database in self.databases(user)]
         return [*drops, f"DROP USER IF EXISTS `{user}`"]
+
+
+def tls_port(server: servers.Server) -> int:
+    """The port where the server speaks TLS; ClickHouse has one of its own for that."""
+    return server.https_port if isinstance(server, servers.ClickHouse) else server.port
 
 
 ENGINES: dict[str, type[Engine]] = {each.name: each for each in (PostgreSQL, MySQL, MariaDB, MongoDB, ClickHouse)}

@@ -19,9 +19,12 @@ ONLY_PARALLEL = 2000
 
 
 @contextmanager
-def world(engine: Engine) -> Iterator[tuple[servers.Server, Site]]:
+def world(
+    engine: Engine, durability: str = "as shipped", place: Path | None = None
+) -> Iterator[tuple[servers.Server, Site]]:
     """A durable server and a config directory for it."""
-    server = engine.start()
+    engine.durability = durability
+    server = engine.start(place)
     try:
         with TemporaryDirectory(prefix="dbroster-bench-") as directory:
             yield server, Site(Path(directory), engine, engine.section(server))

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
+from benchmarks import beside_page
 from benchmarks.engines import ENGINES
 from benchmarks.figures import Samples, exponent, number, table
 from benchmarks.results import Results
@@ -20,8 +21,12 @@ GROWING = ("raw", "raw parallel", "first", "no-op", "raw removal", "raw parallel
 
 def write(results: Results) -> str:
     """Replace the tables of the page; the new ones are returned."""
+    beside = beside_page.found(results)
     parts = {
         "machine": results.machine + "\n",
+        "first": beside_page.first(beside),
+        "idle": beside_page.idle(beside),
+        "checks": beside_page.checks(beside),
         "targets": targets(results),
         "seconds": _seconds(results),
         "growth": _growth(results),
@@ -30,6 +35,8 @@ def write(results: Results) -> str:
     }
     text = PAGE.read_text()
     for name, content in parts.items():
+        if name not in ("machine", "first", "idle", "checks") and content.count("\n") < 3:
+            continue  # not measured here: what is on the page stays
         marks = re.compile(f"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         text = marks.sub(lambda found, content=content: f"{found[1]}\n{content}\n{found[2]}", text)  # type: ignore[misc]
     PAGE.write_text(text)

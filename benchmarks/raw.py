@@ -3,15 +3,14 @@
 import json
 import os
 import subprocess
+import sys
 import time
-import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPConnection
-from typing import Any
 
 import servers
-from benchmarks.engines import Engine, Roster
+from benchmarks import raw_client
+from benchmarks.engines import Engine, Roster, tls_port
 
 SESSIONS = 4
 
@@ -42,12 +41,12 @@ def _timed(server: servers.Server, per_user: Sequence[list[str]], sessions: int)
 
 
 def _psql(server: servers.Server, script: Sequence[str]) -> None:
-    environment = {
+    more = {
         "PGHOST": server.host, "PGPORT": str(server.port), "PGDATABASE": "postgres", "PGUSER": server.admin_user,
         "PGPASSWORD": server.admin_password, "PGSSLMODE": "verify-full", "PGSSLROOTCERT": str(server.ca),
         "PGOPTIONS": "-c client_min_messages=error",
     }  # fmt: skip
-    _program([server.client_program, "-XAtq", "-v", "ON_ERROR_STOP=1", "-f", "-"], environment, script)
+    _program([server.client_program, "-XAtq", "-v", "ON_ERROR_STOP=1", "-f", "-"], more, script)
 
 
 def _mysql(server: servers.Server, script: Sequence[str]) -> None:
@@ -63,45 +62,32 @@ def _mysql_like(server: servers.Server, options: Sequence[str], script: Sequence
     _program([server.client_program, *options, *where, "--batch"], {"MYSQL_PWD": server.admin_password}, script)
 
 
-def _program(command: Sequence[str], environment: Mapping[str, str], script: Sequence[str]) -> None:
-    base = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
-    text = "".join(f"{line};\n" for line in script)
-    done = subprocess.run(command, env={**base, **environment}, input=text, capture_output=True, text=True, check=False)
+def _program(command: Sequence[str], more: Mapping[str, str], script: Sequence[str]) -> None:
+    _run(command, more, "".join(f"{line};\n" for line in script))
+
+
+def environment() -> dict[str, str]:
+    """What every program gets; nothing that keeps Python from writing, and using, compiled modules."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
+
+
+def _run(command: Sequence[str], more: Mapping[str, str], text: str) -> None:
+    env = {**environment(), **more}
+    done = subprocess.run(command, env=env, input=text, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{command[0]}: {done.stderr.strip()}")
 
 
-def _pymongo(server: servers.Server, script: Sequence[str]) -> None:
-    from pymongo import MongoClient
-    from pymongo.errors import OperationFailure
-
-    more: dict[str, Any] = {"tls": True, "tlsCAFile": str(server.ca), "directConnection": True}
-    more |= {"username": server.admin_user, "password": server.admin_password}
-    with MongoClient[dict[str, object]](server.host, server.port, **more) as client:
-        for database, command in map(json.loads, script):
-            try:
-                client[database].command(command)
-            except OperationFailure:
-                if "dropUser" not in command:  # gone already
-                    raise
-
-
-def _http(server: servers.Server, script: Sequence[str]) -> None:
-    connection = HTTPConnection(server.host, server.port)
-    headers = {"X-ClickHouse-User": server.admin_user, "X-ClickHouse-Key": server.admin_password}
-    for statement in script:
-        connection.request("POST", f"/?{urllib.parse.urlencode({'database': 'default'})}", statement, headers)
-        answer = connection.getresponse()
-        text = answer.read()
-        if answer.status != 200:
-            raise RuntimeError(text.decode(errors="replace"))
-    connection.close()
+def _python(server: servers.Server, script: Sequence[str]) -> None:
+    job = {"engine": server.engine, "host": server.host, "port": tls_port(server), "user": server.admin_user}
+    job |= {"password": server.admin_password, "ca": str(server.ca), "script": script}
+    _run([sys.executable, raw_client.__file__], {}, json.dumps(job))
 
 
 _CLIENTS: dict[str, Callable[[servers.Server, Sequence[str]], None]] = {
     "postgresql": _psql,
     "mysql": _mysql,
     "mariadb": _mariadb,
-    "mongodb": _pymongo,
-    "clickhouse": _http,
+    "mongodb": _python,
+    "clickhouse": _python,
 }

@@ -13,6 +13,7 @@ import yaml
 
 from benchmarks import measured
 from benchmarks.engines import Engine, Roster
+from benchmarks.raw import environment
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -69,7 +70,7 @@ class Site:
         took = self.directory / "took.json"
         measure = [sys.executable, "-I", "-S", measured.__file__, str(took)]
         with (self.directory / "output").open("w+b") as output:
-            subprocess.run([*measure, *command], stdout=output, check=True)
+            subprocess.run([*measure, *command], stdout=output, check=True, env=environment())
             output.seek(0)
             results = json.load(output)["results"]
         return json.loads(took.read_text()), results

@@ -133,6 +133,8 @@ class LocalServer(Server):
         self.options = dict(options or {})
         self.durable = durable
         self.account: Account = account_for(program)
+        self.place: Path | None = None
+        """Where its directory shall be, for those who don't want the usual place."""
         self.process: subprocess.Popen[bytes] | None = None
         self.home = Path()
 
@@ -224,7 +226,7 @@ class LocalServer(Server):
         return self.home / "server.log"
 
     def _prepare(self) -> None:
-        self.home = new_directory(durable=self.durable)
+        self.home = new_directory(durable=self.durable, place=self.place)
         self.directory = self.home
         WATCHER.order(f"directory {self.home}")
         self.account.own(self.home)

@@ -53,7 +53,7 @@ class MySQLFamily(LocalServer):
     def _command(self) -> list[str]:
         self.ca = self.home / "ca.pem"
         settings = self._settings() | self._own_settings() | self.options
-        arguments = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+        arguments = [f"--{name.replace('_', '-')}" + (f"={value}" if value else "") for name, value in settings.items()]
         return [str(self.program), *self._first_arguments(), *self._user_option(), *arguments]
 
     def _first_arguments(self) -> list[str]:

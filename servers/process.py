@@ -54,14 +54,16 @@ def is_reachable(path: Path) -> bool:
     return all(part.stat().st_mode & stat.S_IXOTH for part in (path, *path.parents))
 
 
-def new_directory(*, durable: bool) -> Path:
-    """An empty directory for a server, with a path short enough for a socket.
+def new_directory(*, durable: bool, place: Path | None = None) -> Path:
+    """An empty directory for a server, with a path short enough for a socket: in this place, if one is given.
 
     In memory if there is plenty (creating a PostgreSQL database there takes a third of the time), unless the data are
     meant to be durable: then it must lie on a disk, where the usual place for temporary files need not be.
     """
     memory = Path("/dev/shm")
-    if durable:
+    if place:
+        parent = str(place)
+    elif durable:
         parent = "/var/tmp"
     elif os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ENOUGH_MEMORY:
         parent = str(memory)
