@@ -17,7 +17,7 @@ from dbroster.model import Result, Roster
 from dbroster.progress import Progress, Task
 from dbroster.records import dataclass, replace
 from dbroster.report import defect
-from dbroster.stopping import LOOK, Stopping
+from dbroster.stopping import Stopping, await_all
 from dbroster.streams import open_all, settle
 from dbroster.sync import Connect, Options, Sync, configured, load
 from dbroster.users_source import UsersSource
@@ -112,9 +112,7 @@ def _serve(work: Sequence["_Work"], at_once: int) -> None:
     threads = [Thread(target=take, name=f"dbroster-server_{number}") for number in range(min(at_once, len(work)))]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(LOOK)  # again and again: see `stopping.awaited`
+    await_all(threads)
 
 
 @dataclass

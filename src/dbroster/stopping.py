@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Event, Lock, Thread
-from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakSet
 
 from dbroster.config import Connection
@@ -17,9 +16,6 @@ from dbroster.engines import waits
 from dbroster.engines.base import Handler
 from dbroster.errors import ConnectError
 from dbroster.streams import mutter
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
 
 FINISH = 5.0
 """Seconds for what runs to finish by itself."""
@@ -31,7 +27,6 @@ LOOK = 0.5
 """Seconds after which the main thread, which alone serves signals, looks whether there is one."""
 
 Connect = Callable[[Connection], Handler]
-Found = TypeVar("Found")
 
 
 class Stopping:
@@ -96,13 +91,11 @@ class Stopping:
         os._exit(code)  # a thread that waits for a server would keep a normal exit waiting as well
 
 
-def awaited(work: "Sequence[Future[Found]]") -> list[Found]:
-    """Wait for all of it, piece by piece: a signal that comes just before a wait begins does not end that wait."""
-    from concurrent.futures import wait  # by those who have made the futures: its import takes as long as a login
-
-    while wait(work, LOOK).not_done:
-        pass
-    return [each.result() for each in work]
+def await_all(threads: Sequence[Thread]) -> None:
+    """Wait for all of them, piece by piece: a signal that comes just before a wait begins does not end that wait."""
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(LOOK)
 
 
 def _abort(handler: Handler) -> None:

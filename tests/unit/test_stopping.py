@@ -91,7 +91,9 @@ from dbroster import stopping
 stopping.FINISH = 0.5
 
 def send():
-    while sys._current_frames()[threading.main_thread().ident].f_code.co_name != "wait":
+    # join waits in a function of its own up to Python 3.12
+    waiting = "_wait_for_tstate_lock" if hasattr(threading.Thread, "_wait_for_tstate_lock") else "join"
+    while sys._current_frames()[threading.main_thread().ident].f_code.co_name != waiting:
         continue
     signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
 """
