@@ -24,9 +24,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("engines", nargs="*", metavar="ENGINE", help=f"default: {', '.join(ENGINES)}")
     parser.add_argument("--parts", default="beside,page", help=f"of {', '.join(PARTS)}")
-    parser.add_argument(
-        "--minutes", type=float, default=14, help="no round begins after them (default: 14)"
-    )
+    parser.add_argument("--minutes", type=float, default=14, help="no round begins after them (default: 14)")
     parser.add_argument("--places", default=",".join(beside.PLACES), help="where servers have their files")
     parser.add_argument("--users", default="10,100,1000", help="beside a raw script (default: 10,100,1000)")
     parser.add_argument("--life", default="20,100", help="users for the life of a roster (default: 20,100)")
