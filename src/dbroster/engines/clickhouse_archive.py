@@ -30,8 +30,8 @@ from dbroster.errors import OperationError
 from dbroster.model import User
 
 _TABLES = "tables.json"
-_NOT_THERE = "390"
-"""The error of ATTACH for a table that is not there."""
+_NOT_THERE = ("390", "57")
+"""Errors of ATTACH for a table that is not there, or another one is there by now."""
 
 _DEFAULTS = (
     "SELECT name, default_kind FROM system.columns"
@@ -145,7 +145,7 @@ class ClickHouseArchiver(Archiver):
         try:
             http.ask(f"ATTACH TABLE {identifier(database)}.{identifier(name)}")
         except OperationError as error:
-            if error.code == _NOT_THERE and not lasting:
+            if error.code in _NOT_THERE and not lasting:
                 return False
             raise
         return True

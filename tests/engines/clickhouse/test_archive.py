@@ -377,6 +377,24 @@ def test_a_default_that_can_not_be_worked_out_is_named_with_its_cure(
         archive(handler, bob, database)
 
 
+def test_a_name_that_a_dropped_table_had_may_be_another_s(
+    adapter: ClickHouseAdapter, describe: Callable[..., Connection], bob: str, tmp_path: Path
+) -> None:
+    """B4: 24.8 lists a table that was dropped minutes ago among those that are detached."""
+    with connect(archiving(describe(), tmp_path)) as handler:
+        database = make(handler, bob)
+        for statement in (
+            "CREATE TABLE {d}.t (x Int8) ENGINE = MergeTree ORDER BY x",
+            "INSERT INTO {d}.t VALUES (1)",
+            "CREATE VIEW {d}.v AS SELECT 7 AS x",
+            "DROP TABLE {d}.t",
+            "RENAME TABLE {d}.v TO {d}.t",
+        ):
+            adapter.ask(bob, PASSWORD, statement.format(d=quoted(database)))
+        there_and_back(handler, bob, PASSWORD, database)
+        assert adapter.ask(bob, PASSWORD, f"SELECT x FROM {quoted(database)}.t") == "7\n"
+
+
 def test_what_can_not_be_made_again_keeps_nothing_else_away(
     adapter: ClickHouseAdapter, describe: Callable[..., Connection], bob: str, tmp_path: Path
 ) -> None:
