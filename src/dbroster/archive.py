@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -23,7 +23,6 @@ from typing import IO, Any
 from dbroster.config import Connection
 from dbroster.errors import OperationError
 from dbroster.files import closed_directory_problem, sync_directory
-from dbroster.records import dataclass, field
 
 PARTIAL = ".partial"
 MANIFEST = ".json"

@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -19,7 +20,6 @@ from typing import Any
 from dbroster.errors import AuditError
 from dbroster.files import log_problem
 from dbroster.model import Link
-from dbroster.records import dataclass
 
 AUDIT_FILE = "audit.jsonl"
 HEAD_SUFFIX = ".head"

@@ -6,6 +6,7 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from threading import Thread
 
 from dbroster import engines
@@ -15,7 +16,6 @@ from dbroster.console import tell
 from dbroster.errors import ConfigError
 from dbroster.model import Result, Roster
 from dbroster.progress import Progress, Task
-from dbroster.records import dataclass, replace
 from dbroster.report import defect
 from dbroster.stopping import Stopping, await_all
 from dbroster.streams import open_all, settle

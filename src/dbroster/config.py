@@ -6,6 +6,7 @@ Only the section of the engine that runs is judged; the others may be missing or
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,6 @@ from dbroster.names import did_you_mean
 from dbroster.options import OPTIONS, SRV, host_of
 from dbroster.owners import open_problem, owner_problem
 from dbroster.policy import PasswordRules
-from dbroster.records import dataclass, field
 from dbroster.secret import Secret
 from dbroster.section import Section, sendable
 

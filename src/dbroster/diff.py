@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Set
+from dataclasses import dataclass
 from functools import cached_property
 
 from dbroster.grace import NO_GRACE, Grace
@@ -19,7 +20,6 @@ from dbroster.model import (
     User,
     Verb,
 )
-from dbroster.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import shlex
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from dbroster.config import USERS_COMMAND, find_connections
@@ -16,7 +17,6 @@ from dbroster.interrupts import Interrupts
 from dbroster.lines import ends_whole
 from dbroster.model import USERS_FILE, Problem
 from dbroster.plaintext import private_file
-from dbroster.records import replace
 from dbroster.roster import parse_templates, parse_users
 from dbroster.screen import screen
 from dbroster.storage import replace_file

@@ -7,6 +7,7 @@ from a key, nor from what a file holds.
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from typing import Any
 from dbroster.errors import ConfigError
 from dbroster.files import is_utf8, mode_problem, read_file, writers_problem
 from dbroster.model import Problem
-from dbroster.records import dataclass, field
 
 AGE_FILE = "users.txt.age"
 RECIPIENTS_FILE = "users.txt.age.recipients"

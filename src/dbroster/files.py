@@ -2,11 +2,11 @@
 
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 from dbroster.model import Problem
 from dbroster.owners import me, place_problem
-from dbroster.records import dataclass
 
 MAX_BYTES = 32 * 1024 * 1024
 """A roster of a million users has 20 to 30 MB."""

@@ -3,10 +3,10 @@
 Only what is certain removes anything: a date that is unknown, or in the future, does not.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from dbroster.model import ExistingUser, Lock, Problem
-from dbroster.records import dataclass
 
 STAMP = "%Y-%m-%dT%H:%M:%SZ"
 """How engines write down when an account was locked: UTC, to the second."""

@@ -7,12 +7,12 @@ run. What dbroster has locked already was judged, or permitted, when it was lock
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dbroster.config import Removals
 from dbroster.model import Action, Actual, Lock, Plan, Problem, Roster, Verb
-from dbroster.records import dataclass
 
 if TYPE_CHECKING:
     from dbroster.history import History

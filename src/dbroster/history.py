@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from dbroster.chain import entry_of
 from dbroster.errors import AuditError
 from dbroster.logs import in_order, lines_of, log_files
 from dbroster.model import Verb
-from dbroster.records import dataclass, field
 
 DAY = timedelta(hours=24)
 _MAKES = frozenset({Verb.CREATE_USER, Verb.ADOPT, Verb.UPDATE_PASSWORD})

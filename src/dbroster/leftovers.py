@@ -5,10 +5,10 @@ goes, and whoever is called so later, and takes it over, gets what is in it.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbroster.model import Actual, ExistingDatabase, Plan, Problem, Roster, Verb
-from dbroster.records import dataclass
 
 if TYPE_CHECKING:
     from dbroster.history import History

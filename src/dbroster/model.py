@@ -1,11 +1,11 @@
 """The values that flow through a sync: files to roster, server to actual state, both to plan and outcomes."""
 
 from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
-from dbroster.records import dataclass, field, replace
 from dbroster.secret import Secret
 
 USERS_FILE = "users.txt"

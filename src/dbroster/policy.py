@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from dbroster.records import dataclass
 from dbroster.secret import Secret
 
 _CONTROL_CHARACTERS = re.compile(r"[\0\r\n]")

@@ -6,11 +6,11 @@ meanwhile, and be at work already.
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from dbroster.config import CONNECTIONS_FILE, USERS_COMMAND, Connection
 from dbroster.errors import ConfigError
 from dbroster.model import Action, Problem, Roster, Verb
-from dbroster.records import dataclass, field, replace
 
 Again = Callable[[], tuple[Sequence[Connection], Roster]]
 """Reads all files of a run again. Raises ConfigError."""

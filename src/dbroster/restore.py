@@ -6,6 +6,7 @@ What an archive holds was written by a user. It is brought back with that user's
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dbroster import engines
@@ -17,7 +18,6 @@ from dbroster.engines.base import Handler
 from dbroster.errors import AuditError, DbrosterError, OperationError, PrivilegeError, ServerError
 from dbroster.lockfile import lock_file
 from dbroster.model import Action, ExistingUser, Lock, Outcome, Result, Roster, Status, User, Verb
-from dbroster.records import dataclass, replace
 from dbroster.screen import screen
 from dbroster.sync import Connect, Options
 

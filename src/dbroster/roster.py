@@ -7,6 +7,7 @@ in a problem's text is ever taken from a line, since it may hold a password.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from dbroster.model import USERS_FILE as USERS_FILE
 from dbroster.model import Problem, Roster, User
 from dbroster.names import is_name, system_account
 from dbroster.owners import open_problem, owner_problem
-from dbroster.records import dataclass, replace
 from dbroster.secret import Secret
 from dbroster.users_source import UsersSource
 

@@ -4,6 +4,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -45,7 +46,6 @@ from dbroster.model import (
 )
 from dbroster.owners import place_problem
 from dbroster.progress import Task
-from dbroster.records import dataclass, field, replace
 from dbroster.rereading import Again, Rereading
 from dbroster.roster import read_roster
 from dbroster.screen import screen

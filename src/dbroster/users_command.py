@@ -13,13 +13,13 @@ import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dbroster.config import USERS_COMMAND
 from dbroster.errors import ConfigError
 from dbroster.files import MAX_BYTES, is_utf8
 from dbroster.model import Problem
-from dbroster.records import dataclass, field
 from dbroster.secret import HIDDEN
 
 SECONDS = 60.0

@@ -6,6 +6,7 @@ once.
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -16,7 +17,6 @@ from dbroster.errors import ConfigError
 from dbroster.files import is_utf8, mode_problem, read_file, writers_problem
 from dbroster.model import USERS_FILE, Problem
 from dbroster.owners import owner_problem
-from dbroster.records import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import fcntl
 import os
 import re
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from dbroster.chain import ORIGIN, TORN, digest, entry_of, head_of, number_of, r
 from dbroster.errors import AuditError
 from dbroster.logs import in_order, lines_of, log_files, opened
 from dbroster.model import Link
-from dbroster.records import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ except for the logins that check them. On a cluster every node is read in the sa
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 from secrets import token_urlsafe
@@ -58,7 +59,6 @@ from dbroster.model import (
     Verb,
 )
 from dbroster.policy import unprintable
-from dbroster.records import replace
 from dbroster.secret import Secret
 from dbroster.verifiers import clickhouse_salt, clickhouse_sha256
 

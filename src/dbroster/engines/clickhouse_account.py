@@ -1,9 +1,9 @@
 """An account of a ClickHouse server, with what dbroster must know of it."""
 
 import re
+from dataclasses import dataclass
 
 from dbroster.model import ExistingUser
-from dbroster.records import dataclass
 
 _WORD = re.compile(r"\w+")
 

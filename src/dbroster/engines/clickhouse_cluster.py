@@ -5,10 +5,10 @@ run by its name, since nobody could tell who stays there.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from dbroster.errors import OperationError, Stalled
-from dbroster.records import dataclass
 
 LOST = frozenset({"3", "32", "198", "209", "210", "279"})
 """Errors of a node that can't reach another one."""

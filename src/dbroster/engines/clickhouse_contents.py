@@ -1,12 +1,12 @@
 """What is in a ClickHouse database: tables and views, and what of them an archive can't hold."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 
 from dbroster.engines.clickhouse_http import from_hex, top_level
 from dbroster.engines.clickhouse_policies import Policy, cures, hiding, read_policies
 from dbroster.engines.clickhouse_session import Session
 from dbroster.errors import OperationError
-from dbroster.records import dataclass
 
 _IN_MEMORY = "Memory"
 """The engine that holds rows of its own, but none on the disk."""

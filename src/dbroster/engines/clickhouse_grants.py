@@ -3,12 +3,12 @@
 import re
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from dbroster.engines.clickhouse_markers import OURS
 from dbroster.engines.clickhouse_privileges import Tree
 from dbroster.engines.clickhouse_session import Session, identifier
-from dbroster.records import dataclass, field
 
 _GRANTS = f"""
     SELECT assumeNotNull(user_name) AS user, ifNull(database, '') AS place,

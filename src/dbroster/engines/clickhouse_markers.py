@@ -5,10 +5,10 @@ Both are written by the statement that creates the object. A renamed or copied o
 another one. Names of rosters and users have no spaces.
 """
 
+from dataclasses import dataclass
 from typing import Self
 
 from dbroster.engines.clickhouse_session import Session, identifier, literal
-from dbroster.records import dataclass
 
 VERSION = "dbroster/2"
 ROLE_PREFIX = "dbroster:"

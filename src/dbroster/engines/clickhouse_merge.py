@@ -5,12 +5,12 @@ both.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from dbroster.engines.clickhouse_account import Account
 from dbroster.engines.clickhouse_cluster import Cluster
 from dbroster.model import ExistingDatabase, Lock
-from dbroster.records import replace
 
 T = TypeVar("T")
 ON_THE_NODE = "on the node "

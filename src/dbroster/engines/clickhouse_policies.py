@@ -1,9 +1,9 @@
 """Row policies on a ClickHouse database: which of them may hide rows from the admin, and what mends that."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 from dbroster.engines.clickhouse_session import Session, identifier
-from dbroster.records import dataclass
 
 _POLICIES = """
     SELECT short_name, table, is_restrictive, select_filter, apply_to_all, apply_to_list, apply_to_except,

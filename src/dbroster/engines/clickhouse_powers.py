@@ -2,11 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Self
 
 from dbroster.engines.clickhouse_privileges import POWERS, Tree
 from dbroster.engines.clickhouse_session import Session, identifier
-from dbroster.records import dataclass
 
 # Everything that roles have, and what users have on the whole server; then which roles users and roles have.
 _QUERY = """

@@ -2,10 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
-
-from dbroster.records import dataclass
 
 FOR_ADMIN = (
     "CREATE USER", "ALTER USER", "DROP USER", "SHOW USERS", "SHOW ROLES", "SHOW DATABASES", "CREATE DATABASE",

@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import clickhouse_connect
@@ -17,7 +18,6 @@ from dbroster.engines.clickhouse_cluster import LOST, Cluster
 from dbroster.engines.clickhouse_http import WITHOUT_LIMITS
 from dbroster.engines.clickhouse_wires import Wires, pool, timed_out
 from dbroster.errors import ConnectError, DbrosterError, OperationError, Stalled
-from dbroster.records import replace
 from dbroster.secret import Secret, scrub
 
 SYNTAX_ERROR, USER_EXISTS, DATABASE_EXISTS, DENIED, FIXED_SETTING = "62", "493", "82", "497", "452"

@@ -6,10 +6,10 @@ Source: ClickHouse documentation, display_secrets_in_show_and_select.
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from dbroster.engines.clickhouse_session import DENIED, FIXED_SETTING, Session, identifier
 from dbroster.errors import OperationError
-from dbroster.records import dataclass
 from dbroster.secret import Secret
 
 SHOW = "SHOW CREATE USERS"

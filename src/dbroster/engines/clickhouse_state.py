@@ -1,6 +1,7 @@
 """Reading accounts and databases of a ClickHouse server: a fixed number of queries, however many there are."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from dbroster.config import Connection
 from dbroster.engines.clickhouse_account import Account
@@ -11,7 +12,6 @@ from dbroster.engines.clickhouse_powers import Powers
 from dbroster.engines.clickhouse_session import Session, identifier
 from dbroster.engines.clickhouse_shown import Shown
 from dbroster.model import ExistingDatabase, ExistingUser, Lock
-from dbroster.records import replace
 
 SYSTEM_DATABASES = frozenset({"default", "system", "information_schema", "INFORMATION_SCHEMA"})
 READ_ONLY_STORAGES = frozenset({"users_xml", "users.xml", "ldap", "token"})

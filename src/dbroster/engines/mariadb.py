@@ -13,6 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, NamedTuple
 
@@ -27,7 +28,6 @@ from dbroster.engines.mysql_users import accounts_list
 from dbroster.errors import OperationError, UnsupportedServer
 from dbroster.model import Action, StoredVerifier, Verb
 from dbroster.policy import PasswordRules
-from dbroster.records import replace
 from dbroster.secret import Secret
 from dbroster.verifiers import ed25519, mysql_native
 

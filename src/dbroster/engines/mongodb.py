@@ -10,6 +10,7 @@ password in clear (MongoDB 6.0).
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 from typing import Any, ClassVar, Self
@@ -59,7 +60,6 @@ from dbroster.model import (
     User,
     Verb,
 )
-from dbroster.records import replace
 from dbroster.secret import Secret
 from dbroster.verifiers import Algorithm, Check, matches_many
 

@@ -8,6 +8,7 @@ import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import IO, Any, ClassVar
 from urllib.parse import quote, unquote
 
@@ -28,7 +29,6 @@ from dbroster.engines.mongodb_state import read_accounts
 from dbroster.engines.waits import breakable
 from dbroster.errors import OperationError, ServerError
 from dbroster.model import User
-from dbroster.records import replace
 
 _ACTIONS = frozenset({"find", "listCollections", "listIndexes"})
 _PLACES: tuple[Mapping[str, str], ...] = ({"db": "", "collection": ""}, {"db": "", "collection": "system.js"})

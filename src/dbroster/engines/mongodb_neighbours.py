@@ -4,11 +4,11 @@ Roles have no index, so each look reads through all accounts; and listing databa
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from dbroster.config import Connection
 from dbroster.engines.mongodb_session import Session
 from dbroster.engines.mongodb_state import FIELDS, Account, Role, account_of
-from dbroster.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,11 @@
 """What the admin account of MongoDB needs for a sync, and the commands that give it what it lacks."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from dbroster.engines.mongodb_session import ADMIN, Session
 from dbroster.engines.mongodb_state import shell_command
-from dbroster.records import dataclass
 
 ROLE = "dbrosterAdmin"
 _CLUSTER: dict[str, Any] = {"cluster": True}

@@ -8,6 +8,7 @@ too: the roles alone prove nothing, since a DBA may have shared a database with 
 
 import json
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from dbroster.config import Connection
@@ -16,7 +17,6 @@ from dbroster.errors import OperationError
 from dbroster.grace import read_stamp
 from dbroster.model import ExistingDatabase, ExistingUser, Lock, StoredVerifier, differences
 from dbroster.names import system_account
-from dbroster.records import dataclass
 from dbroster.secret import Secret
 from dbroster.verifiers import Algorithm
 

@@ -1,11 +1,11 @@
 """Accounts of MySQL and MariaDB, where one user name may have an account per host. Pure functions."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from dbroster.model import ExistingUser, Lock, PasswordCheck, Problem, StoredVerifier
 from dbroster.names import system_account
-from dbroster.records import dataclass, field
 from dbroster.verifiers import Algorithm
 
 Key = tuple[str, str]

@@ -7,6 +7,7 @@ brought back. A user's routines and views are only read, never run.
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import IO, Any, ClassVar
 
 from dbroster.archive import Archive, Draft
@@ -20,7 +21,6 @@ from dbroster.engines.mysql_session import Session, account
 from dbroster.engines.waits import breakable
 from dbroster.errors import ConnectError, OperationError
 from dbroster.model import User
-from dbroster.records import replace
 
 _SHOWN = 600  # characters of the client's errors
 _CLOSING_LINE = b"-- Dump completed"

@@ -1,11 +1,11 @@
 """What is in a MySQL or MariaDB database that decides how it is archived. Nothing of a user's is run for that."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import IO
 
 from dbroster.engines.mysql_session import Session, identifier
 from dbroster.errors import OperationError
-from dbroster.records import dataclass
 
 BLOCK = 1024
 MAX_PACKET = 1024 * 1024 * 1024

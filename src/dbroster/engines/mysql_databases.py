@@ -7,6 +7,7 @@ decides. A grant proves nothing, since people make grants by hand.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from dbroster.engines.mysql_accounts import Account, View
@@ -14,7 +15,6 @@ from dbroster.engines.mysql_grants import SYSTEM_DATABASES, Grant, GrantTable, R
 from dbroster.engines.mysql_marks import Comment, read_comment
 from dbroster.engines.mysql_neighbours import FineGrant
 from dbroster.model import ExistingDatabase, differences
-from dbroster.records import dataclass, field
 
 Comments = Mapping[str, str]
 """Names of databases with their comments; empty where the product has none."""

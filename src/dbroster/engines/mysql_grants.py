@@ -8,10 +8,9 @@ Source: MySQL Reference Manual, "GRANT Statement" and "Privilege Restriction Usi
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, Self
-
-from dbroster.records import dataclass
 
 MAX_NAME = 64  # characters of a database name, and of its spelling in a grant
 _TOKEN = re.compile(r"\\(.)|(.)", re.DOTALL)

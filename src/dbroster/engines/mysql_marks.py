@@ -8,11 +8,11 @@ a database names the database.
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from dbroster.engines.mysql_accounts import Key
 from dbroster.names import tag31
-from dbroster.records import dataclass, field
 
 VERSION = 2
 NEW, MADE = "new", "made"

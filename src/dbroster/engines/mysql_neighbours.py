@@ -2,12 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 from dbroster.engines.mysql_accounts import Account, Key
 from dbroster.engines.mysql_grants import Grant, Rules, reaches
 from dbroster.engines.mysql_session import account, identifier
-from dbroster.records import dataclass
 
 PUBLIC = "PUBLIC"
 _SPECIAL = {"GRANT": "GRANT OPTION", "DELETE VERSIONING ROWS": "DELETE HISTORY"}

@@ -7,10 +7,10 @@ revokes) are passed over.
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from dbroster.engines.mysql_grants import escaped, reaches, unescaped
 from dbroster.engines.mysql_session import identifier
-from dbroster.records import dataclass, field
 
 _LINE = re.compile(r"GRANT (.+?) ON (\*|`(?:[^`]|``)+`)\.\* TO (.+)")
 NEEDED_ANYWAY = ("CREATE", "ALTER", "DROP")  # ALTER: to take READ ONLY off a database that is to be dropped

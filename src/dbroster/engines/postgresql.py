@@ -6,6 +6,7 @@ connects to a user's database. Statements that carry verifiers are kept out of t
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import ClassVar, LiteralString, Self
 
@@ -44,7 +45,6 @@ from dbroster.model import (
     Verb,
 )
 from dbroster.policy import unprintable
-from dbroster.records import replace
 from dbroster.secret import Secret
 from dbroster.verifiers import Algorithm, Check, matches_many, scram_sha_256
 

@@ -2,13 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import LiteralString
 
 from dbroster.config import Connection
 from dbroster.engines.postgresql_names import quoted
 from dbroster.engines.postgresql_session import Session, open_session
 from dbroster.errors import OperationError, ServerError
-from dbroster.records import dataclass
 
 _SHOWN = 3
 """So many objects of a role are named, and so many databases are looked into."""

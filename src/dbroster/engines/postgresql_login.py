@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
 from typing import Any
@@ -16,7 +17,6 @@ from dbroster.engines.postgresql_session import LIBPQ_16, Session, login_paramet
 from dbroster.engines.postgresql_waiting import Patient
 from dbroster.errors import ConnectError
 from dbroster.model import PasswordCheck, User
-from dbroster.records import dataclass
 from dbroster.secret import scrub
 
 THREADS = 4

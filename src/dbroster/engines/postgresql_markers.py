@@ -10,11 +10,11 @@ made of the same text, in CREATE DATABASE itself.
 """
 
 import re
+from dataclasses import dataclass
 from datetime import datetime
 
 from dbroster.grace import read_stamp, stamp
 from dbroster.names import tag31
-from dbroster.records import dataclass
 
 ROLE_PREFIX = "dbroster:"
 """How the names of marker roles begin; they are no accounts."""

@@ -8,10 +8,10 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from dbroster.engines import tools
-from dbroster.records import dataclass
 
 _PLACES: tuple[str, ...] = ("/usr/lib/postgresql/{}/bin", "/usr/pgsql-{}/bin")
 """Where Debian and Red Hat keep the programs of each major."""

@@ -5,6 +5,7 @@ queries repeat.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, LiteralString
 
 from dbroster.config import Connection
@@ -13,7 +14,6 @@ from dbroster.engines.postgresql_names import quoted
 from dbroster.engines.postgresql_session import MEMBERSHIP_OPTIONS, Session
 from dbroster.model import ExistingDatabase, ExistingUser, Lock, StoredVerifier, differences
 from dbroster.names import system_account
-from dbroster.records import dataclass, replace
 from dbroster.secret import Secret
 from dbroster.verifiers import Algorithm
 

@@ -3,13 +3,12 @@
 import os
 import select
 from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Self, TypeVar
 
 import psycopg
 from psycopg import pq
-
-from dbroster.records import dataclass
 
 Result = TypeVar("Result")
 

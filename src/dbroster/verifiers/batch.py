@@ -3,10 +3,10 @@
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
 
-from dbroster.records import dataclass
 from dbroster.secret import Secret
 from dbroster.verifiers import workers
 from dbroster.verifiers.curve25519 import ed25519_matches
