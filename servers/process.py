@@ -72,14 +72,18 @@ def new_directory(*, durable: bool, place: Path | None = None) -> Path:
     return Path(tempfile.mkdtemp(prefix="dbr-", dir=parent))
 
 
+_CHANCE = random.SystemRandom()
+
+
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on.
 
     Taken from below the range that the kernel uses for outgoing connections, so that a server which is stopped for a
-    while finds its port free again.
+    while finds its port free again. By chance of the system's own: a test runner gives the same seed to all that it
+    starts side by side, and they would draw the same ports.
     """
     for _ in range(1000):
-        port = random.randrange(20000, 32000)
+        port = _CHANCE.randrange(20000, 32000)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
