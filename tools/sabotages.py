@@ -233,9 +233,9 @@ SABOTAGES = [
     Sabotage(
         "ClickHouse: limits in the admin's profile cut an archive",
         _ENGINES + "clickhouse_archive.py",
-        "overflow_mode|^max_(rows|bytes|columns|partitions)_(to|in)_|",
-        "",
-        "tests/engines/clickhouse/test_archive.py|-k|no_limit_of_the_admin",
+        "FROM system.settings WHERE changed AND (",
+        "FROM system.settings WHERE changed AND name = '' AND (",
+        "tests/engines/clickhouse/test_archive_rows.py|-k|no_setting_of_the_admin",
     ),
     Sabotage(
         "ClickHouse: row policies are not looked at",
