@@ -33,7 +33,8 @@ def main() -> int:
     parser.add_argument("command", choices=["start", "version"])
     parser.add_argument("engine", nargs="+", choices=sorted(ENGINES))
     told = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where whoever started this ignores Ctrl-C
+        signal.signal(number, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
         try:
             for engine in told.engine:

@@ -98,6 +98,7 @@ class MongoDBAdapter(Adapter):
             password=password,
             serverMonitoringMode="poll",
             serverSelectionTimeoutMS=10_000,
+            datetime_conversion="DATETIME_AUTO",  # other tests on the server leave dates that Python has none for
             **tls,
             **more,
         )
@@ -153,7 +154,8 @@ class MongoDBAdapter(Adapter):
             yield
 
     def accounts(self) -> set[str]:
-        return {user["user"] for user in self._admin.command("usersInfo", 1)["users"]}
+        found = self._admin.command("usersInfo", 1, codec_options=self._client.codec_options)
+        return {user["user"] for user in found["users"]}
 
     def databases(self) -> set[str]:
         return set(self._client.list_database_names())
