@@ -137,7 +137,8 @@ class ClickHouse(LocalServer):
             self.admin("SYSTEM FLUSH LOGS")
             for table in _TABLES:
                 text = self.admin(f"SELECT * FROM system.{table} FORMAT JSONEachRow") if self._has(table) else ""
-                (self.home / f"{table}.json").write_text(text)
+                # statements may hold any bytes
+                (self.home / f"{table}.json").write_text(text, errors="surrogateescape")
         return super().log_files()
 
     def _more_logs(self) -> list[Path]:

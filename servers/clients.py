@@ -114,10 +114,10 @@ def _clickhouse(address: Address, login: Login, statement: str) -> Done:
     request = urllib.request.Request(url, data=statement.encode(), headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE, context=tls) as answer:
-            return Done(["http"], 0, answer.read().decode(), "")
+            return Done(["http"], 0, answer.read().decode(errors="surrogateescape"), "")
     except urllib.error.HTTPError as error:
         with error:
-            return Done(["http"], 1, "", error.read().decode())
+            return Done(["http"], 1, "", error.read().decode(errors="surrogateescape"))
 
 
 _CLIENTS: dict[str, Callable[[Address, Login, str], Done]] = {
