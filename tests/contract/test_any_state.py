@@ -52,7 +52,6 @@ def test_the_states_have_everything_in_them() -> None:
 @pytest.fixture(params=SEEDS)
 def scene(world: World, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[Team, State]:
     monkeypatch.setattr(apply, "PAUSE", 0.0)
-    monkeypatch.setattr(apply, "RETRIES", 1)  # who is dead stays dead; tests/unit/test_apply_lost.py counts them
     state, team = state_of(request.param), Team(world)
     team.write_templates("web", "old")
     team.sync({short: PASSWORD for short, kind in state.found.items() if kind in ("ours", "locked")})
@@ -122,14 +121,15 @@ def test_invariants_1_and_6_for_any_state(scene: tuple[Team, State]) -> None:
 
 @pytest.mark.parametrize("answer_lost", [True, False])
 def test_a_connection_that_breaks_harms_nobody_and_the_next_run_converges(
-    scene: tuple[Team, State], *, answer_lost: bool
+    scene: tuple[Team, State], monkeypatch: pytest.MonkeyPatch, *, answer_lost: bool
 ) -> None:
     team, state = scene
     before, dry = untouchable(team, state), team.run(dry_run=True)
     with team.adapter.doomed(None) as immortal:
         team.run(dry_run=True, connect=immortal.connect)
     reading = immortal.messages()
-    with team.adapter.doomed(reading + 12, answer_lost=answer_lost) as doomed:
+    with team.adapter.doomed(reading + 12, answer_lost=answer_lost) as doomed, monkeypatch.context() as patch:
+        patch.setattr(apply, "RETRIES", 1)  # who is dead stays dead; tests/unit/test_apply_lost.py counts them
         result = team.run(connect=doomed.connect)
         assert_each_planned_action_has_one_outcome(dry, result)
     assert untouchable(team, state) == before
