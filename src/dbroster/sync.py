@@ -307,15 +307,9 @@ class Sync:
 
     def _not_carried(self, handler: Handler, plan: Plan) -> Iterator[Problem]:
         """Tell what the archives that this plan asks for would lose; whoever hides that can't stop the run by it."""
-        archived = [a.database for a in plan.actions if a.verb is Verb.ARCHIVE_DATABASE and a.database]
-        try:
-            found = handler.archiver().not_carried(archived) if archived else {}
-        except OperationError as error:
-            text = "what the archives of this run will not hold can't be told beforehand"
-            yield Problem(f"{text}: {error}", warning=True)
-            return
-        for database, losses in sorted(found.items()):
-            yield Problem(f"an archive of {database} does not hold: {'; '.join(losses)}", warning=True)
+        for database in sorted(a.database for a in plan.actions if a.verb is Verb.ARCHIVE_DATABASE and a.database):
+            if text := _not_carried(handler, database):
+                yield Problem(text, warning=True)
 
     def _history(self, handler: Handler) -> "History":
         """Read the audit log; of two clocks the one that is behind counts, since a day must not be over too soon."""
@@ -400,6 +394,15 @@ class Sync:
             yield
         finally:
             self.stages[name] = self.stages.get(name, 0.0) + time.perf_counter() - began
+
+
+def _not_carried(handler: Handler, database: str) -> str | None:
+    try:
+        losses = list(handler.archiver().losses(database))
+    except OperationError as error:
+        text = f"dbroster can't look into {database} now, to say what an archive of it will not hold: {error}"
+        return f"{text}. If it can't be read after its user is locked, either, it is not dropped"
+    return f"an archive of {database} does not hold: {'; '.join(losses)}" if losses else None
 
 
 def _archives_in_vain(plan: Plan, obstacles: Mapping[int, str]) -> dict[int, str]:

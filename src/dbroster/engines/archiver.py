@@ -1,7 +1,7 @@
 """What dbroster asks of an engine for archives: `Archiver`, made by a handler for its own session."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dbroster.config import Connection
@@ -35,9 +35,9 @@ class Archiver(ABC):
         """Say what must be installed or granted before a database can be archived; empty when nothing is missing."""
         return []
 
-    def not_carried(self, databases: Sequence[str]) -> dict[str, list[str]]:  # noqa: ARG002 - for engines to override
-        """Say for each of these databases what an archive of it would not hold; nothing where all is carried."""
-        return {}
+    def losses(self, database: str) -> Iterable[str]:  # noqa: ARG002 - for engines to override
+        """Say what an archive of a database would not hold. Raises OperationError where nobody can look now."""
+        return ()
 
     @abstractmethod
     def close(self, user: str, database: str) -> None:

@@ -6,7 +6,7 @@ Of a time series it holds the measurements, not the buckets: a user may not writ
 
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import IO, Any, ClassVar
@@ -71,12 +71,8 @@ class MongoDBArchiver(Archiver):
                 self._session.command(ADMIN, {"killAllSessions": [{"user": name, "db": where}]})
         shut_out(self._session, insiders(self._session, [database]))
 
-    def not_carried(self, databases: Sequence[str]) -> dict[str, list[str]]:
-        """Name accounts and roles that are defined in each of these databases; they stand in admin, and stay there."""
-        found = {database: list(self._defined(database)) for database in databases}
-        return {database: losses for database, losses in found.items() if losses}
-
-    def _defined(self, database: str) -> Iterator[str]:
+    def losses(self, database: str) -> Iterator[str]:
+        """Name accounts and roles that are defined in this database; they stand in admin, and stay there."""
         for kind, command, name in (("account", "users", "user"), ("role", "roles", "role")):
             try:
                 found = self._session.command(database, {f"{command}Info": 1})[command]

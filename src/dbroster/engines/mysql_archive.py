@@ -115,17 +115,9 @@ class MySQLArchiver(Archiver):
         Users who leave have been locked; one who stays may write until the database is dropped.
         """
 
-    def not_carried(self, databases: Sequence[str]) -> dict[str, list[str]]:
+    def losses(self, database: str) -> Iterator[str]:
         """Tell what can't be read any more, what has a history that no program writes, and what others have defined."""
-        found = {database: list(self._losses(database)) for database in databases}
-        return {database: losses for database, losses in found.items() if losses}
-
-    def _losses(self, database: str) -> Iterator[str]:
-        try:
-            state = contents.look(self._session, database)
-        except OperationError as error:
-            yield f"what the dump program can't read either, so there will be none: {error}"
-            return
+        state = contents.look(self._session, database)
         for name, reason in state.broken.items():
             yield f"{name}, which can't be read: {reason}"
         unwritten = state.by_transactions if self._writes_history() else state.versioned

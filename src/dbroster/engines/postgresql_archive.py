@@ -66,12 +66,8 @@ class PostgreSQLArchiver(Archiver):
         found = programs.find_programs(self._major)
         return [found] if isinstance(found, str) else []
 
-    def not_carried(self, databases: Sequence[str]) -> dict[str, list[str]]:
-        """Look into each database for what only a superuser could bring back."""
-        found = {database: list(self._losses(database)) for database in databases}
-        return {database: losses for database, losses in found.items() if losses}
-
-    def _losses(self, database: str) -> Iterator[str]:
+    def losses(self, database: str) -> Iterator[str]:
+        """Look into a database for what only a superuser could bring back."""
         for name, context, *_ in self._session.rows(SETTINGS, {"database": database, "user": None}):
             if context not in _OWNERS:
                 yield f"the setting {name.partition('=')[0]} of the database, which only a superuser may make"

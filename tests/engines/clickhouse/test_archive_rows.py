@@ -117,7 +117,7 @@ def test_a_policy_that_hides_rows_is_named_with_the_statement_that_mends_it(
         adapter.ask(bob, PASSWORD, f"INSERT INTO {names['t']} VALUES (1, 1), (2, 2)")
         adapter._do(f"CREATE ROW POLICY {policy.format(**names)}")
         try:
-            (said,) = handler.archiver().not_carried([database])[database]
+            (said,) = handler.archiver().losses(database)
             with pytest.raises(OperationError, match="since a row policy hides the others") as failed:
                 archive(handler, bob, database)
             cure = POLICIES[policy] + str(failed.value).rpartition(POLICIES[policy])[2]
@@ -221,10 +221,10 @@ def test_what_shows_other_tables_is_not_read_and_what_can_not_be_read_is_said(
         try:
             asked = f"SELECT uuid FROM system.tables WHERE database = '{database}' AND name = 'm'"
             inner = f"{quoted(database)}.`.inner_id.{adapter.ask(bob, PASSWORD, asked).strip()}`"
-            said = handler.archiver().not_carried([database])[database]
+            said = handler.archiver().losses(database)
             assert [text.partition(":")[0] for text in said] == ["the rows of s", "the rows of ts"]
             adapter.ask(bob, PASSWORD, f"DROP TABLE {inner}")
-            said = handler.archiver().not_carried([database])[database]
+            said = handler.archiver().losses(database)
             assert [text.partition(":")[0] for text in said] == ["the rows of m", "the rows of s", "the rows of ts"]
             kept = archive(handler, bob, database)
             assert not [name for name, data in rows_of(kept).items() if b"hers" in data]

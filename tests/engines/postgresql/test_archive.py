@@ -234,7 +234,7 @@ def test_an_owners_settings_stop_no_archive_and_come_back(archiver: Handler, use
     with log_in(user, HOSTILE, "postgres") as raw:
         assert stored_settings(raw, database) == before
     with connect(archiving(archiver.connection, Path("/nowhere"))) as handler:
-        assert handler.archiver().not_carried([database]) == {}
+        assert list(handler.archiver().losses(database)) == []
 
 
 def stored_settings(raw: psycopg.Connection, database: str) -> list[tuple[object, ...]]:
@@ -301,7 +301,7 @@ def test_what_only_a_superuser_can_make_is_said_and_stops_no_restore(superuser: 
                 raw.execute("CREATE EXTENSION pageinspect; COMMENT ON EXTENSION pageinspect IS 'x'")
         with log_in(user, HOSTILE, database) as raw:
             raw.execute("CREATE TABLE t AS SELECT 1 AS a; CREATE PUBLICATION own FOR TABLE t")
-        said = "; ".join(handler.archiver().not_carried([database])[database])
+        said = "; ".join(handler.archiver().losses(database))
         for name in ("event trigger no ted", "publication everything", "wrapper wrapped", "log_statement", extension):
             assert name in said
         made = archive(handler, user, database)
