@@ -235,7 +235,7 @@ SABOTAGES = [
         _ENGINES + "clickhouse_archive.py",
         "FROM system.settings WHERE changed AND (",
         "FROM system.settings WHERE changed AND name = '' AND (",
-        "tests/engines/clickhouse/test_archive_rows.py|-k|no_setting_of_the_admin",
+        "tests/engines/clickhouse/test_archive.py|-k|no_limit_of_the_admin",
     ),
     Sabotage(
         "ClickHouse: row policies are not looked at",

@@ -18,21 +18,10 @@ _SHOWN = 400  # characters of a server's error
 _SILENT_PART = 3
 """A query that goes on says so this many times within `timeout`."""
 
-WITHOUT_LIMITS = {
-    **dict.fromkeys((
-        "max_execution_time", "max_result_rows", "max_result_bytes", "max_rows_to_read", "max_bytes_to_read",
-        "max_rows_to_read_leaf", "max_bytes_to_read_leaf", "limit", "offset", "final", "use_query_cache",
-    ), "0"),
-    "additional_table_filters": "{}", "additional_result_filter": "",
-}  # fmt: skip
-"""Settings of a profile that would leave rows out of an answer, as they are where nobody sets them."""
-
 _READING = {
     "wait_end_of_query": "1",  # the answer comes when the server is sure of it
     "send_progress_in_http_headers": "1",
     "cancel_http_readonly_queries_on_client_close": "1",
-    # what a profile may have set, and would leave rows out
-    **WITHOUT_LIMITS, "apply_deleted_mask": "1",
     # what an owner may have set for a table, to keep it from being read
     "max_partitions_to_read": "1000000000",
 }  # fmt: skip

@@ -15,7 +15,6 @@ from clickhouse_connect.driver.exceptions import Error
 from dbroster.config import Connection
 from dbroster.engines import tls
 from dbroster.engines.clickhouse_cluster import LOST, Cluster
-from dbroster.engines.clickhouse_http import WITHOUT_LIMITS
 from dbroster.engines.clickhouse_wires import Wires, pool, timed_out
 from dbroster.errors import ConnectError, DbrosterError, OperationError, Stalled
 from dbroster.secret import Secret, scrub
@@ -35,7 +34,14 @@ _ADVICE = {
     701: "name a cluster of this server under `cluster` in connections.yaml",
 }
 # What the admin's profile may have set, and what would hide rows from dbroster or change how they look.
-_OWN_SETTINGS = {**WITHOUT_LIMITS, "join_use_nulls": "0", "transform_null_in": "0"}
+_OWN_SETTINGS = {
+    **dict.fromkeys((
+        "max_execution_time", "max_result_rows", "max_result_bytes", "max_rows_to_read", "max_bytes_to_read",
+        "max_rows_to_read_leaf", "max_bytes_to_read_leaf", "limit", "offset", "final", "use_query_cache",
+        "join_use_nulls", "transform_null_in",
+    ), "0"),
+    "additional_table_filters": "{}", "additional_result_filter": "",
+}  # fmt: skip
 _PING = 2.0  # seconds
 _TO_NAME = 6.0  # seconds more that a node has for naming a silent one: before all else it sends a ping, for 5 s
 _MESSAGE = re.compile(r"DB::Exception: (.*?)\.?(?: \([A-Z][A-Z0-9_]+\))?(?:\s*\(version .*)?\s*$", re.DOTALL)
