@@ -24,7 +24,7 @@ _NOTICED = re.compile(r"^(?:FAILED|ERROR) \S*::(\w+)|^(.+) BROKEN", re.MULTILINE
 class Sabotage:
     """What is broken: in `file` stands `old`, and then `new`; without `old` the file is new.
 
-    `tests` are pytest's arguments, or LINT for the borders between modules.
+    `tests` are pytest's arguments, or LINT for the borders between modules; `environment` says which servers they need.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Sabotage:
     old: str
     new: str
     tests: str
+    environment: tuple[tuple[str, str], ...] = ()
 
     def broken(self, text: str) -> str:
         """Return a file's text with the sabotage in it. Raises ValueError when it does not fit any more."""
@@ -69,7 +70,7 @@ def attempt(sabotage: Sabotage) -> list[str]:
             (tree / linked).symlink_to(ROOT / linked)
         path = tree / sabotage.file
         path.write_text(sabotage.broken(path.read_text() if path.exists() else ""))
-        environment = {**os.environ, "PYTHONPATH": f"{tree / 'src'}:{tree}"}
+        environment = {**os.environ, **dict(sabotage.environment), "PYTHONPATH": f"{tree / 'src'}:{tree}"}
         done = subprocess.run(
             sabotage.command(), cwd=tree, env=environment, check=False, capture_output=True, text=True
         )

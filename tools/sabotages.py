@@ -231,11 +231,48 @@ SABOTAGES = [
         "tests/engines/postgresql/test_archive.py|-k|look_like_ends",
     ),
     Sabotage(
+        "PostgreSQL: who owns a large object that stops an archive is not told",
+        _ENGINES + "postgresql_contents.py",
+        "'LARGE OBJECT', m.oid::text, lomowner FROM pg_largeobject_metadata m",
+        "'LARGE OBJECT', m.oid::text, lomowner FROM pg_largeobject_metadata m WHERE false UNION ALL "
+        "SELECT 'LARGE OBJECT', m.oid::text, 0::oid FROM pg_largeobject_metadata m",
+        "tests/engines/postgresql/test_archive.py|-k|does_not_own",
+    ),
+    Sabotage(
         "ClickHouse: limits in the admin's profile cut an archive",
         _ENGINES + "clickhouse_archive.py",
         "FROM system.settings WHERE changed AND (",
         "FROM system.settings WHERE changed AND name = '' AND (",
         "tests/engines/clickhouse/test_archive.py|-k|no_limit_of_the_admin",
+    ),
+    Sabotage(
+        "ClickHouse: what stands in the place of a table is read with the admin's power",
+        _ENGINES + "clickhouse_contents.py",
+        "for name, engine, _, own, _ in found if is_read(engine, own_data=own)}",
+        "for name, engine, _, own, _ in found}",
+        "tests/engines/clickhouse/test_archive.py|-k|place_of_a_view",
+    ),
+    Sabotage(
+        "ClickHouse: a materialized view hides a table that is called like its own",
+        _ENGINES + "clickhouse_contents.py",
+        ' and engine == "MaterializedView" and not writes_elsewhere(made)',
+        ' and engine == "MaterializedView"',
+        "tests/engines/clickhouse/test_archive.py|-k|place_of_a_view",
+    ),
+    Sabotage(
+        "ClickHouse: a table's own setting keeps it from being archived",
+        _ENGINES + "clickhouse_http.py",
+        '    "max_partitions_to_read": "1000000000",\n',
+        "",
+        "tests/engines/clickhouse/test_archive.py|-k|no_limit_of_the_admin",
+    ),
+    Sabotage(
+        "ClickHouse 24.8: a dropped table whose name another one has is taken for detached",
+        _ENGINES + "clickhouse_archive.py",
+        '_NOT_THERE = ("390", "57")',
+        '_NOT_THERE = ("390",)',
+        "tests/engines/clickhouse/test_archive.py|-k|a_dropped_table_had",
+        (("DBROSTER_CLICKHOUSE_VERSION", "24.8"),),
     ),
     Sabotage(
         "ClickHouse: row policies are not looked at",

@@ -274,15 +274,21 @@ def test_what_stands_in_the_place_of_a_view_s_rows_is_not_read_with_the_admin_s_
         names = {"d": quoted(database), "o": quoted(others)}
         for statement in IN_PLACE_OF_ITS_TARGET:
             adapter.ask(bob, PASSWORD, statement.format(**names))
-        asked = f"SELECT uuid FROM system.tables WHERE database = '{database}' AND name = 'n'"
-        inner = f"{{d}}.`.inner_id.{adapter.ask(bob, PASSWORD, asked).strip()}`".format(**names)
-        adapter.ask(bob, PASSWORD, f"DROP TABLE {inner}")
-        adapter.ask(bob, PASSWORD, f"CREATE VIEW {inner} AS SELECT * FROM {{d}}.target".format(**names))
+        asked = f"SELECT uuid FROM system.tables WHERE database = '{database}' AND name IN ('m', 'n') ORDER BY name"
+        of_m, of_n = (f".inner_id.{uuid}" for uuid in adapter.ask(bob, PASSWORD, asked).split())
+        for statement in (
+            f"CREATE TABLE {{d}}.`{of_m}` (line String) ENGINE = Log",
+            f"INSERT INTO {{d}}.`{of_m}` VALUES ('mine')",
+            f"DROP TABLE {{d}}.`{of_n}`",
+            f"CREATE VIEW {{d}}.`{of_n}` AS SELECT * FROM {{d}}.target",
+        ):
+            adapter.ask(bob, PASSWORD, statement.format(**names))
         kept = archive(handler, bob, database)
         with zipfile.ZipFile(kept.path) as file:
             rows = {name: file.read(name) for name in file.namelist() if name.endswith(".native")}
         assert not [name for name, data in rows.items() if b"hers" in data]
-        assert b"mine" in rows[f"{database}/.inner.m.native"]
+        for name in (".inner.m", of_m):
+            assert b"mine" in rows[f"{database}/{name}.native"]
         assert kept.manifest.counts["k"] == 1
 
 
