@@ -2,7 +2,7 @@
 
 from servers.base import LocalServer, Missing, Server, StartFailed
 from servers.clickhouse import ClickHouse
-from servers.clickhouse_cluster import ClickHouseCluster
+from servers.clickhouse_cluster import ClickHouseCluster, ClusterKind
 from servers.given import ENGINES, GivenServer, find
 from servers.mariadb import MariaDB
 from servers.mongodb import MongoDB, MongoReplicaSet
@@ -13,6 +13,7 @@ __all__ = [
     "ENGINES",
     "ClickHouse",
     "ClickHouseCluster",
+    "ClusterKind",
     "GivenServer",
     "LocalServer",
     "MariaDB",

@@ -36,7 +36,10 @@ _CONFIG = """<clickhouse>
   <openSSL><server>
     <certificateFile>{home}/server.pem</certificateFile><privateKeyFile>{home}/server.key</privateKeyFile>
     <verificationMode>none</verificationMode><disableProtocols>sslv2,sslv3</disableProtocols>
-  </server></openSSL>
+  </server><client>
+    <caConfig>{home}/ca.pem</caConfig><loadDefaultCAFile>false</loadDefaultCAFile>
+    <verificationMode>strict</verificationMode>
+  </client></openSSL>
   <path>{home}/data/</path>
   <tmp_path>{home}/tmp/</tmp_path>
   <user_files_path>{home}/user_files/</user_files_path>

@@ -1,6 +1,7 @@
 """The tests of a cluster once more, on nodes of the older version; and nodes that are not alike."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,15 +16,15 @@ from tests.engines.clickhouse.test_cluster import site_on
 OLDER = "24.8"
 
 
-@pytest.fixture(scope="module", params=["local", "replicated"])  # type: ignore[no-redef]
+@pytest.fixture(scope="module", params=clustered.KINDS)  # type: ignore[no-redef]
 def cluster(request: pytest.FixtureRequest) -> Iterator[Clustered]:
-    with clustered.started(replicated=request.param == "replicated", version=OLDER) as found:
+    with clustered.started(replace(clustered.KINDS[request.param], version=OLDER)) as found:
         yield found
 
 
 def test_nodes_that_keep_accounts_in_different_ways_are_refused(tmp_path: Path) -> None:
     """E8: at the start; no statement could reach the accounts of both in one way."""
-    with clustered.started(replicated=False) as found:
+    with clustered.started(clustered.KINDS["local"]) as found:
         site_on(found, tmp_path)
         node = found.nodes[1]
         node.storage = "<replicated><zookeeper_path>/clickhouse/access/</zookeeper_path></replicated>"

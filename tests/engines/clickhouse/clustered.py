@@ -7,13 +7,19 @@ from pathlib import Path
 import pytest
 
 from dbroster.config import Connection
-from servers import ClickHouseCluster, Missing
+from servers import ClickHouseCluster, ClusterKind, Missing
 from tests.conftest import everything_is_required
 from tests.contract.adapter_clickhouse import ClickHouseAdapter, literal, quoted
 from tests.e2e.site import Site
 
 ADMIN, ADMIN_PASSWORD = "dbroster", "Admins-own-9-lantern"
 CLUSTER = "both"
+KINDS = {
+    "local": ClusterKind(),
+    "replicated": ClusterKind(replicated=True),
+    "shards": ClusterKind(shards=True),
+    "tls": ClusterKind(replicated=True, shards=True, tls=True),
+}
 
 
 class NodeAdapter(ClickHouseAdapter):
@@ -42,11 +48,11 @@ class NodeAdapter(ClickHouseAdapter):
 class Clustered:
     """A running cluster with its admin."""
 
-    def __init__(self, cluster: ClickHouseCluster, *, replicated: bool) -> None:
-        self.cluster, self.replicated = cluster, replicated
+    def __init__(self, cluster: ClickHouseCluster, kind: ClusterKind) -> None:
+        self.cluster, self.replicated = cluster, kind.replicated
         self.nodes = cluster.nodes
         self.adapters = [NodeAdapter(node) for node in self.nodes]
-        self.on = "" if replicated else f" ON CLUSTER {CLUSTER}"
+        self.on = "" if kind.replicated else f" ON CLUSTER {CLUSTER}"
 
     def make_admin(self, roster: str) -> None:
         """As docs/engines.md says; for one roster more."""
@@ -97,16 +103,16 @@ class Clustered:
 
 
 @contextmanager
-def started(*, replicated: bool, version: str = "") -> Iterator[Clustered]:
+def started(kind: ClusterKind) -> Iterator[Clustered]:
     """Start one; what is missing skips or fails the test that asked for it."""
     try:
-        cluster = ClickHouseCluster(replicated=replicated, version=version)
+        cluster = ClickHouseCluster(kind)
     except Missing as missing:
         if everything_is_required():
             pytest.fail(str(missing), pytrace=False)
         pytest.skip(str(missing))
     with cluster:
-        clustered = Clustered(cluster, replicated=replicated)
+        clustered = Clustered(cluster, kind)
         try:
             yield clustered
         finally:

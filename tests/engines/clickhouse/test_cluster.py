@@ -1,6 +1,7 @@
 """Two real nodes: what dbroster does reaches both, and what one of them lacks is seen and mended.
 
-Accounts are each node's own, or replicated; `DBROSTER_SOAK=1` tries everything with both kinds.
+Accounts are each node's own, or replicated; nodes are replicas or shards, and speak to each other in the clear or by
+TLS only. `DBROSTER_SOAK=1` tries everything on each kind.
 """
 
 import itertools
@@ -22,19 +23,18 @@ from servers.clickhouse_cluster import Node
 from tests.bounded import within
 from tests.contract.adapter_clickhouse import HttpProxy, literal, quoted
 from tests.e2e.site import OTHER_PASSWORD, PASSWORD, ROOT, Site
-from tests.engines.clickhouse.clustered import ADMIN, Clustered, NodeAdapter, started
+from tests.engines.clickhouse.clustered import ADMIN, KINDS, Clustered, NodeAdapter, started
 
 _numbers = itertools.count(1)
 TEMPLATES = ("tools", "web")
-STORAGES = ("local", "replicated")
 SOAK = bool(os.environ.get("DBROSTER_SOAK"))
-on_both_kinds = pytest.mark.parametrize("cluster", STORAGES, indirect=True, scope="module")
-with_own_accounts = pytest.mark.parametrize("cluster", STORAGES[:1], indirect=True, scope="module")
+on_unlike_kinds = pytest.mark.parametrize("cluster", KINDS if SOAK else ["local", "tls"], indirect=True, scope="module")
+with_own_accounts = pytest.mark.parametrize("cluster", ["local"], indirect=True, scope="module")
 
 
-@pytest.fixture(scope="module", params=STORAGES if SOAK else STORAGES[:1])
+@pytest.fixture(scope="module", params=KINDS if SOAK else ["local"])
 def cluster(request: pytest.FixtureRequest) -> Iterator[Clustered]:
-    with started(replicated=request.param == "replicated") as clustered:
+    with started(KINDS[request.param]) as clustered:
         yield clustered
 
 
@@ -61,7 +61,7 @@ def hidden(cluster: Clustered, *texts: str) -> None:
         assert not any(node.logs_contain(text) for node in cluster.nodes)
 
 
-@on_both_kinds
+@on_unlike_kinds
 def test_the_main_job_on_both_nodes(cluster: Clustered, site: Site) -> None:
     """E8: create, password, lock, drop with the documented admin; pending, done, nothing; no password anywhere."""
     ann, bob = site.users("ann", "bob")
@@ -146,7 +146,7 @@ def test_what_one_node_has_missed_is_mended(cluster: Clustered, tmp_path: Path, 
     assert cluster.databases(site.prefix) == [{f"{user}_{t}" for user in stay for t in TEMPLATES}] * 2
 
 
-@on_both_kinds
+@on_unlike_kinds
 def test_a_database_that_one_node_has_missed(cluster: Clustered, site: Site) -> None:
     """E8: made where it is missing; dropped where it has been left."""
     ann, bob = site.users("ann", "bob")
@@ -245,7 +245,7 @@ def brought_in_step(cluster: Clustered, site: Site, gone: str) -> None:
     cluster.at_home(site)
 
 
-@on_both_kinds
+@on_unlike_kinds
 def test_a_frozen_node_ends_the_run(cluster: Clustered, site: Site) -> None:
     """E8: within connect_timeout, by name, before anything is changed; the next run does it all."""
     _, bob = site.users("ann", "bob")
