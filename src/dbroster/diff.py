@@ -140,12 +140,14 @@ class Differ:
         existing = self.actual.users.get(user.name)
         if existing is None or not existing.managed:
             return
-        if existing.lock is Lock.OPEN and self.actual.passwords.get(user.name) is PasswordCheck.UNKNOWN:
+        check = self.actual.passwords.get(user.name)
+        renewed = existing.renewable and check is PasswordCheck.DIFFERENT
+        if existing.lock is Lock.OPEN and check is PasswordCheck.UNKNOWN:
             doubt = existing.unusable or self.actual.doubts.get(user.name)
             why = f": {doubt}" if doubt else ""
             text = f"the password could not be checked against the server, so it is left as it is{why}"
             yield Problem(text, self.roster.file, user.line, user.name)
-        elif existing.lock is Lock.OPEN and existing.unusable:
+        elif existing.lock is Lock.OPEN and existing.unusable and not renewed:
             yield Problem(
                 f"nobody can log in as {user.name}: {existing.unusable}", self.roster.file, user.line, user.name
             )

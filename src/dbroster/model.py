@@ -143,6 +143,7 @@ class ExistingUser:
     `locked_since`: when dbroster has locked it, if that is written down and every part of it is locked indeed.
     `marked_for`: the other account that its marker names, since somebody has renamed or copied it: not managed.
     `unusable`: why nobody can log in, although dbroster has not locked it (it has expired, it may have no session).
+    `renewable`: whether a new password mends that.
     """
 
     name: str
@@ -156,6 +157,7 @@ class ExistingUser:
     locked_since: datetime | None = None
     marked_for: str | None = None
     unusable: str | None = None
+    renewable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -270,6 +270,15 @@ def test_why_a_password_is_unknown_begins_with_what_the_catalogs_show() -> None:
     assert problem.text.endswith("it is left as it is: it may have no session: ALTER ROLE;")
 
 
+@pytest.mark.parametrize(("check", "told"), [(PasswordCheck.SAME, True), (PasswordCheck.DIFFERENT, False)])
+def test_what_this_very_plan_mends_is_no_problem(check: PasswordCheck, told: bool) -> None:
+    """C6: the run that opened an expired account by its new password still said that nobody can log in."""
+    bob = ExistingUser("bob", managed=True, roster="default", unusable="its password has expired", renewable=True)
+    assert bool(plan(roster("bob"), actual([bob], passwords={"bob": check})).problems) is told
+    lasting = replace(bob, unusable="it may have no session", renewable=False)
+    assert plan(roster("bob"), actual([lasting], passwords={"bob": check})).problems
+
+
 def test_what_differs_is_said() -> None:
     """C8: "privileges differ" says which."""
     web = ExistingDatabase("bob_web", owner="bob", differs="carl may enter")

@@ -259,9 +259,13 @@ class MariaDBHandler(MySQLHandler):
         ]
 
     def _entry(self, key: Key, entry: Mapping[str, Any], roles: tuple[str, ...], *, powerful: bool) -> Account:
-        """Read an entry of mysql.global_priv; of several ways to log in (`auth_or`) none is checked."""
+        """Read an entry of mysql.global_priv; of several ways to log in none is checked. `auth_or` may list but one."""
         name, host = key
-        plugin = mysql_accounts.SEVERAL if "auth_or" in entry else entry.get("plugin", "mysql_native_password")
+        plugin = (
+            mysql_accounts.SEVERAL
+            if len(entry.get("auth_or", ())) > 1
+            else entry.get("plugin", "mysql_native_password")
+        )
         numbers = {limit: int(entry.get(limit, 0)) for limit in LIMITS}
         mark = mysql_marks.tag(self._view.roster, key)
         tags = {number for number in numbers.values() if mysql_marks.is_tag(number)}
@@ -281,6 +285,7 @@ class MariaDBHandler(MySQLHandler):
             marked_for=OTHER if copied else None,
             tags=tuple(tags),
             unusable=self._unusable_entry(entry, plugin),
+            renewable=int(entry.get("max_user_connections", 0)) >= 0,
             claims=mysql_marks.claimed(roster, roles) if roster else {},
             roles=roles,
             limits=tuple(limit for limit, number in numbers.items() if number == 0 or mysql_marks.is_tag(number)),

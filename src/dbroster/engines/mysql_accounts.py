@@ -21,7 +21,8 @@ class Account:
 
     `roster`: the roster in its marker, if the marker names this very account. `marked_for`: the account that the marker
     names instead, after RENAME USER or a copy. `claims`: the templates whose databases are this user's, and whether
-    the database was finished. `since`: when it was locked for removal. `unusable`: why nobody can log in.
+    the database was finished. `since`: when it was locked for removal. `unusable`: why nobody can log in, `renewable`:
+    whether a new password mends that.
     `roles`: the roles that it holds; `roles_before`: those that were active before it was locked.
     `second_password`: whether an older password still logs in (RETAIN CURRENT PASSWORD).
     `limits`, at MariaDB: resource limits that no DBA uses; `mark_in`: the one that has the mark; `tags`: all numbers
@@ -40,6 +41,7 @@ class Account:
     roles: tuple[str, ...] = ()
     roles_before: tuple[str, ...] = ()
     unusable: str | None = None
+    renewable: bool = True
     second_password: bool = False
     limits: tuple[str, ...] = ()
     mark_in: str | None = None
@@ -101,6 +103,7 @@ class View:
             locked_since=_last(account.since for account in ours),
             marked_for=None if managed else marked_for,
             unusable=next((account.unusable for account in ours if account.unusable), None),
+            renewable=all(account.renewable for account in ours),
         )
 
     def shadows(self, accounts: Collection[Account]) -> list[Problem]:
@@ -160,10 +163,11 @@ def is_known(algorithm: str) -> bool:
     return algorithm in _KNOWN
 
 
-def doubt(algorithm: str) -> str:
-    """Say why a password can't be checked."""
+def doubt(algorithm: str, accounts: Iterable[str]) -> str:
+    """Say why a password can't be checked. What can be checked and fits no password is set by the next run."""
     if algorithm == SEVERAL:
-        return "the account has several ways to log in"
+        one = ", ".join(f"{account} IDENTIFIED VIA mysql_native_password USING 'invalid'" for account in accounts)
+        return f"the account has several ways to log in; to leave it the password of the next run: ALTER USER {one};"
     return f"the account logs in by the plugin {algorithm}, whose passwords dbroster can't check"
 
 

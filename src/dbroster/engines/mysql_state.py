@@ -5,7 +5,7 @@ import re
 import secrets
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -94,6 +94,7 @@ class MySQLState(Handler):
         self._fine: dict[str, list[FineGrant]] | None = None
         self._fine_unseen = False
         self._notes: list[Problem] = []
+        self._renewed: Set[str] = frozenset()
         self._seen: tuple[int, list[Account]] | None = None
         self._grants_of_all: GrantTable | None = None
 
@@ -371,7 +372,9 @@ class MySQLState(Handler):
         for user, verifier in stored:
             if not mysql_accounts.is_known(verifier.algorithm):
                 found[user.name].append(PasswordCheck.UNKNOWN)
-                self.doubts[user.name] = mysql_accounts.doubt(verifier.algorithm)
+                self.doubts[user.name] = mysql_accounts.doubt(
+                    verifier.algorithm, [account(user.name, host) for host in self._view.hosts]
+                )
         return {user.name: mysql_accounts.strictest(found[user.name]) for user in users}
 
     def _table(self, accounts: Iterable[Account], grants: Iterable[Grant]) -> GrantTable:
@@ -463,7 +466,7 @@ class MySQLState(Handler):
     def _unusable(self, plugin: str, *, expired: bool) -> str | None:
         """Say why nobody can log in to an account that is not locked."""
         if plugin not in self._loaded:
-            return f"the server has not loaded its authentication plugin {plugin}"
+            return f"the server has not loaded its authentication plugin {plugin}: a new password opens it by another"
         return "its password has expired: a new one in users.txt opens it" if expired else None
 
     @abstractmethod

@@ -51,7 +51,7 @@ class MySQLWarnings(MySQLState):
         texts += [
             f"an older password of {found} still logs in: ALTER USER {account(*found.key)} DISCARD OLD PASSWORD;"
             for found in ours
-            if found.second_password and found.lock is Lock.OPEN
+            if found.second_password and found.lock is Lock.OPEN and found.name not in self._renewed
         ]
         if self._fine_unseen:
             statements = " ".join(f"GRANT SELECT ON mysql.{t} TO {account(*self._admin)};" for t in FINE_TABLES)
@@ -86,6 +86,7 @@ class MySQLWarnings(MySQLState):
             definers = self._definers(actions, accounts)
             referring = self._referring(actions)
         self._notes = [*self._taken_by_locks(actions, accounts)]
+        self._renewed = {action.user for action in actions if action.verb is Verb.UPDATE_PASSWORD}
         drops = {(a.user, a.database) for a in actions if a.verb is Verb.DROP_DATABASE and a.database}
         held = mysql_prepared.held(self._session, self.connection, drops)
         new = {action.database for action in actions if action.verb is Verb.CREATE_DATABASE and action.database}

@@ -10,7 +10,7 @@ from dbroster.engines.mysql import MySQLHandler
 from dbroster.errors import OperationError
 from dbroster.model import Action, PasswordCheck, User, Verb
 from dbroster.secret import Secret
-from tests.engines.mysql.conftest import PASSWORD, Site, give
+from tests.engines.mysql.conftest import OTHER, PASSWORD, Site, give
 
 
 def two(site: Site, handler: MySQLHandler) -> tuple[str, str, str]:
@@ -256,6 +256,7 @@ def test_an_expired_password_is_told(site: Site, expiry: str) -> None:
     site.dba.run(f"ALTER USER '{bob}'@'%' {expiry}")
     found = handler.get_existing_users()
     assert "expired" in str(found[bob].unusable)
+    assert found[bob].renewable
     assert found[al].unusable is None
     handler.update_user_password(bob, Secret(PASSWORD))
     assert handler.get_existing_users()[bob].unusable is None
@@ -276,7 +277,9 @@ def test_an_account_without_sessions_is_told(mariadb: Site) -> None:
     handler = mariadb.open()
     bob, _, _ = two(mariadb, handler)
     mariadb.dba.run(f"ALTER USER '{bob}'@'%' WITH MAX_USER_CONNECTIONS -1")
-    assert "no session" in str(handler.get_existing_users()[bob].unusable)
+    found = handler.get_existing_users()[bob]
+    assert "no session" in str(found.unusable)
+    assert not found.renewable
 
 
 def test_a_plugin_that_is_not_loaded_is_told(mysql: Site) -> None:
@@ -284,17 +287,25 @@ def test_a_plugin_that_is_not_loaded_is_told(mysql: Site) -> None:
     handler = mysql.open()
     bob, _, _ = two(mysql, handler)
     mysql.dba.run(f"UPDATE mysql.user SET plugin = 'mysql_native_password' WHERE User = '{bob}'", "FLUSH PRIVILEGES")
-    assert "not loaded" in str(handler.get_existing_users()[bob].unusable)
+    found = handler.get_existing_users()[bob]
+    assert "not loaded" in str(found.unusable)
+    assert found.renewable
+    handler.update_user_password(bob, Secret(OTHER))
+    assert mysql.dba.can_login(bob, OTHER)
 
 
 def test_a_password_that_can_not_be_checked_is_told_with_the_reason(mariadb: Site) -> None:
-    """C6: several ways to log in."""
+    """C6: several ways to log in; the statement in the reason leaves none, and then the password is set."""
     handler = mariadb.open()
     bob, _, _ = two(mariadb, handler)
     mariadb.dba.run(f"ALTER USER '{bob}'@'%' IDENTIFIED VIA ed25519 USING PASSWORD('x') OR unix_socket")
     users = [User(bob, Secret(PASSWORD), 1)]
     assert handler.check_passwords(users, handler.get_existing_users()) == {bob: PasswordCheck.UNKNOWN}
     assert "several ways" in handler.doubts[bob]
+    mariadb.dba.run(handler.doubts[bob].rpartition(": ")[2].rstrip(";"))
+    assert handler.check_passwords(users, handler.get_existing_users()) == {bob: PasswordCheck.DIFFERENT}
+    handler.update_user_password(bob, Secret(PASSWORD))
+    assert mariadb.dba.can_login(bob, PASSWORD)
 
 
 # --- files and names --------------------------------------------------------------------------------------------------
