@@ -13,17 +13,17 @@ from dbroster.errors import OperationError, ServerError
 _SHOWN = 3
 """So many objects of a role are named, and so many databases are looked into."""
 
-# shared objects have no database; of those only databases are told, since DROP ROLE takes memberships along
+# shared objects have no database; a DROP ROLE takes memberships of its own along, but none that the role has given
 _FOUND: LiteralString = """
     SELECT * FROM (
-        SELECT r.rolname, coalesce(d.datname, o.datname) AS place, d.oid IS NULL, s.deptype = 'o', s.classid, s.objid,
-            s.objsubid, EXISTS (SELECT 1 FROM pg_stat_activity a WHERE a.usename = r.rolname AND a.datid = s.dbid),
+        SELECT r.rolname, coalesce(d.datname, o.datname, '') AS place, d.oid IS NULL, s.deptype = 'o', s.classid, s.objid,
+            s.objsubid, CASE WHEN d.oid IS NULL THEN pg_describe_object(s.classid, s.objid, 0) END, EXISTS (SELECT 1 FROM pg_stat_activity a WHERE a.usename = r.rolname AND a.datid = s.dbid),
             count(*) OVER (PARTITION BY r.oid, s.dbid) AS total,
             row_number() OVER (PARTITION BY r.oid, s.dbid ORDER BY s.classid, s.objid, s.objsubid) AS number
         FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid LEFT JOIN pg_database d ON d.oid = s.dbid
             LEFT JOIN pg_database o ON s.classid = 'pg_database'::regclass AND o.oid = s.objid
         WHERE s.refclassid = 'pg_authid'::regclass AND r.rolname = ANY(%s)
-            AND coalesce(d.datname, o.datname) <> ALL(%s)
+            AND coalesce(d.datname, o.datname, '') <> ALL(%s)
     ) found WHERE number <= 3 OR found.classid = 'pg_database'::regclass ORDER BY 1, 2, number"""
 
 _NAMES: LiteralString = """
@@ -33,9 +33,9 @@ _NAMES: LiteralString = """
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """Something that needs a role: an object in a database, or (`shared`) the database itself.
+    """Something that needs a role: an object in a database, or (`shared`) of the server: a database itself, a tablespace.
 
-    `owned`, or else only privileges. `passing`: the user is in that database, and it may end with the session. `total`:
+    `name` is that of a shared one. `owned`, or else only privileges. `passing`: the user is in that database, and it may end with the session. `total`:
     how many there are in this place; no more than three objects in one database are listed.
     """
 
@@ -44,6 +44,7 @@ class Dependency:
     shared: bool
     owned: bool
     address: tuple[int, int, int]
+    name: str
     passing: bool
     total: int
 
@@ -51,8 +52,8 @@ class Dependency:
 def dependencies(session: Session, users: Collection[str], without: Collection[str] = ()) -> list[Dependency]:
     """Find what needs these roles, in all databases but those that will be gone."""
     return [
-        Dependency(user, database, shared, owned, (kind, number, part), passing, total)
-        for user, database, shared, owned, kind, number, part, passing, total, _ in session.rows(
+        Dependency(user, database, shared, owned, (kind, number, part), name or "", passing, total)
+        for user, database, shared, owned, kind, number, part, name, passing, total, _ in session.rows(
             _FOUND, [list(users), list(without)]
         )
     ]
@@ -73,20 +74,22 @@ def _told(session: Session, connection: Connection, place: str, found: Sequence[
     named = ", ".join(_described(session, connection, place, found[:_SHOWN]))
     named += f" and {more} more" if more > 0 else ""
     if not place:
-        return f"it still has {named}: {' '.join(_freed(each) for each in found[:_SHOWN])}"
+        return f"it still has {named}: {' '.join(dict.fromkeys(_freed(each) for each in found[:_SHOWN]))}"
     reassign = f"REASSIGN OWNED BY {quoted(user)} TO CURRENT_USER; DROP OWNED BY {quoted(user)};"
     return f"it still has {named} in {place}: connect to {place} and run {reassign}"
 
 
 def _freed(dependency: Dependency) -> str:
     name, user = quoted(dependency.database), quoted(dependency.user)
+    if not dependency.database:  # a tablespace, a parameter, a membership that the role has given to another one
+        return f"REASSIGN OWNED BY {user} TO CURRENT_USER;" if dependency.owned else f"DROP OWNED BY {user};"
     if dependency.owned:
         return f"ALTER DATABASE {name} OWNER TO CURRENT_USER;"
     return f"REVOKE ALL ON DATABASE {name} FROM {user};"
 
 
 def _described(session: Session, connection: Connection, place: str, found: Sequence[Dependency]) -> Iterator[str]:
-    names = [f"database {each.database}" for each in found] if not place else _names(session, connection, place, found)
+    names = [each.name for each in found] if not place else _names(session, connection, place, found)
     for dependency, name in zip(found, names, strict=True):
         yield name if dependency.owned else f"privileges on {name}"
 

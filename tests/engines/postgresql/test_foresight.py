@@ -96,6 +96,35 @@ def test_role_that_has_another_database(server: servers.PostgreSQL, handler: Han
     done(handler, removal(user))
 
 
+def test_role_that_has_something_of_the_server_itself(
+    server: servers.PostgreSQL, handler: Handler, user: str, log_in: LogIn
+) -> None:
+    """C7: privileges on a tablespace and a parameter, and a membership that it has given, are no defect but named."""
+    make(handler, user)
+    with log_in(server.admin_user, server.admin_password, "postgres") as dba:
+        named = ["privileges on tablespace pg_default"]
+        dba.execute(f"GRANT CREATE ON TABLESPACE pg_default TO {user}")
+        if dba.info.server_version >= 150000:
+            dba.execute(f"GRANT SET ON PARAMETER work_mem TO {user}")
+            named.append("privileges on parameter work_mem")
+        dba.execute(f"CREATE ROLE team_{user}; CREATE ROLE mate_{user}; GRANT team_{user} TO {user} WITH ADMIN OPTION")
+        dba.execute(f"SET ROLE {user}; GRANT team_{user} TO mate_{user}; RESET ROLE")
+        if dba.info.server_version >= 160000:
+            named.append(f"privileges on membership of role mate_{user} in role team_{user}")
+        *others, last = handler.foresee(removal(user))
+        assert others == [None, None]
+        assert last
+        for each in named:
+            assert each in last
+        handler.lock_user(user)
+        handler.drop_database(user, f"{user}_web")
+        with pytest.raises(OperationError) as refused:
+            handler.drop_user(user)
+        assert all(each in str(refused.value) for each in named)
+        dba.execute("DROP OWNED BY" + statement(last, ": DROP OWNED BY"))
+        done(handler, [Action(Verb.DROP_USER, user)])
+
+
 def test_database_that_a_dba_holds(server: servers.PostgreSQL, handler: Handler, user: str, log_in: LogIn) -> None:
     """C7: by a prepared transaction; the template flag and the users' own ones are no obstacle."""
     database = make(handler, user)
