@@ -24,6 +24,7 @@ from dbroster.engines.postgresql_contents import (
     EXTENSIONS,
     FORCED,
     FOREIGN,
+    HIDDEN,
     SETTINGS,
     extension_of,
     only_for_superusers,
@@ -120,7 +121,7 @@ class PostgreSQLArchiver(Archiver):
             tools.run(
                 [self._programs().pg_dump, *options],
                 self.connection,
-                environment=self._environment(self.connection.username, database, file),
+                environment=self._environment(self.connection.username, database, file, self._outranking(database)),
                 secrets=[password],
                 descriptors=[file] if password else [],
                 target=draft.file,
@@ -148,10 +149,13 @@ class PostgreSQLArchiver(Archiver):
     def _unforced(self, user: str, database: str, draft: Draft) -> Iterator[None]:
         """Lift FORCE ROW LEVEL SECURITY while pg_dump reads: it would hide rows from the owner, too.
 
-        Its owner has set it, and the manifest says where, so that a restore sets it again.
+        Its owner has set it, and the manifest says where, so that a restore sets it again. What else he has put out of
+        the reach of a dump he gets back.
         """
         with self._enter(database) as raw, translated(raw):
             raw.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(user)))
+            for (statement,) in raw.execute(HIDDEN).fetchall():
+                raw.execute(statement.encode())
             tables = [[schema, name] for schema, name in raw.execute(FORCED).fetchall()]
             draft.settings["force_row_security"] = tables
             for table in tables:
@@ -236,9 +240,17 @@ class PostgreSQLArchiver(Archiver):
             raise OperationError(found)
         return found
 
-    def _environment(self, user: str, database: str, file: int) -> dict[str, str]:
+    def _environment(self, user: str, database: str, file: int, settings: str = "") -> dict[str, str]:
         parameters = {"host": self.connection.host, **login_parameters(self.connection)}
-        return programs.environment(parameters, user, database, file, programs.options(self._session.version))
+        settings = settings or programs.options(self._session.version)
+        return programs.environment(parameters, user, database, file, settings)
+
+    def _outranking(self, database: str) -> str:
+        """Settings of a session of the admin's that its owner has not chosen: those that it has elsewhere, too."""
+        rows = self._session.rows(SETTINGS, {"database": database, "user": None})
+        names = [text.partition("=")[0].lower() for text, context, _ in rows if context in _OWNERS]
+        usual = self._session.rows("SELECT name, setting FROM pg_settings WHERE lower(name) = ANY(%s)", [names])
+        return programs.options(self._session.version, dict(usual))
 
     @contextmanager
     def _enter(self, database: str, user: User | None = None) -> Iterator[Raw]:
@@ -251,7 +263,7 @@ class PostgreSQLArchiver(Archiver):
             "dbname": database,
             "user": name,
             "password": password or "",
-            "options": programs.options(self._session.version),
+            "options": programs.options(self._session.version) if user else self._outranking(database),
         }
         try:
             with translated(None, [password] if password else [], self._session.raw.patience):

@@ -42,6 +42,33 @@ FOREIGN: LiteralString = """
     FROM others JOIN pg_roles r ON r.oid = owner WHERE rolname <> %(user)s ORDER BY kind = 'LARGE OBJECT', 1 LIMIT 3"""
 """What their database's owner may not read, so that no dump can: the role that it belongs to, and how it is dropped."""
 
+HIDDEN: LiteralString = """
+    WITH mine AS (
+        SELECT classid, objid, extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+        WHERE d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass AND (classid, objid) IN (
+            SELECT classid, objid FROM pg_shdepend WHERE deptype = 'o'
+                AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+                AND refobjid = (SELECT oid FROM pg_roles WHERE rolname = current_user))
+            AND NOT EXISTS (SELECT 1 FROM pg_available_extension_versions v
+                WHERE v.name = extname AND v.version = extversion AND NOT v.superuser)
+    )
+    SELECT statement FROM (
+        SELECT 1 AS rank, format('ALTER EXTENSION %I DROP %s %s', extname, i.type, i.identity) AS statement
+        FROM mine, pg_identify_object(classid, objid, 0) i
+        UNION ALL SELECT 2, format('GRANT USAGE ON SCHEMA %I TO CURRENT_USER', nspname) FROM pg_namespace
+        WHERE pg_has_role(nspowner, 'USAGE') AND NOT has_schema_privilege(oid, 'USAGE')
+        UNION ALL SELECT 3, format('GRANT SELECT ON %I.%I TO CURRENT_USER', nspname, relname)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+        WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND pg_has_role(relowner, 'USAGE')
+            AND NOT has_table_privilege(c.oid, 'SELECT')
+        UNION ALL SELECT 4, format('GRANT SELECT ON LARGE OBJECT %s TO CURRENT_USER', m.oid)
+        FROM pg_largeobject_metadata m WHERE pg_has_role(lomowner, 'USAGE') AND lomacl IS NOT NULL AND NOT EXISTS (
+            SELECT 1 FROM aclexplode(lomacl) x WHERE x.privilege_type = 'SELECT'
+                AND (x.grantee = 0 OR pg_has_role(x.grantee, 'USAGE')))
+    ) statements ORDER BY rank, statement"""
+"""What brings back into a dump what its owner has put out of it: members of an extension that needs a superuser, and
+what he has no rights on any more. Such an extension's own members are a superuser's."""
+
 FORCED: LiteralString = """
     SELECT nspname, relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
     WHERE relforcerowsecurity AND relrowsecurity AND relkind IN ('r', 'p')

@@ -16,8 +16,10 @@ _SHOWN = 3
 # shared objects have no database; a DROP ROLE takes memberships of its own along, but none that the role has given
 _FOUND: LiteralString = """
     SELECT * FROM (
-        SELECT r.rolname, coalesce(d.datname, o.datname, '') AS place, d.oid IS NULL, s.deptype = 'o', s.classid, s.objid,
-            s.objsubid, CASE WHEN d.oid IS NULL THEN pg_describe_object(s.classid, s.objid, 0) END, EXISTS (SELECT 1 FROM pg_stat_activity a WHERE a.usename = r.rolname AND a.datid = s.dbid),
+        SELECT r.rolname, coalesce(d.datname, o.datname, '') AS place, d.oid IS NULL, s.deptype = 'o',
+            s.classid, s.objid, s.objsubid,
+            CASE WHEN d.oid IS NULL THEN pg_describe_object(s.classid, s.objid, 0) END,
+            EXISTS (SELECT 1 FROM pg_stat_activity a WHERE a.usename = r.rolname AND a.datid = s.dbid),
             count(*) OVER (PARTITION BY r.oid, s.dbid) AS total,
             row_number() OVER (PARTITION BY r.oid, s.dbid ORDER BY s.classid, s.objid, s.objsubid) AS number
         FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid LEFT JOIN pg_database d ON d.oid = s.dbid
@@ -33,10 +35,10 @@ _NAMES: LiteralString = """
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """Something that needs a role: an object in a database, or (`shared`) of the server: a database itself, a tablespace.
+    """Something that needs a role: an object in a database, or (`shared`) one of the server, as a database itself is.
 
-    `name` is that of a shared one. `owned`, or else only privileges. `passing`: the user is in that database, and it may end with the session. `total`:
-    how many there are in this place; no more than three objects in one database are listed.
+    `name` is that of a shared one. `owned`, or else only privileges. `passing`: the user is in that database, and it
+    may end with the session. `total`: how many there are in this place; no more than three in one are listed.
     """
 
     user: str

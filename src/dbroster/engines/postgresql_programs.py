@@ -115,10 +115,11 @@ def _major(program: Path) -> int | None:
     return int(found[1]) if found else None
 
 
-def options(version: int) -> str:
-    """Settings as a session's start takes them: they outrank those of database and account."""
+def options(version: int, usual: Mapping[str, str] | None = None) -> str:
+    """Settings as a session's start takes them: they outrank those of database and account; ours outrank `usual`."""
+    others = {name: re.sub(r"([\\\s])", r"\\\1", value) for name, value in (usual or {}).items()}
     since = {name: value for first, more in _SINCE.items() if version >= first for name, value in more.items()}
-    return " ".join(f"-c {name}={value}" for name, value in {**SETTINGS, **since}.items())
+    return " ".join(f"-c {name}={value}" for name, value in {**others, **SETTINGS, **since}.items())
 
 
 def password_file(password: str) -> str:

@@ -13,6 +13,7 @@ import servers
 from dbroster.config import Connection, Tls
 from dbroster.engines import connect, postgresql_programs
 from dbroster.engines.base import Handler
+from dbroster.engines.postgresql_archive import PostgreSQLArchiver
 from dbroster.errors import OperationError
 from dbroster.model import User
 from dbroster.secret import Secret
@@ -237,6 +238,28 @@ def test_an_owners_settings_stop_no_archive_and_come_back(archiver: Handler, use
         assert list(handler.archiver().losses(database)) == []
 
 
+def test_no_setting_of_an_owners_decides_how_an_archive_is_made(archiver: Handler, user: str, log_in: LogIn) -> None:
+    """B4, C1: without joins and indexes pg_dump works for hours; whatever he may set is as it is elsewhere."""
+    database = make(archiver, user)
+    query = "SELECT name, setting FROM pg_settings WHERE vartype = 'bool' OR name ~ 'cost|limit' ORDER BY 1"
+    with log_in(user, HOSTILE, "postgres") as raw:
+        changed = []
+        for name, setting in raw.execute(query).fetchall():
+            other = {"on": "off", "off": "on"}.get(setting, "2")
+            with suppress(psycopg.Error):
+                raw.execute(f"ALTER DATABASE \"{database}\" SET {name} = '{other}'")
+                changed.append(name)
+        assert {"enable_hashjoin", "random_page_cost", "join_collapse_limit"} <= set(changed)
+        usual: dict[str, str] = dict(raw.execute(query).fetchall())
+    own = archiver.archiver()
+    assert isinstance(own, PostgreSQLArchiver)
+    with own._enter(database) as raw:
+        told = dict(raw.execute(query).fetchall())
+        changed.remove("jit")  # dbroster's own sessions are without
+        assert {name: told[name] for name in changed} == {name: usual[name] for name in changed}
+    there_and_back(archiver, user, HOSTILE, database)
+
+
 def stored_settings(raw: psycopg.Connection, database: str) -> list[tuple[object, ...]]:
     query = (
         "SELECT setrole::regrole::text, unnest(setconfig) FROM pg_db_role_setting JOIN pg_database d"
@@ -266,6 +289,53 @@ def test_row_level_security_hides_nothing_from_an_archive(archiver: Handler, use
         assert raw.execute('SELECT a FROM "od d"."ta.ble"').fetchall() == [(1,)]
         raw.execute('ALTER TABLE "od d"."ta.ble" NO FORCE ROW LEVEL SECURITY')
         assert raw.execute('SELECT count(*) FROM "od d"."ta.ble"').fetchall() == [(2,)]
+
+
+def test_what_its_owner_has_no_rights_on_is_archived(archiver: Handler, user: str, log_in: LogIn) -> None:
+    """B4: rights that an owner has taken from himself, also by the schema, keep nothing out of an archive."""
+    database = make(archiver, user)
+    with log_in(user, HOSTILE, database) as raw:
+        raw.execute("""
+            CREATE TABLE "T 1" (a int); INSERT INTO "T 1" VALUES (1); CREATE SEQUENCE s; SELECT nextval('s');
+            CREATE VIEW v AS SELECT 1 AS a;
+            CREATE SCHEMA "od d"; CREATE TABLE "od d".parts (a int) PARTITION BY LIST (a);
+            CREATE TABLE "od d".part PARTITION OF "od d".parts FOR VALUES IN (2); INSERT INTO "od d".parts VALUES (2);
+            SELECT lo_from_bytea(4711, 'large');
+            REVOKE ALL ON ALL TABLES IN SCHEMA public, "od d" FROM PUBLIC, CURRENT_USER;
+            REVOKE ALL ON SEQUENCE s FROM CURRENT_USER; REVOKE ALL ON LARGE OBJECT 4711 FROM CURRENT_USER;
+            REVOKE ALL ON SCHEMA "od d" FROM CURRENT_USER;
+        """)
+        if raw.info.server_version >= 150000:
+            raw.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC, pg_database_owner")
+    there_and_back(archiver, user, HOSTILE, database)
+    with log_in(user, HOSTILE, database) as raw:
+        rows = raw.execute(
+            'SELECT a FROM "T 1" UNION ALL SELECT a FROM "od d".parts UNION ALL SELECT a FROM v'
+        ).fetchall()
+        assert sorted(rows) == [(1,), (1,), (2,)]
+        assert raw.execute("SELECT last_value, lo_get(4711) FROM s").fetchall() == [(1, b"large")]
+
+
+def test_members_of_an_extension_that_are_the_users_own_are_archived(
+    archiver: Handler, user: str, log_in: LogIn
+) -> None:
+    """A8: pg_dump leaves an extension's members to the extension, which knows nothing of a user's own."""
+    database = make(archiver, user)
+    with log_in(user, HOSTILE, database) as raw:
+        if not raw.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'hstore'").fetchall():
+            raw.execute("CREATE TABLE member AS SELECT 7 AS a")  # programs without contrib
+        else:
+            raw.execute("""
+                CREATE EXTENSION hstore; CREATE TABLE member AS SELECT 7 AS a; CREATE SEQUENCE "S q";
+                CREATE FUNCTION own(int) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE TYPE pair AS (a int, b int);
+                ALTER EXTENSION hstore ADD TABLE member; ALTER EXTENSION hstore ADD SEQUENCE "S q";
+                ALTER EXTENSION hstore ADD FUNCTION own(int); ALTER EXTENSION hstore ADD TYPE pair;
+            """)
+    there_and_back(archiver, user, HOSTILE, database)
+    with log_in(user, HOSTILE, database) as raw:
+        assert raw.execute("SELECT a FROM member").fetchall() == [(7,)]
+        if raw.execute("SELECT 1 FROM pg_extension WHERE extname = 'hstore'").fetchall():
+            assert raw.execute("SELECT own(1), (1, 2)::pair::text, 'a=>1'::hstore -> 'a' FROM \"S q\"").fetchall()
 
 
 def test_row_level_security_is_as_before_when_an_archive_fails(superuser: Handler, user: str, tmp_path: Path,
