@@ -1,11 +1,13 @@
 """What dbroster must know of a ClickHouse server before it works on it, and what its DBA should know."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from dbroster.config import Connection
 from dbroster.engines.clickhouse_dates import NEEDED
 from dbroster.engines.clickhouse_joining import join
 from dbroster.engines.clickhouse_markers import role_of
+from dbroster.engines.clickhouse_policies import blinding
 from dbroster.engines.clickhouse_powers import Powers
 from dbroster.engines.clickhouse_privileges import FOR_ADMIN, Holdings, Tree, missing_grants
 from dbroster.engines.clickhouse_reach import only_engines
@@ -75,7 +77,7 @@ class Facts:
     # --- the admin's privileges -------------------------------------------------------------------------------------
 
     def missing_privileges(self) -> list[str]:
-        """GRANT statements for what the admin lacks."""
+        """GRANT statements for what the admin lacks, and what lets it see all rows of the system tables."""
         nodes = self._held()
         held = self._holdings = nodes[self._here] if nodes else None
         needed = (*FOR_ADMIN, *(["CLUSTER", "REMOTE"] if self.databases_on else []))
@@ -85,7 +87,13 @@ class Facts:
         if held is None and "SELECT" not in self.wanted:
             statements.append(f"GRANT{self.accounts_on} SELECT ON system.* TO {self._admin};")
         known = held or Holdings(frozenset(), frozenset())
-        return list(dict.fromkeys(statements)) + self._missing_role(known)
+        return list(dict.fromkeys(statements)) + self._missing_role(known) + self._hidden()
+
+    def _hidden(self) -> list[str]:
+        """What ends that a row policy hides accounts, databases or tables: nobody could be removed for certain."""
+        with suppress(OperationError):  # it may not look yet, which has been told
+            return blinding(self._session, self.accounts_on)
+        return []
 
     def _known_holdings(self) -> Holdings | None:
         """What the admin has; a sync has read it a moment ago."""

@@ -1,7 +1,8 @@
 """Row policies on a ClickHouse database: which of them may hide rows from the admin, and what mends that."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dbroster.engines.clickhouse_session import Session, identifier
 
@@ -33,29 +34,46 @@ class Policy:
         """Whether it lets the admin see all rows, whatever other policies that are not restrictive say."""
         return not self.restrictive and self.condition == "1" and self.applies()
 
-    def cure(self) -> str:
-        """Statements after which it hides nothing from the admin."""
+    def cure(self, cluster: str = "") -> str:
+        """Statements after which it hides nothing from the admin; `cluster`: the ON CLUSTER clause, or nothing."""
         admin, *roles = self.mine
         place = f"{identifier(self.database)}.{identifier(self.table) if self.table else '*'}"
         if not self.restrictive:
             name, everywhere = identifier(f"all rows for {admin}"), f"{identifier(self.database)}.*"
-            return f"CREATE ROW POLICY {name} ON {everywhere} USING 1 TO {identifier(admin)};"
+            return f"CREATE ROW POLICY {name}{cluster} ON {everywhere} USING 1 TO {identifier(admin)};"
         if by := [identifier(role) for role in roles if role in self.to]:
-            return f"REVOKE {', '.join(by)} FROM {identifier(admin)};"
+            return f"REVOKE{cluster} {', '.join(by)} FROM {identifier(admin)};"
         spared = ", ".join(map(identifier, (*self.excepted, admin)))
         others = ", ".join(identifier(name) for name in self.to if name != admin)
         to = f"ALL EXCEPT {spared}" if self.to_all else others or "NONE"
-        return f"ALTER ROW POLICY {identifier(self.name)} ON {place} TO {to};"
+        return f"ALTER ROW POLICY {identifier(self.name)}{cluster} ON {place} TO {to};"
 
 
 def read_policies(session: Session, database: str) -> list[Policy]:
     """Row policies on the tables of a database."""
+    return _policies(database, session.rows(_POLICIES, database=database))
+
+
+def _policies(database: str, rows: Iterable[Sequence[Any]]) -> list[Policy]:
     return [
         Policy(
             database, name, table, bool(strict), condition or "", bool(to_all), tuple(to), tuple(excepted), tuple(mine)
         )
-        for name, table, strict, condition, to_all, to, excepted, mine in session.rows(_POLICIES, database=database)
+        for name, table, strict, condition, to_all, to, excepted, mine in rows
     ]
+
+
+def blinding(session: Session, cluster: str) -> list[str]:
+    """What mends policies, on any node, that may keep the admin from seeing who and what there is.
+
+    The server's own logs are not read. Raises ConnectError, OperationError.
+    """
+    found: list[Policy] = []
+    for rows in session.everywhere(_POLICIES, database="system"):
+        policies = [policy for policy in _policies("system", rows) if not policy.table.endswith("_log")]
+        for table in {policy.table for policy in policies}:
+            found += hiding(policies, table)
+    return list(dict.fromkeys(policy.cure(cluster) for policy in found))
 
 
 def hiding(policies: Collection[Policy], table: str) -> list[Policy]:
