@@ -23,6 +23,12 @@ PAUSE = 0.5  # seconds before the first of them; doubled each time: 15.5 in all,
 
 REMOVAL = (Verb.LOCK_USER, Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE, Verb.DROP_USER)
 
+STALLED = 3
+"""Users in a row whose databases the server does not finish with, until the run ends."""
+
+_INSIDE = (Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE)
+"""What takes as long as its user wants, by what is in the database."""
+
 TAKEN_BACK = "taken back: this new user could not be completed"
 
 Chunk = list[Action]
@@ -83,6 +89,7 @@ class Apply:
         self._keeping = Lock()
         self._failed: dict[str, Verb] = {}
         self._obstacles: dict[int, str] = {}
+        self._stalled: set[str] = set()
         self._unaudited: AuditError | None = None
 
     def run(self, plan: Plan) -> None:
@@ -198,9 +205,13 @@ class Apply:
         for attempt in range(RETRIES + 1):
             try:
                 with self._sessions.borrow() as handler:
-                    return handler.perform_all(chunk)
-            except Stalled as error:  # whoever waits that long would wait for every other action, too
-                lost = str(error)
+                    outcomes = handler.perform_all(chunk)
+                self._stalled.clear()
+                return outcomes
+            except Stalled as error:
+                if error.action and error.action.verb in _INSIDE and self._others_may_go_on(error.action.user):
+                    return self._without(chunk, error.action, str(error))
+                lost = str(error)  # whoever waits that long would wait for every other action, too
                 break
             except ServerError as error:
                 if not (lost and self._stop.is_set()):  # a run that has to end opens no connection any more
@@ -209,6 +220,21 @@ class Apply:
                     self._stop.wait(PAUSE * 2**attempt)
         self._broken.set()
         return [Outcome(action, Status.FAILED, lost) for action in chunk]
+
+    def _others_may_go_on(self, user: str) -> bool:
+        """Whether a database that the server does not finish with is no reason to end the run."""
+        self._stalled.add(user)
+        return len(self._stalled) < STALLED and not self._stop.is_set() and self._sessions.can_be_opened()
+
+    def _without(self, chunk: Chunk, stuck: Action, reason: str) -> list[Outcome]:
+        """Fail one action, skip what its user has behind it, and do the rest of the chunk, again if it was done."""
+        place = next(number for number, action in enumerate(chunk) if action is stuck)
+        skipped = [action for action in chunk[place + 1 :] if action.user == stuck.user]
+        rest = chunk[:place] + [action for action in chunk[place + 1 :] if action.user != stuck.user]
+        text = f"{reason}; the server answers, so it is about this database"
+        outcomes = [Outcome(stuck, Status.FAILED, text)]
+        outcomes += [Outcome(action, Status.SKIPPED, _skipped(stuck.verb)) for action in skipped]
+        return outcomes + (self._persist(rest) if rest else [])
 
     # --- rollback ---------------------------------------------------------------------------------------------------
 

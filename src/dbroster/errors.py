@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dbroster.model import Problem
+    from dbroster.model import Action, Problem
 
 
 class DbrosterError(Exception):
@@ -43,7 +43,12 @@ class ConnectError(ServerError):
 
 
 class Stalled(ConnectError):  # noqa: N818 - reads as what it is
-    """The server did not answer within `timeout`; the text names the server and the key. It is not tried again."""
+    """The server did not answer within `timeout`; the text names the server and the key. It is not tried again.
+
+    `action`: what was being done, where that is known.
+    """
+
+    action: "Action | None" = None
 
 
 class UnsupportedServer(ServerError):  # noqa: N818 - reads as what it is

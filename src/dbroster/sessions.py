@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from dbroster.engines.base import Handler
-from dbroster.errors import ConnectError, Stalled
+from dbroster.errors import ConnectError, ServerError, Stalled
 
 
 class Sessions:
@@ -57,6 +57,14 @@ class Sessions:
             if self._spare is None:
                 raise
             return None
+
+    def can_be_opened(self) -> bool:
+        """Whether the server lets the admin in; the new session is there for whoever comes next."""
+        try:
+            self._idle.put(self._connect())
+        except ServerError:
+            return False
+        return True
 
     @contextmanager
     def _borrow_spare(self) -> Iterator[Handler]:

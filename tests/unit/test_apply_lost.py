@@ -1,17 +1,19 @@
 """Connections that break while a plan is carried out, and servers that stay away."""
 
+from collections.abc import Mapping, Sequence
 from threading import Event
+from typing import ClassVar
 
 import pytest
 
 from dbroster import apply
 from dbroster.apply import RETRIES
 from dbroster.engines.base import Handler
-from dbroster.errors import ConnectError
-from dbroster.model import Action, Status, Verb
+from dbroster.errors import ConnectError, Stalled
+from dbroster.model import Action, Outcome, Status, Verb
 from dbroster.secret import Secret
 from tests.bounded import within
-from tests.fake import FakeServer
+from tests.fake import FakeHandler, FakeServer
 from tests.unit.performing import Run, create, remove, statuses
 from tests.unit.samples import PASSWORD
 
@@ -81,3 +83,64 @@ def test_a_wish_to_stop_cuts_the_pauses_short(server: FakeServer, monkeypatch: p
         server.drop_connection(1)
     with within(20):
         assert run(Action(Verb.CREATE_USER, "bob", None, Secret(PASSWORD))) == [("done", "create_user", "bob")]
+
+
+class Stuck(FakeHandler):
+    """The server never finishes the databases of those whose names begin with `slow`; a new session may be refused."""
+
+    batch_sizes: ClassVar[Mapping[Verb, int]] = {Verb.DROP_DATABASE: 50}
+    asked: ClassVar[list[str]] = []
+
+    def drop_database(self, user: str, database: str) -> None:
+        if user.startswith("slow"):
+            self.asked.append(database)
+            raise Stalled("db:1 did not answer within 300 s")
+        super().drop_database(user, database)
+
+    def perform_all(self, actions: Sequence[Action]) -> list[Outcome]:
+        return Handler.perform_all(self, actions)
+
+
+class Sticking(Run):
+    handler: ClassVar[type[FakeHandler]] = Stuck
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_database_that_is_never_done_with_stops_no_other(server: FakeServer, jobs: int) -> None:
+    """J1, B4, C1: the server answers others, so it is about that database; that user's later actions are skipped."""
+    Stuck.asked.clear()
+    run = Sticking(server, jobs)
+    run(*create("ann", "slow", "zoe"))
+    short = run(*remove("ann", "slow", "zoe"))
+    assert statuses(short, "ann") == statuses(short, "zoe") == ["done"] * 4
+    assert statuses(short, "slow") == ["done", "failed", "skipped", "skipped"]
+    assert Stuck.asked == ["slow_data"]
+    (failed,) = [o.error for o in run.outcomes if o.status is Status.FAILED]
+    assert failed == "db:1 did not answer within 300 s; the server answers, so it is about this database"
+
+
+def test_a_server_that_lets_nobody_in_any_more_ends_the_run(server: FakeServer) -> None:
+    """C1: whoever waits that long would wait for every other action, too."""
+    Stuck.asked.clear()
+
+    class Refusing(Sticking):
+        def connect(self) -> Handler:
+            if Stuck.asked:
+                raise ConnectError("nobody there")
+            return super().connect()
+
+    run = Refusing(server, jobs=1)
+    run(*create("ann", "slow", "zoe"))
+    short = run(*remove("slow", "zoe"))
+    assert statuses(short, "zoe") == ["done", "failed", "failed", "skipped"]
+    assert {status for status, _, name in short if name == "slow"} == {"done", "skipped"}
+
+
+def test_a_server_that_gets_no_drop_done_ends_the_run(server: FakeServer) -> None:
+    """C1: one user after the other would take `timeout`, however many there are."""
+    Stuck.asked.clear()
+    users = [f"slow{number}" for number in range(9)]
+    run = Sticking(server, jobs=1)
+    run(*create(*users, "zoe"))
+    assert statuses(run(*remove(*users, "zoe")), "zoe") == ["done", "failed", "failed", "skipped"]
+    assert Stuck.asked == [f"slow{number}_data" for number in range(apply.STALLED)]

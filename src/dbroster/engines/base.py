@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from dbroster.config import Connection
 from dbroster.engines.archiver import Archiver
-from dbroster.errors import DbrosterError, OperationError, ServerError, Stalled
+from dbroster.errors import DbrosterError, OperationError, Stalled
 from dbroster.model import (
     Action,
     ExistingDatabase,
@@ -244,24 +244,12 @@ class Handler(ABC):
         """Write an archive. What a user has put into one database, even if it brings a defect out, stops no other."""
         try:
             archiver.dump(user, database, draft)
-        except Stalled as error:
-            if not self._answers():
-                raise
-            raise OperationError(f"{error}; the server answers, so it is about this database") from None
         except (DbrosterError, OSError):
             raise
         except Exception as error:
             from dbroster.report import defect
 
             raise OperationError(defect(error)) from error
-
-    def _answers(self) -> bool:
-        """Whether the server lets the admin in."""
-        try:
-            type(self).open(self.connection).close()
-        except ServerError:
-            return False
-        return True
 
     # --- performing a plan ------------------------------------------------------------------------------------------
 
@@ -305,6 +293,9 @@ class Handler(ABC):
                     time.sleep(FIRST_PAUSE * 2**attempt)
                     continue
                 return Outcome(action, Status.FAILED, str(error), error.code, time.perf_counter() - began)
+            except Stalled as error:
+                error.action = action
+                raise
             break
         note = self.notes.pop(action.database or "", None)
         return Outcome(action, Status.DONE, seconds=time.perf_counter() - began, note=note)
