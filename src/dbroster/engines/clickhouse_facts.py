@@ -21,6 +21,8 @@ _HELD = """
     WHERE database IS NULL AND NOT is_partial_revoke
         AND (user_name = currentUser() OR role_name IN (SELECT role_name FROM system.enabled_roles))"""
 
+_PRIVILEGES = "SELECT privilege, parent_group, toUInt8(getSetting('readonly')) AS read_only FROM system.privileges"
+
 # Newer servers show REMOTE as READ and WRITE on it.
 _SOURCES = "if(access_type = 'READ' AND access_object != '', access_object, toString(access_type)) AS what"
 
@@ -42,7 +44,10 @@ class Facts:
         self._holdings: Holdings | None = None
         self._refuse_unsupported()
         self.role = role_of(connection.roster)
-        self.tree = Tree.of(session.rows("SELECT privilege, parent_group FROM system.privileges"))
+        rows = session.rows(_PRIVILEGES)
+        if any(read_only for *_, read_only in rows):
+            raise UnsupportedServer("the admin's settings profile has readonly on: give it one that may change things")
+        self.tree = Tree.of([(privilege, parent) for privilege, parent, _ in rows])
         self.wanted = self.tree.known(connection.options["privileges"])
         self.databases_on = self.accounts_on = ""
         if connection.options["cluster"]:
@@ -53,9 +58,6 @@ class Facts:
         if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
             oldest = ".".join(map(str, OLDEST))
             raise UnsupportedServer(f"ClickHouse {version} is too old; {oldest} or newer is needed")
-        ((read_only,),) = self._session.rows("SELECT toUInt8(getSetting('readonly'))")
-        if read_only:
-            raise UnsupportedServer("the admin's settings profile has readonly on: give it one that may change things")
 
     def _choose_cluster(self, cluster: str) -> None:
         """Accounts that the server replicates by itself must not be created on every node once more."""

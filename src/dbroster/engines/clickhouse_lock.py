@@ -15,19 +15,17 @@ When the machine of a sync dies without closing its connection, the query goes o
 somebody kills it.
 """
 
-import base64
-import http.client
 import os
 import random
 import re
 import secrets
 import socket
 import time
-from contextlib import suppress
 from typing import NamedTuple
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlencode
 
 from dbroster.config import Connection
+from dbroster.engines.clickhouse_posts import Line
 from dbroster.engines.clickhouse_powers import powerful
 from dbroster.engines.clickhouse_session import Session, identifier, literal
 from dbroster.errors import ConnectError, LockHeld, ServerError
@@ -63,8 +61,7 @@ class ServerLock:
         self._session = session
         self._connection = connection
         self._holder = self._query_id = ""
-        self._wire: http.client.HTTPConnection | None = None
-        self._twin: socket.socket | None = None
+        self._line: Line | None = None
 
     def acquire(self) -> None:
         """Take the lock. Raises LockHeld, naming who has it, ConnectError, and ServerError for a refused query."""
@@ -83,12 +80,9 @@ class ServerLock:
 
     def release(self) -> None:
         """Close the connection, which ends the query; never raises."""
-        if self._wire:
-            with suppress(OSError):
-                self._wire.close()
-        if self._twin:
-            self._session.wires.end(self._twin)
-        self._wire = self._twin = None
+        if self._line:
+            self._line.end()
+        self._line = None
 
     def _on(self) -> str:
         return f" ON CLUSTER {identifier(self._session.cluster.name)}" if self._session.cluster else ""
@@ -96,7 +90,7 @@ class ServerLock:
     def _take_or_name_holder(self) -> "_Running | None":
         self._holder = f"dbroster {os.getpid()}@{socket.gethostname()} {secrets.token_hex(4)}"
         own = self._query_id = f"{QUERY_ID}{secrets.token_hex(8)}"
-        self._wire = self._start()
+        self._line = line = self._start()
         for attempt in range(_LOOKS):
             running = self._running()
             if any(query.query_id == own for query in running):
@@ -105,7 +99,7 @@ class ServerLock:
                     self.release()
                 return rivals[0] if rivals else None
             time.sleep(_FIRST_PAUSE * 2**attempt)  # the request is on its way, or has been refused
-        refusal = _CODE.search(self._refusal(self._wire))
+        refusal = _CODE.search(self._refusal(line))
         self.release()
         raise ServerError(
             f"the server refuses the query that serves as a lock ({refusal[0] if refusal else 'no code'}); see its log"
@@ -130,40 +124,25 @@ class ServerLock:
             for query_id, user, query, address, seconds in rows
         ]
 
-    def _start(self) -> http.client.HTTPConnection:
+    def _start(self) -> Line:
         """Send the query and don't wait for its answer, which comes in a day, or at once if it is refused."""
         query = f"SELECT {literal(self._holder)}, {_SLEEP}"
-        place, timeout = urlsplit(self._session.url), self._connection.connect_timeout
-        host, port = place.hostname or "", place.port
-        wire = (
-            http.client.HTTPSConnection(host, port, timeout=timeout, context=self._session.tls)
-            if self._session.tls
-            else http.client.HTTPConnection(host, port, timeout=timeout)
-        )
         password = self._connection.password.reveal() if self._connection.password else ""
-        login = base64.b64encode(f"{self._connection.username}:{password}".encode()).decode()
         try:
-            wire.connect()
-            self._twin = self._session.wires.add(wire.sock)
-            wire.request(
-                "POST",
-                f"{quote(place.path)}?{urlencode({**_SETTINGS, 'query_id': self._query_id})}",
-                query.encode(),
-                {"Authorization": f"Basic {login}"},
-            )
+            line = self._session.line()
+            settings = urlencode({**_SETTINGS, "query_id": self._query_id})
+            line.send_statement(query, self._connection.username, password, settings)
         except OSError as error:
-            wire.close()
             raise ConnectError(f"no connection to {self._session.address} for the lock: {error}") from None
-        return wire
+        return line
 
     @staticmethod
-    def _refusal(wire: http.client.HTTPConnection) -> str:
+    def _refusal(line: Line) -> str:
         """What the server said to a query that it did not start; nothing when it says nothing."""
         try:
-            if wire.sock:
-                wire.sock.settimeout(1)  # meanwhile it may have been started after all
-            return wire.getresponse().read(2000).decode("utf-8", "replace")
-        except (OSError, http.client.HTTPException):
+            line.sock.settimeout(1)  # meanwhile it may have been started after all
+            return line.answer().text
+        except OSError:
             return ""
 
 
