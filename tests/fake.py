@@ -136,7 +136,7 @@ class FakeHandler(Handler):
             protected=protected,
             marked_for=database.named if database.named != name and not protected else None,
             holder=next(iter(database.users)) if len(database.users) == 1 else None,
-            left_by=claimed if claimed and account is None else None,
+            left_by=None if ours else claimed,
             differs=differences(
                 (database.mark not in database.users, f"{database.mark} may not enter"),
                 (others := sorted(database.users - {database.mark}), f"{', '.join(others)} may enter"),

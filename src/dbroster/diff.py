@@ -132,7 +132,7 @@ class Differ:
             left = f"the database {wanted} is foreign, and an interrupted drop has left it unusable"
             yield f"{left}: {self.drop_words.format(wanted)}"
         elif name not in self.adopt:
-            advice = f"take it over with --adopt {name}, {_whose(name, database)}"
+            advice = f"take it over with --adopt {name}, {_whose(name, database, self.actual.users)}"
             yield f"a database {wanted} exists that dbroster did not create; {advice}"
 
     def _doubts(self, user: User) -> Iterator[Problem]:
@@ -190,7 +190,12 @@ class Differ:
             yield Action(Verb.CREATE_DATABASE, user, name, reason="not on the server")
             yield Action(Verb.GRANT_PRIVILEGES, user, name, reason="new database")
         elif existing.owner is None:
-            yield Action(Verb.ADOPT, user, name, reason=f"taken over as --adopt says, {_whose(user, existing)}")
+            yield Action(
+                Verb.ADOPT,
+                user,
+                name,
+                reason=f"taken over as --adopt says, {_whose(user, existing, self.actual.users)}",
+            )
         elif not existing.granted:
             yield Action(Verb.GRANT_PRIVILEGES, user, name, reason=_differs(existing))
 
@@ -263,9 +268,9 @@ def _differs(database: ExistingDatabase) -> str:
     return f"privileges differ: {database.differs}" if database.differs else "privileges differ"
 
 
-def _whose(user: str, database: ExistingDatabase) -> str:
+def _whose(user: str, database: ExistingDatabase, accounts: Collection[str]) -> str:
     """Say whose data a user gets with a foreign database."""
-    if database.left_by is not None:
+    if database.left_by is not None and database.left_by not in accounts:
         now = f", and {database.holder} has it now" if database.holder not in (None, user) else ""
         return f"with the data of an earlier account {database.left_by}, which was removed or renamed{now}"
     if database.holder not in (None, user):

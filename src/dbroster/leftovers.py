@@ -42,23 +42,30 @@ class Leftovers:
         user = database.left_by or self._of_nobody(database)
         if user is None or user in self.roster.users.keys() | self.roster.mentioned:
             return None
-        when = None
-        if database.left_by is None:
-            history = self.log()
-            when = history.dropped_at(user)
-            if history.standing.get(database.name) != user or when is None:
-                return None
+        history = self.log() if database.left_by is None else None
+        if history and history.standing.get(database.name) != user:
+            return None
+        if user in self.actual.users:
+            return None if self._is_told(user) else _unmarked(user, database.name)
+        when = history.dropped_at(user) if history else None
+        if history and when is None:
+            return None
         on = f" on {when:%Y-%m-%d}" if when else ""
         keep = f"or keep it: put the line of {user} back and run with --adopt {user}, or list it under `protected`"
         found = f"the database {database.name} is what was left when the account {user} was removed{on}"
         return f"{found}; drop it: {self.drop_words.format(database.name)} {keep}"
 
     def _of_nobody(self, database: ExistingDatabase) -> str | None:
-        """Return whose it was by its name, if it is nobody's now and there is no such account."""
+        """Return whose it was by its name, if it is nobody's now and no such account is known to be anybody's."""
         if database.owner is not None or database.marked_for is not None:
             return None
         users = (database.name.removesuffix(f"_{t}") for t in self.roster.templates if database.name.endswith(f"_{t}"))
-        return next((user for user in users if user and user not in self.actual.users), None)
+        return next((user for user in users if user and not self._is_told(user)), None)
+
+    def _is_told(self, user: str) -> bool:
+        """Whether there is such an account, and it is ours, another's, or one that is never touched."""
+        found = self.actual.users.get(user)
+        return found is not None and bool(found.managed or found.protected or found.roster or found.marked_for)
 
     def _staying(self, database: ExistingDatabase, leavers: set[str]) -> str | None:
         """Say that it stays when somebody goes who has it, or after whom it is called."""
@@ -73,3 +80,11 @@ class Leftovers:
         if not database.name.startswith(f"{user}_"):
             return f"{text}; nobody else had privileges on it"  # to read it makes nobody its owner
         return f"{text}; if nobody needs it: {self.drop_words.format(database.name)}"
+
+
+def _unmarked(user: str, database: str) -> str:
+    return (
+        f"the account {user} stays with its database {database}, although it is not in users.txt: somebody has "
+        f"taken dbroster's marker from it, so it is yours now; to let dbroster remove both, put the line of {user} "
+        f"back, run with --adopt {user}, and take the line out again"
+    )

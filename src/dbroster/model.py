@@ -169,9 +169,9 @@ class ExistingDatabase:
     for what an interrupted run left behind (to be created again or dropped). `droppable`: False where the proof is good
     enough for a grant, but not for a drop. `protected`: why it may never be adopted. `marked_for`: the other database
     that its marker names, since somebody has renamed or copied it: nobody's. `holder`: whose it is by the server's own
-    account (its owner, the only one with privileges), for people. `left_by`: the user in a marker of our roster whose
-    account is gone, so that the database is what a removal has left. `differs`: what is not as wanted, where `granted`
-    is False, for people.
+    account (its owner, the only one with privileges), for people. `left_by`: the user in a marker of our roster who is
+    not its owner any more: his account is gone, or has lost its own marker. `differs`: what is not as wanted, where
+    `granted` is False, for people.
     """
 
     name: str

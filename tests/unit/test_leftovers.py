@@ -21,6 +21,7 @@ def told(
     *databases: ExistingDatabase,
     wanted: Roster = roster("ann"),
     users: tuple[str, ...] = ("ann",),
+    unmarked: ExistingUser | None = None,
     log: History | None = None,
     spared: frozenset[str] = frozenset(),
 ) -> list[str]:
@@ -30,9 +31,9 @@ def told(
         assert log is not None, "the log was read for nothing"
         return log
 
-    actual = Actual(
-        {name: ExistingUser(name, managed=True, roster="default") for name in users}, {d.name: d for d in databases}
-    )
+    accounts = {name: ExistingUser(name, managed=True, roster="default") for name in users}
+    accounts |= {unmarked.name: unmarked} if unmarked else {}
+    actual = Actual(accounts, {d.name: d for d in databases})
     plan = Differ(wanted, actual).plan()
     found = list(Leftovers(wanted, actual, plan, spared, "DROP DATABASE `{}`;", read))
     assert all(problem.warning for problem in found)
@@ -45,6 +46,17 @@ def test_what_carries_a_leaver_s_marker() -> None:
     assert "the database bob_old is what was left when the account bob was removed; drop it:" in text
     assert "DROP DATABASE `bob_old`;" in text
     assert "--adopt bob" in text
+
+
+@pytest.mark.parametrize("left_by", ["bob", None])
+def test_an_account_that_lost_its_marker_is_told_and_its_database_not_called_left(left_by: str | None) -> None:
+    """A10: a DBA took the marker from an account; when its line went, nothing was said, or "drop" its database."""
+    web, log = ExistingDatabase("bob_web", left_by=left_by), None if left_by else History(standing={"bob_web": "bob"})
+    (text,) = told(web, users=("ann",), unmarked=ExistingUser("bob"), log=log)
+    assert "the account bob stays with its database bob_web, although it is not in users.txt" in text
+    assert "DROP" not in text
+    for known in (ExistingUser("bob", protected="it has CREATEROLE"), ExistingUser("bob", roster="other")):
+        assert told(web, unmarked=known) == []
 
 
 def test_what_the_audit_log_knows() -> None:

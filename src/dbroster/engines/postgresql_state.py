@@ -5,7 +5,7 @@ queries repeat.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, LiteralString
 
 from dbroster.config import Connection
@@ -130,15 +130,13 @@ _LENT: LiteralString = f"""{_MEMBERS}
             WHERE m.roleid = up.role AND m.member = up.member AND pg_has_role(m.grantor, 'USAGE')))
     ORDER BY 1, 2"""  # noqa: S608 - made of constants
 
-_PRESENT: LiteralString = "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)"
-
 
 @dataclass(frozen=True, slots=True)
 class DatabaseState:
     """A database as the core sees it, and the marked roles that have too much: privileges on it, or its owner's own.
 
     `members`: those whom this admin can take the owner's role from, each with the role that gave it. `claimed`: whether
-    the setting of the marker role says whose it is. `orphan_of`: whom it was made for, if that is not its owner.
+    the setting of the marker role says whose it is.
     """
 
     existing: ExistingDatabase
@@ -146,7 +144,6 @@ class DatabaseState:
     members: tuple[tuple[str, str], ...] = ()
     claimed: bool = False
     template: bool = False
-    orphan_of: str | None = None
 
 
 def read_users(session: Session, connection: Connection, names: Sequence[str] | None = None) -> dict[str, ExistingUser]:
@@ -159,7 +156,7 @@ def read_users(session: Session, connection: Connection, names: Sequence[str] | 
 def read_databases(
     session: Session, connection: Connection, names: Sequence[str] | None = None
 ) -> dict[str, DatabaseState]:
-    """Read all databases, or the named ones, in one query, and in a second one those whose users are gone, if any."""
+    """Read all databases, or the named ones, in one query."""
     told = {
         "names": _listed(names),
         "powerful": _POWERFUL,
@@ -168,11 +165,7 @@ def read_databases(
     }
     rows = session.rows(_DATABASES, told)
     owners = {row[_OWNER]: _user(row[_OWNER:], connection) for row in rows}
-    states = {row[0]: _database(row[:_OWNER], owners[row[_OWNER]], connection) for row in rows}
-    if claimed := {state.orphan_of for state in states.values() if state.orphan_of}:
-        present = {name for (name,) in session.rows(_PRESENT, [sorted(claimed)])}
-        states = {name: _left(state, present) for name, state in states.items()}
-    return states
+    return {row[0]: _database(row[:_OWNER], owners[row[_OWNER]], connection) for row in rows}
 
 
 def read_lent(session: Session) -> list[str]:
@@ -186,13 +179,6 @@ def read_lent(session: Session) -> list[str]:
         text = f"{member} is a member of {role}{through} and reaches all that is {role}'s"
         texts.append(f"{text}: REVOKE {quoted(first)} FROM {quoted(member)}{by} CASCADE;")
     return texts
-
-
-def _left(state: DatabaseState, present: set[str]) -> DatabaseState:
-    """Say of a database that nobody is left whom it was made for."""
-    if state.orphan_of is None or state.orphan_of in present:
-        return state
-    return replace(state, existing=replace(state.existing, left_by=state.orphan_of))
 
 
 def _listed(names: Sequence[str] | None) -> list[str] | None:
@@ -275,6 +261,7 @@ def _database(row: Sequence[Any], owner: ExistingUser, connection: Connection) -
         protected=_protected_database(name, template, owner, others, connection),
         marked_for=found.database if found and found.database != name else None,
         holder=owner.name,
+        left_by=found.user if found and found.database == name and not (ours or _marked(owner)) else None,
         differs=differences(
             (not marked, "the marker is not complete"),
             (not allows, "no connections are allowed"),
@@ -288,14 +275,12 @@ def _database(row: Sequence[Any], owner: ExistingUser, connection: Connection) -
         if ours
         else None,
     )
-    orphan_of = found.user if found and found.database == name and not (ours or _marked(owner)) else None
     return DatabaseState(
         existing,
         tuple(sorted({*(strangers or ())})),
         tuple((member, grantor) for member, grantor in members or ()),
         claimed=setting == str(claim),
         template=template,
-        orphan_of=orphan_of,
     )
 
 
