@@ -1,25 +1,25 @@
 """What dbroster must know of a ClickHouse server before it works on it, and what its DBA should know."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 
 from dbroster.config import Connection
 from dbroster.engines.clickhouse_dates import NEEDED
 from dbroster.engines.clickhouse_joining import join
 from dbroster.engines.clickhouse_markers import role_of
-from dbroster.engines.clickhouse_policies import blinding
 from dbroster.engines.clickhouse_powers import Powers
 from dbroster.engines.clickhouse_privileges import FOR_ADMIN, Holdings, Tree, missing_grants
 from dbroster.engines.clickhouse_reach import only_engines
 from dbroster.engines.clickhouse_session import DENIED, Session, identifier
+from dbroster.engines.clickhouse_sight import HIDDEN, blinded
 from dbroster.errors import OperationError, UnsupportedServer
 
 OLDEST = (24, 8)
 
-_HELD = """
+_HELD = f"""
     SELECT WHAT, grant_option FROM system.grants
     WHERE database IS NULL AND NOT is_partial_revoke
-        AND (user_name = currentUser() OR role_name IN (SELECT role_name FROM system.enabled_roles))"""
+        AND (user_name = currentUser() OR role_name IN (SELECT role_name FROM system.enabled_roles))
+    UNION ALL {HIDDEN}"""  # noqa: S608 - a constant
 
 _PRIVILEGES = "SELECT privilege, parent_group, toUInt8(getSetting('readonly')) AS read_only FROM system.privileges"
 
@@ -79,7 +79,7 @@ class Facts:
     # --- the admin's privileges -------------------------------------------------------------------------------------
 
     def missing_privileges(self) -> list[str]:
-        """GRANT statements for what the admin lacks, and what lets it see all rows of the system tables."""
+        """GRANT statements for what the admin lacks. Raises ServerError if row policies blind it."""
         nodes = self._held()
         held = self._holdings = nodes[self._here] if nodes else None
         needed = (*FOR_ADMIN, *(["CLUSTER", "REMOTE"] if self.databases_on else []))
@@ -89,13 +89,7 @@ class Facts:
         if held is None and "SELECT" not in self.wanted:
             statements.append(f"GRANT{self.accounts_on} SELECT ON system.* TO {self._admin};")
         known = held or Holdings(frozenset(), frozenset())
-        return list(dict.fromkeys(statements)) + self._missing_role(known) + self._hidden()
-
-    def _hidden(self) -> list[str]:
-        """What ends that a row policy hides accounts, databases or tables: nobody could be removed for certain."""
-        with suppress(OperationError):  # it may not look yet, which has been told
-            return blinding(self._session, self.accounts_on)
-        return []
+        return list(dict.fromkeys(statements)) + self._missing_role(known)
 
     def _known_holdings(self) -> Holdings | None:
         """What the admin has; a sync has read it a moment ago."""
@@ -104,14 +98,17 @@ class Facts:
         return self._holdings
 
     def _held(self) -> list[Holdings] | None:
-        """What the admin has on each node; None when it may not look at it."""
+        """What the admin has on each node; None when it may not look at it. Raises ServerError if rows are hidden."""
         try:
             what = _SOURCES if self.tree.known(["READ"]) else "toString(access_type) AS what"
-            return [Holdings.of(rows) for rows in self._session.everywhere(_HELD.replace("WHAT", what))]
+            nodes = self._session.everywhere(_HELD.replace("WHAT", what))
         except OperationError as error:
             if error.code != DENIED:
                 raise
             return None
+        if any(not privilege for rows in nodes for privilege, _ in rows):
+            raise blinded(self._session, self._connection.username, self.accounts_on)
+        return [Holdings.of(rows) for rows in nodes]
 
     def _missing_role(self, held: Holdings) -> list[str]:
         """The marker role can be given by who has it with admin option, or may give any."""

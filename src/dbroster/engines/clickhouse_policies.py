@@ -1,8 +1,7 @@
 """Row policies on a ClickHouse database: which of them may hide rows from the admin, and what mends that."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 from dbroster.engines.clickhouse_session import Session, identifier
 
@@ -35,7 +34,7 @@ class Policy:
         return not self.restrictive and self.condition == "1" and self.applies()
 
     def cure(self, cluster: str = "") -> str:
-        """Statements after which it hides nothing from the admin; `cluster`: the ON CLUSTER clause, or nothing."""
+        """Statements, with this ON CLUSTER, after which it hides nothing from the admin."""
         admin, *roles = self.mine
         place = f"{identifier(self.database)}.{identifier(self.table) if self.table else '*'}"
         if not self.restrictive:
@@ -50,30 +49,14 @@ class Policy:
 
 
 def read_policies(session: Session, database: str) -> list[Policy]:
-    """Row policies on the tables of a database."""
-    return _policies(database, session.rows(_POLICIES, database=database))
-
-
-def _policies(database: str, rows: Iterable[Sequence[Any]]) -> list[Policy]:
+    """Row policies on the tables of a database, of every node."""
     return [
         Policy(
             database, name, table, bool(strict), condition or "", bool(to_all), tuple(to), tuple(excepted), tuple(mine)
         )
+        for rows in session.everywhere(_POLICIES, database=database)
         for name, table, strict, condition, to_all, to, excepted, mine in rows
     ]
-
-
-def blinding(session: Session, cluster: str) -> list[str]:
-    """What mends policies, on any node, that may keep the admin from seeing who and what there is.
-
-    The server's own logs are not read. Raises ConnectError, OperationError.
-    """
-    found: list[Policy] = []
-    for rows in session.everywhere(_POLICIES, database="system"):
-        policies = [policy for policy in _policies("system", rows) if not policy.table.endswith("_log")]
-        for table in {policy.table for policy in policies}:
-            found += hiding(policies, table)
-    return list(dict.fromkeys(policy.cure(cluster) for policy in found))
 
 
 def hiding(policies: Collection[Policy], table: str) -> list[Policy]:
@@ -89,6 +72,6 @@ def hiding(policies: Collection[Policy], table: str) -> list[Policy]:
     ]
 
 
-def cures(policies: Collection[Policy]) -> str:
-    """What mends them all, each statement once."""
-    return " ".join(dict.fromkeys(policy.cure() for policy in policies))
+def cures(policies: Collection[Policy], cluster: str = "") -> str:
+    """What mends them all, each statement once, with this ON CLUSTER."""
+    return " ".join(dict.fromkeys(policy.cure(cluster) for policy in policies))

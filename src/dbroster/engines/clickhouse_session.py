@@ -51,6 +51,7 @@ _PING = 2.0  # seconds
 _TO_NAME = 6.0  # seconds more that a node has for naming a silent one: before all else it sends a ping, for 5 s
 _MESSAGE = re.compile(r"DB::Exception: (.*?)\.?(?: \([A-Z][A-Z0-9_]+\))?(?:\s*\(version .*)?\s*$", re.DOTALL)
 _FIXED = re.compile(r"Setting (\w+) (?:should|is readonly)")
+_BLIND = "response to server version query: ''"
 _CODE = re.compile(r"\bCode: (\d+)")
 
 # whether a proxy has cut it off is asked with each new client, and matters for types that dbroster does not read
@@ -81,6 +82,12 @@ def writable(user: str, setting: str) -> str:
         "dbroster has to change it, or might not see everything; beside the SETTINGS that SHOW CREATE USER shows: "
         f"ALTER USER {identifier(user)} SETTINGS {setting} WRITABLE;"
     )
+
+
+def all_rows(user: str, cluster: str = "") -> str:
+    """What lets the admin see all rows of the system tables, whatever policies say that are not restrictive."""
+    name = identifier(f"all rows for {user}")
+    return f"CREATE ROW POLICY IF NOT EXISTS {name}{cluster} ON system.* USING 1 TO {identifier(user)};"
 
 
 class Session:
@@ -285,6 +292,9 @@ class Session:
             if setting := fixed_setting(str(error)):  # the driver looks at constraints before it asks
                 text = f"the setting {setting} of the admin is fixed"
                 return ConnectError(f"ClickHouse at {self.address}: {text}: {writable(self._admin, setting)}")
+            if _BLIND in str(error):
+                text = "the server answers with no rows at all, so a row policy hides even system.one from the admin"
+                return ConnectError(f"ClickHouse at {self.address}: {text}: {all_rows(self._admin)}")
             reason = getattr(error.__cause__, "reason", None) or error.__cause__ or error
             return ConnectError(f"no answer from ClickHouse at {self.address}: {scrub(str(reason), secrets)}")
         text = scrub(_words(error, code), secrets)

@@ -199,25 +199,3 @@ def test_accounts_go_into_the_first_directory_that_can_be_written(
 ) -> None:
     """Where that one replicates by itself, ON CLUSTER would create every account twice (493)."""
     assert replicates_accounts(directories) is answer
-
-
-@pytest.mark.parametrize("policy", ["USING 0 TO {}", "AS RESTRICTIVE USING 0 TO {}"])
-@pytest.mark.parametrize("table", ["users", "databases", "tables", "columns", "detached_tables", "role_grants"])
-def test_a_policy_that_hides_who_and_what_there_is_stops_the_run(
-    adapter: ClickHouseAdapter, describe: Describe, prefix: str, table: str, policy: str
-) -> None:
-    """J7, A8: leavers stayed unseen, and archives of what was hidden were empty; the statement that is told ends it."""
-    admin, name = f"{prefix}adm", quoted(f"{prefix}p")
-    adapter.create_account_by_hand(admin, GOOD.reveal())
-    adapter._do(f"GRANT ALL ON *.* TO {quoted(admin)} WITH GRANT OPTION")
-    with connect(describe(username=admin, password=GOOD)) as handler:
-        assert handler.missing_privileges(["web"]) == []
-        adapter._do(f"CREATE ROW POLICY {name} ON system.{table} {policy.format(quoted(admin))}")
-        try:
-            (cure,) = handler.missing_privileges(["web"])
-            adapter._do(cure)
-            assert handler.missing_privileges(["web"]) == []
-            assert f"{prefix}adm" in handler.get_existing_users()
-        finally:
-            adapter._do(f"DROP ROW POLICY {name} ON system.{table}")
-            adapter._do(f"DROP ROW POLICY IF EXISTS {quoted(f'all rows for {admin}')} ON system.*")

@@ -185,6 +185,27 @@ def test_what_is_not_ours_on_one_node_is_left_alone_on_both(cluster: Clustered, 
         adapter.wipe(site.prefix)
 
 
+@on_unlike_kinds
+def test_a_policy_that_hides_rows_on_the_other_node(cluster: Clustered, site: Site) -> None:
+    """J7: nothing is begun; the statement that is told lets the admin see everything on both nodes."""
+    _, bob = site.users("ann", "bob")
+    site.sync()
+    site.users("ann")
+    second, policies = cluster.adapters[1], (site.prefix, f"all rows for {ADMIN}")
+    second.do(f"CREATE ROW POLICY {quoted(site.prefix)} ON system.users USING 0 TO {ADMIN}")
+    try:
+        for options in (["--dry-run"], ["--max-removals", "all"]):
+            run = site.run(*options)
+            assert (run.code, run.actions) == (2, set())
+            assert "hide rows of system.users from the admin account" in run.result["error"]
+        second.do(run.result["error"].partition("as another administrator: ")[2].rstrip(";"))
+        site.converge("--max-removals", "all")
+    finally:
+        for policy, place in zip(policies, ("users", "*"), strict=True):
+            second.do(f"DROP ROW POLICY IF EXISTS {quoted(policy)}{cluster.on} ON system.{place}")
+    assert not any(bob in found for found in cluster.accounts(site.prefix))
+
+
 def test_the_lock_holds_on_both_nodes(cluster: Clustered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """E8: a second sync that comes to the other node is kept out, and told how to end the first."""
     monkeypatch.setattr(clickhouse_lock, "PATIENCE", 1.0)
