@@ -305,7 +305,13 @@ class MySQLHandler(MySQLUsers):
         """By the product's own dump program and client."""
         from dbroster.engines.mysql_archive import MySQLArchiver
 
-        return MySQLArchiver(self.connection, self._session, self.product)
+        return MySQLArchiver(self.connection, self._session, self.product, self._patterns)
+
+    def _patterns(self, user: str) -> list[str]:
+        """How grants spell the databases that are the user's."""
+        return [
+            self._rules.spelled(name) for name, found in self.get_existing_databases().items() if found.owner == user
+        ]
 
     # --- many at once -----------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ brought back. A user's routines and views are only read, never run.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import IO, Any, ClassVar
@@ -15,8 +15,10 @@ from dbroster.config import Connection
 from dbroster.engines import mysql_contents as contents
 from dbroster.engines import tools
 from dbroster.engines.archiver import Archiver
-from dbroster.engines.mysql_events import script_of, unwritten_events
+from dbroster.engines.mysql_contents import Contents
 from dbroster.engines.mysql_privileges import Held, held
+from dbroster.engines.mysql_reader import reader, reading_session
+from dbroster.engines.mysql_scripts import Scripts, scripts
 from dbroster.engines.mysql_session import Session, account
 from dbroster.engines.waits import breakable
 from dbroster.errors import ConnectError, OperationError
@@ -36,12 +38,16 @@ _ONLY_MYSQL = ("--set-gtid-purged=OFF", "--column-statistics=1")
 _ONLY_MARIADB = ("--skip-add-locks",)
 """A table whose default is the next value of a sequence can't be filled while it alone is locked."""
 
+_ONLY_ROUTINES = ("--no-create-info", "--no-data", "--skip-triggers", "--skip-events")
+
 _HISTORY = "--dump-history"
 _KNOWS_HISTORY = (10, 11)
 """The first MariaDB whose server and whose dump program can write the history of system-versioned tables."""
 
-_CLIENT = ("--batch", "--force", "--binary-mode", "--comments", "--default-character-set=utf8mb4", _PACKET)
-"""In binary mode the client obeys no commands of its own, like `system`, that an archive may hold.
+_CLIENT = (
+    "--batch", "--force", "--binary-mode", "--comments", "--local-infile=0", "--default-character-set=utf8mb4", _PACKET,
+)  # fmt: skip
+"""In binary mode the client obeys no commands of its own, like `system`, that an archive may hold; it reads no files.
 
 By force it goes on after an error, so that one object which a user can't make again keeps nothing else away.
 """
@@ -69,9 +75,13 @@ class MySQLArchiver(Archiver):
     extension: ClassVar[str] = "sql"
     method: ClassVar[str] = "mysqldump"
 
-    def __init__(self, connection: Connection, session: Session, product: str) -> None:
+    def __init__(
+        self, connection: Connection, session: Session, product: str, patterns: Callable[[str], Collection[str]]
+    ) -> None:
+        """With `patterns`: how grants spell the databases of a user."""
         super().__init__(connection)
         self._session = session
+        self._patterns = patterns
         self._mariadb = product == "MariaDB"
 
     def missing(self) -> list[str]:
@@ -117,7 +127,13 @@ class MySQLArchiver(Archiver):
 
     def losses(self, database: str) -> Iterator[str]:
         """Tell what can't be read any more, what has a history that no program writes, and what others have defined."""
-        state = contents.look(self._session, database)
+        powerful = contents.powerful(self._session) if self._mariadb else None
+        state = contents.look(self._session, database, views=powerful is None)
+        if powerful and state.views:
+            yield (
+                f"views that can't be read any more: dbroster opens none here, since the function {powerful} would run "
+                "with its rights (SQL SECURITY INVOKER)"
+            )
         for name, reason in state.broken.items():
             yield f"{name}, which can't be read: {reason}"
         unwritten = state.by_transactions if self._writes_history() else state.versioned
@@ -126,26 +142,74 @@ class MySQLArchiver(Archiver):
         for name, definer in state.foreign:
             yield f"{name} in a form that its user can make again, since {definer} has defined it"
 
-    def dump(self, user: str, database: str, draft: Draft) -> None:  # noqa: ARG002 - only PostgreSQL's needs it
-        """Run the product's dump program, and look for the line that it writes when all is done.
-
-        MariaDB's refuses to write the history of a table whose versions are transactions, so such tables come first,
-        without theirs.
-        """
-        state = contents.look(self._session, database)
-        draft.counts.update(_counts(self._session, database, state.broken))
-        draft.settings.update(database=contents.character_set(self._session, database), broken=state.definitions)
-        without = state.by_transactions
-        if without:
-            # behind `--`, since an owner may call a table as an option is called
-            self._run_dump(draft, ["--skip-routines", "--skip-events", "--", database, *without])
-        options = [f"--ignore-table={database}.{name}" for name in (*state.broken, *without)]
-        options += [_HISTORY] if state.versioned and self._writes_history() else []
-        if events := unwritten_events(self._session, database):
-            draft.file.write(script_of(events))
-            options.append("--skip-events")
-        self._run_dump(draft, [*options, database])
+    def dump(self, user: str, database: str, draft: Draft) -> None:
+        """Run the product's dump program, and look for the line that it writes when all is done."""
+        written = scripts(self._session, database)
+        with self._reader(user) as (session, connection):
+            state = contents.look(session, database)
+            draft.counts.update(_counts(self._session, database, state.broken))
+            draft.settings.update(database=contents.character_set(session, database), broken=state.definitions)
+            texts = contents.texts_of_their_own(session, database)
+            done = self._dump_few(draft, connection, state, texts, written.skipped)
+            rest = [*_ignored(database, (*state.broken, *done)), *self._history(state), *written.skipped]
+            if self._mariadb:
+                self._dump_by_parts(draft, connection, state, written, rest)
+            else:
+                _append(draft, written.before)
+                self._run_dump(draft, connection, [*rest, database])
+        _append(draft, written.behind)
         self._note_longest(draft)
+
+    def _dump_few(
+        self, draft: Draft, connection: Connection, state: Contents, texts: Sequence[str], skipped: Sequence[str]
+    ) -> list[str]:
+        """Dump what needs a way of its own, and return its names; first, since views need all of their tables.
+
+        MariaDB's program refuses to write the history of a table whose versions are transactions. Rows with texts that
+        Unicode does not know are written as they are.
+        """
+        few = ["--skip-routines", "--skip-events"]
+        # names behind `--`, since an owner may call a table as an option is called
+        if without := [name for name in state.by_transactions if name not in state.broken]:
+            self._run_dump(draft, connection, [*skipped, *few, "--", state.database, *without])
+        if raw := [name for name in texts if name not in (*state.broken, *without)]:
+            self._run_dump(draft, connection, [*few, "--no-data", "--skip-triggers", "--", state.database, *raw])
+            rows = [*skipped, *few, *self._history(state), "--no-create-info", "--default-character-set=binary"]
+            self._run_dump(draft, connection, [*rows, "--", state.database, *raw])
+        return [*without, *raw]
+
+    def _dump_by_parts(
+        self, draft: Draft, connection: Connection, state: Contents, written: Scripts, rest: Sequence[str]
+    ) -> None:
+        """Dump the tables, then the routines, then the views, which need both.
+
+        MariaDB's program runs functions when it opens views, so it has no more rights than the user then. But only the
+        admin sees what routines say.
+        """
+        views = _ignored(state.database, state.views)
+        self._run_dump(draft, connection, [*views, *rest, "--skip-routines", state.database])
+        if "--skip-routines" not in rest:
+            self._run_dump(draft, self.connection, [*_ONLY_ROUTINES, *views, state.database])
+        _append(draft, written.before)
+        if readable := [name for name in state.views if name not in state.broken]:
+            few = ["--skip-routines", "--skip-events", "--skip-triggers"]
+            self._run_dump(draft, connection, [*few, "--", state.database, *readable])
+
+    def _history(self, state: Contents) -> list[str]:
+        return [_HISTORY] if state.versioned and self._writes_history() else []
+
+    @contextmanager
+    def _reader(self, user: str) -> Iterator[tuple[Session, Connection]]:
+        """Who opens the user's tables and views: at MySQL, which runs nothing then, the admin."""
+        if not self._mariadb:
+            yield self._session, self.connection
+            return
+        with (
+            reader(self._session, self.connection, self._patterns(user)) as connection,
+            reading_session(connection) as session,
+            breakable(self.connection, session.abort),
+        ):
+            yield session, connection
 
     def _note_longest(self, draft: Draft) -> None:
         """Note what a server must take to bring it back. Raises OperationError for what no server takes."""
@@ -170,9 +234,8 @@ class MySQLArchiver(Archiver):
             f"SET GLOBAL max_allowed_packet = {needed};"
         )
 
-    def _run_dump(self, draft: Draft, arguments: Sequence[str]) -> None:
+    def _run_dump(self, draft: Draft, connection: Connection, arguments: Sequence[str]) -> None:
         more = _ONLY_MARIADB if self._mariadb else _ONLY_MYSQL
-        connection = self.connection
         password = connection.password.reveal() if connection.password else ""
         program = self._program("dump")
         draft.file.seek(0, 2)
@@ -270,6 +333,17 @@ def _refuse_cut(file: IO[bytes], what: str) -> None:
     file.seek(max(0, file.tell() - 200))
     if _CLOSING_LINE not in file.read():
         raise OperationError(f"{what} without its closing line, so the archive is not whole")
+
+
+def _append(draft: Draft, script: bytes) -> None:
+    """Write statements as a part of a dump that is whole."""
+    if script:
+        draft.file.seek(0, 2)
+        draft.file.write(script + _CLOSING_LINE + b"\n")
+
+
+def _ignored(database: str, names: Collection[str]) -> list[str]:
+    return [f"--ignore-table={database}.{name}" for name in names]
 
 
 _ENVIRONMENT = {"MYSQL_TEST_LOGIN_FILE": "/dev/null", "MYSQL_PWD": ""}

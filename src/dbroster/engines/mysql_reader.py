@@ -1,0 +1,53 @@
+"""An account of the moment that reads one user's databases for an archive, with no more power than that user has.
+
+MariaDB works out the constants of a view as soon as it is opened, be it by SHOW FIELDS, and so runs functions of its
+user with the rights of whoever has opened it. The name of the account is none that a roster can hold.
+"""
+
+import secrets
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from dbroster.config import Connection
+from dbroster.engines.mysql_session import Session, account, identifier, literal
+from dbroster.errors import ConnectError, OperationError
+from dbroster.secret import Secret
+from dbroster.verifiers import mysql_native
+
+PREFIX = "dbroster-archive:"
+_RIGHTS = "SELECT, SHOW VIEW, TRIGGER, EVENT, EXECUTE"
+_LEFT = "SELECT User AS name, Host AS host FROM mysql.global_priv WHERE User LIKE %s"
+
+
+@contextmanager
+def reader(session: Session, connection: Connection, patterns: Collection[str]) -> Iterator[Connection]:
+    """Yield the connection of an account that may read the databases of these names, as grants spell them.
+
+    What a killed run has left of the kind goes first: only one sync is at work on a server.
+    """
+    for row in session.rows(_LEFT, f"{PREFIX}%"):
+        session.run(f"DROP USER IF EXISTS {account(row['name'], row['host'])}")
+    (seen,) = session.rows("SELECT SUBSTRING_INDEX(USER(), '@', -1) AS host")
+    name, password = f"{PREFIX}{secrets.token_hex(8)}", secrets.token_urlsafe(24)
+    who, verifier = account(name, seen["host"]), mysql_native(password.encode())
+    session.run(f"CREATE USER {who} IDENTIFIED VIA mysql_native_password USING {literal(verifier)}", [verifier])
+    try:
+        for pattern in patterns:
+            session.run(f"GRANT {_RIGHTS} ON {identifier(pattern)}.* TO {who}")
+        yield replace(connection, username=name, password=Secret(password))
+    finally:
+        session.run(f"DROP USER IF EXISTS {who}")
+
+
+@contextmanager
+def reading_session(connection: Connection) -> Iterator[Session]:
+    """Log in as that account. Raises OperationError."""
+    try:
+        session = Session(connection)
+    except ConnectError as error:
+        raise OperationError(f"the account that reads for an archive can't log in: {error}") from None
+    try:
+        yield session
+    finally:
+        session.close()
