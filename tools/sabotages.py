@@ -212,9 +212,37 @@ SABOTAGES = [
     Sabotage(
         "MariaDB: a table's name is taken for an option of the dump program",
         _ENGINES + "mysql_archive.py",
-        '*few, "--", database, *without]',
-        "*few, database, *without]",
+        '*few, "--", state.database, *without]',
+        "*few, state.database, *without]",
         "tests/engines/mysql/test_archive.py|-k|called_as_an_option",
+    ),
+    Sabotage(
+        "MariaDB: the admin opens views of users whose functions run with its rights",
+        _ENGINES + "mysql_archive.py",
+        "if not self._mariadb:\n            yield self._session, self.connection",
+        "if True:\n            yield self._session, self.connection",
+        "tests/engines/mysql/test_archive_hostile.py|-k|rights_of_the_admin",
+    ),
+    Sabotage(
+        "MySQL, MariaDB: a restore reads files of dbroster's machine",
+        _ENGINES + "mysql_archive.py",
+        '"--local-infile=0", ',
+        "",
+        "tests/engines/mysql/test_archive_hostile.py|-k|reads_no_files",
+    ),
+    Sabotage(
+        "PostgreSQL: an owner's settings decide how his database is archived",
+        _ENGINES + "postgresql_archive.py",
+        "programs.options(self._session.version, dict(usual))",
+        "programs.options(self._session.version)",
+        "tests/engines/postgresql/test_archive.py|-k|no_setting_of",
+    ),
+    Sabotage(
+        "PostgreSQL: what its owner has put out of the reach of a dump stays there",
+        _ENGINES + "postgresql_archive.py",
+        "raw.execute(HIDDEN).fetchall()",
+        "()",
+        "tests/engines/postgresql/test_archive.py|-k|no_rights_on or users_own",
     ),
     Sabotage(
         "MySQL, MariaDB: events in which the dump program finds no delimiter are left to it",
@@ -662,8 +690,8 @@ SABOTAGES = [
     Sabotage(
         "MariaDB: history is not in the archive",
         _ENGINES + "mysql_archive.py",
-        "options += [_HISTORY] if state.versioned and self._writes_history() else []",
-        "options += [_HISTORY] if state.versioned and not self._writes_history() else []",
+        "return [_HISTORY] if state.versioned and self._writes_history() else []",
+        "return [_HISTORY] if state.versioned and not self._writes_history() else []",
         "tests/engines/mysql/test_archive.py|-k|everything and mariadb",
     ),
     Sabotage(

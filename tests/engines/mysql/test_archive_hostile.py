@@ -1,0 +1,164 @@
+"""Archives of MySQL and MariaDB databases whose users want more than that: power, files, or that something is lost."""
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from dbroster.errors import OperationError
+from dbroster.model import Action, User
+from dbroster.secret import Secret
+from tests.archiving import archive, archiving, there_and_back
+from tests.engines.mysql.conftest import PASSWORD, Site, give
+from tests.engines.mysql.test_archive import fill, is_mariadb, least
+
+WITH_POWER = {
+    "escape": "SELECT c LIKE 'b' ESCAPE fs() AS x FROM t",
+    "where": "SELECT 1 AS x FROM t WHERE c LIKE 'b' ESCAPE fs()",
+    "substring": "SELECT SUBSTR(c, fi()) AS x FROM t",
+    "rounded": "SELECT ROUND(1.2345, fi()) AS x",
+    "path": "SELECT EXTRACTVALUE('<a>1</a>', fx()) AS x",
+}
+"""Views whose constants MariaDB works out when it opens them."""
+
+WITNESS = (
+    "CREATE FUNCTION {} RETURNS {} DETERMINISTIC MODIFIES SQL DATA SQL SECURITY INVOKER BEGIN INSERT INTO witness"
+    " VALUES (CURRENT_USER()); RETURN {}; END"
+)
+
+
+def test_no_function_of_a_users_runs_with_the_rights_of_the_admin(site: Site, tmp_path: Path) -> None:
+    """A8: not when it is looked what an archive would lose, as a dry run does, nor by the dump program."""
+    handler, user = site.open(), site.name()
+    handler.connection = archiving(handler.connection, tmp_path)
+    handler.create_user(user, Secret(PASSWORD))
+    database, tools = give(handler, user), give(handler, user, "tools")
+    with site.setting("log_bin_trust_function_creators", "1", "0"):
+        fill(
+            site, user, PASSWORD, database, "CREATE TABLE witness (who TEXT) ENGINE = MyISAM",
+            "CREATE TABLE t (c VARCHAR(20))", "INSERT INTO t VALUES ('b')",
+            WITNESS.format("fs()", "CHAR(1)", "'|'"), WITNESS.format("fi()", "INT", "2"),
+            WITNESS.format("fx()", "VARCHAR(9)", "'/a'"),
+            *[f"CREATE SQL SECURITY INVOKER VIEW `{name}` AS {view}" for name, view in WITH_POWER.items()],
+            "CREATE FUNCTION readonly() RETURNS CHAR(1) DETERMINISTIC SQL SECURITY INVOKER RETURN '|'",
+            f"CREATE TABLE `{tools}`.there (c VARCHAR(20))", f"INSERT INTO `{tools}`.there VALUES ('c')",
+            "CREATE SQL SECURITY INVOKER VIEW harmless AS"
+            f" SELECT c, c LIKE 'b' ESCAPE readonly() AS x FROM `{tools}`.there",
+            "TRUNCATE witness",
+        )  # fmt: skip
+
+        def strangers() -> set[str]:
+            return {who for (who,) in site.dba.run(f"SELECT who FROM `{database}`.witness")} - {f"{user}@%"}
+
+        said = list(handler.archiver().losses(database))
+        assert strangers() == set()
+        assert any("SQL SECURITY INVOKER" in text for text in said) is is_mariadb(handler)
+        made = archive(handler, user, database)
+        assert strangers() == set()
+        assert not site.dba.run("SELECT User FROM mysql.user WHERE User LIKE 'dbroster-archive%'")
+        handler.drop_database(user, database)
+        for verb in handler.creation_order:
+            handler.perform(Action(verb, user, database))
+        handler.archiver().restore(made, User(user, Secret(PASSWORD), 1), database)
+        assert site.dba.run_as(user, PASSWORD, f"SELECT c FROM `{database}`.harmless") == [("c",)]
+
+
+def test_what_reads_for_an_archive_is_gone_after_the_next_one(mariadb: Site, tmp_path: Path) -> None:
+    """A8: an account of a run that was killed."""
+    handler, user = mariadb.open(least(mariadb)), mariadb.name()
+    handler.connection = archiving(handler.connection, tmp_path)
+    handler.create_user(user, Secret(PASSWORD))
+    database = give(handler, user)
+    mariadb.dba.run("CREATE USER 'dbroster-archive:0123456789abcdef'@'%'")
+    archive(handler, user, database)
+    assert not mariadb.dba.run("SELECT User FROM mysql.user WHERE User LIKE 'dbroster-archive%'")
+
+
+ONE = "\N{CJK UNIFIED IDEOGRAPH-7E17}"
+"""A character whose last byte in gbk is a backslash."""
+
+
+def test_what_was_made_in_a_character_set_that_programs_misread_comes_back(site: Site, tmp_path: Path) -> None:
+    """A8: in gbk and others a byte of a character may be a backslash; then the client takes texts for statements."""
+    handler, user = site.open(least(site)), site.name()
+    handler.connection = archiving(handler.connection, tmp_path)
+    handler.create_user(user, Secret(PASSWORD))
+    database, secret = give(handler, user), tmp_path / "secret"
+    secret.write_text("of dbroster\n")
+    assert ONE.encode("gbk").endswith(b"\\")
+    texts = f"'{ONE}', ';;\nLOAD DATA LOCAL INFILE \"{secret}\" INTO TABLE loot ;;\n'"
+    with site.setting("log_bin_trust_function_creators", "1", "0"), site.setting("local_infile", "1", "DEFAULT"):
+        fill(site, user, PASSWORD, database, "CREATE TABLE loot (x TEXT)", "CREATE TABLE t (x TEXT)")
+        with closing(site.dba.login(user, PASSWORD, database, charset="gbk")) as raw, raw.cursor() as cursor:
+            for statement in (
+                f"CREATE PROCEDURE p() SELECT {texts}", f"CREATE FUNCTION f() RETURNS TEXT RETURN '{ONE}'",
+                f"CREATE TRIGGER r BEFORE INSERT ON t FOR EACH ROW SET NEW.x = CONCAT(NEW.x, '{ONE}')",
+                f"CREATE EVENT e ON SCHEDULE EVERY 1 DAY DISABLE DO SELECT {texts}",
+                "INSERT INTO t VALUES ('x')", f"CREATE VIEW v AS SELECT '{ONE}' AS x",
+            ):  # fmt: skip
+                cursor.execute(statement)
+        assert [text.partition(",")[0] for text in handler.archiver().losses(database)] == ["v"]
+        there_and_back(handler, user, PASSWORD, database)
+        assert not site.dba.run(f"SELECT x FROM `{database}`.loot")
+        with closing(site.dba.login(user, PASSWORD, database, charset="utf8mb4")) as raw, raw.cursor() as cursor:
+            cursor.execute("INSERT INTO t VALUES ('y')")
+            cursor.execute("SELECT x FROM t UNION ALL SELECT f()")
+            assert [text for (text,) in cursor.fetchall()] == [f"x{ONE}", f"y{ONE}", ONE]
+            cursor.execute("CALL p()")
+            assert cursor.fetchall()[0][0] == ONE
+        events = f"SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = '{database}'"
+        assert site.dba.run(events) == [("e",)]
+
+
+def test_the_client_reads_no_files_for_an_archive(site: Site, tmp_path: Path) -> None:
+    """A8: whatever statements an archive holds, or a server asks for."""
+    handler, user = site.open(), site.name()
+    handler.connection = archiving(handler.connection, tmp_path)
+    handler.create_user(user, Secret(PASSWORD))
+    database, secret = give(handler, user), tmp_path / "secret"
+    secret.write_text("of dbroster\n")
+    made = archive(handler, user, database)
+    handler.grant_privileges(user, database)
+    reads = f"LOAD DATA LOCAL INFILE '{secret}' INTO TABLE loot;"
+    with made.path.open("a") as file:
+        file.write(f"CREATE TABLE loot (x TEXT);\n{reads}\n-- Dump completed\n")
+    with site.setting("local_infile", "1", "DEFAULT"), pytest.raises(OperationError, match="ERROR"):
+        handler.archiver().restore(made, User(user, Secret(PASSWORD), 1), database)
+    assert not site.dba.run(f"SELECT x FROM `{database}`.loot")
+
+
+BYTES = {"cp1250": "81", "hebrew": "A1", "greek": "A4", "swe7": "7F", "gbk": "A140", "sjis": "8240", "ucs2": "D800"}
+
+
+def test_texts_that_unicode_does_not_know_come_back_byte_by_byte(site: Site, tmp_path: Path) -> None:
+    """A8: on the way through UTF-8 each would be a question mark; with a trigger, a view and a default of that kind."""
+    handler, user = site.open(least(site)), site.name()
+    handler.connection = archiving(handler.connection, tmp_path)
+    handler.create_user(user, Secret(PASSWORD))
+    database = give(handler, user)
+
+    def asked(*statements: str) -> list[tuple[object, ...]]:
+        with closing(site.dba.login(user, PASSWORD, database, charset="utf8mb4")) as raw, raw.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            return list(cursor.fetchall())
+
+    texts = " UNION ALL ".join(f"SELECT '{name}', id, HEX(x) FROM `tä {name}`" for name in BYTES)
+    columns = "SELECT id, HEX(y), HEX(z), HEX(e) FROM `tä cp1250`"
+    with site.setting("log_bin_trust_function_creators", "1", "0"):
+        asked(
+            *[f"CREATE TABLE `tä {name}` (id INT, x VARCHAR(9) CHARACTER SET {name})" for name in BYTES],
+            *[f"INSERT INTO `tä {name}` VALUES (1, X'{text}')" for name, text in BYTES.items()],
+            "ALTER TABLE `tä cp1250` ADD y VARCHAR(9) CHARACTER SET cp1250 DEFAULT 'ž', ADD z BLOB,"
+            " ADD e ENUM('ž', 'x') CHARACTER SET cp1250 DEFAULT 'ž'", "UPDATE `tä cp1250` SET z = X'00FF5C27'",
+            "CREATE TRIGGER r BEFORE INSERT ON `tä cp1250` FOR EACH ROW SET NEW.id = NEW.id + 1",
+            "CREATE VIEW v AS SELECT id FROM `tä cp1250`",
+        )  # fmt: skip
+        before = asked(texts)
+        assert asked(columns) == [(1, "9E", "00FF5C27", "9E")]
+        there_and_back(handler, user, PASSWORD, database)
+        assert asked(texts) == before
+        assert asked("INSERT INTO `tä cp1250` (id) VALUES (1)", f"{columns} ORDER BY id") == [
+            (1, "9E", "00FF5C27", "9E"), (2, "9E", None, "9E"),
+        ]  # fmt: skip
+        assert sorted(asked("SELECT id FROM v")) == [(1,), (2,)]
