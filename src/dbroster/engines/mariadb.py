@@ -23,7 +23,7 @@ from dbroster.engines.base import Handler
 from dbroster.engines.mysql import MySQLHandler
 from dbroster.engines.mysql_accounts import Account, Key
 from dbroster.engines.mysql_databases import Estate
-from dbroster.engines.mysql_session import Session, account, identifier, literal, reading
+from dbroster.engines.mysql_session import NOT_EMPTY_DIRECTORY, Session, account, identifier, literal, reading
 from dbroster.engines.mysql_users import accounts_list
 from dbroster.errors import OperationError, UnsupportedServer
 from dbroster.model import Action, StoredVerifier, Verb
@@ -142,8 +142,11 @@ class MariaDBHandler(MySQLHandler):
             with suppress(OperationError):  # the next run tries again
                 for grant in self._estate(user, name).grants:
                     self._revoke(grant, grant.privileges)
-                comment = mysql_marks.comment(self._view.roster, user, name)
-                self._session.run(f"ALTER DATABASE {identifier(name)} COMMENT {literal(comment)}", of_database=True)
+                self._write_comment(user, name)
+
+    def _write_comment(self, user: str, name: str) -> None:
+        comment = mysql_marks.comment(self._view.roster, user, name)
+        self._session.run(f"ALTER DATABASE {identifier(name)} COMMENT {literal(comment)}", of_database=True)
 
     def _create_roles(self, names: Iterable[str]) -> None:
         """Create the roles that don't exist. Not as part of a larger message, where it could be undone by no one."""
@@ -354,9 +357,8 @@ class MariaDBHandler(MySQLHandler):
         wanted = {self.fold_database(f"{a.name}_{template}"): a.name for a in accounts for template in a.claims}
         there = self._read_databases(list(wanted)) if wanted else {}
         for name, text in there.items():
-            comment = mysql_marks.comment(self._view.roster, wanted[name], name)
-            if text != comment:
-                self._session.run(f"ALTER DATABASE {identifier(name)} COMMENT {literal(comment)}", of_database=True)
+            if text != mysql_marks.comment(self._view.roster, wanted[name], name):
+                self._write_comment(wanted[name], name)
 
     def _write_date(self, accounts: Iterable[Account], date: datetime) -> None:
         for (_, limit), group in _by_limits(accounts).items():
@@ -380,9 +382,7 @@ class MariaDBHandler(MySQLHandler):
     def _write_marks(self, estates: Sequence[Estate]) -> None:
         for estate in estates:
             if estate.exists and not estate.commented:
-                name = self.fold_database(estate.database)
-                comment = mysql_marks.comment(self._view.roster, estate.user, name)
-                self._session.run(f"ALTER DATABASE {identifier(name)} COMMENT {literal(comment)}", of_database=True)
+                self._write_comment(estate.user, self.fold_database(estate.database))
         self._write_claims(
             (found.key, template)
             for estate in estates
@@ -400,10 +400,18 @@ class MariaDBHandler(MySQLHandler):
             self._session.run(f"GRANT {identifier(role)} TO {accounts_list(keys)}")
 
     def _drop_schema(self, user: str, name: str) -> None:
-        """Before 10.6 a drop and a prepared transaction wait for each other until the server is killed."""
+        """Drop, and mark again what a stray file has kept: the server has taken the comment away by then.
+
+        Before 10.6 a drop and a prepared transaction wait for each other until the server is killed.
+        """
         if self._version() < (10, 6) and mysql_prepared.keeps(self._session, self.connection, name):
             raise OperationError(mysql_prepared.REASON)
-        super()._drop_schema(user, name)
+        try:
+            super()._drop_schema(user, name)
+        except OperationError as error:
+            if error.code == NOT_EMPTY_DIRECTORY:
+                self._write_comment(user, name)
+            raise
 
     def _disclaim(self, estates: Sequence[Estate]) -> None:
         groups: defaultdict[str, list[Key]] = defaultdict(list)

@@ -312,7 +312,7 @@ def test_a_password_that_can_not_be_checked_is_told_with_the_reason(mariadb: Sit
 
 
 def test_a_stray_file_in_a_databases_directory_is_told_with_its_path(site: Site) -> None:
-    """C10: MySQL drops the database and only warns; MariaDB keeps it."""
+    """C10: MySQL drops the database and only warns; MariaDB keeps it, without its comment, which comes back."""
     handler = site.open()
     bob, _, web = two(site, handler)
     ((data,),) = site.dba.run("SELECT @@datadir")
@@ -320,6 +320,9 @@ def test_a_stray_file_in_a_databases_directory_is_told_with_its_path(site: Site)
     stray.write_text("x")
     with pytest.raises(OperationError, match=f"{data}{web}"):
         handler.drop_database(bob, web)
+    handler.get_existing_users()
+    assert handler.get_existing_databases()[web].owner == bob
+    assert handler.foresee([Action(Verb.DROP_DATABASE, bob, web)]) == [None]
     stray.unlink()
     if site.server.engine == "mysql":
         stray.parent.rmdir()
