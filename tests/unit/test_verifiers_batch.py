@@ -143,13 +143,22 @@ def test_dead_helpers_are_replaced() -> None:
 
 def test_a_helper_ends_when_nobody_feeds_it() -> None:
     helper = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", workers._MAIN, workers._SOURCE],
+        [sys.executable, "-I", "-S", "-c", workers._MAIN, workers._HERE],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     out, _ = helper.communicate('["caching_sha2", [["pencil", 5000]]]\n', timeout=30)
     assert helper.returncode == 0
     (made,) = json.loads(out)
     assert verifiers.caching_sha2_matches(b"pencil", bytes.fromhex(made))
+
+
+def test_a_helper_imports_little() -> None:
+    """Two of them start in the first run of a hundred users, and took as long as forty of their verifiers."""
+    command = [sys.executable, "-I", "-S", "-X", "importtime", "-c", workers._MAIN, workers._HERE]
+    told = subprocess.run(command, input="", capture_output=True, text=True, check=True, timeout=30).stderr
+    imported = {line.rpartition("|")[2].strip() for line in told.splitlines()}
+    assert "dbroster.verifiers.sha_crypt" in imported
+    assert not imported & {"dataclasses", "typing", "secrets", "dbroster.secret", "dbroster.verifiers.curve25519"}
 
 
 ODD_CALLER = """

@@ -9,10 +9,9 @@ from itertools import chain
 
 from dbroster.secret import Secret
 from dbroster.verifiers import workers
-from dbroster.verifiers.curve25519 import ed25519_matches
 from dbroster.verifiers.digests import mysql_native_matches
 from dbroster.verifiers.scram import mongodb_matches, postgresql_matches
-from dbroster.verifiers.sha_crypt import caching_sha2, caching_sha2_matches, rounds_of, sha256_password_matches
+from dbroster.verifiers.sha_crypt import rounds_of
 
 
 class Algorithm(StrEnum):
@@ -60,7 +59,7 @@ def matches_many(checks: Sequence[Check], processors: int | None = None) -> list
     light = [job for job in unique if job[0] not in _HOLDING]
     seconds = sum(_HOLDING[job[0]] * rounds_of(job[3]) for job in heavy)
     answers: dict[_Job, bool | None] = dict(
-        zip(heavy, workers.compute("matches", heavy, seconds, processors), strict=True)
+        zip(heavy, workers.compute("matches", [_heavy(*job) for job in heavy], seconds, processors), strict=True)
     )
     answers |= zip(light, _by_threads(light, processors or os.cpu_count() or 1), strict=True)
     return [answers[job] for job in jobs]
@@ -73,38 +72,30 @@ def caching_sha2_many(passwords: Sequence[Secret], rounds: int) -> list[bytes]:
     return [bytes.fromhex(text) for text in workers.compute("caching_sha2", jobs, seconds)]
 
 
-def caching_sha2_hex(password: str, rounds: int) -> str:
-    """Make one, for a pipe."""
-    return caching_sha2(password.encode(), rounds=rounds).hex()
-
-
 def _job(check: Check) -> _Job:
     return check.algorithm, check.user, check.password.reveal(), check.stored.reveal()
 
 
+def _heavy(algorithm: Algorithm, user: str, password: str, stored: str) -> tuple[str, str, str]:  # noqa: ARG001 - salted
+    return algorithm, password, stored
+
+
 def _by_threads(jobs: list[_Job], count: int) -> list[bool | None]:
     """PBKDF2 of hashlib runs outside the interpreter's lock."""
-    from concurrent.futures import ThreadPoolExecutor  # here, since helpers import this module, too
+    from concurrent.futures import ThreadPoolExecutor  # here, since few runs have anything to check
 
     size = max(1, len(jobs) // (16 * count))
     parts = [jobs[start : start + size] for start in range(0, len(jobs), size)]
     with ThreadPoolExecutor(count) as pool:
-        return list(chain.from_iterable(pool.map(lambda part: [matches(*job) for job in part], parts)))
+        return list(chain.from_iterable(pool.map(lambda part: [_light(*job) for job in part], parts)))
 
 
-def matches(algorithm: str, user: str, password: str, stored: str) -> bool | None:
-    """Answer one check."""
+def _light(algorithm: str, user: str, password: str, stored: str) -> bool | None:
     match algorithm:
         case Algorithm.POSTGRESQL:
             return postgresql_matches(password, user, stored)
         case Algorithm.MONGODB:
             return _mongodb(password, user, stored)
-        case Algorithm.CACHING_SHA2:
-            return caching_sha2_matches(password.encode(), stored.encode())
-        case Algorithm.SHA256_PASSWORD:
-            return sha256_password_matches(password.encode(), stored.encode())
-        case Algorithm.ED25519:
-            return ed25519_matches(password.encode(), stored)
         case Algorithm.MYSQL_NATIVE:
             return mysql_native_matches(password.encode(), stored)
     raise ValueError(f"there is no algorithm {algorithm}")

@@ -9,7 +9,7 @@ import atexit
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
@@ -17,12 +17,23 @@ from queue import SimpleQueue
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-STARTING = 0.05
+from dbroster.verifiers.heavy import TASKS
+
+STARTING = 0.03
 """Seconds of a processor that starting a helper takes."""
 
 _PARTS = 8  # per helper: large enough to make the handing out cheap, small enough to keep all busy to the end
-_SOURCE = str(Path(__file__).parents[2])
-_MAIN = "import sys; sys.path.insert(0, sys.argv[1]); from dbroster.verifiers.workers import serve; serve()"
+_HERE = str(Path(__file__).parent)
+# the package without what it imports by itself
+_MAIN = """
+import sys
+from types import ModuleType
+for name in ("dbroster", "dbroster.verifiers"):
+    sys.modules[name] = ModuleType(name)
+sys.modules["dbroster.verifiers"].__path__ = sys.argv[1:]
+from dbroster.verifiers.heavy import serve
+serve()
+"""
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -94,11 +105,11 @@ def compute(task: str, jobs: Sequence[Sequence[Any]], seconds: float, workers: i
                 return _by_helpers(task, jobs, count)
             except (OSError, ValueError):
                 pass  # they can't be started or have died (limits, memory): slower here, same answers
-        return _run(task, jobs)
+        return [TASKS[task](*job) for job in jobs]
 
 
 def _by_helpers(task: str, jobs: Sequence[Sequence[Any]], count: int) -> list[Any]:
-    from concurrent.futures import ThreadPoolExecutor  # here, since helpers import this module, too
+    from concurrent.futures import ThreadPoolExecutor  # here, since most runs need no helper
 
     size = -(-len(jobs) // (_PARTS * count))
     parts = [jobs[start : start + size] for start in range(0, len(jobs), size)]
@@ -121,7 +132,7 @@ def _start() -> "Helper":
     """In a session of its own: Ctrl-C is for us; it ends when its input does, so also when we are killed."""
     import subprocess  # here, since most runs need no helper
 
-    command = [sys.executable or "python3", "-I", "-S", "-c", _MAIN, _SOURCE]
+    command = [sys.executable or "python3", "-I", "-S", "-c", _MAIN, _HERE]
     pipe = subprocess.PIPE
     return subprocess.Popen(
         command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, start_new_session=True
@@ -135,18 +146,3 @@ def _ask(helper: "Helper", task: str, part: Sequence[Sequence[Any]]) -> list[Any
     helper.stdin.flush()
     answers: list[Any] = json.loads(helper.stdout.readline())  # of nothing, when it has died: ValueError
     return answers
-
-
-def serve() -> None:
-    """Be a helper: answer lines until there are no more."""
-    for line in sys.stdin:
-        sys.stdout.write(json.dumps(_run(*json.loads(line))) + "\n")
-        sys.stdout.flush()
-
-
-def _run(task: str, jobs: Sequence[Sequence[Any]]) -> list[Any]:
-    from dbroster.verifiers import batch
-
-    tasks: dict[str, Callable[..., Any]] = {"matches": batch.matches, "caching_sha2": batch.caching_sha2_hex}
-    work = tasks[task]
-    return [work(*job) for job in jobs]
