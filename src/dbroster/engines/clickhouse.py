@@ -15,6 +15,7 @@ from typing import ClassVar, Self
 
 from dbroster.config import Connection
 from dbroster.engines import clickhouse_dates as dates
+from dbroster.engines import clickhouse_roles as dba_roles
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler
 from dbroster.engines.clickhouse_account import Account
@@ -96,6 +97,7 @@ class ClickHouse(Handler):
         self._powers: Powers | None = None
         self._shown: dict[str, Shown] | None = None
         self._notes: list[str] = []
+        self._roles_left: list[str] = []
 
     @classmethod
     def open(cls, connection: Connection) -> Self:
@@ -144,7 +146,7 @@ class ClickHouse(Handler):
     def warnings(self) -> list[Problem]:
         """A marker role that gives privileges, queries that can't be ended, and what was seen by the last reads."""
         powers = self._powers or Powers.read(self._session)
-        texts = dict.fromkeys((*self._facts.warnings(powers), *self._notes, *self._session.notes))
+        texts = dict.fromkeys((*self._facts.warnings(powers), *self._roles_left, *self._notes, *self._session.notes))
         return [Problem(text, warning=True) for text in texts]
 
     # --- names and passwords that this server can carry -------------------------------------------------------------
@@ -170,7 +172,9 @@ class ClickHouse(Handler):
         powers, shown = Powers.read(self._session), show(self._session)
         self._powers, self._shown = powers, shown
         found = {}
-        for name, account in read_accounts(self._session, self.connection).items():
+        accounts = read_accounts(self._session, self.connection)
+        self._roles_left = list(dba_roles.left(accounts.values(), self._facts.accounts_on))
+        for name, account in accounts.items():
             known = with_powers(account, powers)
             found[name] = (with_end(known, shown[name]) if name in shown else known).existing
         return found
@@ -298,6 +302,8 @@ class ClickHouse(Handler):
             self._forget_dates(user, account)
             self._proof.forget(user)
             self._facts.revoke(user)
+        if lock is not Lock.FOREIGN or not dating:
+            self._take_roles(account)
         if lock is Lock.OPEN or undated:
             note = changed(self._session, self.connection.roster, user, locked=True)
             self._session.run(
@@ -311,6 +317,11 @@ class ClickHouse(Handler):
         if dating and (lock is Lock.OPEN or undated):
             self._proof.forget(user)
             dates.set_date(self._session, user, self._facts.role, self._facts.accounts_on)
+
+    def _take_roles(self, account: Account) -> None:
+        if account.given and (note := dba_roles.take(self._session, account, self._facts.accounts_on)):
+            self._proof.forget(account.existing.name)
+            self.notes[""] = note
 
     def _forget_dates(self, user: str, account: Account) -> None:
         """Before anything else: an account without a date is never removed by its date."""

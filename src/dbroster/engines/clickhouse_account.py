@@ -16,6 +16,7 @@ class Account:
     says that we have locked it. `unrestricted`: it may log in from everywhere. `authentication`: the methods, as the
     server spells them. `default_roles`: None for all that it has. `dates`: roles that say since when it is locked.
     `shut_somewhere`: dbroster has shut it, on one node of a cluster at least. `missing`: nodes that don't have it.
+    `given`: roles that are not dbroster's.
     """
 
     existing: ExistingUser
@@ -29,6 +30,7 @@ class Account:
     now: str = ""
     shut_somewhere: bool = False
     missing: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
 
     @property
     def by_password(self) -> bool:

@@ -74,6 +74,7 @@ def _ours(accounts: Sequence[Account], missing: tuple[str, ...]) -> Account:
         dates=tuple(dict.fromkeys(date for account in accounts for date in account.dates)),
         shut_somewhere=any(account.shut_somewhere for account in accounts),
         missing=missing,
+        given=tuple(dict.fromkeys(role for account in accounts for role in account.given)),
     )
 
 

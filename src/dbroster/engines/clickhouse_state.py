@@ -23,15 +23,16 @@ _ACCOUNTS = """
         empty(u.host_ip) AND empty(u.host_names) AND empty(u.host_names_regexp) AND empty(u.host_names_like)
             AS shut,
         has(u.host_ip, '::/0') AS anywhere, toString(u.auth_type) AS methods,
-        if(u.default_roles_all, [], u.default_roles_list) AS roles, u.default_roles_all, r.dates, s.marker,
+        if(u.default_roles_all, [], u.default_roles_list) AS roles, u.default_roles_all, r.dates, r.given, s.marker,
         toString(now(), serverTimezone()) AS time
     FROM system.users AS u LEFT JOIN (
-        WITH position(granted_role_name, ':locked:') > 0 AS dated
+        WITH position(granted_role_name, ':locked:') > 0 AS dated, startsWith(granted_role_name, 'dbroster:') AS named
         SELECT assumeNotNull(user_name) AS user_name,
-            groupArrayIf(substring(granted_role_name, 10), NOT dated) AS rosters,
-            groupArrayIf(granted_role_name, dated) AS dates
+            groupArrayIf(substring(granted_role_name, 10), named AND NOT dated AND NOT with_admin_option) AS rosters,
+            groupArrayIf(granted_role_name, named AND dated AND NOT with_admin_option) AS dates,
+            groupArrayIf(granted_role_name, NOT named) AS given
         FROM system.role_grants
-        WHERE user_name IS NOT NULL AND startsWith(granted_role_name, 'dbroster:') AND NOT with_admin_option
+        WHERE user_name IS NOT NULL
         GROUP BY user_name
     ) AS r ON u.name = r.user_name LEFT JOIN (
         SELECT assumeNotNull(user_name) AS user_name, assumeNotNull(value) AS marker
@@ -61,6 +62,7 @@ def _account(
     default_roles: Sequence[str],
     all_roles: int,
     dates: Sequence[str],
+    given: Sequence[str],
     text: str,
     now: str,
 ) -> Account:
@@ -92,6 +94,7 @@ def _account(
         tuple(dates),
         now,
         lock is Lock.OURS,
+        given=tuple(sorted(given)),
     )
 
 
