@@ -288,20 +288,13 @@ class Sync:
             return differ.plan()
 
     def _obstacles(self, handler: Handler, plan: Plan) -> dict[int, str]:
-        """Ask the engine, when there is something to do, what of it the server must refuse.
-
-        Who keeps the engine from looking can't stop the run by it: then each action finds out by itself.
-        """
-        try:
-            foreseen = handler.foresee(plan.actions) if plan.actions else []
-        except OperationError:
-            foreseen = []
-        obstacles = {place: reason for place, reason in enumerate(foreseen) if reason}
-        return _archives_in_vain(plan, obstacles) | obstacles
+        """Find what of a plan the server must refuse, and what would be done for nothing."""
+        obstacles = _refused(handler, plan)
+        return _in_vain(plan, obstacles) | obstacles
 
     def _foreseen(self, handler: Handler, plan: Plan) -> Iterator[Problem]:
         """Tell what of a plan the server must refuse, for a check, which shows no plan."""
-        for place, reason in self._obstacles(handler, plan).items():
+        for place, reason in _refused(handler, plan).items():
             action = plan.actions[place]
             yield Problem(f"{action.verb} {action.database or action.user} can't be done: {reason}", user=action.user)
 
@@ -405,19 +398,36 @@ def _not_carried(handler: Handler, database: str) -> str | None:
     return f"an archive of {database} does not hold: {'; '.join(losses)}" if losses else None
 
 
-def _archives_in_vain(plan: Plan, obstacles: Mapping[int, str]) -> dict[int, str]:
-    """Find the archives of users one of whose databases can't be dropped.
+def _refused(handler: Handler, plan: Plan) -> dict[int, str]:
+    """Ask the engine, when there is something to do, what of it the server must refuse.
 
-    A failed archive keeps all databases of its user, so each run would archive them again, until the disk is full.
+    Who keeps the engine from looking can't stop the run by it: then each action finds out by itself.
     """
-    stuck: dict[str, list[tuple[str | None, str]]] = {}
+    try:
+        foreseen = handler.foresee(plan.actions) if plan.actions else []
+    except OperationError:
+        foreseen = []
+    return {place: reason for place, reason in enumerate(foreseen) if reason}
+
+
+def _in_vain(plan: Plan, obstacles: Mapping[int, str]) -> dict[int, str]:
+    """Find archives of users one of whose databases can't be dropped, and new users who can't be completed.
+
+    A failed archive keeps all databases of its user, so each run would archive them again, until the disk is full. A
+    new user would be created and taken back.
+    """
+    reasons: dict[tuple[Verb, str], str] = {}
     for place, reason in obstacles.items():
         action = plan.actions[place]
+        what, user = action.database, action.user
         if action.verb is Verb.DROP_DATABASE:
-            stuck.setdefault(action.user, [(action.database, reason)])
+            text = f"nothing of {user} is archived, since {what} can't be dropped: {reason}"
+            reasons.setdefault((Verb.ARCHIVE_DATABASE, user), text)
+        elif user in plan.new_users and what:
+            text = f"{user} is not created, since {action.verb} {what} must fail: {reason}"
+            reasons.setdefault((Verb.CREATE_USER, user), text)
     return {
-        place: f"nothing of {action.user} is archived, since {database} can't be dropped: {reason}"
+        place: reasons[action.verb, action.user]
         for place, action in enumerate(plan.actions)
-        if action.verb is Verb.ARCHIVE_DATABASE
-        for database, reason in stuck.get(action.user, ())
+        if (action.verb, action.user) in reasons
     }

@@ -81,6 +81,29 @@ def test_what_can_not_be_dropped_is_not_archived(server: FakeServer, tmp_path: P
     assert set(dropped) == {Status.SKIPPED}
 
 
+class Refusing(FakeHandler):
+    """A fake whose catalogs show that the user carl can't have carl_web."""
+
+    def foresee(self, actions: Sequence[Action]) -> list[str | None]:
+        return [STUCK if (a.verb, a.database) == (Verb.CREATE_DATABASE, "carl_web") else None for a in actions]
+
+
+def test_who_would_be_taken_back_is_not_created(server: FakeServer, tmp_path: Path) -> None:
+    """C7: a dry run said that the account would be made; the run made it and took it back."""
+    wanted, found = roster("ann", "bob", "carl", "eve"), []
+    for dry_run in (True, False, True):
+        options = Options(tmp_path, dry_run, max_removals="all")
+        outcomes = Sync(fake_connection(server), wanted, options, connect=Refusing.open).run().outcomes
+        own = [o for o in outcomes if o.action.user == "carl"]
+        found.append([(o.action.verb, o.action.database, o.status, o.error) for o in own])
+    assert found[0] == found[1] == found[2]
+    first, *rest = found[0]
+    why = f"carl is not created, since create_database carl_web must fail: {STUCK}"
+    assert first == (Verb.CREATE_USER, None, Status.FAILED, why)
+    assert {status for _, _, status, _ in rest} == {Status.SKIPPED}
+    assert not [change for change in server.changes() if "carl" in change.text]
+
+
 def test_a_connected_check_tells_what_must_fail(server: FakeServer, tmp_path: Path) -> None:
     """C7: before anybody plans anything."""
     options = Options(tmp_path, dry_run=True)
