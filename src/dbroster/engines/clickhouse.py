@@ -21,7 +21,7 @@ from dbroster.engines.base import Handler
 from dbroster.engines.clickhouse_account import Account
 from dbroster.engines.clickhouse_drop import drop_database
 from dbroster.engines.clickhouse_facts import Facts
-from dbroster.engines.clickhouse_foresight import foresee, not_adoptable, several_methods
+from dbroster.engines.clickhouse_foresight import foresee, not_adoptable, other_ways, several_methods
 from dbroster.engines.clickhouse_grants import Grants, read_grants
 from dbroster.engines.clickhouse_lock import ServerLock
 from dbroster.engines.clickhouse_login import check_passwords
@@ -97,7 +97,7 @@ class ClickHouse(Handler):
         self._powers: Powers | None = None
         self._shown: dict[str, Shown] | None = None
         self._notes: list[str] = []
-        self._roles_left: list[str] = []
+        self._oddities: list[str] = []
 
     @classmethod
     def open(cls, connection: Connection) -> Self:
@@ -146,7 +146,7 @@ class ClickHouse(Handler):
     def warnings(self) -> list[Problem]:
         """A marker role that gives privileges, queries that can't be ended, and what was seen by the last reads."""
         powers = self._powers or Powers.read(self._session)
-        texts = dict.fromkeys((*self._facts.warnings(powers), *self._roles_left, *self._notes, *self._session.notes))
+        texts = dict.fromkeys((*self._facts.warnings(powers), *self._oddities, *self._notes, *self._session.notes))
         return [Problem(text, warning=True) for text in texts]
 
     # --- names and passwords that this server can carry -------------------------------------------------------------
@@ -173,7 +173,7 @@ class ClickHouse(Handler):
         self._powers, self._shown = powers, shown
         found = {}
         accounts = read_accounts(self._session, self.connection)
-        self._roles_left = list(dba_roles.left(accounts.values(), self._facts.accounts_on))
+        self._oddities = [*dba_roles.left(accounts.values(), self._facts.accounts_on), *other_ways(accounts.values())]
         for name, account in accounts.items():
             known = with_powers(account, powers)
             found[name] = (with_end(known, shown[name]) if name in shown else known).existing

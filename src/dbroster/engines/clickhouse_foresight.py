@@ -1,6 +1,6 @@
 """What of a plan a ClickHouse server must refuse, as its system tables show beforehand."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from dbroster.config import Connection
 from dbroster.engines.clickhouse_account import Account
@@ -11,7 +11,7 @@ from dbroster.engines.clickhouse_proof import unnamed
 from dbroster.engines.clickhouse_session import Session, identifier
 from dbroster.engines.clickhouse_state import read_accounts, with_powers
 from dbroster.errors import OperationError
-from dbroster.model import Action, Verb
+from dbroster.model import Action, Lock, Verb
 
 _REMOVING = frozenset({Verb.LOCK_USER, Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE, Verb.DROP_USER})
 _COMMENTING = "ALTER MODIFY DATABASE COMMENT"
@@ -67,12 +67,28 @@ def not_adoptable(account: Account, roster: str) -> str | None:
 
 def several_methods(account: Account) -> str:
     """Why the password of an account with several ways to log in is not changed."""
-    name = account.existing.name
     return (
-        f"the account {name} can log in in {len(account.methods)} ways ({', '.join(account.methods)}), and a new "
-        "password would replace them all; to give up all but the newest: "
-        f"ALTER USER {identifier(name)} RESET AUTHENTICATION METHODS TO NEW;"
+        f"{_ways(account)}, and a new password would replace them all; to give up all but the newest: {_one(account)}"
     )
+
+
+def other_ways(accounts: Iterable[Account]) -> Iterator[str]:
+    """Say who can log in by something else than the password in users.txt, besides that or instead."""
+    for account in accounts:
+        if account.existing.managed and account.existing.lock is Lock.OPEN and len(account.methods) > 1:
+            yield (
+                f"{_ways(account)}, so the password in users.txt may not be the only one; to give up all but the "
+                f"newest, after which the next run sets the password in users.txt where it differs: {_one(account)}"
+            )
+
+
+def _ways(account: Account) -> str:
+    ways = account.methods
+    return f"the account {account.existing.name} can log in in {len(ways)} ways ({', '.join(ways)})"
+
+
+def _one(account: Account) -> str:
+    return f"ALTER USER {identifier(account.existing.name)} RESET AUTHENTICATION METHODS TO NEW;"
 
 
 def _not_changed(connection: Connection, action: Action, account: Account) -> str | None:

@@ -1,4 +1,4 @@
-"""Roles that a DBA gave: who is locked loses them, also in a session that is open."""
+"""What a DBA has added to accounts: roles, which the locked lose, and other ways to log in, which are told."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -11,7 +11,7 @@ import pytest
 from dbroster.config import Connection, Removals
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
-from dbroster.model import Action, Lock, Status, Verb
+from dbroster.model import Action, Lock, PasswordCheck, Status, User, Verb
 from servers import ClickHouse
 from servers.process import free_port
 from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
@@ -53,10 +53,10 @@ def lock(handler: Handler, user: str) -> str | None:
     return outcome.note
 
 
-def told(handler: Handler) -> str:
+def told(handler: Handler, what: str = "is locked, but still has") -> str:
     handler.get_existing_users()
     handler.get_existing_databases()
-    return "\n".join(problem.text for problem in handler.warnings() if "is locked, but still has" in problem.text)
+    return "\n".join(problem.text for problem in handler.warnings() if what in problem.text)
 
 
 def given(adapter: ClickHouseAdapter, user: str) -> set[str]:
@@ -149,3 +149,34 @@ def test_a_lock_of_a_dba_keeps_its_roles_in_days_of_grace(
             adapter.lock_by_hand(bob)
             assert lock(handler, bob) is None
             assert given(adapter, bob) == {f"{prefix}readers"}
+
+
+def test_a_second_password_is_told_in_each_run(adapter: ClickHouseAdapter, handler: Handler, prefix: str) -> None:
+    """J8, B8: while the one in users.txt is right, nothing else shows it; the statement that is told ends it."""
+    if isinstance(adapter.server, ClickHouse) and adapter.server.version == "24.8":
+        return  # there is one method only
+    bob, backdoor = make(handler, f"{prefix}bob"), "third-Password-3"
+    user = User(bob, GOOD, 1)
+    assert not told(handler, "ways")
+    adapter._do(f"ALTER USER {quoted(bob)} ADD IDENTIFIED WITH plaintext_password BY '{backdoor}'")
+    assert handler.check_passwords([user], handler.get_existing_users())[bob] is PasswordCheck.SAME
+    for _ in range(2):
+        text = told(handler, f"{bob} can log in in 2 ways (sha256_password, plaintext_password)")
+    adapter._do(text.rpartition(": ")[2].rstrip(";"))
+    assert not told(handler, "ways")
+    assert handler.check_passwords([user], handler.get_existing_users())[bob] is PasswordCheck.DIFFERENT
+    handler.update_user_password(bob, GOOD)
+    assert not adapter.can_login(bob, backdoor)
+
+
+def test_a_second_password_of_who_is_locked_is_told_no_more(
+    adapter: ClickHouseAdapter, handler: Handler, prefix: str
+) -> None:
+    """J8: HOST NONE counts for every way."""
+    if isinstance(adapter.server, ClickHouse) and adapter.server.version == "24.8":
+        return  # there is one method only
+    bob, backdoor = make(handler, f"{prefix}bob"), "third-Password-3"
+    adapter._do(f"ALTER USER {quoted(bob)} ADD IDENTIFIED WITH plaintext_password BY '{backdoor}'")
+    lock(handler, bob)
+    assert not told(handler, "ways")
+    assert not adapter.can_login(bob, backdoor)
