@@ -272,7 +272,7 @@ class MySQLArchiver(Archiver):
                 [self._program("client"), f"--defaults-file=/proc/self/fd/{file}", *self._login(user.name), *_CLIENT,
                  f"--database={database}"],
                 self.connection, environment=_ENVIRONMENT, secrets=[password], descriptors=[file], source=source,
-                forced=True,
+                forced=tools.ERROR,
             )  # fmt: skip
         with self._as_user(user) as session:
             contents.set_character_set(session, database, archive.manifest.settings.get("database"))

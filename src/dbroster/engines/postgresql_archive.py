@@ -27,10 +27,10 @@ from dbroster.engines.postgresql_contents import (
     HIDDEN,
     SETTINGS,
     extension_of,
-    only_for_superusers,
 )
 from dbroster.engines.postgresql_markers import Claim
 from dbroster.engines.postgresql_programs import Programs
+from dbroster.engines.postgresql_restore import WENT_ON, Returning, summary
 from dbroster.engines.postgresql_session import Session, login_parameters, translated
 from dbroster.engines.postgresql_shutting import end_sessions_in
 from dbroster.engines.postgresql_waiting import Patient
@@ -43,6 +43,8 @@ _OWNERS = ("user", "backend")
 """Kinds of settings that an owner may make; those that no module declares only a superuser may."""
 
 LOCK_WAIT = "60s"
+
+_RESTORE = ("--no-owner", "--no-privileges", "--no-tablespaces", "--no-password", "--verbose")
 
 # roles that may enter besides superusers; the admin keeps its own way in, if it has one
 _GRANTEES = """
@@ -176,28 +178,49 @@ class PostgreSQLArchiver(Archiver):
             return not anything
 
     def restore(self, archive: Archive, user: User, database: str) -> None:
-        """Run pg_restore as the user, all in one transaction; everything becomes the user's own."""
+        """Run pg_restore as the user, who gets all that he can make; everything becomes his own.
+
+        Raises OperationError with the names of all that did not come back.
+        """
         wanted = self._wanted(archive, user, database)
+        settings = archive.manifest.settings.get("database", [])
+        path = next((value for _, name, value in reversed(settings) if name == "search_path"), None)
+
+        def run(options: Sequence[str], entries: Sequence[str]) -> str:
+            return self._pg_restore(archive, user, database, options, entries)
+
+        @contextmanager
+        def enter() -> Iterator[Raw]:
+            with self._enter(database, user) as raw, translated(raw):
+                yield raw
+
+        missing = Returning(run, enter, wanted, path).bring_back()
+        self._set_again(archive, user, database)
+        if missing:
+            raise OperationError(summary(missing, database, str(archive.path)))
+
+    def _pg_restore(self, archive: Archive, user: User, database: str, options: Sequence[str],
+        entries: Sequence[str]) -> str:  # fmt: skip
+        """Let pg_restore bring back these entries, and go on after an error."""
         password = user.password.reveal()
-        options = ["--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges", "--no-password"]
         with (
             tools.memory_file(programs.password_file(password)) as file,
-            tools.memory_file("\n".join(wanted) + "\n") as listed,
+            tools.memory_file("\n".join(entries) + "\n") as listed,
             archive.path.open("rb") as source,  # how far it is read is the progress of the restore
         ):
-            tools.run(
-                [self._programs().pg_restore, *options, "--verbose", f"--use-list=/proc/self/fd/{listed}",
+            return tools.run(
+                [self._programs().pg_restore, *_RESTORE, *options, f"--use-list=/proc/self/fd/{listed}",
                  f"--dbname={database}"],
                 self.connection,
                 environment=self._environment(user.name, database, file),
                 secrets=[password],
                 descriptors=[file, listed],
                 source=source,
+                forced=WENT_ON,
             )  # fmt: skip
-        self._set_again(archive, user, database)
 
     def _wanted(self, archive: Archive, user: User, database: str) -> list[str]:
-        """Choose what the user can make; an extension that is there already must not be made or described again.
+        """Leave out what is there already: extensions, which must not be made or described again.
 
         Raises OperationError for an extension that only a superuser can create, before anything is done.
         """
@@ -213,7 +236,7 @@ class PostgreSQLArchiver(Archiver):
                     f'{database}, run CREATE EXTENSION "{name}"; and restore again'
                 )
         there = [name for name, (exists, _) in extensions.items() if exists]
-        return [entry for entry in entries if not only_for_superusers(entry, archive.manifest.user, there)]
+        return [entry for entry in entries if extension_of(entry, comments=True) not in there]
 
     def _entries(self, archive: Archive | Draft) -> list[str]:
         """What is in an archive, one line each; pg_restore of the server's major must be able to read it."""

@@ -1,7 +1,6 @@
 """Queries on what is in a PostgreSQL database, and what of it only a superuser can make."""
 
 import re
-from collections.abc import Collection
 from typing import LiteralString
 
 ANYTHING: LiteralString = """
@@ -88,32 +87,36 @@ EXTENSIONS: LiteralString = """
     JOIN pg_roles r ON r.rolname = current_user GROUP BY v.name"""
 
 CONTENTS: LiteralString = """
-    WITH extended AS (SELECT classid, objid FROM pg_depend WHERE deptype = 'e')
+    WITH extended AS (SELECT classid, objid FROM pg_depend WHERE deptype = 'e'),
+    others AS (
+        SELECT 'pg_proc'::regclass AS class, p.oid FROM pg_proc p JOIN pg_language l ON l.oid = prolang
+        WHERE prokind <> 'a' AND NOT lanpltrusted OR proleakproof OR prosupport <> 0
+        UNION ALL SELECT 'pg_proc'::regclass, aggfnoid FROM pg_aggregate
+        WHERE 'internal'::regtype IN (aggtranstype, aggmtranstype)
+        UNION ALL SELECT 'pg_type'::regclass, t.oid FROM pg_type t
+        WHERE typtype = 'b' AND NOT EXISTS (SELECT 1 FROM pg_type e WHERE e.typarray = t.oid)
+        UNION ALL SELECT 'pg_cast'::regclass, c.oid FROM pg_cast c WHERE castmethod = 'b'
+            OR castsource < 16384 AND casttarget < 16384
+        UNION ALL SELECT 'pg_opclass'::regclass, oid FROM pg_opclass
+        UNION ALL SELECT 'pg_opfamily'::regclass, oid FROM pg_opfamily
+        UNION ALL SELECT 'pg_am'::regclass, oid FROM pg_am
+        UNION ALL SELECT 'pg_ts_parser'::regclass, oid FROM pg_ts_parser
+        UNION ALL SELECT 'pg_ts_template'::regclass, oid FROM pg_ts_template
+        UNION ALL SELECT 'pg_event_trigger'::regclass, oid FROM pg_event_trigger
+        UNION ALL SELECT 'pg_foreign_data_wrapper'::regclass, oid FROM pg_foreign_data_wrapper
+        UNION ALL SELECT 'pg_language'::regclass, oid FROM pg_language WHERE lanispl
+        UNION ALL SELECT 'pg_publication'::regclass, oid FROM pg_publication WHERE puballtables
+        UNION ALL SELECT 'pg_subscription'::regclass, oid FROM pg_subscription
+        WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+    )
     SELECT 'extension', extname::text FROM pg_extension e WHERE extname <> 'plpgsql' AND NOT EXISTS
         (SELECT 1 FROM pg_available_extension_versions v WHERE v.name = extname AND (v.trusted OR NOT v.superuser))
-    UNION ALL SELECT 'event trigger', evtname FROM pg_event_trigger
-        WHERE ('pg_event_trigger'::regclass, oid) NOT IN (SELECT * FROM extended)
-    UNION ALL SELECT 'foreign-data wrapper', fdwname FROM pg_foreign_data_wrapper
-        WHERE ('pg_foreign_data_wrapper'::regclass, oid) NOT IN (SELECT * FROM extended)
-    UNION ALL SELECT 'language', lanname FROM pg_language WHERE lanispl
-        AND ('pg_language'::regclass, oid) NOT IN (SELECT * FROM extended)
-    UNION ALL SELECT 'publication', pubname FROM pg_publication WHERE puballtables
-    UNION ALL SELECT 'subscription', subname FROM pg_subscription
-        WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+    UNION ALL SELECT type, identity FROM others, pg_identify_object(class, oid, 0)
+        WHERE oid >= 16384 AND (class, oid) NOT IN (SELECT * FROM extended)
     UNION ALL SELECT DISTINCT 'security labels of', provider FROM pg_seclabel"""
-"""What a superuser has made, and what its owner could therefore not bring back."""
+"""What a superuser has made, and what its owner could therefore not bring back; the first ones are the server's own."""
 
-_KINDS = "EVENT TRIGGER|SUBSCRIPTION|PROCEDURAL LANGUAGE|FOREIGN DATA WRAPPER|SECURITY LABEL|ACCESS METHOD"
-_SUPERUSERS = re.compile(rf"\d+; \d+ \d+ (?:(?:{_KINDS}) |(?:ACL|COMMENT) - (?:{_KINDS}) )")
 _OF_EXTENSION = re.compile(r"\d+; \d+ \d+ (?:COMMENT - EXTENSION|EXTENSION -) (.*) ")
-_PUBLICATION = re.compile(r"\d+; \d+ \d+ (?:COMMENT - )?PUBLICATION ")
-
-
-def only_for_superusers(entry: str, owner: str, extensions: Collection[str]) -> bool:
-    """Whether a line of `pg_restore --list` is nothing for a user; `extensions` are there already."""
-    extension = extension_of(entry, comments=True)
-    of_all_tables = bool(_PUBLICATION.match(entry)) and not entry.endswith(f" {owner}")
-    return bool(_SUPERUSERS.match(entry)) or of_all_tables or extension in extensions
 
 
 def extension_of(entry: str, *, comments: bool = False) -> str | None:

@@ -26,7 +26,7 @@ _SHOWN = 600  # characters of what a program says about its failure
 _LOOK = 0.5  # seconds between two looks at a program's progress
 _VERSION_TIMEOUT = 10  # seconds
 
-_ERROR = re.compile(r"^.*\berror\b.*", re.IGNORECASE | re.MULTILINE)
+ERROR = re.compile(r"^.*\berror\b.*", re.IGNORECASE | re.MULTILINE)
 
 _DECIDING = ("PG", "MYSQL", "MARIADB", "LIBMYSQL")
 """How variables begin that would tell a client program where to work, as whom, and how."""
@@ -77,12 +77,12 @@ def run(
     descriptors: Sequence[int] = (),
     source: IO[bytes] | None = None,
     target: IO[bytes] | None = None,
-    forced: bool = False,
+    forced: re.Pattern[str] | None = None,
 ) -> str:
     """Run a program, from a file and into a file, and return what it has said.
 
     Raises OperationError if it failed, Stalled if it made no progress, ConnectError if another thread has ended it.
-    With `forced` it may fail, and what it has said tells how.
+    Where `forced` is in what it has said, it may have failed: it went on after errors.
     It is in a session of its own, so that Ctrl-C lets it finish; its environment holds none of the secrets.
     """
     hidden = [secret for secret in secrets if secret]
@@ -105,14 +105,14 @@ def run(
         code = _wait(process, program, connection, [file.fileno() for file in (source, target, said) if file])
         said.seek(0)
         text = said.read().decode(errors="replace")
-    if code and not (forced and _ERROR.search(text)):
+    if code and not (forced and code > 0 and forced.search(text)):
         raise OperationError(_failure(program, code, scrub(_reason(text), hidden)), str(code))
     return scrub(text, hidden)
 
 
 def _reason(text: str) -> str:
     """What a program has said from its first error on; before that stands what went well."""
-    found = _ERROR.search(text)
+    found = ERROR.search(text)
     return text[found.start() :] if found else text
 
 
