@@ -230,13 +230,17 @@ class ClickHouse(Handler):
     # --- changes: one object each -----------------------------------------------------------------------------------
 
     def create_user(self, user: str, password: Secret) -> None:
-        """Create the account with its marker in one statement; one that is already ours gets marker and password."""
+        """Create the account with its marker in one statement; one that is already ours gets marker and password.
+
+        A password would replace LDAP and the like, by which a DBA lets it in.
+        """
         account = self._proof.managed_if_any(user)
         if account:
             if account.missing:
                 account = self._complete(user, password)
             self._mark(user, account)
-            self.update_user_password(user, password)
+            if account.by_password:
+                self.update_user_password(user, password)
             return
         marks = f"DEFAULT ROLE {identifier(self._facts.role)} {clause(self.connection.roster, user)}"
         try:

@@ -234,6 +234,19 @@ def test_an_end_that_is_to_come_stays(adapter: ClickHouseAdapter, handler: Handl
     assert "VALID UNTIL '2099-01-01 00:00:00'" in adapter._do(f"SHOW CREATE USER {quoted(bob)} FORMAT TSVRaw")
 
 
+def test_who_logs_in_otherwise_gets_the_marker_again_and_no_password(
+    adapter: ClickHouseAdapter, handler: Handler, bob: str
+) -> None:
+    """E2, C8: "left as it is" was said of LDAP, and the very run replaced it, since SETTINGS had taken the marker."""
+    adapter._do(f"ALTER USER {quoted(bob)} IDENTIFIED WITH ldap SERVER 'x' SETTINGS readonly = 0")
+    found = handler.get_existing_users()
+    assert not found[bob].complete
+    assert handler.check_passwords([User(bob, GOOD, 1)], found) == {bob: PasswordCheck.UNKNOWN}
+    handler.create_user(bob, GOOD)
+    assert handler.get_existing_users()[bob].complete
+    assert "IDENTIFIED WITH ldap SERVER 'x'" in adapter._do(f"SHOW CREATE USER {quoted(bob)} FORMAT TSVRaw")
+
+
 def test_other_ways_to_log_in_are_kept(adapter: ClickHouseAdapter, handler: Handler, bob: str) -> None:
     """E2, C7: IDENTIFIED replaces all methods; so it is refused, by the dry run, too, with the way out."""
     if isinstance(adapter.server, ClickHouse) and adapter.server.version == "24.8":
