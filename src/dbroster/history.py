@@ -7,7 +7,7 @@ change that was begun counts as made, and a date that can't be true counts as no
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dbroster.audit import PERMITTED, RUN
-from dbroster.chain import entry_of
+from dbroster.chain import entry_of, head_of, number_of, read_record
 from dbroster.errors import AuditError
 from dbroster.logs import in_order, lines_of, log_files
 from dbroster.model import Verb
@@ -57,11 +57,39 @@ def read_history(path: Path, engine: str, server: str, now: datetime) -> History
     told = _Told(now)
     doubts: list[str] = []
     with _noted(doubts):
+        length = _length(path)  # before the files are looked at, to which others may append
+        read = 0
         for file, size in _files(path, doubts):
             with _noted(doubts):
-                for line in lines_of(file, size):
-                    _hear(told, line, engine, server)
+                ends = _hear_all(told, lines_of(file, size), engine, server)
+                if ends is None:
+                    continue
+                first, last = ends
+                if number_of(first) > read + 1 and told.recently(first):
+                    doubts.append(f"lines {read + 1} to {number_of(first) - 1} of the audit log {path} are missing")
+                read = number_of(last) or length
+        if read < length:
+            doubts.append(f"lines {read + 1} to {length} of the audit log {path} are missing")
     return told.history(tuple(doubts))
+
+
+def _length(path: Path) -> int:
+    """The number of the last line, by the head file; 0 where that does not tell."""
+    with suppress(OSError):
+        head = read_record(head_of(path).read_bytes())
+        return head.number if head else 0
+    return 0
+
+
+def _hear_all(
+    told: "_Told", lines: Iterable[bytes], engine: str, server: str
+) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
+    """Take a file in, and return its first and its last line; None of an empty one."""
+    first = last = b""
+    for line in lines:
+        first, last = first or line, line
+        _hear(told, line, engine, server)
+    return (entry_of(first) or {}, entry_of(last) or {}) if last else None
 
 
 def _hear(told: "_Told", line: bytes, engine: str, server: str) -> None:
@@ -144,6 +172,10 @@ class _Told:
             doubts=doubts,
         )
 
+    def recently(self, entry: Mapping[str, Any]) -> bool:
+        """Whether a line is of the last 24 hours; one without a date may be."""
+        return self._recent(_moment(entry.get("time"), self._now))
+
     def name(self, entry: Mapping[str, Any]) -> None:
         """Take in whom a line names, whatever the server: these are the people of this directory."""
         user = entry.get("user")
@@ -164,13 +196,8 @@ class _Told:
 
     def _when(self, text: object) -> datetime:
         """Return the time of a line: never before the lines above it, in case that the clock was put back."""
-        try:
-            when = datetime.fromisoformat(str(text))
-        except ValueError:
-            return self._now
-        if when.tzinfo is None:
-            return self._now
-        if when > self._now:
+        when = _moment(text, self._now)
+        if when >= self._now:
             return when
         self._clock = max(self._clock, when)
         return self._clock
@@ -236,3 +263,12 @@ class _Told:
             self._begun[database] = when
             if self._counts(when):
                 self._pending.setdefault(user, []).append(database)
+
+
+def _moment(text: object, now: datetime) -> datetime:
+    """Read a date; what is none is now."""
+    try:
+        when = datetime.fromisoformat(str(text))
+    except ValueError:
+        return now
+    return now if when.tzinfo is None else when

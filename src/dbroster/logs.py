@@ -1,6 +1,8 @@
 """The files of an audit log: the log itself and what logrotate has made of it, line by line, in the log's order."""
 
+import bz2
 import gzip
+import lzma
 import os
 import re
 import stat
@@ -8,16 +10,21 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
 from dbroster.chain import MAX_LINE, entry_of, number_of
 from dbroster.errors import AuditError
 
+_ROTATED = re.compile(r"([.-])(\d[\d-]*)(\.(gz|xz|bz2))?$")
+"""What logrotate puts behind the name: a number, or a date in one of many forms; and what it is packed with."""
+
 
 def log_files(path: Path) -> list[Path]:
     """Return an audit log and the files that it was rotated to, in no order."""
-    name = re.compile(re.escape(path.name) + r"([.-]\d+(\.gz)?)?")
-    return [each for each in path.parent.iterdir() if name.fullmatch(each.name)] if path.parent.is_dir() else []
+    if not path.parent.is_dir():
+        return []
+    begins = (each for each in path.parent.iterdir() if each.name.startswith(path.name))
+    return [each for each in begins if each == path or _ROTATED.match(each.name, len(path.name))]
 
 
 def in_order(sizes: Mapping[Path, int]) -> list[Path]:
@@ -42,13 +49,21 @@ def lines_of(path: Path, size: int) -> Iterator[bytes]:
     """Yield the lines with their ends, no longer than one may be."""
     try:
         with opened(path) as file:
-            plain = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if path.suffix == ".gz" else file
-            left = None if path.suffix == ".gz" else size
+            plain = _unpacked(file, path.suffix)
+            left = None if plain is not file else size
             while line := plain.readline(MAX_LINE if left is None else min(left, MAX_LINE)):
                 left = None if left is None else left - len(line)
                 yield line
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise AuditError(f"{path} can't be read: {error}") from None
+
+
+def _unpacked(file: BinaryIO, suffix: str) -> IO[bytes]:
+    if suffix == ".gz":
+        return cast(IO[bytes], gzip.GzipFile(fileobj=file))
+    if suffix == ".xz":
+        return lzma.LZMAFile(file)
+    return bz2.BZ2File(file) if suffix == ".bz2" else file
 
 
 def _first_number(path: Path, size: int) -> int:
@@ -59,7 +74,8 @@ def _first_number(path: Path, size: int) -> int:
 
 def _age(path: Path) -> tuple[int, int]:
     """Order files that are older than the chain by their names: dates, then numbers from the oldest, then the log."""
-    match = re.search(r"([.-])(\d+)(\.gz)?$", path.name)
+    match = _ROTATED.search(path.name)
     if match is None:
         return 2, 0
-    return (0, int(match[2])) if match[1] == "-" else (1, -int(match[2]))
+    number = int(match[2].replace("-", ""))
+    return (0, number) if match[1] == "-" else (1, -number)

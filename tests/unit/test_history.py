@@ -1,7 +1,9 @@
 """What the audit log tells about one server, and how it is read: rotated, damaged, long, with a clock that jumps."""
 
+import bz2
 import gzip
 import json
+import lzma
 import time
 import tracemalloc
 from collections.abc import Sequence
@@ -200,6 +202,37 @@ def test_rotated_files_are_read_in_the_order_of_their_lines(path: Path) -> None:
     history = read(path)
     assert (history.known, history.standing, history.accounts) == ({"bob"}, {}, {"bob": 1})
     assert (history.dropped_at("bob"), history.dropped_at("bob", "bob_web")) == (None, NOW - 2 * HOUR)
+
+
+@pytest.mark.parametrize("name", ["-2026-11-26", "-20261126-1790000000", ".2026-11-26.xz", "-20261126.bz2", ".1.gz"])
+def test_whatever_name_logrotate_chooses(path: Path, name: str) -> None:
+    """A6: the day is counted over all files."""
+    written(path, REMOVE)
+    lines = path.read_bytes()
+    packed = {"gz": gzip.compress(lines), "xz": lzma.compress(lines), "bz2": bz2.compress(lines)}
+    path.with_name(path.name + name).write_bytes(packed.get(name.rpartition(".")[2], lines))
+    path.unlink()
+    written(path, CREATE[:1])
+    history = read(path)
+    assert (history.accounts, history.doubts) == ({"bob": 1}, ())
+
+
+def test_lines_that_are_missing_are_told(path: Path) -> None:
+    """A6: at the beginning, between two files, at the end, and all; but not what is older than a day."""
+    written(path, REMOVE)
+    whole, lines = path.read_bytes(), len(path.read_bytes().splitlines())
+    path.write_bytes(b"")
+    assert read(path).doubts == (f"lines 1 to {lines} of the audit log {path} are missing",)
+    path.unlink()
+    assert read(path).doubts == (f"lines 1 to {lines} of the audit log {path} are missing",)
+    path.write_bytes(b"".join(whole.splitlines(keepends=True)[:-2]))
+    assert read(path).doubts == (f"lines {lines - 1} to {lines} of the audit log {path} are missing",)
+    path.rename(path.with_name("audit.jsonl.1"))
+    written(path, CREATE)
+    assert read(path).doubts == (f"lines {lines - 1} to {lines} of the audit log {path} are missing",)
+    path.with_name("audit.jsonl.1").unlink()
+    assert read(path).doubts == (f"lines 1 to {lines} of the audit log {path} are missing",)
+    assert read(path, NOW + 24 * HOUR).doubts == ()
 
 
 def test_damaged_lines_are_passed_over(path: Path) -> None:
