@@ -8,9 +8,12 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 
 from dbroster.engines.clickhouse_powers import Powers
+from dbroster.engines.clickhouse_replicas import ENGINE, REPLICAS, misplaced
 from dbroster.engines.clickhouse_session import Session, identifier
 
-_TABLES = "SELECT database, name, engine, engine_full FROM system.tables WHERE engine IN ({engines})"
+_TABLES = (
+    f"SELECT database, name, engine, engine_full FROM system.tables WHERE engine IN ({{engines}}) UNION ALL {REPLICAS}"  # noqa: S608 - constants
+)
 _MERGE_LOOKS = "25.8"
 """From here on Merge shows only what its reader may read; 25.1 to 25.7 were not tried."""
 _TARGET = re.compile(r"\w+\((REGEXP\()?'((?:[^'\\]|\\.)*)'")
@@ -19,9 +22,12 @@ _ENGINES = "TABLE ENGINE"
 
 
 def reaching(session: Session, owners: Mapping[str, str | None]) -> Iterator[str]:
-    """Name each table of a roster user that gets at databases of others, in one query."""
+    """Name each table of a roster user that gets at what is others', in one query."""
     engines = ["Buffer", "Loop", *(["Merge"] if _numbers(session.version) < _numbers(_MERGE_LOOKS) else [])]
-    for database, table, engine, definition in sorted(session.union(_TABLES, engines=engines)):
+    nodes = session.everywhere(_TABLES, engines=engines)
+    paths = [{(database, table): path for database, table, kind, path in rows if kind == ENGINE} for rows in nodes]
+    yield from misplaced(paths, session.cluster, owners)
+    for database, table, engine, definition in sorted({row for rows in nodes for row in rows if row[2] != ENGINE}):
         user = owners.get(database)
         if user is None:
             continue

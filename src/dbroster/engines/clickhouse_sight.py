@@ -10,7 +10,7 @@ from dbroster.errors import ServerError
 
 TABLES = (
     "clusters", "columns", "databases", "detached_parts", "detached_tables", "enabled_roles", "grants", "parts",
-    "privileges", "processes", "role_grants", "roles", "row_policies", "server_settings", "settings",
+    "privileges", "processes", "replicas", "role_grants", "roles", "row_policies", "server_settings", "settings",
     "settings_profile_elements", "tables", "user_directories", "users", "view_refreshes",
 )  # fmt: skip
 """All that dbroster reads, but what exists only with ZooKeeper."""

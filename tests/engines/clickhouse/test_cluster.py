@@ -27,6 +27,7 @@ from tests.engines.clickhouse.clustered import ADMIN, KINDS, Clustered, NodeAdap
 
 _numbers = itertools.count(1)
 TEMPLATES = ("tools", "web")
+REPLICATED = "ENGINE = ReplicatedMergeTree('{}', 'one') ORDER BY x"
 SOAK = bool(os.environ.get("DBROSTER_SOAK"))
 on_unlike_kinds = pytest.mark.parametrize("cluster", KINDS if SOAK else ["local", "tls"], indirect=True, scope="module")
 with_own_accounts = pytest.mark.parametrize("cluster", ["local"], indirect=True, scope="module")
@@ -284,6 +285,57 @@ def test_a_frozen_node_ends_the_run(cluster: Clustered, site: Site) -> None:
     assert cluster.accounts(site.prefix) == before
     site.configure()
     brought_in_step(cluster, site, bob)
+
+
+@with_own_accounts
+def test_a_table_in_the_queue_of_statements_is_told(cluster: Clustered, site: Site) -> None:
+    """J11: with it no node performs a statement ON CLUSTER; what is told sets the queue going again."""
+    (bob,) = site.users("bob")
+    site.sync()
+    path = "/clickhouse/task_queue/ddl/query-9999999999"
+    second = cluster.adapters[1]
+    second.ask(bob, PASSWORD, f"CREATE TABLE {quoted(f'{bob}_web')}.k (x String) {REPLICATED.format(path)}")
+    site.users("ann", "bob")
+    site.configure(timeout=10)
+    for options in (["--dry-run"], []):
+        run = site.run(*options)
+        assert run.code == (0 if options else 1)
+        told = f"the table k in {bob}'s database {bob}_web on the node {cluster.nodes[1].name} has the path {path} in"
+        assert told in run.out
+    second.do(f"DROP TABLE {quoted(f'{bob}_web')}.`k` SYNC")
+    assert f"DROP TABLE {quoted(f'{bob}_web')}.`k` SYNC; then" in run.out
+    for node in cluster.nodes:
+        node.kill()
+        node.start()
+    site.configure()
+    site.converge()
+    cluster.at_home(site)
+
+
+@with_own_accounts
+def test_replicas_of_another_users_table_are_told(cluster: Clustered, site: Site) -> None:
+    """J11, B6: who names its path in ZooKeeper reads and changes all rows; the same table on two nodes is no matter."""
+    ann, bob = site.users("ann", "bob")
+    site.sync()
+    path = f"/tables/{site.prefix}"
+    for number, adapter in enumerate(cluster.adapters):
+        table = (
+            f"CREATE TABLE {quoted(f'{ann}_web')}.t (x String) {REPLICATED.format(path).replace('one', str(number))}"
+        )
+        adapter.ask(ann, PASSWORD, table)
+    site.in_step()
+    assert "replicas of each other" not in site.run("--dry-run").out
+    first = cluster.adapters[0]
+    first.ask(ann, PASSWORD, f"INSERT INTO {quoted(f'{ann}_web')}.t VALUES ('hers')")
+    first.ask(bob, PASSWORD, f"CREATE TABLE {quoted(f'{bob}_web')}.k (x String) {REPLICATED.format(path)}")
+    drop = f"DROP TABLE {quoted(f'{bob}_web')}.`k` SYNC;"
+    told = f"the tables {ann}_web.t, {bob}_web.k of different users are replicas of each other"
+    run = site.run("--dry-run")
+    assert told in run.out
+    assert drop in run.out
+    first.do(drop.rstrip(";"))
+    assert told not in site.run("--dry-run").out
+    assert first.ask(ann, PASSWORD, f"SELECT x FROM {quoted(f'{ann}_web')}.t").strip() == "hers"
 
 
 def test_a_node_that_freezes_in_the_middle(cluster: Clustered, site: Site, tmp_path: Path) -> None:
