@@ -163,6 +163,11 @@ def is_known(algorithm: str) -> bool:
     return algorithm in _KNOWN
 
 
+def by_password(account: Account) -> bool:
+    """Whether it logs in by a password that can be checked here, and not by a socket or a directory."""
+    return account.verifier is not None and is_known(account.verifier.algorithm)
+
+
 def doubt(algorithm: str, accounts: Iterable[str]) -> str:
     """Say why a password can't be checked. What can be checked and fits no password is set by the next run."""
     if algorithm == SEVERAL:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 
-from dbroster.engines import mysql_marks
+from dbroster.engines import mysql_accounts, mysql_marks
 from dbroster.engines.mysql_accounts import Account, Key
 from dbroster.engines.mysql_databases import Look
 from dbroster.engines.mysql_session import NO_SUCH_THREAD, NOT_OWNER_OF_THREAD, account, literal
@@ -31,7 +31,7 @@ class MySQLUsers(MySQLWarnings):
                 self._forget_claims([(user, database)])
 
     def create_user(self, user: str, password: Secret) -> None:
-        """Create the missing accounts of a user, one per configured host; those that are ours get the password."""
+        """Create the missing accounts of a user, one per host; those that are ours and have a password get it."""
         self._create({user: password})
 
     def update_user_password(self, user: str, password: Secret) -> None:
@@ -66,7 +66,7 @@ class MySQLUsers(MySQLWarnings):
         absent = [(user, host) for user in passwords for host in self._view.hosts if (user, host) not in there]
         if absent:
             self._write_accounts(absent, clauses)
-        self._set_passwords(standing, clauses)
+        self._set_passwords((found for found in standing if mysql_accounts.by_password(found)), clauses)
 
     def _update(self, passwords: Mapping[str, Secret]) -> None:
         standing = self._ours(passwords)

@@ -308,6 +308,16 @@ def test_a_password_that_can_not_be_checked_is_told_with_the_reason(mariadb: Sit
     assert mariadb.dba.can_login(bob, PASSWORD)
 
 
+def test_a_way_to_log_in_that_is_left_as_it_is_stays(mariadb: Site) -> None:
+    """C8: an account for one more host replaced unix_socket, while the report said that it is left as it is."""
+    handler = mariadb.open()
+    bob, _, _ = two(mariadb, handler)
+    mariadb.dba.run(f"ALTER USER '{bob}'@'%' IDENTIFIED VIA unix_socket")
+    mariadb.open(options={"hosts": ("%", "10.%")}).create_user(bob, Secret(PASSWORD))
+    found = mariadb.dba.run(f"SELECT Host, plugin FROM mysql.user WHERE User = '{bob}' ORDER BY Host")
+    assert found == [("%", "unix_socket"), ("10.%", "mysql_native_password")]
+
+
 # --- files and names --------------------------------------------------------------------------------------------------
 
 
