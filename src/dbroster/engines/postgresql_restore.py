@@ -7,7 +7,7 @@ search_path until everything is back. Rows that a check refuses all the same are
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, LiteralString
 
 import psycopg
@@ -56,6 +56,18 @@ _CHECKS: LiteralString = """
         name, conname, format('ALTER %%s%%s VALIDATE CONSTRAINT %%I', kind, name, conname)
     FROM worded ORDER BY oid"""
 
+# columns whose values name other objects, or that nothing can be read into
+_NAMING: LiteralString = """
+    SELECT format('ALTER TABLE %%s ALTER %%I TYPE text%%s', attrelid::regclass, attname, brackets),
+        format('ALTER TABLE %%1$s ALTER %%2$I TYPE %%3$s USING %%2$I::%%3$s', attrelid::regclass, attname, type),
+        format('%%s.%%I', attrelid::regclass, attname), type
+    FROM pg_attribute, pg_type t, format_type(atttypid, NULL) type,
+        LATERAL (SELECT CASE WHEN typelem = 0 THEN '' ELSE '[]' END AS brackets) b
+    WHERE attrelid IN (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+            WHERE relkind = 'r' AND nspname || ' ' || relname = ANY(%s))
+        AND attnum > 0 AND NOT attisdropped AND t.oid = atttypid AND typnamespace = 'pg_catalog'::regnamespace
+        AND typname ~ '^_?(reg|aclitem$|pg_(node_tree|ndistinct|dependencies|mcv_list|brin_)).*'"""
+
 _TABLES: LiteralString = """
     SELECT nspname || ' ' || relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind = 'r'
         AND nspname !~ '^pg_' AND nspname <> 'information_schema'"""
@@ -75,7 +87,8 @@ class Returning:
         self._path = path
         self._entries = {found[1]: found[2] for entry in entries if (found := _ENTRY.match(entry))}
         self._failed: dict[str, str] = {}
-        self._unheld: list[str] = []
+        self._worse: list[str] = []
+        self._named: list[tuple[str, ...]] = []
 
     def bring_back(self) -> list[str]:
         """Bring everything back that the user can make; return what is missing, in words."""
@@ -86,10 +99,11 @@ class Returning:
                 self._restore(self._lines, "--section=data")
                 self._load_again()
                 self._restore(self._lines, "--section=post-data")
+                self._name_again()
         with self._enter() as raw:
             refreshing = {_one_line(name): statement for name, statement in raw.execute(_UNFILLED).fetchall()}
         missing = [self._told(number, reason, refreshing) for number, reason in self._failed.items()]
-        return [*missing, *self._unheld]
+        return [*missing, *self._worse]
 
     def _restore(self, lines: Sequence[str], *options: str) -> None:
         said = self._run(options, lines)
@@ -139,11 +153,22 @@ class Returning:
             tables = [table for table in found if any(name.startswith(f"{_one_line(table)} ") for name in names)]
             with raw.transaction():
                 lifted = list(_lift(raw, tables))
+            self._named = list(_as_text(raw, tables))
         try:
             self._again(again)
         finally:
             with self._enter() as raw:
-                self._unheld = list(_hold(raw, lifted))
+                self._worse += _hold(raw, lifted)
+
+    def _name_again(self) -> None:
+        """Give columns their types back, now that all that they name is there."""
+        with self._enter() as raw:
+            for alter, column, kind in self._named:
+                try:
+                    raw.execute(alter.encode())
+                except psycopg.Error as error:
+                    reason = error.diag.message_primary
+                    self._worse.append(f"the column {column} is text now, its rows are no {kind} any more: {reason}")
 
     def _holds_rows(self, number: str) -> bool:
         return self._entries.get(number, "").startswith(_ROWS)
@@ -190,6 +215,14 @@ def _lift(raw: Raw, tables: Sequence[str]) -> Iterator[tuple[str, ...]]:
     while found := raw.execute(_CHECKS, [list(tables)]).fetchall():
         for drop, *rest in found:
             raw.execute(drop.encode())
+            yield tuple(rest)
+
+
+def _as_text(raw: Raw, tables: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Let columns take any value; yield what undoes that. Columns that views need stay as they are."""
+    for alter, *rest in raw.execute(_NAMING, [list(tables)]).fetchall():
+        with suppress(psycopg.Error):
+            raw.execute(alter.encode())
             yield tuple(rest)
 
 

@@ -136,6 +136,37 @@ def test_rows_that_a_check_would_not_take_any_more_come_back(archiver: Handler, 
         raw.execute(f"UPDATE t SET x = 1; {cure}")
 
 
+def test_rows_that_name_what_is_not_there_yet_or_any_more_come_back(
+    archiver: Handler, user: str, server: servers.PostgreSQL, log_in: LogIn
+) -> None:
+    """A8: an index is there after the rows that name it; a role may be gone; a pg_node_tree can only be written."""
+    database = make(archiver, user)
+    with log_in(server.admin_user, server.admin_password, database) as raw:
+        raw.execute(f"CREATE ROLE gone_{user}")
+    with log_in(user, PASSWORD, database) as raw:
+        raw.execute("""
+            CREATE TABLE "T t" (x int PRIMARY KEY); CREATE TABLE i AS SELECT '"T t_pkey"'::regclass AS x;
+            CREATE TABLE p (x int) PARTITION BY LIST (x); CREATE TABLE p1 PARTITION OF p DEFAULT;
+            CREATE TABLE n AS SELECT relpartbound AS x FROM pg_class WHERE relname = 'p1'""")
+        raw.execute(f"CREATE TABLE r AS SELECT ARRAY['gone_{user}']::regrole[] AS x")
+        before = raw.execute("SELECT i.x::text, pg_typeof(i.x)::text, n.x::text, r.x::text FROM i, n, r").fetchall()
+    made, receiver = gone(archiver, user, database)
+    with log_in(server.admin_user, server.admin_password, "postgres") as raw:
+        raw.execute(f"DROP ROLE gone_{user}")
+    with pytest.raises(OperationError) as failed:
+        archiver.archiver().restore(made, receiver, database)
+    for said in (
+        "the column public.n.x is text now, its rows are no pg_node_tree",
+        "the column public.r.x is text now",
+    ):
+        assert said in str(failed.value)
+    assert "TABLE DATA" not in str(failed.value)
+    assert "public.i.x" not in str(failed.value)
+    with log_in(user, PASSWORD, database) as raw:
+        read = "SELECT i.x::text, pg_typeof(i.x)::text, n.x::text, r.x::text FROM i, n, r"
+        assert raw.execute(read).fetchall() == before
+
+
 def test_what_did_not_come_back_is_named_and_the_rest_is_there(archiver: Handler, user: str, log_in: LogIn) -> None:
     """A8: H8, one object that fails keeps nothing else away; no row stands in what is said."""
     database = make(archiver, user)
