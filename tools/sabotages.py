@@ -331,6 +331,34 @@ SABOTAGES = [
         (("DBROSTER_CLICKHOUSE_VERSION", "24.8"),),
     ),
     Sabotage(
+        "an account that has lost its marker is not told",
+        "src/dbroster/leftovers.py",
+        "return None if self._is_told(user) else _unmarked(user, database.name)",
+        "return None",
+        "tests/unit/test_leftovers.py|-k|lost_its_marker",
+    ),
+    Sabotage(
+        "MariaDB: a stray file takes the marker away",
+        _ENGINES + "mariadb.py",
+        "            if error.code == NOT_EMPTY_DIRECTORY:",
+        "            if not error.code:",
+        "tests/engines/mysql/test_neighbours.py|-k|stray and mariadb",
+    ),
+    Sabotage(
+        "ClickHouse: a marker's mending replaces LDAP",
+        _ENGINES + "clickhouse.py",
+        "            if account.by_password:\n                self.update_user_password(user, password)",
+        "            if account:\n                self.update_user_password(user, password)",
+        "tests/engines/clickhouse/test_staying.py|-k|logs_in_otherwise",
+    ),
+    Sabotage(
+        "MySQL, MariaDB: an account for one more host replaces other ways to log in",
+        _ENGINES + "mysql_users.py",
+        "found for found in standing if mysql_accounts.by_password(found)",
+        "found for found in standing",
+        "tests/engines/mysql/test_neighbours.py|-k|left_as_it_is",
+    ),
+    Sabotage(
         "ClickHouse: row policies are not looked at",
         _ENGINES + "clickhouse_policies.py",
         "    return [\n        policy for policy in there if policy not in spared",
@@ -753,7 +781,7 @@ SABOTAGES = [
     Sabotage(
         "what can't be dropped is archived in every run",
         "src/dbroster/sync.py",
-        "return _archives_in_vain(plan, obstacles) | obstacles",
+        "return _in_vain(plan, obstacles) | obstacles",
         "return obstacles",
         "tests/unit/test_foretell.py",
     ),
