@@ -33,6 +33,7 @@ from dbroster.verifiers import ed25519, mysql_native
 
 VALIDATOR, VALIDATION = "simple_password_check", "PASSWORD VALIDATION"
 OTHER = "another account"
+NAMED_AT_ONCE = 50  # parts of one query
 LIMITS = {
     "max_updates": "MAX_UPDATES_PER_HOUR",
     "max_questions": "MAX_QUERIES_PER_HOUR",
@@ -234,6 +235,12 @@ class MariaDBHandler(MySQLHandler):
             if not entry.get("is_role") and (users is None or key[0] in users)
         ]
         return self._with_names_of_copies(accounts) if users is None else accounts
+
+    def _named(self, statement: str, names: Sequence[str]) -> list[dict[str, Any]]:
+        """Ask for each database by itself: for a list the server would look through the directory of all of them."""
+        parts = [names[start : start + NAMED_AT_ONCE] for start in range(0, len(names), NAMED_AT_ONCE)]
+        one = f"{statement} WHERE SCHEMA_NAME = %s"
+        return [row for part in parts for row in self._session.rows(" UNION ALL ".join([one] * len(part)), *part)]
 
     def _unusable_entry(self, entry: Mapping[str, Any], plugin: str) -> str | None:
         if int(entry.get("max_user_connections", 0)) < 0:

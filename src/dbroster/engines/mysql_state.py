@@ -338,11 +338,15 @@ class MySQLState(Handler):
 
     def _read_databases(self, names: Collection[str] | None = None) -> dict[str, str]:
         """Read the names and comments of these databases, or of all that the admin can see."""
-        some = "" if names is None else " WHERE SCHEMA_NAME IN %s"
         comment = "SCHEMA_COMMENT" if self.commenting else "''"
-        statement = f"SELECT SCHEMA_NAME AS name, {comment} AS text FROM information_schema.SCHEMATA{some}"  # noqa: S608 - constants
-        rows = self._session.rows(statement, *([] if names is None else [tuple(names)]))
-        return {row["name"] if names is None else self.fold_database(row["name"]): row["text"] for row in rows}
+        statement = f"SELECT SCHEMA_NAME AS name, {comment} AS text FROM information_schema.SCHEMATA"  # noqa: S608 - constants
+        if names is None:
+            return {row["name"]: row["text"] for row in self._session.rows(statement)}
+        return {self.fold_database(row["name"]): row["text"] for row in self._named(statement, list(names))}
+
+    def _named(self, statement: str, names: Sequence[str]) -> list[dict[str, Any]]:
+        """Ask for these databases only."""
+        return self._session.rows(f"{statement} WHERE SCHEMA_NAME IN %s", names)
 
     def _filled(self, names: Collection[str]) -> set[str]:
         """Find the databases that have anything in them."""

@@ -1,5 +1,7 @@
 """What only MariaDB has."""
 
+from typing import Any
+
 import pytest
 
 from dbroster.engines import connect
@@ -147,3 +149,22 @@ def test_a_marker_role_that_was_given_privileges_protects_everybody(mariadb: Sit
     assert not handler.get_existing_users()[bob].managed
     with pytest.raises(OperationError, match="global privileges"):
         handler.drop_user(bob)
+
+
+def test_databases_are_looked_up_by_name(mariadb: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MariaDB looks through the directory of all databases for a list of names, at every batch of a first run."""
+    handler, bob = mariadb.open(), mariadb.name()
+    handler.create_user(bob, Secret(PASSWORD))
+    asked: list[tuple[str, tuple[object, ...]]] = []
+    rows = handler._session.rows
+
+    def watched(statement: str, *values: object) -> list[dict[str, Any]]:
+        asked.append((statement, values))
+        return rows(statement, *values)
+
+    monkeypatch.setattr(handler._session, "rows", watched)
+    actions = [Action(Verb.CREATE_DATABASE, bob, f"{bob}_{template}") for template in TEMPLATES]
+    assert {outcome.status for outcome in handler.perform_all(actions)} == {Status.DONE}
+    ((statement, values),) = [each for each in asked if "SCHEMATA" in each[0]]
+    looked_at = [row["r_rows"] for row in rows(f"ANALYZE {statement}", *values) if row["table"] == "SCHEMATA"]
+    assert [float(number) for number in looked_at] == [1.0] * len(actions)
