@@ -63,6 +63,8 @@ class Restore:
         server = handler.server()
         result = replace(result, product=server.product, host=server.host)
         user = self._screened(handler, user)
+        if handler.fold_database(database) not in map(handler.fold_database, self.roster.databases(user.name)):
+            raise self._no_database(database)
         if obstacle := handler.archiver().obstacle(archive.manifest.settings):
             raise ServerError(f"nothing was done: {obstacle}")
         steps = list(self._steps(handler, archive, user, database))
@@ -83,10 +85,16 @@ class Restore:
 
     def _receiver(self, database: str) -> User:
         """Find the user whose database this is to be, by the roster."""
-        found = [user for user in self.roster.users.values() if database in self.roster.databases(user.name)]
+        names = {user.name: self.roster.databases(user.name) for user in self.roster.users.values()}
+        found = [user for user, databases in names.items() if database in databases] or [
+            user for user, databases in names.items() if database.lower() in map(str.lower, databases)
+        ]  # the server has still to say whether it takes them for the same
         if len(found) == 1:
-            return found[0]
-        raise ServerError(
+            return self.roster.users[found[0]]
+        raise self._no_database(database)
+
+    def _no_database(self, database: str) -> ServerError:
+        return ServerError(
             f"{database} is no database of the roster: its user must have a good line in users.txt and its template a "
             "line in the list, or name another database with --database"
         )
@@ -130,7 +138,7 @@ class Restore:
     def _steps(self, handler: Handler, archive: Archive, user: User, database: str) -> Iterator[Action]:
         """Plan in the words of a sync. Raises ServerError for a database that is not the user's."""
         existing = handler.get_existing_databases()
-        found = existing.get(database)
+        found = existing.get(database) or existing.get(handler.fold_database(database))
         if found is not None and found.owner != user.name:
             raise ServerError(f"the database {database} exists and is not {user.name}'s; nothing was done")
         if found is None or not found.usable:

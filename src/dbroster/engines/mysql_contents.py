@@ -109,7 +109,8 @@ def _look(session: Session, database: str, *, views: bool) -> Contents:
     foreign = [
         (f"the {row['kind']} {row['name']}", row["definer"])
         for row in defined
-        if row["name"] not in broken and not database.startswith(row["definer"].rpartition("@")[0] + "_")
+        if row["name"] not in broken
+        and not database.lower().startswith(row["definer"].rpartition("@")[0].lower() + "_")
     ]
     all_views = [row["name"] for row in tables if row["type"] == "VIEW"]
     return Contents(database, broken, definitions, versioned, by_transactions, foreign, all_views)

@@ -1,15 +1,18 @@
 """What only MySQL has."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pymysql
 import pytest
 
+from dbroster.cli import main
 from dbroster.errors import UnsupportedServer
 from dbroster.model import Action, Status, Verb
 from dbroster.secret import Secret
 from servers import MySQL
 from tests.engines.mysql.conftest import PASSWORD, TEMPLATES, Site, give, site_of
+from tests.mysql_tools import on_path
 
 
 def test_the_documented_grants_are_exactly_what_is_asked_for(mysql: Site) -> None:
@@ -137,3 +140,45 @@ def test_names_are_compared_without_case_where_the_server_does(folding_server: M
         handler.drop_database(bob, name)
         assert site.dba.grants(bob) == set()
         handler.drop_user(bob)
+
+
+def test_an_archive_comes_back_where_the_server_compares_names_without_case(
+    folding_server: MySQL, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A8: its database is called otherwise than in users.txt; nor are the user's own views those of somebody else."""
+    server = folding_server
+    with on_path(tmp_path), site_of(server) as site:
+        bob, ann = site.name().upper(), site.name()
+        section = (
+            f"mysql:\n  host: {server.host}\n  port: {server.port}\n  username: {server.admin_user}\n"
+            f"  password_file: password\n  tls: {{ca: {server.ca}}}\n"
+        )
+        files = {
+            "mysql_databases.txt": "web\n", "password": f"{server.admin_password}\n",
+            "users.txt": f"{bob}:{PASSWORD}\n{ann}:{PASSWORD}\n",
+            "connections.yaml": f"roster: {site.roster}\nremovals: {{archive_dir: archives}}\n{section}",
+        }  # fmt: skip
+        for name, text in files.items():
+            (tmp_path / name).write_text(text)
+            (tmp_path / name).chmod(0o600)
+
+        def run(*arguments: str) -> str:
+            code = main([*arguments, "--config", str(tmp_path)])
+            said = capsys.readouterr().out
+            assert code == 0, said
+            return said
+
+        run("sync", "mysql")
+        database = f"{bob}_web".lower()
+        site.dba.run_as(
+            bob, PASSWORD, f"CREATE TABLE {database}.t AS SELECT 7 AS x", f"CREATE VIEW {database}.v AS SELECT 8 AS x"
+        )
+        (tmp_path / "users.txt").write_text(f"{ann}:{PASSWORD}\n")
+        assert "does not hold" not in run("sync", "mysql")
+        assert database not in site.dba.databases(database)
+        (tmp_path / "users.txt").write_text(files["users.txt"])
+        run("sync", "mysql")
+        (archive,) = (tmp_path / "archives").rglob(f"{database}-*.sql")
+        run("restore", "mysql", str(archive))
+        rows = site.dba.run_as(bob, PASSWORD, f"SELECT x FROM {database}.t UNION SELECT x FROM {database}.v")
+        assert sorted(rows) == [(7,), (8,)]
