@@ -25,6 +25,7 @@ from dbroster.engines.postgresql_contents import (
     FORCED,
     FOREIGN,
     HIDDEN,
+    KIND,
     SETTINGS,
     extension_of,
 )
@@ -74,12 +75,22 @@ class PostgreSQLArchiver(Archiver):
         for name, context, *_ in self._session.rows(SETTINGS, {"database": database, "user": None}):
             if context not in _OWNERS:
                 yield f"the setting {name.partition('=')[0]} of the database, which only a superuser may make"
+        yield from self._kind(database)
         try:
             with self._enter(database) as raw, translated(raw):
                 for kind, name in raw.execute(CONTENTS).fetchall():
                     yield f"{kind} {name}, which only a superuser can make again"
         except (ConnectError, OperationError):
             return  # shut by its owner: nobody sees into it now, and the archive opens it for the admin
+
+    def _kind(self, database: str) -> Iterator[str]:
+        """Say which encoding and locale an adopted database has that a restore would not choose."""
+        options = self.connection.options
+        chosen = {"encoding": options.get("encoding", "UTF8"), "locale": options.get("locale", "")}
+        for encoding, locale, *same in self._session.rows(KIND, {"database": database, **chosen}):
+            for key, value, usual in zip(chosen, (encoding, locale), same, strict=True):
+                if not usual:
+                    yield f"its {key} {value}: set `{key}: {value}` in connections.yaml while you restore it"
 
     def close(self, user: str, database: str) -> None:
         """Leave the database open to nobody but the admin, in one transaction, and end the sessions in it.

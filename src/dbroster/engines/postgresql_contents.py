@@ -86,6 +86,13 @@ EXTENSIONS: LiteralString = """
     FROM pg_available_extension_versions v LEFT JOIN pg_extension e ON e.extname = v.name
     JOIN pg_roles r ON r.rolname = current_user GROUP BY v.name"""
 
+KIND: LiteralString = """
+    SELECT pg_encoding_to_char(d.encoding), d.datcollate, d.encoding = pg_char_to_encoding(%(encoding)s),
+        (d.datcollate, d.datctype) = (coalesce(nullif(%(locale)s, ''), t.datcollate),
+            coalesce(nullif(%(locale)s, ''), t.datctype))
+    FROM pg_database d, pg_database t WHERE d.datname = %(database)s AND t.datname = 'template0'"""
+"""Encoding and locale of a database, and whether they are those that it would be created with."""
+
 CONTENTS: LiteralString = """
     WITH extended AS (SELECT classid, objid FROM pg_depend WHERE deptype = 'e'),
     others AS (

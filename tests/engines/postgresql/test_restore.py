@@ -218,6 +218,34 @@ OF_SUPERUSERS = {
 }  # fmt: skip
 
 
+def test_an_encoding_that_a_restore_would_not_choose_is_told_before(
+    archiver: Handler, user: str, server: servers.PostgreSQL, log_in: LogIn, describe: Callable[..., Connection],
+    tmp_path: Path
+) -> None:  # fmt: skip
+    """A8: an adopted database may have an encoding and a locale of its own; the keys that are named bring all back."""
+    database = f"{user}_web"
+    with log_in(server.admin_user, server.admin_password, "postgres") as raw:
+        raw.execute(f"CREATE DATABASE \"{database}\" TEMPLATE template0 ENCODING SQL_ASCII LOCALE 'C'")
+    with connect(archiving(describe(), tmp_path)) as handler:
+        handler.create_user(user, Secret(PASSWORD))
+        handler.adopt_database(user, database)
+        told = list(handler.archiver().losses(database))
+        assert [text.partition(":")[0] for text in told] == ["its encoding SQL_ASCII", "its locale C"]
+        assert "`encoding: SQL_ASCII` in connections.yaml" in told[0]
+        with log_in(user, PASSWORD, database) as raw:
+            raw.execute("CREATE TABLE t (x text); INSERT INTO t VALUES (E'\\xe4')")
+        made = archive(handler, user, database)
+        handler.drop_database(user, database)
+    options = {"encoding": "SQL_ASCII", "locale": "C"}
+    with connect(archiving(describe(options=options), tmp_path)) as handler:
+        for verb in handler.creation_order:
+            handler.perform(Action(verb, user, database))
+        assert list(handler.archiver().losses(database)) == []
+        handler.archiver().restore(made, User(user, Secret(PASSWORD), 1), database)
+    with log_in(user, PASSWORD, database) as raw:
+        assert raw.execute("SELECT x::bytea FROM t").fetchall() == [(b"\xe4",)]
+
+
 def test_what_a_dba_has_made_there_is_told_before_and_the_rest_comes_back(
     archiver: Handler, user: str, server: servers.PostgreSQL, log_in: LogIn
 ) -> None:
