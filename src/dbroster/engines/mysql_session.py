@@ -44,7 +44,7 @@ _ADVICE = {
     1142: "let `check --connect` say what to grant to the admin account",
     1227: "let `check --connect` say what to grant to the admin account",
     1205: "another session or a backup holds a lock on it (SHOW PROCESSLIST), or a transaction that XA PREPARE has "
-    "left (XA RECOVER lists them, XA ROLLBACK 'ID' ends one); it is tried again in the next run",
+    "left (XA RECOVER lists them, XA ROLLBACK 'ID' ends one); dbroster will try it again",
     1290: "the server is read-only, or asks for plain passwords (strict_password_validation)",
     1396: "somebody else changes accounts at the same time, or the server refused the account",
     1524: "load that authentication plugin, or choose another auth_plugin in connections.yaml",
