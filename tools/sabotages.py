@@ -205,7 +205,7 @@ SABOTAGES = [
     Sabotage(
         "ClickHouse: a table that holds another one keeps a drop waiting",
         _ENGINES + "clickhouse_drop.py",
-        'wait = "" if holders else " SYNC"',
+        'wait = "" if holders or cluster else " SYNC"',
         'wait = " SYNC"',
         "tests/engines/clickhouse/test_staying.py|-k|holds and loop",
     ),

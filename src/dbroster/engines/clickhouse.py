@@ -19,7 +19,7 @@ from dbroster.engines import clickhouse_roles as dba_roles
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler
 from dbroster.engines.clickhouse_account import Account
-from dbroster.engines.clickhouse_drop import drop_database
+from dbroster.engines.clickhouse_drop import Drops
 from dbroster.engines.clickhouse_facts import Facts
 from dbroster.engines.clickhouse_foresight import foresee, not_adoptable, other_ways, several_methods
 from dbroster.engines.clickhouse_grants import Grants, read_grants
@@ -94,6 +94,7 @@ class ClickHouse(Handler):
         self._facts = Facts(session, connection)
         self._lock = ServerLock(session, connection)
         self._proof = Proof(session, connection)
+        self._drops = Drops(session, connection)
         self._powers: Powers | None = None
         self._shown: dict[str, Shown] | None = None
         self._notes: list[str] = []
@@ -112,10 +113,12 @@ class ClickHouse(Handler):
     def close(self) -> None:
         """End the session, and with it the lock."""
         self._lock.release()
+        self._drops.close()
         self._session.close()
 
     def abort(self) -> None:
         """Break every connection, the lock's too."""
+        self._drops.abort()
         self._session.abort()
 
     # --- the server -------------------------------------------------------------------------------------------------
@@ -347,7 +350,7 @@ class ClickHouse(Handler):
         for name in granted.on(database):
             self._facts.revoke(name, database)
         if exists:
-            note = drop_database(self._session, self.connection.roster, user, database, self._facts.databases_on)
+            note = self._drops.drop(user, database, self._facts.databases_on)
             if note:
                 self.notes[database] = note
 

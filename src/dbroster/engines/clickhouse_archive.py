@@ -25,6 +25,7 @@ from dbroster.engines.clickhouse_contents import (
 from dbroster.engines.clickhouse_facts import Facts
 from dbroster.engines.clickhouse_grants import read_grants
 from dbroster.engines.clickhouse_http import Http, to_bytes
+from dbroster.engines.clickhouse_running import end_queries
 from dbroster.engines.clickhouse_session import Session, fixed_setting, identifier, literal, writable
 from dbroster.errors import OperationError
 from dbroster.model import User
@@ -75,8 +76,7 @@ class ClickHouseArchiver(Archiver):
         holders = read_grants(self._session, self.connection.roster, [database], few=True).on(database)
         for name in holders:
             self._facts.revoke(name, database)
-        for name in {user, *holders}:
-            self._session.run(f"KILL QUERY WHERE user = {literal(name)} SYNC")
+        end_queries(self._session, {user, *holders}, self.connection.timeout)
 
     def losses(self, database: str) -> Iterator[str]:
         """Name rows that nobody can read, secrets that the server hides, and what stands outside of tables."""

@@ -1,10 +1,14 @@
 """Dropping a database, and what keeps a server from it: objects that depend on its tables, and views that run on."""
 
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from dbroster.config import Connection
+from dbroster.engines.clickhouse_running import PATIENCE, at_work
 from dbroster.engines.clickhouse_session import HAS_DEPENDENTS, Session, identifier
 from dbroster.engines.clickhouse_state import read_databases
-from dbroster.errors import OperationError
+from dbroster.errors import ConnectError, OperationError, Stalled
 
 _FIXED = 25
 """The first major version in which DROP ends a refresh that runs."""
@@ -20,6 +24,8 @@ HOLDING = ("Loop", "StorageProxy")
 Other functions make a StorageProxy, too, and the server does not tell which (tried on 24.8 and 25.8).
 """
 
+_PAUSE = 0.5  # seconds
+_THERE = "SELECT 1 FROM system.databases WHERE name = {database}"
 _HOLDERS = """
     SELECT database, name FROM system.tables WHERE engine IN ({engines}) AND database != {database}
     ORDER BY database, name LIMIT 5"""
@@ -32,28 +38,76 @@ _REFRESHING = """
     WHERE database IN ({databases}) AND status = 'Running' ORDER BY database, view"""
 
 
-def drop_database(session: Session, roster: str, user: str, database: str, cluster: str) -> str | None:
-    """Drop a database that is this user's, and wait until its tables are gone; return what has to be known of it.
+class Drops:
+    """Drops databases over a connection of its own: one that the server does not finish with costs only that."""
 
-    What depends on it in other databases of the same user does not keep it: that would let users keep their own.
-    Tables elsewhere that may hold one of its tables are not waited for: ClickHouse would do that for ever.
-    Raises ConnectError, OperationError.
-    """
-    if reason := next((text for _, text in endless(session, [database])), None):
-        raise OperationError(reason)
-    holders = session.rows(_HOLDERS, engines=HOLDING, database=database)
-    wait = "" if holders else " SYNC"
-    statement = f"DROP DATABASE IF EXISTS {identifier(database)}{cluster}{wait}"
-    try:
-        session.run(statement)
-    except OperationError as error:
-        if error.code != HAS_DEPENDENTS:
-            raise
-        if reason := next((text for _, text in needed(session, roster, {database: user})), None):
-            raise OperationError(reason, error.code) from None
-        session.run(statement, check_table_dependencies="0")
-    drops = "; ".join(f"DROP TABLE {identifier(place)}.{identifier(table)} SYNC" for place, table in holders)
-    return _HELD.format(drops) if drops else None
+    def __init__(self, session: Session, connection: Connection) -> None:
+        self._session = session
+        self._connection = connection
+        self._apart: Session | None = None
+
+    def close(self) -> None:
+        """End the own connection; never raises."""
+        if self._apart:
+            self._apart.close()
+        self._apart = None
+
+    def abort(self) -> None:
+        """Break off whatever is waited for; callable from any thread, never raises, never blocks."""
+        if apart := self._apart:
+            apart.abort()
+
+    def drop(self, user: str, database: str, cluster: str) -> str | None:
+        """Drop a database that is this user's, wait until its tables are gone, and return what has to be known of it.
+
+        What depends on it in other databases of the same user does not keep it: that would let users keep their own.
+        Tables elsewhere that may hold one of its tables are not waited for: ClickHouse would do that for ever.
+        Raises ConnectError, OperationError.
+        """
+        if reason := next((text for _, text in endless(self._session, [database])), None):
+            raise OperationError(reason)
+        holders = self._session.rows(_HOLDERS, engines=HOLDING, database=database)
+        # nor in the queue of a cluster, where everything else would wait behind it
+        wait = "" if holders or cluster else " SYNC"
+        statement = f"DROP DATABASE IF EXISTS {identifier(database)}{cluster}{wait}"
+        try:
+            note = self._run(user, database, statement)
+        except OperationError as error:
+            if error.code != HAS_DEPENDENTS:
+                raise
+            roster = self._connection.roster
+            if reason := next((text for _, text in needed(self._session, roster, {database: user})), None):
+                raise OperationError(reason, error.code) from None
+            note = self._run(user, database, statement, check_table_dependencies="0")
+        drops = "; ".join(f"DROP TABLE {identifier(place)}.{identifier(table)} SYNC" for place, table in holders)
+        return _HELD.format(drops) if drops else note
+
+    def _run(self, user: str, database: str, statement: str, **settings: str) -> str | None:
+        if self._session.cluster:
+            self._session.run(statement, **settings)
+            return None
+        limit = min(int(PATIENCE), self._connection.timeout)
+        self._apart = self._apart or Session(replace(self._connection, timeout=limit))
+        try:
+            self._apart.run(statement, **settings)
+        except ConnectError as error:
+            self.close()
+            if not isinstance(error, Stalled):
+                raise
+            return self._await_end(user, database, self._connection.timeout - limit)
+        return None
+
+    def _await_end(self, user: str, database: str, seconds: float) -> str:
+        """Wait until a database is gone, while the server goes on with it. Raises OperationError where it stays."""
+        deadline = time.monotonic() + seconds
+        while self._session.rows(_THERE, database=database):
+            if time.monotonic() > deadline:
+                raise OperationError(
+                    f"the server has not finished dropping it within {self._connection.timeout} s"
+                    f"{at_work(self._session, user, database)}; run again later, or restart the server"
+                )
+            time.sleep(_PAUSE)
+        return f"it is gone, but its files are not yet{at_work(self._session, user, database)}; the server removes them"
 
 
 def needed(session: Session, roster: str, owners: dict[str, str]) -> Iterator[tuple[str, str]]:

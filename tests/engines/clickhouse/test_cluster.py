@@ -19,11 +19,13 @@ import pytest
 
 from dbroster.engines import clickhouse_lock, connect
 from dbroster.errors import LockHeld, Stalled
+from dbroster.secret import Secret
 from servers.clickhouse_cluster import Node
 from tests.bounded import within
 from tests.contract.adapter_clickhouse import HttpProxy, literal, quoted
 from tests.e2e.site import OTHER_PASSWORD, PASSWORD, ROOT, Site
 from tests.engines.clickhouse.clustered import ADMIN, KINDS, Clustered, NodeAdapter, started
+from tests.engines.clickhouse.unstoppable import QUERY, unstoppable
 
 _numbers = itertools.count(1)
 TEMPLATES = ("tools", "web")
@@ -352,6 +354,18 @@ def test_a_node_that_freezes_in_the_middle(cluster: Clustered, site: Site, tmp_p
     with connect(connection) as handler, frozen(cluster.nodes[1]), within(20), silent:
         handler._session.run(f"DROP DATABASE {quoted(f'{bob}_tools')} ON CLUSTER both SYNC")  # type: ignore[attr-defined]
     brought_in_step(cluster, site, bob)
+
+
+def test_a_query_that_can_not_be_broken_off_holds_up_no_queue(cluster: Clustered, site: Site) -> None:
+    """J10, B4: a drop that waited for it on one node kept all other changes of the cluster waiting behind it."""
+    ann, bob = site.users("ann", "bob")
+    site.sync()
+    node, slow = cluster.adapters[1], "SELECT count() FROM {table} WHERE {slow} = 3"
+    site.users("ann", "cy")
+    with unstoppable(node, bob, Secret(PASSWORD), slow, QUERY.format(bob)), within(20):
+        site.sync("--max-removals", "all")
+        assert node.do(QUERY.format(bob)).strip() == "1"
+    assert cluster.accounts(site.prefix) == [{ann, site.name("cy")}] * 2
 
 
 def test_a_run_that_waits_for_a_frozen_node_can_be_ended(cluster: Clustered, site: Site) -> None:

@@ -14,14 +14,16 @@ import pytest
 from dbroster.config import Connection, Tls
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
-from dbroster.errors import ConnectError, Stalled
-from dbroster.model import User
+from dbroster.errors import ConnectError, OperationError, Stalled
+from dbroster.model import Action, Status, User, Verb
 from dbroster.secret import Secret
 from servers import ClickHouse
 from tests.bounded import BUSY, within
 from tests.contract.adapter_clickhouse import ClickHouseAdapter, HttpProxy, quoted
 from tests.contract.proxy import Proxy
 from tests.engines.clickhouse.test_markers import GOOD, make
+from tests.engines.clickhouse.unstoppable import MUTATION, QUERY, unstoppable
+from tests.unit.waiting import wait_until
 
 Describe = Callable[..., Connection]
 
@@ -162,24 +164,60 @@ def reading_for_long(adapter: ClickHouseAdapter, table: str) -> Iterator[None]:
     wire.close()
 
 
-def test_a_drop_that_waits_for_somebody_elses_query_ends(
+def test_a_drop_does_not_wait_for_ever_for_somebody_elses_query(
     adapter: ClickHouseAdapter, describe: Describe, handler: Handler, prefix: str
 ) -> None:
-    """C1: DROP DATABASE ... SYNC would wait for ever; the next run drops what is left."""
+    """C1: DROP DATABASE ... SYNC would; the database is gone, and the note says that its files are not."""
     bob = make(handler, prefix + "bob")
     web = f"{bob}_web"
     adapter._do(f"CREATE TABLE {quoted(web)}.n (n UInt64) ENGINE = MergeTree ORDER BY n")
     adapter._do(f"INSERT INTO {quoted(web)}.n SELECT number FROM numbers(600)")
-    told = r"127\.0\.0\.1:\d+ did not answer within 1 s \(`timeout`"
-    with (
-        reading_for_long(adapter, f"{quoted(web)}.n"),
-        connect(describe(timeout=1)) as hasty,
-        within(5),
-        pytest.raises(Stalled, match=told),
-    ):
-        hasty.drop_database(bob, web)
-    handler.drop_database(bob, web)
+    with reading_for_long(adapter, f"{quoted(web)}.n"), connect(describe(timeout=1)) as hasty, within(10):
+        (outcome,) = hasty.perform_all([Action(Verb.DROP_DATABASE, bob, web)])
+    assert outcome.status is Status.DONE
+    assert "its files are not yet" in (outcome.note or "")
     assert web not in adapter.databases()
+
+
+def test_a_query_that_can_not_be_broken_off_keeps_no_drop_waiting(
+    adapter: ClickHouseAdapter, describe: Describe, handler: Handler, prefix: str
+) -> None:
+    """J1, B4: the leaver's own, which would have ended every run; an archive fails at once, and names it."""
+    bob = make(handler, prefix + "bob")
+    web = f"{bob}_web"
+    with (
+        unstoppable(adapter, bob, GOOD, "SELECT count() FROM {table} WHERE {slow} = 3", QUERY.format(bob)),
+        connect(describe(timeout=2)) as hasty,
+    ):
+        hasty.lock_user(bob)
+        with within(8), pytest.raises(OperationError, match=rf"can't break off the query \S+ of {bob}, at work since"):
+            hasty.archiver().close(bob, web)
+        with within(8):
+            (outcome,) = hasty.perform_all([Action(Verb.DROP_DATABASE, bob, web)])
+        assert outcome.status is Status.DONE
+        assert f"of {bob}, at work since" in (outcome.note or "")
+        assert web not in adapter.databases()
+
+
+def test_a_mutation_that_can_not_be_broken_off_fails_its_database_only(
+    adapter: ClickHouseAdapter, describe: Describe, handler: Handler, prefix: str
+) -> None:
+    """J1, B4, C1: DROP itself waits for it; the message names it, and the session does the next user's."""
+    bob, ann = make(handler, prefix + "bob"), make(handler, prefix + "ann")
+    change = "ALTER TABLE {table} UPDATE y = {slow} WHERE 1"
+    plan = [Action(Verb.DROP_DATABASE, user, f"{user}_web") for user in (bob, ann)]
+    with (
+        unstoppable(adapter, bob, GOOD, change, MUTATION.format(bob)),
+        connect(describe(timeout=2)) as hasty,
+        within(12),
+    ):
+        his, hers = hasty.perform_all(plan)
+        assert (his.status, hers.status) == (Status.FAILED, Status.DONE)
+        assert "has not finished dropping it within 2 s" in (his.error or "")
+        assert "a mutation of its table t" in (his.error or "")
+    wait_until(lambda: adapter._do(MUTATION.format(bob)).strip() == "0")
+    handler.drop_database(bob, f"{bob}_web")
+    assert f"{bob}_web" not in adapter.databases()
 
 
 def test_whatever_is_waited_for_can_be_broken_off(describe: Describe) -> None:
