@@ -4,6 +4,7 @@ Reading system tables costs as much for one object as for many, so a batch is re
 until the object is changed, and ends with the batch.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -17,6 +18,9 @@ from dbroster.engines.clickhouse_state import read_accounts, read_databases
 from dbroster.errors import OperationError
 from dbroster.model import Action, ExistingDatabase, Verb
 
+_FRESH = 2.0
+"""Seconds for which a removal trusts what was read ahead; one before it in the batch may take minutes."""
+
 
 class Proof:
     """Accounts, databases and privileges, as the server has them right now or had them when the batch began."""
@@ -29,10 +33,23 @@ class Proof:
         self._databases: dict[str, ExistingDatabase | None] = {}
         self._granted: dict[str, Grants] = {}
         self._ends: dict[str, tuple[str, ...]] = {}
+        self._ahead: Sequence[Action] = ()
+        self._old = 0.0
 
     @contextmanager
     def ahead(self, actions: Sequence[Action]) -> Iterator[None]:
         """Read what these actions will ask for, in one query for each kind. Raises ConnectError, OperationError."""
+        self._read_ahead(actions)
+        self._ahead = actions if actions[0].verb in (Verb.LOCK_USER, Verb.DROP_DATABASE, Verb.DROP_USER) else ()
+        try:
+            yield
+        finally:
+            self._ahead = ()
+            for read in (self._accounts, self._databases, self._granted, self._ends):
+                read.clear()
+
+    def _read_ahead(self, actions: Sequence[Action]) -> None:
+        self._old = time.monotonic() + _FRESH
         self._accounts |= self._read_accounts({action.user: None for action in actions})
         databases = list(dict.fromkeys(action.database for action in actions if action.database))
         if databases:
@@ -41,11 +58,11 @@ class Proof:
             self._granted |= dict.fromkeys(databases, read_grants(self._session, self._roster, databases, few=True))
         if actions[0].verb is Verb.UPDATE_PASSWORD:
             self._ends |= {name: shown.until for name, shown in show(self._session).items()}
-        try:
-            yield
-        finally:
-            for read in (self._accounts, self._databases, self._granted, self._ends):
-                read.clear()
+
+    def _renew(self) -> None:
+        """Read ahead once more, if that was too long ago for what is removed."""
+        if self._ahead and time.monotonic() > self._old:
+            self._read_ahead(self._ahead)
 
     def forget(self, name: str) -> None:
         """Tell that an account or a database is about to change."""
@@ -55,6 +72,7 @@ class Proof:
 
     def account(self, user: str) -> Account | None:
         """One account."""
+        self._renew()
         return self._accounts[user] if user in self._accounts else self._read_accounts([user])[user]
 
     def managed(self, user: str) -> Account:
@@ -93,6 +111,7 @@ class Proof:
 
     def database(self, name: str) -> ExistingDatabase | None:
         """One database, and whose it is."""
+        self._renew()
         return self._databases[name] if name in self._databases else self._read_databases([name])[name]
 
     def own(self, user: str, database: str) -> ExistingDatabase | None:
@@ -104,6 +123,7 @@ class Proof:
 
     def granted(self, database: str) -> Grants:
         """What users of the roster have on a database."""
+        self._renew()
         return self._granted.get(database) or read_grants(self._session, self._roster, [database], few=True)
 
     def _read_accounts(self, names: Sequence[str] | Mapping[str, None]) -> dict[str, Account | None]:

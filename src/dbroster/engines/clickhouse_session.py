@@ -1,5 +1,6 @@
 """One connection to ClickHouse over HTTP: opening it, quoting, and turning the driver's errors into ours."""
 
+import json
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from dbroster.secret import Secret, scrub
 SYNTAX_ERROR, USER_EXISTS, DATABASE_EXISTS, DENIED, FIXED_SETTING = "62", "493", "82", "497", "452"
 HAS_DEPENDENTS = "630"
 _REFUSED_LOGINS = frozenset({192, 193, 194, 516})
+_CROWDED = 202
 _UNCLEAR_LOGINS = frozenset({201})  # a quota, maybe the one for failed logins
 _ADMIN_REFUSED = frozenset({516})
 _RETRYABLE = frozenset({159, 202, 209, 210, 999})
@@ -106,6 +108,7 @@ class Session:
         self._closed = False
         self._admin_secrets = [connection.password.reveal()] if connection.password else []
         self._admin = connection.username
+        self._role = f"dbroster:{connection.roster}"
         self._account = connection.username, "".join(self._admin_secrets)
         self._login_limit, self._limit = connection.connect_timeout, connection.timeout
         pause = {"http_headers_progress_interval_ms": str(self._limit * 1000 // 3)}
@@ -117,6 +120,7 @@ class Session:
             with self._translated(opening=True):
                 self._client = self._connect(connection)
         except BaseException:
+            self._posts.close()
             self.wires.close()
             raise
 
@@ -298,10 +302,27 @@ class Session:
             reason = getattr(error.__cause__, "reason", None) or error.__cause__ or error
             return ConnectError(f"no answer from ClickHouse at {self.address}: {scrub(str(reason), secrets)}")
         text = scrub(_words(error, code), secrets)
+        if opening and code == _CROWDED:
+            text += self._crowd()
         if opening or code in _ADMIN_REFUSED:
             return ConnectError(f"ClickHouse at {self.address}: {text}")
         advice = f"; {_ADVICE[code]}" if code in _ADVICE else ""
         return OperationError(f"{text} (code {code}){advice}", str(code), retryable=code in _RETRYABLE)
+
+    def _crowd(self) -> str:
+        """Who runs most of the queries that leave no place for the admin's; the server lets this one question in."""
+        question = "SELECT user, count() AS n FROM system.processes GROUP BY user ORDER BY n DESC LIMIT 1 FORMAT JSON"
+        try:
+            with self.wires.at_most(self._login_limit):
+                answer = self._posts.ask(self.url, question, *self._account)
+            user, number = json.loads(answer.text)["data"][0].values()
+        except (OSError, ValueError, LookupError):
+            return ""
+        limit = f"ALTER ROLE {identifier(self._role)} SETTINGS max_concurrent_queries_for_user = 50 CONST;"
+        return (
+            f"; {user} runs {number} of them; to end these: KILL QUERY WHERE user = {literal(user)} SYNC; "
+            f"so that no user takes all places: {limit}"
+        )
 
     def _broken(self, error: Exception, *, opening: bool) -> ConnectError:
         """What a wait that has ended means: the server was too slow, or the run was told to end."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -20,9 +21,11 @@ from dbroster.secret import Secret
 from servers import ClickHouse
 from tests.bounded import BUSY, within
 from tests.contract.adapter_clickhouse import ClickHouseAdapter, HttpProxy, quoted
+from tests.contract.adapters import Refused
 from tests.contract.proxy import Proxy
 from tests.engines.clickhouse.test_markers import GOOD, make
 from tests.engines.clickhouse.unstoppable import MUTATION, QUERY, unstoppable
+from tests.servers.available import available
 from tests.unit.waiting import wait_until
 
 Describe = Callable[..., Connection]
@@ -247,3 +250,64 @@ def test_a_wrong_password_is_no_silence(describe: Describe) -> None:
     with within(3), pytest.raises(ConnectError) as caught:
         connect(describe(password=Secret("Wrong-1"), connect_timeout=1))
     assert not isinstance(caught.value, Stalled)
+
+
+def test_what_is_renamed_while_another_drop_takes_its_time_stays(
+    adapter: ClickHouseAdapter, describe: Describe, handler: Handler, prefix: str
+) -> None:
+    """J9, A2: what was proven before a batch of drops began had long changed when the last one came."""
+    bob, cy = make(handler, prefix + "bob"), make(handler, prefix + "cy")
+    slow, taken = f"{bob}_web", f"{cy}_web"
+    adapter._do(f"CREATE TABLE {quoted(slow)}.n (n UInt64) ENGINE = MergeTree ORDER BY n")
+    adapter._do(f"INSERT INTO {quoted(slow)}.n SELECT number FROM numbers(600)")
+
+    def exchange() -> None:
+        wait_until(lambda: slow not in adapter.databases())
+        adapter._do(f"RENAME DATABASE {quoted(taken)} TO {quoted(f'{taken}_kept')}")
+        adapter._do(f"CREATE DATABASE {quoted(taken)}")
+
+    with reading_for_long(adapter, f"{quoted(slow)}.n"), connect(describe(timeout=6)) as hasty:
+        dba = threading.Thread(target=exchange)
+        dba.start()
+        plan = [Action(Verb.DROP_DATABASE, user, f"{user}_web") for user in (bob, cy)]
+        first, second = hasty.perform_all(plan)
+        dba.join()
+    assert (first.status, second.status) == (Status.DONE, Status.FAILED)
+    assert "is not proven to be" in (second.error or "")
+    assert {taken, f"{taken}_kept"} <= adapter.databases()
+
+
+def test_a_user_who_takes_all_places_is_named_with_what_ends_that(tmp_path: Path) -> None:
+    """J6, C1: the statements that are told let dbroster in, and keep the user from doing it again."""
+    with available(lambda: ClickHouse(options={"max_concurrent_queries": "12"})) as server:
+        adapter = ClickHouseAdapter(server)
+        connection = adapter.connection(tmp_path, "s")
+        with connect(connection) as handler:
+            handler.prepare()
+            bob = make(handler, "bob")
+        waits: list[http.client.HTTPConnection] = []
+
+        def is_full() -> bool:
+            waits.append(crowding(adapter, bob))
+            return int(adapter._do(f"SELECT count() FROM system.processes WHERE user = '{bob}'")) == 12
+
+        wait_until(is_full)
+        with pytest.raises(ConnectError, match=f"{bob} runs 12 of them") as refused:
+            connect(connection)
+        end, limit = (text.split(": ")[1] for text in str(refused.value).split("; ")[2:4])
+        adapter._do(end)
+        adapter._do(limit.rstrip(";"))
+        with connect(connection) as handler:
+            assert handler.get_existing_users()[bob].managed
+        for wire in waits:
+            wire.close()
+        with pytest.raises(Refused, match="max_concurrent_queries_for_user"):
+            adapter.ask(bob, GOOD.reveal(), "SELECT 1 SETTINGS max_concurrent_queries_for_user = 100")
+        adapter.close()
+
+
+def crowding(adapter: ClickHouseAdapter, user: str) -> http.client.HTTPConnection:
+    wire = http.client.HTTPConnection(adapter.server.host, adapter.server.port)
+    login = {"X-ClickHouse-User": user, "X-ClickHouse-Key": GOOD.reveal()}
+    wire.request("POST", "/", b"SELECT sleepEachRow(1) FROM numbers(600) SETTINGS max_block_size = 1", login)
+    return wire
