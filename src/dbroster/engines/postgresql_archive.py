@@ -206,7 +206,7 @@ class PostgreSQLArchiver(Archiver):
                 yield raw
 
         missing = Returning(run, enter, wanted, path).bring_back()
-        self._set_again(archive, user, database)
+        missing += self._set_again(archive, user, database)
         if missing:
             raise OperationError(summary(missing, database, str(archive.path)))
 
@@ -255,14 +255,19 @@ class PostgreSQLArchiver(Archiver):
         # by line feeds alone: pg_restore takes those out of names, and an owner may put other ends of lines into them
         return [line for line in said.split("\n") if line and not line.startswith(";")]
 
-    def _set_again(self, archive: Archive, user: User, database: str) -> None:
-        """Give back what the dump does not hold: FORCE ROW LEVEL SECURITY, and settings of the database."""
+    def _set_again(self, archive: Archive, user: User, database: str) -> Iterator[str]:
+        """Give back what the dump does not hold: FORCE ROW LEVEL SECURITY, and settings; say what could not be set."""
         settings = archive.manifest.settings
-        with self._enter(database, user) as raw, translated(raw):
-            for table in settings.get("force_row_security", []):
-                raw.execute(_forcing(table, "FORCE"))
-            for whose, name, value in settings.get("database", []):
-                raw.execute(_setting(whose, user.name, database, name, value))
+        statements = [_forcing(table, "FORCE") for table in settings.get("force_row_security", [])]
+        for whose, name, value in settings.get("database", []):
+            statements += [_setting(whose, user.name, database, name, value)]
+        with self._enter(database, user) as raw:
+            for statement in statements:
+                try:
+                    with translated(raw):
+                        raw.execute(statement)
+                except OperationError as error:
+                    yield f"{statement.as_string(raw)}: {error}"
 
     @property
     def _major(self) -> int:

@@ -21,6 +21,7 @@ WENT_ON = re.compile(r"^pg_restore: warning: errors ignored on restore: \d+\n\Z"
 """The last line of a pg_restore that went on after errors."""
 
 _SHOWN = 50  # objects that did not come back
+_WORDS = 300  # characters of what the server says of one
 _SAID = re.compile(r"^pg_restore: from TOC entry (\d+);|^pg_restore: error: (.*)", re.MULTILINE)
 _ENTRY = re.compile(r"(\d+); \d+ \d+ (.*)")
 _ROWS = "TABLE DATA "
@@ -135,10 +136,10 @@ class Returning:
 
     def _define_again(self) -> None:
         """Make again what failed, as long as that helps; some functions run as soon as a table is made."""
-        before = None
-        while (failed := self._failed.keys() & self._entries.keys()) != before:
+        before = len(self._entries) + 1
+        while 0 < len(failed := self._failed.keys() & self._entries.keys()) < before:
+            before = len(failed)
             self._again(failed)
-            before = failed
 
     # --- rows that did not come ---------------------------------------------------------------------------------------
 
@@ -198,7 +199,7 @@ def _failures(said: str) -> Iterator[tuple[str, str]]:
         if found[1] is not None:
             number = found[1]
         else:
-            yield number, found[2].rpartition("ERROR: ")[2].strip()
+            yield number, found[2].rpartition("ERROR: ")[2].strip()[:_WORDS]
 
 
 def _one_line(name: str) -> str:

@@ -177,20 +177,26 @@ def test_what_did_not_come_back_is_named_and_the_rest_is_there(archiver: Handler
             CREATE TABLE lost (x text, y int GENERATED ALWAYS AS (f(length(x))) STORED);
             INSERT INTO lost VALUES ('row-of-mine');
             CREATE MATERIALIZED VIEW "m v" AS SELECT f(x) FROM "a b"; CREATE INDEX ix ON "a b" (f(x));
-            CREATE TABLE z AS SELECT 3 AS x;
+            CREATE TABLE z AS SELECT 3 AS x; CREATE TABLE "l" (x int CHECK (f(x) > 0)); INSERT INTO "l" VALUES (1);
+            CREATE TABLE never (x text, y int GENERATED ALWAYS AS (f(1)) STORED);
+            ALTER TABLE never ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
             CREATE OR REPLACE FUNCTION f(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
-                $$ BEGIN RAISE 'the sun is %', 'down' USING DETAIL = 'row-of-mine'; END $$;
+                $$ BEGIN RAISE 'the sun is %', repeat('down ', 1000) USING DETAIL = 'row-of-mine'; END $$;
         """)
+        raw.execute(f"ALTER DATABASE \"{database}\" SET work_mem = '7MB'")
     made, receiver = gone(archiver, user, database)
     with pytest.raises(OperationError) as failed:
         archiver.archiver().restore(made, receiver, database)
-    for said in ("TABLE DATA public lost: the sun is down", "INDEX public ix: the sun is down",
+    for said in ("TABLE public never: the sun is down",
+                 'ALTER TABLE "public"."never" FORCE ROW LEVEL SECURITY: relation', "TABLE DATA public lost: the sun is down", "INDEX public ix: the sun is down",
                  'run REFRESH MATERIALIZED VIEW public."m v"', "pg_restore --file=-"):  # fmt: skip
         assert said in str(failed.value)
     assert "row-of-mine" not in str(failed.value)
+    assert len(str(failed.value)) < 4000
     with log_in(user, PASSWORD, database) as raw:
         assert raw.execute('SELECT a.x, z.x FROM "a b" a, z').fetchall() == [(1, 3)]
         assert raw.execute("SELECT * FROM lost").fetchall() == []
+        assert raw.execute("SHOW work_mem").fetchall() == [("7MB",)]
 
 
 OF_SUPERUSERS = {
