@@ -188,7 +188,8 @@ def test_what_did_not_come_back_is_named_and_the_rest_is_there(archiver: Handler
     with pytest.raises(OperationError) as failed:
         archiver.archiver().restore(made, receiver, database)
     for said in ("TABLE public never: the sun is down",
-                 'ALTER TABLE "public"."never" FORCE ROW LEVEL SECURITY: relation', "TABLE DATA public lost: the sun is down", "INDEX public ix: the sun is down",
+                 'ALTER TABLE "public"."never" FORCE ROW LEVEL SECURITY: relation',
+                 "TABLE DATA public lost: the sun is down", "INDEX public ix: the sun is down",
                  'run REFRESH MATERIALIZED VIEW public."m v"', "pg_restore --file=-"):  # fmt: skip
         assert said in str(failed.value)
     assert "row-of-mine" not in str(failed.value)
