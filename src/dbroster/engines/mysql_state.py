@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Self
 
 from dbroster.config import Connection
@@ -154,7 +154,7 @@ class MySQLState(Handler):
             )
 
     def _version(self) -> tuple[int, ...]:
-        return tuple(int(part) for part in re.findall(r"\d+", self._settings["version"])[:3])
+        return _numbers(self._settings["version"])
 
     def _is_on(self, setting: str) -> bool:
         return self._settings.get(setting, "OFF").upper() not in OFF
@@ -476,3 +476,8 @@ class MySQLState(Handler):
     @abstractmethod
     def _clauses(self, passwords: Mapping[str, Secret]) -> dict[str, str]:
         """Clauses that give accounts their passwords, by verifiers made here."""
+
+
+@lru_cache
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])

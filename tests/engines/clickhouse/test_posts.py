@@ -8,10 +8,11 @@ from contextlib import contextmanager
 import pytest
 
 from dbroster.config import Connection
+from dbroster.engines import connect
 from dbroster.engines.base import Handler
 from dbroster.engines.clickhouse_posts import Posts
 from dbroster.engines.clickhouse_wires import Wires
-from dbroster.model import Action, Verb
+from dbroster.model import Action, PasswordCheck, User, Verb
 from dbroster.secret import Secret
 from tests.contract.adapter_clickhouse import ClickHouseAdapter
 
@@ -127,3 +128,14 @@ def test_databases_of_many_users_are_looked_at_together(
         f"event_time_microseconds >= fromUnixTimestamp64Micro({since}) GROUP BY query_kind ORDER BY query_kind"
     )
     assert kinds.split() == ["Create", "8", "Select", "2"]
+
+
+def test_few_logins_share_a_connection(handler: Handler, prefix: str) -> None:
+    users = [User(f"{prefix}u{number}", GOOD, number) for number in range(1, 11)]
+    for user in users:
+        handler.create_user(user.name, GOOD)
+    with connect(handler.connection) as another:
+        answers = another.check_passwords(users, another.get_existing_users())
+        lines = sum(queue.qsize() for queue in another._session._posts._idle.values())  # type: ignore[attr-defined]
+    assert set(answers.values()) == {PasswordCheck.SAME}
+    assert 1 <= lines <= 2
