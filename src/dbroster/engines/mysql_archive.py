@@ -17,9 +17,9 @@ from dbroster.engines import tools
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.mysql_contents import Contents
 from dbroster.engines.mysql_privileges import Held, held
-from dbroster.engines.mysql_reader import reader, reading_session
+from dbroster.engines.mysql_reader import READS, reader, reading_session
 from dbroster.engines.mysql_scripts import Scripts, scripts
-from dbroster.engines.mysql_session import Session, account
+from dbroster.engines.mysql_session import Session, account, identifier
 from dbroster.engines.waits import breakable
 from dbroster.errors import ConnectError, OperationError
 from dbroster.model import User
@@ -29,15 +29,15 @@ _CLOSING_LINE = b"-- Dump completed"
 _PACKET = "--max-allowed-packet=1G"
 _DUMP = (
     "--single-transaction", "--quick", "--routines", "--triggers", "--events", "--no-tablespaces",
-    "--default-character-set=utf8mb4", "--set-charset", "--skip-dump-date", _PACKET,
+    "--default-character-set=utf8mb4", "--set-charset", "--skip-dump-date", "--skip-add-locks", _PACKET,
 )  # fmt: skip
+"""Without locks: users need not be allowed to lock tables, and on MariaDB a table whose default is the next value of a
+sequence can't be filled while it alone is locked."""
+
 _LEAST_AT_ONCE, _MOST_AT_ONCE = 4096, 1024 * 1024 - 1025
 """Bytes of rows that the dump programs put into one statement: what they allow at least, and what is usual."""
 
 _ONLY_MYSQL = ("--set-gtid-purged=OFF", "--column-statistics=1")
-_ONLY_MARIADB = ("--skip-add-locks",)
-"""A table whose default is the next value of a sequence can't be filled while it alone is locked."""
-
 _ONLY_ROUTINES = ("--no-create-info", "--no-data", "--skip-triggers", "--skip-events")
 
 _HISTORY = "--dump-history"
@@ -96,7 +96,17 @@ class MySQLArchiver(Archiver):
             missing.append(self._grant(f"PROCESS, {ending} ON *.*"))
         if not self._reads_routines(found):
             missing.append(self._grant("SELECT ON mysql.proc" if self._mariadb else "SHOW_ROUTINE ON *.*"))
-        return missing
+        return [*missing, *self._unseen(found)]
+
+    def _unseen(self, found: Held) -> Iterator[str]:
+        """What users may lack by `privileges` in connections.yaml, and an archive needs all the same."""
+        for pattern, names in found.passed_on.items():
+            held_there = names | found.passed_on.get("*", set())
+            if not pattern.startswith("%") or "ALL PRIVILEGES" in held_there:
+                continue  # not for the databases of a template, or all there is
+            if lacking := READS - held_there:
+                listed = f"{', '.join(sorted(lacking))} ON {identifier(pattern)}.*"
+                yield self._grant(listed).replace(";", " WITH GRANT OPTION;")
 
     def _missing_program(self, kind: str) -> str | None:
         if self._find(kind):
@@ -235,7 +245,7 @@ class MySQLArchiver(Archiver):
         )
 
     def _run_dump(self, draft: Draft, connection: Connection, arguments: Sequence[str]) -> None:
-        more = _ONLY_MARIADB if self._mariadb else _ONLY_MYSQL
+        more = () if self._mariadb else _ONLY_MYSQL
         password = connection.password.reveal() if connection.password else ""
         program = self._program("dump")
         draft.file.seek(0, 2)

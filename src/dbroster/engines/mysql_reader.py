@@ -16,7 +16,9 @@ from dbroster.secret import Secret
 from dbroster.verifiers import mysql_native
 
 PREFIX = "dbroster-archive:"
-_RIGHTS = "SELECT, SHOW VIEW, TRIGGER, EVENT, EXECUTE"
+READS = frozenset({"SELECT", "SHOW VIEW", "TRIGGER", "EVENT", "EXECUTE"})
+"""What a database has to be readable by, as a whole."""
+
 _LEFT = "SELECT User AS name, Host AS host FROM mysql.global_priv WHERE User LIKE %s"
 
 
@@ -34,7 +36,7 @@ def reader(session: Session, connection: Connection, patterns: Collection[str]) 
     session.run(f"CREATE USER {who} IDENTIFIED VIA mysql_native_password USING {literal(verifier)}", [verifier])
     try:
         for pattern in patterns:
-            session.run(f"GRANT {_RIGHTS} ON {identifier(pattern)}.* TO {who}")
+            session.run(f"GRANT {', '.join(sorted(READS))} ON {identifier(pattern)}.* TO {who}")
         yield replace(connection, username=name, password=Secret(password))
     finally:
         session.run(f"DROP USER IF EXISTS {who}")

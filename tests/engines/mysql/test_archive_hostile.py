@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from dbroster.engines import connect
 from dbroster.errors import OperationError
 from dbroster.model import Action, User
 from dbroster.secret import Secret
 from tests.archiving import archive, archiving, there_and_back
-from tests.engines.mysql.conftest import PASSWORD, Site, give
+from tests.engines.mysql.conftest import PASSWORD, TEMPLATES, Site, give
 from tests.engines.mysql.test_archive import fill, is_mariadb, least
 
 WITH_POWER = {
@@ -162,3 +163,25 @@ def test_texts_that_unicode_does_not_know_come_back_byte_by_byte(site: Site, tmp
             (1, "9E", "00FF5C27", "9E"), (2, "9E", None, "9E"),
         ]  # fmt: skip
         assert sorted(asked("SELECT id FROM v")) == [(1,), (2,)]
+
+
+def test_what_users_may_not_do_has_to_be_read_all_the_same(site: Site, tmp_path: Path) -> None:
+    """C7: with few `privileges` the admin lacks what an archive needs, which is said before a run has begun."""
+    few = {"privileges": ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "INDEX")}
+    user, login = site.name(), (site.name(), PASSWORD)
+    site.dba.run(f"CREATE USER '{login[0]}'@'%' IDENTIFIED BY '{PASSWORD}'")
+    with connect(site.connection(login, options=few)) as handler:
+        site.dba.run(*handler.missing_privileges(TEMPLATES))
+    handler = site.open(login, options=few)
+    handler.connection = archiving(handler.connection, tmp_path)
+    handler.create_user(user, Secret(PASSWORD))
+    database = give(handler, user)
+    site.dba.run_as(user, PASSWORD, f"CREATE TABLE `{database}`.t AS SELECT 1 AS a")
+    missing = handler.archiver().missing()
+    assert any("EVENT" in text and "WITH GRANT OPTION" in text for text in missing)
+    site.dba.run(*missing)
+    handler = site.open(login, options=few)
+    handler.connection = archiving(handler.connection, tmp_path)
+    assert handler.archiver().missing() == []
+    there_and_back(handler, user, PASSWORD, database)
+    assert site.dba.run_as(user, PASSWORD, f"SELECT a FROM `{database}`.t") == [(1,)]
