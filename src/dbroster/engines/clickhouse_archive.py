@@ -25,9 +25,9 @@ from dbroster.engines.clickhouse_contents import (
 from dbroster.engines.clickhouse_facts import Facts
 from dbroster.engines.clickhouse_grants import read_grants
 from dbroster.engines.clickhouse_http import Http, to_bytes
-from dbroster.engines.clickhouse_running import end_queries
+from dbroster.engines.clickhouse_running import end_queries, refuse_beside
 from dbroster.engines.clickhouse_session import Session, fixed_setting, identifier, literal, writable
-from dbroster.errors import OperationError
+from dbroster.errors import OperationError, Stalled
 from dbroster.model import User
 
 _TABLES = "tables.json"
@@ -87,7 +87,15 @@ class ClickHouseArchiver(Archiver):
 
         Detached tables come back first, since nobody can read them, and what a Buffer holds goes where it belongs.
         """
-        http = self._http()
+        mark = f"dbroster-archive-{database.encode().hex()}-"
+        refuse_beside(self._session, mark)
+        try:
+            self._dump(self._http(mark), database, draft)
+        except Stalled:
+            self._session.run(f"KILL QUERY WHERE startsWith(query_id, {literal(mark)}) ASYNC")
+            raise
+
+    def _dump(self, http: Http, database: str, draft: Draft) -> None:
         detached = self._attach(http, database)
         tables = [table for table in read_tables(self._session, database) if table.statement or table.columns]
         for table in (table for table in tables if table.engine == "Buffer"):
@@ -206,11 +214,11 @@ class ClickHouseArchiver(Archiver):
         if number != wanted:
             raise OperationError(f"{database}.{table.name} has got {number} rows, but {wanted} are in the archive")
 
-    def _http(self) -> Http:
+    def _http(self, mark: str = "") -> Http:
         """The admin's statements, that read with no setting of a profile which would leave rows out."""
         resets = dict(self._session.rows(_RESETS))
         password = _text(self.connection.password)
-        return Http(self._session.url, self.connection, self.connection.username, password, resets)
+        return Http(self._session.url, self.connection, self.connection.username, password, resets, mark)
 
     def _as_user(self, user: User) -> Http:
         return Http(self._session.url, self.connection, user.name, user.password.reveal())

@@ -1,6 +1,7 @@
 """Statements of one account over HTTP, with rows that go by in pieces, and connections that another thread can cut."""
 
 import json
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 from urllib.parse import urlencode
@@ -36,9 +37,16 @@ class Http:
     """Statements of one account; texts may hold bytes that are no UTF-8, as surrogates."""
 
     def __init__(
-        self, url: str, connection: Connection, user: str, password: str, resets: Mapping[str, str] | None = None
+        self,
+        url: str,
+        connection: Connection,
+        user: str,
+        password: str,
+        resets: Mapping[str, str] | None = None,
+        mark: str = "",
     ) -> None:
-        """`resets`: settings of the account that reading is done without, with what they are by default."""
+        """`resets`: settings that reading is done without, as they are by default. `mark`: how ids of queries begin."""
+        self._mark = mark
         self._url, self._secrets, self._connection = url, [password], connection
         self._headers = urllib3.make_headers(basic_auth=f"{user}:{password}".encode().decode("latin-1"))
         self._wires = Wires()
@@ -83,7 +91,8 @@ class Http:
         return Stalled(f"ClickHouse at {where} did not answer for {seconds} s (the key `timeout` in connections.yaml)")
 
     def _send(self, body: Any, parameters: Mapping[str, str | bytes], **how: Any) -> urllib3.BaseHTTPResponse:
-        url = f"{self._url}?{urlencode(parameters)}"
+        own = {"query_id": f"{self._mark}{secrets.token_hex(8)}"} if self._mark else {}
+        url = f"{self._url}?{urlencode({**parameters, **own})}"
         try:
             with breakable(self._connection, self._wires.break_all):
                 answer = self._pool.request("POST", url, body=body, headers=self._headers, **how)

@@ -17,6 +17,9 @@ _QUERIES = "SELECT query_id FROM system.processes WHERE user IN ({users})"
 _OLDEST = """
     SELECT query_id, user, toUInt32(elapsed) FROM system.processes WHERE query_id IN ({queries}) AND user IN ({users})
     ORDER BY elapsed DESC LIMIT 1"""
+_MARKED = """
+    SELECT query_id, user, toUInt32(elapsed) FROM system.processes
+    WHERE startsWith(query_id, {mark}) AND user = currentUser() LIMIT 1"""
 _MUTATED = "SELECT DISTINCT table FROM system.merges WHERE is_mutation AND database = {database} ORDER BY table"
 
 
@@ -37,6 +40,13 @@ def end_queries(session: Session, users: Collection[str], seconds: float) -> Non
             raise OperationError(f"{text}; run again when it has ended, or restart the server")
         time.sleep(pause)
         pause = min(2 * pause, 0.5)
+
+
+def refuse_beside(session: Session, mark: str) -> None:
+    """Refuse to begin what the server still does for an earlier run. Raises ConnectError, OperationError."""
+    for query, user, seconds in session.rows(_MARKED, mark=mark):
+        text = f"the server is still at work on an earlier archive of it: {_named(query, user, seconds)}"
+        raise OperationError(f"{text}; run again when it has ended, or restart the server")
 
 
 def at_work(session: Session, user: str, database: str) -> str:

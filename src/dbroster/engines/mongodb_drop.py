@@ -4,6 +4,7 @@ A database comes into being by the first write into it. Whoever was allowed to w
 and an account defined inside the database may do so for ever; so those go first, and afterwards it is looked again.
 """
 
+import re
 import time
 
 from dbroster.engines.mongodb_insiders import insiders, shut_out
@@ -61,7 +62,16 @@ class Drop:
             if error.code != MAX_TIME_EXPIRED:
                 raise
             text = f"something in the database {self._database} takes longer than {self._session.timeout} s"
-            raise OperationError(f"{text}{self._by_whom()}", error.code) from None
+            raise OperationError(f"{text}{self._by_himself() or self._by_whom()}", error.code) from None
+
+    def _by_himself(self) -> str:
+        """Name what the user still does in it: an expression is worked out to its end, even if it was killed."""
+        own = {"effectiveUsers.user": self._user, "ns": {"$regex": f"^{re.escape(self._database)}\\."}}
+        found = self._session.command(ADMIN, {"currentOp": 1, "$all": True, **own})["inprog"]
+        if not found:
+            return ""
+        since = f"operation {found[0]['opid']} of {self._user}, at work since {found[0].get('secs_running', 0)} s"
+        return f": {since}, which the server can't break off; run again when it has ended, or restart the server"
 
     def _by_whom(self) -> str:
         """Name the foreign accounts that may write into it, and the commands that end that."""

@@ -2,6 +2,7 @@
 
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,13 @@ from dbroster.archive import Archive
 from dbroster.config import Connection
 from dbroster.engines import connect
 from dbroster.engines.clickhouse_contents import is_read
-from dbroster.errors import DbrosterError, OperationError
+from dbroster.errors import DbrosterError, OperationError, Stalled
 from tests.archiving import archive, archiving, there_and_back
+from tests.bounded import BUSY
 from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
 from tests.engines.clickhouse.test_archive import PASSWORD, make, make_admin
+from tests.engines.clickhouse.unstoppable import SLOW
+from tests.unit.waiting import wait_until
 
 LIMITS = (
     "limit = 1",
@@ -231,3 +235,29 @@ def test_what_shows_other_tables_is_not_read_and_what_can_not_be_read_is_said(
             assert not {"index", "merged", "random", "s", "ts", "m"} & set(kept.manifest.counts)
         finally:  # it holds the table that it shows, and a DROP of that would wait for it
             adapter._do(f"DROP TABLE {quoted(database)}.index SYNC")
+
+
+def test_no_second_archive_is_begun_beside_one_that_the_server_goes_on_with(
+    adapter: ClickHouseAdapter, describe: Callable[..., Connection], bob: str, tmp_path: Path
+) -> None:
+    """J2, B4: each run left another query behind, which the server can't break off, for days."""
+    connection = archiving(describe(), tmp_path)
+    with connect(connection) as handler:
+        database = make(handler, bob)
+        for statement in (
+            "CREATE TABLE {d}.t (x UInt64) ENGINE = MergeTree ORDER BY x",
+            "INSERT INTO {d}.t SELECT number FROM numbers(16)",
+            f"ALTER TABLE {{d}}.t ADD COLUMN y UInt64 DEFAULT {SLOW}",
+        ):
+            adapter.ask(bob, PASSWORD, statement.format(d=quoted(database)))
+    with connect(replace(connection, timeout=2)) as hasty:
+        with pytest.raises(Stalled):
+            archive(hasty, bob, database)
+        with pytest.raises(
+            OperationError, match="still at work on an earlier archive of it: the query dbroster-archive-"
+        ):
+            archive(hasty, bob, database)
+    left = "SELECT count() FROM system.processes WHERE startsWith(query_id, 'dbroster-archive-')"
+    wait_until(lambda: adapter._do(left).strip() == "0", 60 * BUSY)
+    with connect(connection) as handler:
+        assert archive(handler, bob, database).manifest.counts == {"t": 16}

@@ -15,7 +15,7 @@ QUERY = "SELECT count() FROM system.processes WHERE user = '{}' AND elapsed > 0.
 MUTATION = "SELECT count() FROM system.merges WHERE is_mutation AND database = '{}_web'"
 
 # most of a second for each row; the server looks only between blocks of rows whether it shall end
-_SLOW = "editDistance(repeat('a', 20000), concat(repeat('b', 19000), repeat(toString(x), 10)))"
+SLOW = "editDistance(repeat('a', 20000), concat(repeat('b', 19000), repeat(toString(x), 10)))"
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def unstoppable(
 
     def work() -> None:
         with suppress(Refused, OSError, http.client.HTTPException):
-            adapter.ask(user, password.reveal(), statement.format(table=table, slow=_SLOW))
+            adapter.ask(user, password.reveal(), statement.format(table=table, slow=SLOW))
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()

@@ -16,6 +16,7 @@ from dbroster.engines import connect, mongodb_drop
 from dbroster.errors import OperationError
 from dbroster.secret import Secret
 from tests.engines.mongodb.conftest import PASSWORD, Client, Site
+from tests.unit.waiting import wait_until
 
 
 def can_write(site: Site, user: str, **more: Any) -> bool:
@@ -182,6 +183,37 @@ def test_an_open_transaction_of_a_foreign_account_is_named(set_site: Site, monke
         handler.drop_database(site.bob, site.web)
         handler.drop_user(site.bob)
     assert site.web not in site.dba.list_database_names()
+
+
+SLOW = {"$range": [0, 5000]}
+"""Of which 25 million steps take some ten seconds, in which nothing is broken off."""
+
+
+def test_an_update_that_can_not_be_broken_off_is_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """J3, B4: the drop does not wait for ever; it said that somebody who may write everywhere was in the way."""
+    monkeypatch.setattr(mongodb_drop, "FIRST_LIMIT", 1)
+    inner = {"$reduce": {"input": SLOW, "initialValue": "$$value", "in": {"$mod": [{"$add": ["$$value", "$n"]}, 7]}}}
+    slow = {"$reduce": {"input": SLOW, "initialValue": 0, "in": inner}}
+
+    def work() -> None:
+        with site.login(site.bob, PASSWORD) as bob, suppress(PyMongoError):
+            bob[site.web].note.update_many({"$expr": {"$eq": [slow, 99]}}, {"$set": {"seen": 1}})
+
+    def is_at_work() -> bool:
+        own = {"effectiveUsers.user": site.bob, "op": "update", "secs_running": {"$gte": 1}}
+        return bool(site.dba.admin.command({"currentOp": 1, "$all": True, **own})["inprog"])
+
+    with connect(replace(site.connection(), timeout=2)) as handler:
+        site.make(handler)
+        site.dba[site.web].note.insert_one({"n": 3})
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(work)
+            wait_until(is_at_work)
+            handler.lock_user(site.bob)
+            told = rf"takes longer than 2 s: operation \d+ of {site.bob}, at work since \d+ s, which the server can't"
+            with pytest.raises(OperationError, match=told):
+                handler.drop_database(site.bob, site.web)
+        remove(site)
 
 
 def test_nothing_that_an_owner_makes_stops_the_removal(site: Site) -> None:
