@@ -246,10 +246,13 @@ def _database(
     granted, differs = False, None
     if owner:
         others = sorted(holder for holder, managed in holders.items() if managed and holder != owner.existing.name)
-        exact = owner.roles_on(name) == set(wanted_roles(connection))
-        granted = exact and [holder for holder, managed in holders.items() if managed] == [owner.existing.name]
+        found, wanted = owner.roles_on(name), set(wanted_roles(connection))
+        granted = found == wanted and [holder for holder, managed in holders.items() if managed] == [
+            owner.existing.name
+        ]
         differs = differences(
-            (not exact, f"{owner.existing.name} has not exactly the wanted roles"),
+            (wanted - found, f"{owner.existing.name} lacks {', '.join(sorted(wanted - found))}"),
+            (found - wanted, f"{owner.existing.name} has {', '.join(sorted(found - wanted))}, too"),
             (others, f"{', '.join(others)} may enter"),
         )
     return ExistingDatabase(

@@ -151,6 +151,15 @@ def test_one_command_gives_a_user_the_roles_on_all_databases(site: Site) -> None
     assert {role["db"] for role in site.account()["roles"]} == set(names)
 
 
+def test_which_roles_differ_is_said(site: Site) -> None:
+    """C8: what is lacking, and what is too much."""
+    with site.handler() as handler:
+        site.make(handler)
+        site.dba.admin.command("updateUser", site.bob, roles=[{"role": "read", "db": site.web}])
+        differs = handler.get_existing_databases()[site.web].differs
+    assert differs == f"{site.bob} lacks dbOwner, {site.bob} has read, too"
+
+
 def test_a_database_that_differs_in_case_is_in_the_way(site: Site) -> None:
     site.dba[site.web.upper()].create_collection("by_hand")
     with site.handler() as handler:
