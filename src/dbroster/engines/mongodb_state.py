@@ -245,11 +245,10 @@ def _database(
 ) -> ExistingDatabase:
     granted, differs = False, None
     if owner:
-        others = sorted(holder for holder, managed in holders.items() if managed and holder != owner.existing.name)
+        ours = sorted(holder for holder, managed in holders.items() if managed)
+        others = [holder for holder in ours if holder != owner.existing.name]
         found, wanted = owner.roles_on(name), set(wanted_roles(connection))
-        granted = found == wanted and [holder for holder, managed in holders.items() if managed] == [
-            owner.existing.name
-        ]
+        granted = found == wanted and ours == [owner.existing.name]
         differs = differences(
             (wanted - found, f"{owner.existing.name} lacks {', '.join(sorted(wanted - found))}"),
             (found - wanted, f"{owner.existing.name} has {', '.join(sorted(found - wanted))}, too"),

@@ -157,7 +157,7 @@ def test_which_roles_differ_is_said(site: Site) -> None:
         site.make(handler)
         site.dba.admin.command("updateUser", site.bob, roles=[{"role": "read", "db": site.web}])
         differs = handler.get_existing_databases()[site.web].differs
-    assert differs == f"{site.bob} lacks dbOwner, {site.bob} has read, too"
+    assert differs == f"{site.bob} lacks dbAdmin, readWrite, {site.bob} has read, too"
 
 
 def test_a_database_that_differs_in_case_is_in_the_way(site: Site) -> None:
