@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from dbroster.config import Connection
+from dbroster.engines.clickhouse_queue import clear
 from dbroster.engines.clickhouse_running import PATIENCE, at_work
 from dbroster.engines.clickhouse_session import HAS_DEPENDENTS, Session, identifier
 from dbroster.engines.clickhouse_state import read_databases
@@ -84,6 +85,7 @@ class Drops:
 
     def _run(self, user: str, database: str, statement: str, **settings: str) -> str | None:
         if self._session.cluster:
+            clear(self._session, user, database, self._connection.timeout)
             self._session.run(statement, **settings)
             return None
         limit = min(int(PATIENCE), self._connection.timeout)

@@ -9,9 +9,10 @@ from dbroster.engines.clickhouse_session import Session, all_rows, identifier
 from dbroster.errors import ServerError
 
 TABLES = (
-    "clusters", "columns", "databases", "detached_parts", "detached_tables", "enabled_roles", "grants", "parts",
-    "privileges", "processes", "replicas", "role_grants", "roles", "row_policies", "server_settings", "settings",
-    "settings_profile_elements", "tables", "user_directories", "users", "view_refreshes",
+    "clusters", "columns", "databases", "detached_parts", "detached_tables", "enabled_roles", "grants", "merges",
+    "mutations", "parts", "privileges", "processes", "replicas", "role_grants", "roles", "row_policies",
+    "server_settings", "settings", "settings_profile_elements", "tables", "user_directories", "users",
+    "view_refreshes",
 )  # fmt: skip
 """All that dbroster reads, but what exists only with ZooKeeper."""
 

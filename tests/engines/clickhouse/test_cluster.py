@@ -6,16 +6,18 @@ TLS only. `DBROSTER_SOAK=1` tries everything on each kind.
 
 import itertools
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from urllib3.exceptions import HTTPError
 
 from dbroster.engines import clickhouse_lock, connect
 from dbroster.errors import LockHeld, Stalled
@@ -23,9 +25,11 @@ from dbroster.secret import Secret
 from servers.clickhouse_cluster import Node
 from tests.bounded import within
 from tests.contract.adapter_clickhouse import HttpProxy, literal, quoted
+from tests.contract.adapters import Refused
 from tests.e2e.site import OTHER_PASSWORD, PASSWORD, ROOT, Site
 from tests.engines.clickhouse.clustered import ADMIN, KINDS, Clustered, NodeAdapter, started
-from tests.engines.clickhouse.unstoppable import QUERY, unstoppable
+from tests.engines.clickhouse.unstoppable import MUTATION, QUERY, unstoppable
+from tests.unit.waiting import wait_until
 
 _numbers = itertools.count(1)
 TEMPLATES = ("tools", "web")
@@ -366,6 +370,67 @@ def test_a_query_that_can_not_be_broken_off_holds_up_no_queue(cluster: Clustered
         site.sync("--max-removals", "all")
         assert node.do(QUERY.format(bob)).strip() == "1"
     assert cluster.accounts(site.prefix) == [{ann, site.name("cy")}] * 2
+
+
+def test_what_a_node_would_wait_for_goes_into_no_queue(cluster: Clustered, site: Site) -> None:
+    """J10, B4: what can't be broken off fails its own database; all others come and go, and later it goes, too."""
+    ann, bob, _ = site.users("ann", "bob", "dan")
+    site.sync()
+    node = cluster.adapters[1]
+    site.configure(timeout=8)
+    site.users("ann", "cy")
+    mutation = "ALTER TABLE {table} UPDATE y = {slow} WHERE 1"
+    with unstoppable(node, bob, Secret(PASSWORD), mutation, MUTATION.format(bob)), within(30):
+        run = site.run("--max-removals", "all")
+        failed = {a["database"]: a["error"] for a in run.result["actions"] if a["status"] == "failed"}
+        assert f"{bob}_web" in failed
+        assert failed.keys() <= {f"{bob}_web", f"{bob}_tools"}  # where his ALTER itself is still at work, too
+        assert all(
+            f"on the node {cluster.nodes[1].name} " in text and " is at work, and" in text for text in failed.values()
+        )
+    assert cluster.accounts(site.prefix) == [{ann, site.name("cy"), bob}] * 2
+    site.configure()
+    site.converge("--max-removals", "all")
+    assert cluster.accounts(site.prefix) == [{ann, site.name("cy")}] * 2
+
+
+def test_a_silent_disk_of_another_user_stops_no_queue(cluster: Clustered, site: Site) -> None:
+    """J4, J10: any DROP on that node would wait for the CREATE of somebody who stays, and all statements behind it."""
+    ann, bob = site.users("ann", "bob")
+    site.sync()
+    node = cluster.adapters[1]
+    site.configure(timeout=8)
+    site.users("ann", "cy")
+    with silent_disk(node, ann) as query, within(30):
+        run = site.run("--max-removals", "all")
+        told = f"on the node {cluster.nodes[1].name} the query {query} of {ann} is at work"
+        errors = [a["error"] for a in run.result["actions"] if a["status"] == "failed"]
+        assert errors
+        assert all(told in error for error in errors)
+    assert cluster.accounts(site.prefix) == [{ann, site.name("cy"), bob}] * 2
+    cluster.nodes[1].kill()  # a client of S3 tries again for very long
+    cluster.nodes[1].start()
+    site.configure()
+    site.converge("--max-removals", "all")
+
+
+@contextmanager
+def silent_disk(adapter: NodeAdapter, user: str) -> Iterator[str]:
+    """A CREATE of a user's that waits for a disk, for more than five seconds, by its id."""
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        place, query = f"http://127.0.0.1:{nobody.getsockname()[1]}/bucket/p/", f"{user}-disk"
+        disk = f"disk(type = s3, endpoint = '{place}', access_key_id = 'a', secret_access_key = 'b')"
+        table = f"{quoted(f'{user}_web')}.s (x String) ENGINE = MergeTree ORDER BY x SETTINGS disk = {disk}"
+        thread = threading.Thread(target=suppressed, args=(adapter, user, f"CREATE TABLE {table}", query), daemon=True)
+        thread.start()
+        older = f"SELECT query_id FROM system.processes WHERE query_id = '{query}' AND elapsed > 5"
+        wait_until(lambda: adapter.do(older).strip() == query)
+        yield query
+
+
+def suppressed(adapter: NodeAdapter, user: str, statement: str, query: str) -> None:
+    with suppress(Refused, OSError, HTTPError):
+        adapter.ask(user, PASSWORD, statement, query_id=query)
 
 
 def test_a_run_that_waits_for_a_frozen_node_can_be_ended(cluster: Clustered, site: Site) -> None:
