@@ -1,11 +1,16 @@
 """Passwords by the stored hash, on a server that shows it, and what is taken for one."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
+from benchmarks import raw_checks
+from benchmarks.engines import tls_port
 from dbroster.config import Connection
 from dbroster.engines import clickhouse_shown, connect
 from dbroster.engines.base import Handler
@@ -123,3 +128,19 @@ def test_a_refusal_that_nobody_expects_is_told(handler: Handler, monkeypatch: py
     assert check(handler, "hbob") is PasswordCheck.SAME, "by a login"
     (told,) = handler.warnings()
     assert "passwords are checked by logins" in told.text
+
+
+@pytest.mark.parametrize("kind", ["hashes", "logins"])
+def test_the_raw_client_of_the_benchmarks_checks_as_well(
+    showing: ClickHouseAdapter, handler: Handler, tmp_path: Path, kind: str
+) -> None:
+    """`make bench` measures beside it, and broke off at hashes, which SHOW CREATE USERS gives with escaped quotes."""
+    handler.create_user("h.bob-1", GOOD)
+    section = {"host": showing.server.host, "port": tls_port(showing.server), "tls": {"ca": str(showing.server.ca)}}
+    section |= {"username": showing.server.admin_user, "password": showing.server.admin_password}
+    (tmp_path / "connections.yaml").write_text(yaml.safe_dump({"clickhouse": section}))
+    command, codes = [sys.executable, raw_checks.__file__, kind, str(tmp_path)], []
+    for password in (GOOD, WRONG):
+        (tmp_path / "users.txt").write_text(f"h.bob-1:{password.reveal()}\n")
+        codes.append(subprocess.run(command, check=False, stderr=subprocess.DEVNULL, timeout=60).returncode)
+    assert codes == [0, 1]
