@@ -94,7 +94,7 @@ KIND: LiteralString = """
 """Encoding and locale of a database, and whether they are those that it would be created with."""
 
 CONTENTS: LiteralString = """
-    WITH extended AS (SELECT classid, objid FROM pg_depend WHERE deptype = 'e'),
+    WITH brought AS (SELECT classid, objid FROM pg_depend WHERE deptype IN ('e', 'i')),
     others AS (
         SELECT 'pg_proc'::regclass AS class, p.oid FROM pg_proc p JOIN pg_language l ON l.oid = prolang
         WHERE prokind <> 'a' AND NOT lanpltrusted OR proleakproof OR prosupport <> 0
@@ -119,9 +119,9 @@ CONTENTS: LiteralString = """
     SELECT 'extension', extname::text FROM pg_extension e WHERE extname <> 'plpgsql' AND NOT EXISTS
         (SELECT 1 FROM pg_available_extension_versions v WHERE v.name = extname AND (v.trusted OR NOT v.superuser))
     UNION ALL SELECT type, identity FROM others, pg_identify_object(class, oid, 0)
-        WHERE oid >= 16384 AND (class, oid) NOT IN (SELECT * FROM extended)
+        WHERE oid >= 16384 AND (class, oid) NOT IN (SELECT * FROM brought)
     UNION ALL SELECT DISTINCT 'security labels of', provider FROM pg_seclabel"""
-"""What a superuser has made, and what its owner could therefore not bring back; the first ones are the server's own."""
+"""What a superuser has made, and its owner could not bring back; nothing that the server, extensions or types bring."""
 
 _OF_EXTENSION = re.compile(r"\d+; \d+ \d+ (?:COMMENT - EXTENSION|EXTENSION -) (.*) ")
 

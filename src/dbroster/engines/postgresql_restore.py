@@ -95,7 +95,7 @@ class Returning:
         """Bring everything back that the user can make; return what is missing, in words."""
         self._restore(self._lines, "--section=pre-data")
         with self._pathed():
-            self._define_again()
+            self._persist()  # some functions run as soon as a table is made
             with self._pathed():  # functions that are new since then
                 self._restore(self._lines, "--section=data")
                 self._load_again()
@@ -134,19 +134,20 @@ class Returning:
             with self._enter() as raw:
                 _alter(raw, functions, "RESET search_path")
 
-    def _define_again(self) -> None:
-        """Make again what failed, as long as that helps; some functions run as soon as a table is made."""
-        before = len(self._entries) + 1
-        while 0 < len(failed := self._failed.keys() & self._entries.keys()) < before:
+    def _persist(self, kind: str = "") -> list[str]:
+        """Try again what failed, as long as that brings anything back; return what still fails."""
+        of_kind = [number for number, entry in self._entries.items() if entry.startswith(kind)]
+        before = len(of_kind) + 1
+        while 0 < len(failed := [number for number in of_kind if number in self._failed]) < before:
             before = len(failed)
             self._again(failed)
+        return failed
 
     # --- rows that did not come ---------------------------------------------------------------------------------------
 
     def _load_again(self) -> None:
-        """Load what was refused once more, now that all other rows are there, and without checks."""
-        again = [number for number in self._failed if self._holds_rows(number)]
-        if not again:
+        """Load what was refused once more, now that all other rows are there; if that is of no use, without checks."""
+        if not (again := self._persist(_ROWS)):
             return
         names = [self._entries[number].removeprefix(_ROWS) for number in again]
         with self._enter() as raw:
@@ -168,11 +169,8 @@ class Returning:
                 try:
                     raw.execute(alter.encode())
                 except psycopg.Error as error:
-                    reason = error.diag.message_primary
+                    reason = (error.diag.message_primary or "")[:_WORDS]
                     self._worse.append(f"the column {column} is text now, its rows are no {kind} any more: {reason}")
-
-    def _holds_rows(self, number: str) -> bool:
-        return self._entries.get(number, "").startswith(_ROWS)
 
     # --- words --------------------------------------------------------------------------------------------------------
 
@@ -232,9 +230,9 @@ def _hold(raw: Raw, lifted: Sequence[tuple[str, ...]]) -> Iterator[str]:
     for add, comment, name, check, validate in reversed(lifted):
         try:
             raw.execute(add.encode())
-        except psycopg.Error:
+        except psycopg.Error as error:
             raw.execute(f"{add.removesuffix(' NOT VALID')} NOT VALID".encode())
-            broken = f"some rows of {name} break its check {check}, which is NOT VALID now"
-            yield f"{broken}: mend the rows, then run {validate}"
+            reason = (error.diag.message_primary or "")[:_WORDS]
+            yield f"the check {check} of {name} is NOT VALID now: {reason}; when that is mended, run {validate}"
         if comment:
             raw.execute(comment.encode())
