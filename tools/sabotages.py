@@ -210,6 +210,27 @@ SABOTAGES = [
         "tests/engines/clickhouse/test_staying.py|-k|holds and loop",
     ),
     Sabotage(
+        "a database that the server does not finish with ends the run",
+        "src/dbroster/apply.py",
+        "if error.action and error.action.verb in _INSIDE and",
+        "if not error.action and",
+        "tests/unit/test_apply_lost.py|-k|never_done",
+    ),
+    Sabotage(
+        "ClickHouse: a query that can't be broken off is waited for",
+        _ENGINES + "clickhouse_running.py",
+        "if time.monotonic() > deadline:",
+        "if False:",
+        "tests/engines/clickhouse/test_ends.py|-k|keeps_no_drop",
+    ),
+    Sabotage(
+        "ClickHouse: what was proven before a batch of drops counts until its end",
+        _ENGINES + "clickhouse_proof.py",
+        "_FRESH = 2.0",
+        "_FRESH = 2000.0",
+        "tests/engines/clickhouse/test_ends.py|-k|renamed_while",
+    ),
+    Sabotage(
         "MariaDB: a table's name is taken for an option of the dump program",
         _ENGINES + "mysql_archive.py",
         '*few, "--", state.database, *without]',
