@@ -224,6 +224,7 @@ OF_SUPERUSERS = {
     "text search template public.tst": "CREATE TEXT SEARCH TEMPLATE tst (LEXIZE = dsimple_lexize)",
     "text search parser public.tsp": "CREATE TEXT SEARCH PARSER tsp (START = prsd_start, GETTOKEN = prsd_nexttoken,"
         " END = prsd_end, LEXTYPES = prsd_lextype)",
+    "foreign-data wrapper fw": "CREATE FOREIGN DATA WRAPPER fw; GRANT USAGE ON FOREIGN DATA WRAPPER fw TO PUBLIC",
     "access method own": "CREATE ACCESS METHOD own TYPE INDEX HANDLER bthandler",
     "aggregate public.agg(bigint)":
         "CREATE AGGREGATE agg(bigint) (SFUNC = int8_avg_accum, STYPE = internal, FINALFUNC = numeric_poly_avg)",
@@ -269,6 +270,8 @@ def test_what_a_dba_has_made_there_is_told_before_and_the_rest_comes_back(
         raw.execute("CREATE FUNCTION usual(int) RETURNS int LANGUAGE sql AS 'SELECT 1'")
     with log_in(user, PASSWORD, database) as raw:
         raw.execute("CREATE TABLE t AS SELECT 1 AS x; CREATE INDEX ON t (x oc); CREATE TYPE pair AS (a int, b int);")
+        raw.execute("CREATE SERVER sv FOREIGN DATA WRAPPER fw")
+        raw.execute("CREATE USER MAPPING FOR CURRENT_USER SERVER sv OPTIONS (password 'fdw-Secret-77')")
         raw.execute("CREATE TYPE span AS RANGE (subtype = int)")
         raw.execute("CREATE AGGREGATE total (int) (SFUNC = int4pl, STYPE = int); CREATE CAST (pair AS text) WITH INOUT")
     told = list(archiver.archiver().losses(database))
@@ -280,8 +283,9 @@ def test_what_a_dba_has_made_there_is_told_before_and_the_rest_comes_back(
     with pytest.raises(OperationError) as failed:
         archiver.archiver().restore(made, receiver, database)
     for said in ("FUNCTION public cf(integer): permission denied for language internal", "OPERATOR CLASS public oc",
-                 "ACCESS METHOD - own"):  # fmt: skip
+                 "ACCESS METHOD - own", "USER MAPPING - "):  # fmt: skip
         assert said in str(failed.value)
+    assert "fdw-Secret" not in str(failed.value)
     with log_in(user, PASSWORD, database) as raw:
         assert raw.execute("SELECT x, usual(x), (1, 2)::pair::text FROM t").fetchall() == [(1, 1, "(1,2)")]
         assert raw.execute("SELECT total(x) FROM t").fetchall() == [(1,)]
