@@ -135,12 +135,12 @@ def test_the_raw_client_of_the_benchmarks_checks_as_well(
     showing: ClickHouseAdapter, handler: Handler, tmp_path: Path, kind: str
 ) -> None:
     """`make bench` measures beside it, and broke off at hashes, which SHOW CREATE USERS gives with escaped quotes."""
-    handler.create_user("h.bob-1", GOOD)
+    handler.create_user("h.raw-1", GOOD)
     section = {"host": showing.server.host, "port": tls_port(showing.server), "tls": {"ca": str(showing.server.ca)}}
     section |= {"username": showing.server.admin_user, "password": showing.server.admin_password}
     (tmp_path / "connections.yaml").write_text(yaml.safe_dump({"clickhouse": section}))
     command, codes = [sys.executable, raw_checks.__file__, kind, str(tmp_path)], []
     for password in (GOOD, WRONG):
-        (tmp_path / "users.txt").write_text(f"h.bob-1:{password.reveal()}\n")
+        (tmp_path / "users.txt").write_text(f"h.raw-1:{password.reveal()}\n")
         codes.append(subprocess.run(command, check=False, stderr=subprocess.DEVNULL, timeout=60).returncode)
     assert codes == [0, 1]
