@@ -60,6 +60,18 @@ FAULTS = {
     "E9": "ClickHouse: archives use the TLS settings of the session.",
     "M1": "MongoDB: a dropped database does not come back under steady writers.",
     "M2": "MongoDB: a mechanism that the server or the account lacks is named beforehand.",
+    "J1": "A database that the server does not finish with fails alone, and all others go on.",
+    "J2": "ClickHouse: no second archive is begun while the query of an earlier one is still at work.",
+    "J3": "MongoDB: an update that can't be interrupted, and so keeps a database, is named.",
+    "J4": "ClickHouse: a drop does not wait for another user's table on a disk that is away.",
+    "J5": "ClickHouse: who is locked keeps no role of a DBA's, not in an open session either.",
+    "J6": "ClickHouse: who takes all places for queries is named, with what ends that.",
+    "J7": "ClickHouse: row policies that hide accounts, databases or tables from the admin stop the run at its start.",
+    "J8": "ClickHouse: a second way to log in is told.",
+    "J9": "ClickHouse: what proves ownership is read again before a drop that had to wait.",
+    "J10": "ClickHouse: a query or mutation that can't be broken off does not stop the cluster's queue of statements.",
+    "J11": "ClickHouse: a table that stops the cluster's queue of statements is named, and so is a replica of another's.",
+    "J12": "No variable of the environment makes dbroster write the keys of its connections into a file.",
 }
 
 TOPICS = {
