@@ -70,7 +70,7 @@ FAULTS = {
     "J8": "ClickHouse: a second way to log in is told.",
     "J9": "ClickHouse: what proves ownership is read again before a drop that had to wait.",
     "J10": "ClickHouse: a query or mutation that can't be broken off does not stop the cluster's queue of statements.",
-    "J11": "ClickHouse: a table that stops the cluster's queue of statements is named, and so is a replica of another's.",
+    "J11": "ClickHouse: a table that stops the cluster's queue of statements is named, as is a replica of another's.",
     "J12": "No variable of the environment makes dbroster write the keys of its connections into a file.",
 }
 

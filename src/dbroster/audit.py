@@ -14,11 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from dbroster.chain import Chain
+from dbroster.chain import PERMITTED, RUN, Chain
 from dbroster.model import Action, Link, Outcome, Status, Verb
 
-RUN = "run"
-PERMITTED = "removals permitted by --max-removals"
 _DESTRUCTIVE = frozenset({Verb.ADOPT, Verb.LOCK_USER, Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE, Verb.DROP_USER})
 
 

@@ -21,6 +21,9 @@ from dbroster.errors import AuditError
 from dbroster.files import log_problem
 from dbroster.model import Link
 
+RUN = "run"
+PERMITTED = "removals permitted by --max-removals"
+"""What two entries say that are read again: by `audit`, and by `history`, which a run without changes may need."""
 AUDIT_FILE = "audit.jsonl"
 HEAD_SUFFIX = ".head"
 ORIGIN = Link(0, "0" * 64)

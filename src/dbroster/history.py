@@ -14,8 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from dbroster.audit import PERMITTED, RUN
-from dbroster.chain import entry_of, head_of, number_of, read_record
+from dbroster.chain import PERMITTED, RUN, entry_of, head_of, number_of, read_record
 from dbroster.errors import AuditError
 from dbroster.logs import in_order, lines_of, log_files
 from dbroster.model import Verb

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from dbroster.audit import PERMITTED
+from dbroster.chain import PERMITTED
 from dbroster.config import Removals
 from dbroster.model import Lock, Result, Roster, Status, Verb
 from dbroster.report import as_text

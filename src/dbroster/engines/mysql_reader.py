@@ -4,6 +4,7 @@ MariaDB works out the constants of a view as soon as it is opened, be it by SHOW
 user with the rights of whoever has opened it. The name of the account is none that a roster can hold.
 """
 
+import hashlib
 import secrets
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -15,24 +16,34 @@ from dbroster.errors import ConnectError, OperationError
 from dbroster.secret import Secret
 from dbroster.verifiers import mysql_native
 
-PREFIX = "dbroster-archive:"
 READS = frozenset({"SELECT", "SHOW VIEW", "TRIGGER", "EVENT", "EXECUTE"})
 """What a database has to be readable by, as a whole."""
 
 _LEFT = "SELECT User AS name, Host AS host FROM mysql.global_priv WHERE User LIKE %s"
+_at_work: set[str] = set()
+"""Those of this process: it archives several databases at once."""
+
+
+def prefix_of(roster: str) -> str:
+    """How such an account's name begins; a roster's own name may be too long for it."""
+    return f"dbroster-archive:{hashlib.sha256(roster.encode()).hexdigest()[:8]}:"
 
 
 @contextmanager
 def reader(session: Session, connection: Connection, patterns: Collection[str]) -> Iterator[Connection]:
     """Yield the connection of an account that may read the databases of these names, as grants spell them.
 
-    What a killed run has left of the kind goes first: only one sync is at work on a server.
+    What a killed run has left of the kind goes first: only one sync of a roster is at work on a server.
     """
-    for row in session.rows(_LEFT, f"{PREFIX}%"):
+    prefix = prefix_of(connection.roster)
+    for row in session.rows(_LEFT, f"{prefix}%"):
+        if row["name"] in _at_work:
+            continue
         session.run(f"DROP USER IF EXISTS {account(row['name'], row['host'])}")
     (seen,) = session.rows("SELECT SUBSTRING_INDEX(USER(), '@', -1) AS host")
-    name, password = f"{PREFIX}{secrets.token_hex(8)}", secrets.token_urlsafe(24)
+    name, password = f"{prefix}{secrets.token_hex(8)}", secrets.token_urlsafe(24)
     who, verifier = account(name, seen["host"]), mysql_native(password.encode())
+    _at_work.add(name)
     session.run(f"CREATE USER {who} IDENTIFIED VIA mysql_native_password USING {literal(verifier)}", [verifier])
     try:
         for pattern in patterns:
@@ -40,6 +51,7 @@ def reader(session: Session, connection: Connection, patterns: Collection[str]) 
         yield replace(connection, username=name, password=Secret(password))
     finally:
         session.run(f"DROP USER IF EXISTS {who}")
+        _at_work.discard(name)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import http.client
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -14,18 +15,20 @@ from tests.unit.waiting import wait_until
 QUERY = "SELECT count() FROM system.processes WHERE user = '{}' AND elapsed > 0.2"
 MUTATION = "SELECT count() FROM system.merges WHERE is_mutation AND database = '{}_web'"
 
-# most of a second for each row; the server looks only between blocks of rows whether it shall end
+# up to a second for each row; the server looks only between blocks of rows whether it shall end
 SLOW = "editDistance(repeat('a', 20000), concat(repeat('b', 19000), repeat(toString(x), 10)))"
+
+LONG = 15  # seconds: longer than a run with a short `timeout`
 
 
 @contextmanager
 def unstoppable(
     adapter: ClickHouseAdapter, user: str, password: Secret, statement: str, running: str
 ) -> Iterator[None]:
-    """A statement with a {slow} function on a {table} that goes on for some ten seconds; `running` counts it."""
+    """A statement with a {slow} function on a {table} that goes on for some 15 seconds; `running` counts it."""
     table = f"{quoted(f'{user}_web')}.t"
     adapter.ask(user, password.reveal(), f"CREATE TABLE {table} (x UInt64, y UInt64) ENGINE = MergeTree ORDER BY x")
-    adapter.ask(user, password.reveal(), f"INSERT INTO {table} SELECT number, 0 FROM numbers(16)")
+    adapter.ask(user, password.reveal(), f"INSERT INTO {table} SELECT number, 0 FROM numbers({_rows(adapter)})")
 
     def work() -> None:
         with suppress(Refused, OSError, http.client.HTTPException):
@@ -36,3 +39,10 @@ def unstoppable(
     wait_until(lambda: adapter._do(running).strip() != "0")
     yield
     thread.join(10 * BUSY)
+
+
+def _rows(adapter: ClickHouseAdapter) -> int:
+    """How many rows take this machine, as busy as it is, long enough."""
+    began = time.monotonic()
+    adapter._do(f"SELECT {SLOW} FROM (SELECT 0 AS x)")
+    return min(100, int(LONG / (time.monotonic() - began)) + 1)

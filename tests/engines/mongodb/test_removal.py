@@ -1,6 +1,7 @@
 """What an owner, or somebody who shares his database, can do to stay: nothing, or it is said how to end it."""
 
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -185,19 +186,21 @@ def test_an_open_transaction_of_a_foreign_account_is_named(set_site: Site, monke
     assert site.web not in site.dba.list_database_names()
 
 
-SLOW = {"$range": [0, 5000]}
-"""Of which 25 million steps take some ten seconds, in which nothing is broken off."""
+def slow(steps: float) -> dict[str, object]:
+    """An expression that takes so many million steps, in which nothing is broken off; the field n has to be there."""
+    numbers = {"$range": [0, int(1000 * steps**0.5)]}
+    inner = {"$reduce": {"input": numbers, "initialValue": "$$value", "in": {"$mod": [{"$add": ["$$value", "$n"]}, 7]}}}
+    return {"$expr": {"$eq": [{"$reduce": {"input": numbers, "initialValue": 0, "in": inner}}, 99]}}
 
 
 def test_an_update_that_can_not_be_broken_off_is_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """J3, B4: the drop does not wait for ever; it said that somebody who may write everywhere was in the way."""
     monkeypatch.setattr(mongodb_drop, "FIRST_LIMIT", 1)
-    inner = {"$reduce": {"input": SLOW, "initialValue": "$$value", "in": {"$mod": [{"$add": ["$$value", "$n"]}, 7]}}}
-    slow = {"$reduce": {"input": SLOW, "initialValue": 0, "in": inner}}
+    busy: list[dict[str, object]] = []
 
     def work() -> None:
         with site.login(site.bob, PASSWORD) as bob, suppress(PyMongoError):
-            bob[site.web].note.update_many({"$expr": {"$eq": [slow, 99]}}, {"$set": {"seen": 1}})
+            bob[site.web].note.update_many(busy[0], {"$set": {"seen": 1}})
 
     def is_at_work() -> bool:
         own = {"effectiveUsers.user": site.bob, "op": "update", "secs_running": {"$gte": 1}}
@@ -206,6 +209,9 @@ def test_an_update_that_can_not_be_broken_off_is_named(site: Site, monkeypatch: 
     with connect(replace(site.connection(), timeout=2)) as handler:
         site.make(handler)
         site.dba[site.web].note.insert_one({"n": 3})
+        began = time.monotonic()
+        site.dba[site.web].note.count_documents(slow(1))
+        busy.append(slow(12 / (time.monotonic() - began)))  # seconds
         with ThreadPoolExecutor(1) as pool:
             pool.submit(work)
             wait_until(is_at_work)

@@ -1,11 +1,13 @@
 """Archives of MySQL and MariaDB databases whose users want more than that: power, files, or that something is lost."""
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
 from dbroster.engines import connect
+from dbroster.engines.mysql_reader import prefix_of, reader, reading_session
+from dbroster.engines.mysql_session import Session
 from dbroster.errors import OperationError
 from dbroster.model import Action, User
 from dbroster.secret import Secret
@@ -65,14 +67,28 @@ def test_no_function_of_a_users_runs_with_the_rights_of_the_admin(site: Site, tm
 
 
 def test_what_reads_for_an_archive_is_gone_after_the_next_one(mariadb: Site, tmp_path: Path) -> None:
-    """A8: an account of a run that was killed."""
+    """A8: an account of a run that was killed; what another roster's sync is reading with stays."""
     handler, user = mariadb.open(least(mariadb)), mariadb.name()
     handler.connection = archiving(handler.connection, tmp_path)
     handler.create_user(user, Secret(PASSWORD))
     database = give(handler, user)
-    mariadb.dba.run("CREATE USER 'dbroster-archive:0123456789abcdef'@'%'")
+    left, others = f"{prefix_of(handler.connection.roster)}0123", f"{prefix_of('another')}0123"
+    for name in (left, others):
+        mariadb.dba.run(f"CREATE USER '{name}'@'%'")
     archive(handler, user, database)
-    assert not mariadb.dba.run("SELECT User FROM mysql.user WHERE User LIKE 'dbroster-archive%'")
+    assert mariadb.dba.run("SELECT User FROM mysql.user WHERE User LIKE 'dbroster-archive%'") == [(others,)]
+    mariadb.dba.run(f"DROP USER '{others}'@'%'")
+
+
+def test_databases_are_archived_at_once(mariadb: Site, tmp_path: Path) -> None:
+    """A8: none takes away the account that reads for another."""
+    connection = archiving(mariadb.open(least(mariadb)).connection, tmp_path)
+    with ExitStack() as stack:
+        sessions = [stack.enter_context(closing(Session(mariadb.open(least(mariadb)).connection))) for _ in "ab"]
+        readers = [stack.enter_context(reader(session, connection, [])) for session in sessions]
+        for each in readers:
+            with reading_session(each) as session:
+                assert session.rows("SELECT 1 AS one") == [{"one": 1}]
 
 
 ONE = "\N{CJK UNIFIED IDEOGRAPH-7E17}"
