@@ -28,6 +28,10 @@ def counts(log: str) -> tuple[int, int, int]:
     )
 
 
+AGAIN = ("--reruns", "1", "-rfER")
+"""As in CI: what fails among many tests side by side is run once more, and named in the log."""
+
+
 class Run:
     """One version: installed, asked who it is, tested; all that is said goes to .cache/matrix/NAME.log."""
 
@@ -46,7 +50,7 @@ class Run:
             self._do(self.version.installer(self.cache), log)
             asked = [sys.executable, "-m", "servers", "version", self.version.engine]
             said = subprocess.run(asked, cwd=ROOT, env=self.environment, check=True, stdout=subprocess.PIPE, text=True)
-            tests = [sys.executable, "-m", "pytest", *self.version.tests(), "-v", "-n", self.workers]
+            tests = [sys.executable, "-m", "pytest", *self.version.tests(), "-v", "-n", self.workers, *AGAIN]
             done = self._do(tests, log, check=False)
         if done.returncode not in _RAN:
             raise subprocess.CalledProcessError(done.returncode, done.args)
