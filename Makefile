@@ -23,6 +23,7 @@ soaked = \
 	tests/engines/clickhouse/test_cluster.py \
 	tests/soak/fuzz_files.py \
 	tests/soak/test_clickhouse_cluster.py \
+	tests/soak/test_clickhouse_cluster_busy.py \
 	tests/soak/test_clickhouse_cluster_killed.py \
 	tests/soak/test_large_files.py
 

@@ -28,7 +28,7 @@ from tests.contract.adapter_clickhouse import HttpProxy, literal, quoted
 from tests.contract.adapters import Refused
 from tests.e2e.site import OTHER_PASSWORD, PASSWORD, ROOT, Site
 from tests.engines.clickhouse.clustered import ADMIN, KINDS, Clustered, NodeAdapter, started
-from tests.engines.clickhouse.unstoppable import MUTATION, QUERY, unstoppable
+from tests.engines.clickhouse.unstoppable import QUERY, unstoppable
 from tests.unit.waiting import wait_until
 
 _numbers = itertools.count(1)
@@ -369,28 +369,6 @@ def test_a_query_that_can_not_be_broken_off_holds_up_no_queue(cluster: Clustered
     with unstoppable(node, bob, Secret(PASSWORD), slow, QUERY.format(bob)), within(20):
         site.sync("--max-removals", "all")
         assert node.do(QUERY.format(bob)).strip() == "1"
-    assert cluster.accounts(site.prefix) == [{ann, site.name("cy")}] * 2
-
-
-def test_what_a_node_would_wait_for_goes_into_no_queue(cluster: Clustered, site: Site) -> None:
-    """J10, B4: what can't be broken off fails its own database; all others come and go, and later it goes, too."""
-    ann, bob, _ = site.users("ann", "bob", "dan")
-    site.sync()
-    node = cluster.adapters[1]
-    site.configure(timeout=8)
-    site.users("ann", "cy")
-    mutation = "ALTER TABLE {table} UPDATE y = {slow} WHERE 1"
-    with unstoppable(node, bob, Secret(PASSWORD), mutation, MUTATION.format(bob)), within(30):
-        run = site.run("--max-removals", "all")
-        failed = {a["database"]: a["error"] for a in run.result["actions"] if a["status"] == "failed"}
-        assert f"{bob}_web" in failed
-        assert failed.keys() <= {f"{bob}_web", f"{bob}_tools"}  # where his ALTER itself is still at work, too
-        assert all(
-            f"on the node {cluster.nodes[1].name} " in text and " is at work, and" in text for text in failed.values()
-        )
-    assert cluster.accounts(site.prefix) == [{ann, site.name("cy"), bob}] * 2
-    site.configure()
-    site.converge("--max-removals", "all")
     assert cluster.accounts(site.prefix) == [{ann, site.name("cy")}] * 2
 
 

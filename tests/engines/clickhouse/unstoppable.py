@@ -38,7 +38,7 @@ def unstoppable(
     thread.start()
     wait_until(lambda: adapter._do(running).strip() != "0")
     yield
-    thread.join(10 * BUSY)
+    thread.join(4 * LONG * BUSY)
 
 
 def _rows(adapter: ClickHouseAdapter) -> int:
