@@ -13,10 +13,9 @@ from dbroster import engines
 from dbroster.arguments import parser, sync_command
 from dbroster.config import Connection, server_names
 from dbroster.console import tell
-from dbroster.errors import ConfigError
+from dbroster.errors import ConfigError, defect
 from dbroster.model import Result, Roster
 from dbroster.progress import Progress, Task
-from dbroster.report import defect
 from dbroster.stopping import Stopping, await_all
 from dbroster.streams import open_all, settle
 from dbroster.sync import Connect, Options, Sync, configured, load

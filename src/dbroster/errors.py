@@ -15,11 +15,17 @@ A plan that the guard refuses is a result, not an error (exit 3). Anything else 
 No text here ever contains a statement, a password or a verifier.
 """
 
+import errno
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dbroster.model import Action, Problem
+
+_SCARCE = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
+)  # fmt: skip
+"""What a file system or a machine says when it has no more to give."""
 
 
 class DbrosterError(Exception):
@@ -82,3 +88,27 @@ class OperationError(DbrosterError):
         super().__init__(text)
         self.code = code
         self.retryable = retryable
+
+
+def defect(error: Exception, *, verbose: bool = False) -> str:
+    """Say where a defect of dbroster's own is; not its message, which may hold a secret. A full disk is none."""
+    if reason := _out_of(error):
+        return reason
+    import traceback  # an error is rare, and every run would load this
+
+    places = traceback.extract_tb(error.__traceback__)
+    text = f"{type(error).__name__} in {places[-1].name}, line {places[-1].lineno}"
+    more = [f"\n    {place.filename}:{place.lineno} {place.name}" for place in places if verbose]
+    return f"a defect in dbroster, please report it: {text}{''.join(more)}"
+
+
+def _out_of(error: Exception) -> str | None:
+    """Say what this machine has run out of, whoever has asked for it."""
+    if isinstance(error, MemoryError):
+        return "this machine, or this process (ulimit -v), has no memory left; run again when there is more"
+    if isinstance(error, RuntimeError) and str(error) == "can't start new thread":
+        return "no thread can be started: this user (ulimit -u) or this machine has too many; run again later"
+    if isinstance(error, OSError) and error.errno in _SCARCE:
+        where = f" at {error.filename}" if isinstance(error.filename, str) else ""
+        return f"this machine refused{where}: {error.strerror}; run again when that is mended"
+    return None

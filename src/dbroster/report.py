@@ -1,8 +1,6 @@
 """What a run tells: text for people and JSON for programs, with the same words for dry and real runs."""
 
-import errno
 import json
-import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
@@ -22,12 +20,6 @@ _COLOURS = {
 _TAKES = (Verb.LOCK_USER, Verb.DROP_DATABASE, Verb.DROP_USER)
 _TAKEN = "35"
 _WENT_WRONG = (Status.FAILED, Status.SKIPPED, Status.NOT_ATTEMPTED)
-
-
-_SCARCE = (
-    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
-)  # fmt: skip
-"""What a file system or a machine says when it has no more to give."""
 
 
 class Exit(IntEnum):
@@ -213,28 +205,6 @@ def _closing_lines(result: Result) -> Iterator[str]:
     stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in result.stages.items())
     if stages:
         yield f"  {counts['seconds']:.2f} s ({stages})"
-
-
-def defect(error: Exception, *, verbose: bool = False) -> str:
-    """Say where a defect of dbroster's own is; not its message, which may hold a secret. A full disk is none."""
-    if reason := _out_of(error):
-        return reason
-    places = traceback.extract_tb(error.__traceback__)
-    text = f"{type(error).__name__} in {places[-1].name}, line {places[-1].lineno}"
-    more = [f"\n    {place.filename}:{place.lineno} {place.name}" for place in places if verbose]
-    return f"a defect in dbroster, please report it: {text}{''.join(more)}"
-
-
-def _out_of(error: Exception) -> str | None:
-    """Say what this machine has run out of, whoever has asked for it."""
-    if isinstance(error, MemoryError):
-        return "this machine, or this process (ulimit -v), has no memory left; run again when there is more"
-    if isinstance(error, RuntimeError) and str(error) == "can't start new thread":
-        return "no thread can be started: this user (ulimit -u) or this machine has too many; run again later"
-    if isinstance(error, OSError) and error.errno in _SCARCE:
-        where = f" at {error.filename}" if isinstance(error.filename, str) else ""
-        return f"this machine refused{where}: {error.strerror}; run again when that is mended"
-    return None
 
 
 def printable(line: str) -> str:

@@ -12,10 +12,10 @@ from dbroster.chain import AUDIT_FILE
 from dbroster.console import complain, say
 from dbroster.editing import edit
 from dbroster.encrypting import encrypt
-from dbroster.errors import ConfigError, DbrosterError
+from dbroster.errors import ConfigError, DbrosterError, defect
 from dbroster.interrupts import Interrupts
 from dbroster.model import Problem
-from dbroster.report import Exit, defect
+from dbroster.report import Exit
 from dbroster.streams import mutter
 
 

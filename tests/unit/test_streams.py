@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.report import defect
+from dbroster.errors import defect
 from tests.unit.samples import PASSWORD, config
 
 CHECK = f"{sys.executable} -m dbroster check --config"

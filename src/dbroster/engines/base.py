@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from dbroster.config import Connection
 from dbroster.engines.archiver import Archiver
-from dbroster.errors import DbrosterError, OperationError, Stalled
+from dbroster.errors import DbrosterError, OperationError, Stalled, defect
 from dbroster.model import (
     Action,
     ExistingDatabase,
@@ -247,8 +247,6 @@ class Handler(ABC):
         except (DbrosterError, OSError):
             raise
         except Exception as error:
-            from dbroster.report import defect
-
             raise OperationError(defect(error)) from error
 
     # --- performing a plan ------------------------------------------------------------------------------------------
