@@ -9,9 +9,8 @@ import pytest
 from dbroster.engines import connect
 from dbroster.errors import UnsupportedServer
 from tests.engines.clickhouse import clustered
-from tests.engines.clickhouse.clustered import Clustered
+from tests.engines.clickhouse.clustered import Clustered, site_on
 from tests.engines.clickhouse.test_cluster import *  # noqa: F403 - the tests themselves
-from tests.engines.clickhouse.test_cluster import site_on
 
 OLDER = "24.8"
 

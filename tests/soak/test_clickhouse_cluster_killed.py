@@ -9,8 +9,7 @@ import pytest
 
 from tests.conftest import Figure
 from tests.engines.clickhouse import clustered
-from tests.engines.clickhouse.clustered import Clustered
-from tests.engines.clickhouse.test_cluster import site_on
+from tests.engines.clickhouse.clustered import Clustered, site_on
 from tests.kill.crime import Scene
 
 ONE_OF = 4  # a statement ON CLUSTER is slow: each test takes one message of so many, others each time

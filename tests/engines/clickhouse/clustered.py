@@ -1,17 +1,25 @@
 """A real cluster of two nodes, an admin with the documented privileges and no more, and what people do at each node."""
 
+import itertools
+import socket
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from urllib3.exceptions import HTTPError
 
 from dbroster.config import Connection
 from servers import ClickHouseCluster, ClusterKind, Missing
+from servers.clickhouse_cluster import Node
 from tests.conftest import everything_is_required
 from tests.contract.adapter_clickhouse import ClickHouseAdapter, literal, quoted
-from tests.e2e.site import Site
+from tests.contract.adapters import Refused
+from tests.e2e.site import PASSWORD, Site
+from tests.unit.waiting import wait_until
 
+_numbers = itertools.count(1)
 ADMIN, ADMIN_PASSWORD = "dbroster", "Admins-own-9-lantern"
 CLUSTER = "both"
 KINDS = {
@@ -117,3 +125,59 @@ def started(kind: ClusterKind) -> Iterator[Clustered]:
             yield clustered
         finally:
             clustered.close()
+
+
+def site_on(cluster: Clustered, directory: Path, node: int = 0) -> Site:
+    prefix = f"cl{next(_numbers)}q"
+    cluster.make_admin(prefix)
+    return Site(cluster.adapters[node], directory / "config", prefix)
+
+
+def hidden(cluster: Clustered, *texts: str) -> None:
+    """No log of any node, nor ZooKeeper or the queue of statements, has one of these."""
+    queues = [adapter.do("SELECT query FROM system.distributed_ddl_queue") for adapter in cluster.adapters]
+    assert all(queues), "the queue is not empty, so that its silence proves something"
+    stored = cluster.cluster.keeper.stored()
+    assert stored
+    for text in texts:
+        assert not any(text in queue for queue in queues)
+        assert text.encode() not in stored
+        assert not any(node.logs_contain(text) for node in cluster.nodes)
+
+
+@contextmanager
+def frozen(node: Node) -> Iterator[None]:
+    node.freeze()
+    try:
+        yield
+    finally:
+        node.thaw()
+
+
+def brought_in_step(cluster: Clustered, site: Site, gone: str) -> None:
+    """The next run, with the node back: pending, done, nothing; who had to go is on no node."""
+    site.pending("--max-removals", "all")
+    site.sync("--max-removals", "all")
+    site.in_step()
+    assert not any(gone in found for found in cluster.accounts(site.prefix))
+    assert not any(name.startswith(gone) for found in cluster.databases(site.prefix) for name in found)
+    cluster.at_home(site)
+
+
+@contextmanager
+def silent_disk(adapter: NodeAdapter, user: str) -> Iterator[str]:
+    """A CREATE of a user's that waits for a disk, for more than five seconds, by its id."""
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        place, query = f"http://127.0.0.1:{nobody.getsockname()[1]}/bucket/p/", f"{user}-disk"
+        disk = f"disk(type = s3, endpoint = '{place}', access_key_id = 'a', secret_access_key = 'b')"
+        table = f"{quoted(f'{user}_web')}.s (x String) ENGINE = MergeTree ORDER BY x SETTINGS disk = {disk}"
+        thread = threading.Thread(target=suppressed, args=(adapter, user, f"CREATE TABLE {table}", query), daemon=True)
+        thread.start()
+        older = f"SELECT query_id FROM system.processes WHERE query_id = '{query}' AND elapsed > 5"
+        wait_until(lambda: adapter.do(older).strip() == query)
+        yield query
+
+
+def suppressed(adapter: NodeAdapter, user: str, statement: str, query: str) -> None:
+    with suppress(Refused, OSError, HTTPError):
+        adapter.ask(user, PASSWORD, statement, query_id=query)

@@ -4,34 +4,37 @@ Accounts are each node's own, or replicated; nodes are replicas or shards, and s
 TLS only. `DBROSTER_SOAK=1` tries everything on each kind.
 """
 
-import itertools
 import os
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from urllib3.exceptions import HTTPError
 
 from dbroster.engines import clickhouse_lock, connect
 from dbroster.errors import LockHeld, Stalled
 from dbroster.secret import Secret
-from servers.clickhouse_cluster import Node
 from tests.bounded import within
 from tests.contract.adapter_clickhouse import HttpProxy, literal, quoted
-from tests.contract.adapters import Refused
 from tests.e2e.site import OTHER_PASSWORD, PASSWORD, ROOT, Site
-from tests.engines.clickhouse.clustered import ADMIN, KINDS, Clustered, NodeAdapter, started
+from tests.engines.clickhouse.clustered import (
+    ADMIN,
+    KINDS,
+    Clustered,
+    NodeAdapter,
+    brought_in_step,
+    frozen,
+    hidden,
+    silent_disk,
+    site_on,
+    started,
+)
 from tests.engines.clickhouse.unstoppable import QUERY, unstoppable
-from tests.unit.waiting import wait_until
 
-_numbers = itertools.count(1)
 TEMPLATES = ("tools", "web")
 REPLICATED = "ENGINE = ReplicatedMergeTree('{}', 'one') ORDER BY x"
 SOAK = bool(os.environ.get("DBROSTER_SOAK"))
@@ -45,27 +48,9 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Clustered]:
         yield clustered
 
 
-def site_on(cluster: Clustered, directory: Path, node: int = 0) -> Site:
-    prefix = f"cl{next(_numbers)}q"
-    cluster.make_admin(prefix)
-    return Site(cluster.adapters[node], directory / "config", prefix)
-
-
 @pytest.fixture
 def site(cluster: Clustered, tmp_path: Path) -> Site:
     return site_on(cluster, tmp_path)
-
-
-def hidden(cluster: Clustered, *texts: str) -> None:
-    """No log of any node, nor ZooKeeper or the queue of statements, has one of these."""
-    queues = [adapter.do("SELECT query FROM system.distributed_ddl_queue") for adapter in cluster.adapters]
-    assert all(queues), "the queue is not empty, so that its silence proves something"
-    stored = cluster.cluster.keeper.stored()
-    assert stored
-    for text in texts:
-        assert not any(text in queue for queue in queues)
-        assert text.encode() not in stored
-        assert not any(node.logs_contain(text) for node in cluster.nodes)
 
 
 @on_unlike_kinds
@@ -254,25 +239,6 @@ def test_queries_of_a_leaver_end_on_the_other_node(cluster: Clustered, site: Sit
 # --- a node that is frozen, or down --------------------------------------------------------------------------------
 
 
-@contextmanager
-def frozen(node: Node) -> Iterator[None]:
-    node.freeze()
-    try:
-        yield
-    finally:
-        node.thaw()
-
-
-def brought_in_step(cluster: Clustered, site: Site, gone: str) -> None:
-    """The next run, with the node back: pending, done, nothing; who had to go is on no node."""
-    site.pending("--max-removals", "all")
-    site.sync("--max-removals", "all")
-    site.in_step()
-    assert not any(gone in found for found in cluster.accounts(site.prefix))
-    assert not any(name.startswith(gone) for found in cluster.databases(site.prefix) for name in found)
-    cluster.at_home(site)
-
-
 @on_unlike_kinds
 def test_a_frozen_node_ends_the_run(cluster: Clustered, site: Site) -> None:
     """E8: within connect_timeout, by name, before anything is changed; the next run does it all."""
@@ -390,25 +356,6 @@ def test_a_silent_disk_of_another_user_stops_no_queue(cluster: Clustered, site: 
     cluster.nodes[1].start()
     site.configure()
     site.converge("--max-removals", "all")
-
-
-@contextmanager
-def silent_disk(adapter: NodeAdapter, user: str) -> Iterator[str]:
-    """A CREATE of a user's that waits for a disk, for more than five seconds, by its id."""
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        place, query = f"http://127.0.0.1:{nobody.getsockname()[1]}/bucket/p/", f"{user}-disk"
-        disk = f"disk(type = s3, endpoint = '{place}', access_key_id = 'a', secret_access_key = 'b')"
-        table = f"{quoted(f'{user}_web')}.s (x String) ENGINE = MergeTree ORDER BY x SETTINGS disk = {disk}"
-        thread = threading.Thread(target=suppressed, args=(adapter, user, f"CREATE TABLE {table}", query), daemon=True)
-        thread.start()
-        older = f"SELECT query_id FROM system.processes WHERE query_id = '{query}' AND elapsed > 5"
-        wait_until(lambda: adapter.do(older).strip() == query)
-        yield query
-
-
-def suppressed(adapter: NodeAdapter, user: str, statement: str, query: str) -> None:
-    with suppress(Refused, OSError, HTTPError):
-        adapter.ask(user, PASSWORD, statement, query_id=query)
 
 
 def test_a_run_that_waits_for_a_frozen_node_can_be_ended(cluster: Clustered, site: Site) -> None:
