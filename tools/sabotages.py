@@ -430,7 +430,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "a defect shows its message",
-        "src/dbroster/report.py",
+        "src/dbroster/errors.py",
         "{type(error).__name__} in {",
         "{error} in {",
         "tests/secrecy|-k|mariadb",
