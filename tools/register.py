@@ -72,6 +72,9 @@ FAULTS = {
     "J10": "ClickHouse: a query or mutation that can't be broken off does not stop the cluster's queue of statements.",
     "J11": "ClickHouse: a table that stops the cluster's queue of statements is named, as is a replica of another's.",
     "J12": "No variable of the environment makes dbroster write the keys of its connections into a file.",
+    "L1": "ClickHouse: a name that is a word of the language is taken for a name.",
+    "L7": "ClickHouse: rows of a Buffer without a table are told before they are lost.",
+    "L8": "ClickHouse: a column that only a view's inner table has is told before it is lost.",
 }
 
 TOPICS = {

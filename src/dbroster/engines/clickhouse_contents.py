@@ -1,5 +1,6 @@
 """What is in a ClickHouse database: tables and views, and what of them an archive can't hold."""
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -35,6 +36,12 @@ _COLUMNS = """
 _DETACHED = "SELECT hex(table), is_permanently FROM system.detached_tables WHERE database = {database} ORDER BY 1"
 _DETACHED_PARTS = """
     SELECT hex(table), count() FROM system.detached_parts WHERE database = {database} GROUP BY table ORDER BY table"""
+_BUFFERS = """
+    SELECT hex(name), hex(engine_full), total_rows FROM system.tables
+    WHERE database = {database} AND engine = 'Buffer' AND total_rows > 0 ORDER BY name"""
+_THERE = "SELECT 1 FROM system.tables WHERE database = {database} AND name = {table}"
+_TARGET = re.compile(r"Buffer\('((?:[^'\\]|\\.)*)', '((?:[^'\\]|\\.)*)'")
+_ESCAPED = re.compile(r"\\(.)")
 _MARKED = """
     SELECT DISTINCT hex(table) FROM system.parts WHERE active AND has_lightweight_delete AND database = {database}"""
 # a part whose name begins with patch- holds changes to rows of other parts (UPDATE since 25.7)
@@ -68,9 +75,7 @@ class Table:
 
 def read_tables(session: Session, database: str) -> list[Table]:
     """Tables and views; a view's inner table is left out, since the view makes it again, and is given its rows."""
-    columns: dict[str, list[str]] = {}
-    for table, column in session.rows(_COLUMNS, database=database):
-        columns.setdefault(from_hex(table), []).append(from_hex(column))
+    columns = _columns(session, database)
     found = [
         (from_hex(name), engine, from_hex(made), bool(own), from_hex(inner))
         for name, engine, made, own, inner in session.rows(_DESCRIBED, database=database)
@@ -92,6 +97,14 @@ def read_tables(session: Session, database: str) -> list[Table]:
         for name, engine, made, *_ in found
         if name not in inner.values()
     ]
+
+
+def _columns(session: Session, database: str) -> dict[str, list[str]]:
+    """What holds values of its own in each table, in the order of the table."""
+    columns: dict[str, list[str]] = {}
+    for table, column in session.rows(_COLUMNS, database=database):
+        columns.setdefault(from_hex(table), []).append(from_hex(column))
+    return columns
 
 
 def is_read(engine: str, *, own_data: bool) -> bool:
@@ -126,13 +139,18 @@ def read_detached(session: Session, database: str) -> list[tuple[str, bool]]:
 
 def left_out(session: Session, database: str) -> Iterator[str]:
     """What an archive of a database would not hold."""
+    columns = _columns(session, database)
     for table in read_tables(session, database):
+        for column in columns.get(table.rows_in, ()):
+            if column not in table.columns:
+                yield f"the column {column}, which only the inner table of {table.name} has"
         if _lacks_rows(table):
             yield f"the rows of {table.name}: dbroster can't read those of this {table.engine}"
         if not table.statement:  # of a table by loop(), which has no rows of its own
             yield f"the table {table.name}, since the server does not show how it is made"
         if _HIDDEN in table.statement:
             yield f"the password in the definition of {table.name}, which the server hides"
+    yield from _left_in_buffers(session, database)
     for name, number in session.rows(_DETACHED_PARTS, database=database):
         yield f"{number} detached parts of the table {from_hex(name)}"
     policies = read_policies(session, database)
@@ -140,6 +158,17 @@ def left_out(session: Session, database: str) -> Iterator[str]:
         text = f"the row policy {policy.name} of {policy.table or 'all tables'}"
         hides = policy in hiding(policies, policy.table)
         yield f"{text}; if it hides rows from the admin, nothing is archived: {policy.cure()}" if hides else text
+
+
+def _left_in_buffers(session: Session, database: str) -> Iterator[str]:
+    """Rows that a Buffer can't be emptied of: the server throws them away when there is no table for them."""
+    for name, definition, number in session.rows(_BUFFERS, database=database):
+        if found := _TARGET.match(from_hex(definition)):
+            target, table = (_ESCAPED.sub(r"\1", part) for part in found.groups())
+            if not table:
+                yield f"the {number} rows of the Buffer {from_hex(name)}, which has no table"
+            elif not session.rows(_THERE, database=target, table=table):
+                yield f"the {number} rows of the Buffer {from_hex(name)}, whose table {target}.{table} is not there"
 
 
 def refuse_cut(

@@ -132,7 +132,7 @@ def _chunks(first: bytes, source: IO[bytes]) -> Iterator[bytes]:
 
 
 def top_level(statement: str) -> Iterable[tuple[int, str]]:
-    """Words of a statement outside of quotes and brackets, each with its place."""
+    """Words of a statement outside of quotes and brackets, each with its place; none beside a dot, which is a name."""
     place, depth, length = 0, 0, len(statement)
     while place < length:
         char = statement[place]
@@ -142,11 +142,11 @@ def top_level(statement: str) -> Iterable[tuple[int, str]]:
             depth, place = depth + 1, place + 1
         elif char in ")]}":
             depth, place = depth - 1, place + 1
-        elif char.isalpha():
+        elif char.isalnum() or char == "_":
             end = place
             while end < length and (statement[end].isalnum() or statement[end] == "_"):
                 end += 1
-            if depth == 0:
+            if depth == 0 and "." not in (statement[place - 1 : place], statement[end : end + 1]):
                 yield place, statement[place:end]
             place = end
         else:
