@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import servers
-from dbroster.options import CLICKHOUSE_PRIVILEGES, MYSQL_PRIVILEGES
+from dbroster.config.engine_options import CLICKHOUSE_PRIVILEGES, MYSQL_PRIVILEGES
 
 Roster = Mapping[str, str]
 

@@ -18,7 +18,7 @@ from benchmarks import raw
 from benchmarks.engines import ENGINES, Engine, Roster
 from benchmarks.life import Tell, world
 from benchmarks.site import Site, roster
-from dbroster.verifiers.sha_crypt import sha256_crypt
+from dbroster.passwords.verifiers.sha_crypt import sha256_crypt
 
 _ROWS = """
     SET allow_system_table_mods = on;

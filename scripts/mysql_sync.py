@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from dbroster.cli import main  # only now is it on the path
+from dbroster.cli.main import main  # only now is it on the path
 
 if __name__ == "__main__":  # the processes that check many passwords import this file again
     sys.exit(main(engine="mysql"))

@@ -4,10 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from dbroster.archive import MANIFEST, PARTIAL, Archive, read_archive
-from dbroster.config import Connection, Removals
 from dbroster.engines.base import Handler
-from dbroster.model import Action, User
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection, Removals
+from dbroster.model.plan import Action
+from dbroster.model.roster import User
+from dbroster.passwords.secret import Secret
 
 
 def archiving(connection: Connection, directory: Path) -> Connection:

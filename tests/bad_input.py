@@ -4,8 +4,8 @@ import io
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
-from dbroster.cli import main
-from dbroster.model import Verb
+from dbroster.cli.main import main
+from dbroster.model.plan import Verb
 from tests.fake import FakeHandler
 from tests.fake_server import Account, Database, FakeServer, digest
 from tests.unit.samples import CONNECTIONS, PASSWORD, private

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dbroster.archive import MANIFEST, drafting
-from dbroster.chain import AUDIT_FILE, head_of
-from dbroster.config import Removals
-from dbroster.encrypted import AGE_FILE, RECIPIENTS_FILE
+from dbroster.audit.hash_chain import AUDIT_FILE, head_of
+from dbroster.model.connection import Removals
+from dbroster.roster.age import AGE_FILE, RECIPIENTS_FILE
 from tests.bad_input import ANN, Target
 from tests.fake import fake_connection
 from tests.fake_server import digest

@@ -10,23 +10,23 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import ClassVar, Self
 
-from dbroster.config import Connection
 from dbroster.engines.base import Handler
 from dbroster.errors import LockHeld, OperationError
-from dbroster.model import (
+from dbroster.model.connection import Connection
+from dbroster.model.plan import Verb
+from dbroster.model.problems import Problem
+from dbroster.model.roster import User
+from dbroster.model.state import (
     ExistingDatabase,
     ExistingUser,
     Lock,
     PasswordCheck,
-    Problem,
     Server,
     StoredVerifier,
-    User,
-    Verb,
     differences,
 )
-from dbroster.policy import PasswordRules, unprintable
-from dbroster.secret import Secret
+from dbroster.passwords.policy import PasswordRules, unprintable
+from dbroster.passwords.secret import Secret
 from tests.fake_archive import FakeArchiver
 from tests.fake_server import Account, Database, FakeServer, Killed, digest
 

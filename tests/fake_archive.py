@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from typing import ClassVar
 
 from dbroster.archive import Archive, Draft
-from dbroster.config import Connection
 from dbroster.engines.archiver import Archiver
 from dbroster.errors import OperationError
-from dbroster.model import User
+from dbroster.model.connection import Connection
+from dbroster.model.roster import User
 from tests.fake_server import Database, FakeServer
 
 

@@ -9,8 +9,10 @@ from datetime import datetime
 from itertools import count
 
 from dbroster.errors import ConnectError, OperationError
-from dbroster.model import Lock, Problem, Verb
-from dbroster.policy import PasswordRules
+from dbroster.model.plan import Verb
+from dbroster.model.problems import Problem
+from dbroster.model.state import Lock
+from dbroster.passwords.policy import PasswordRules
 
 
 class Killed(BaseException):

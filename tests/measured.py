@@ -12,7 +12,7 @@ from tests.unit.samples import CONNECTIONS, private
 _ROOT = Path(__file__).parents[1]
 _CHILD = """
 import json, pathlib, re, sys, time
-from dbroster.cli import main
+from dbroster.cli.main import main
 began = time.perf_counter()
 code = main(sys.argv[1:])
 # ru_maxrss would be the parent's, if that was larger before exec

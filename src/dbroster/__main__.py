@@ -2,7 +2,7 @@
 
 import sys
 
-from dbroster.cli import main
+from dbroster.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

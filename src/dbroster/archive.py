@@ -20,9 +20,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from dbroster.config import Connection
 from dbroster.errors import OperationError
-from dbroster.files import closed_directory_problem, sync_directory
+from dbroster.files.read import closed_directory_problem, sync_directory
+from dbroster.model.connection import Connection
 
 PARTIAL = ".partial"
 MANIFEST = ".json"

@@ -14,9 +14,9 @@ from urllib.parse import urlencode
 import pytest
 import urllib3
 
-from dbroster.config import Connection, Tls
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
+from dbroster.model.connection import Connection, Tls
 from servers import ClickHouse, Server
 from tests.contract.adapters import Adapter, Doomed, Refused
 from tests.contract.proxy import Proxy

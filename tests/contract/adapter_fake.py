@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dbroster.config import Connection
 from dbroster.engines.base import Handler
-from dbroster.model import Lock
+from dbroster.model.connection import Connection
+from dbroster.model.state import Lock
 from tests.contract.adapters import RULES, Adapter, Doomed, Refused
 from tests.fake import FakeHandler, FakeServer, Killed, fake_connection
 from tests.fake_server import Database

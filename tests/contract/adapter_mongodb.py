@@ -13,9 +13,9 @@ from bson.binary import UUID_SUBTYPE, Binary
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from dbroster.config import Connection
 from dbroster.engines.base import Handler
-from dbroster.verifiers import saslprep_offender
+from dbroster.model.connection import Connection
+from dbroster.passwords.verifiers import saslprep_offender
 from servers import MongoDB
 from tests.contract.adapters import Adapter, Refused
 from tests.contract.proxy import Proxy

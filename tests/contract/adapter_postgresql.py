@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 import psycopg
 from psycopg.sql import SQL, Identifier, Literal
 
-from dbroster.engines.postgresql_lock import KEY
+from dbroster.engines.postgresql.sync_lock import KEY
 from servers import PostgreSQL
 from tests.contract.adapters import Adapter, Refused
 from tests.unit.waiting import wait_until

@@ -13,11 +13,12 @@ from typing import Any, ClassVar, Protocol
 import pytest
 import yaml
 
-from dbroster.config import CONNECTIONS_FILE, Connection, read_connections
+from dbroster.config.connections import CONNECTIONS_FILE, read_connections
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
 from dbroster.errors import ConnectError
-from dbroster.policy import PasswordRules
+from dbroster.model.connection import Connection
+from dbroster.passwords.policy import PasswordRules
 from tests.contract.proxy import Proxy
 
 RULES = PasswordRules(min_length=8, classes=1)

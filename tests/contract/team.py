@@ -5,10 +5,11 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from dbroster.model import Action, Outcome, Result, Status
-from dbroster.report import Exit, as_json, as_text
-from dbroster.roster import USERS_FILE, read_roster
-from dbroster.sync import Connect, Options, Sync
+from dbroster.model.plan import Action
+from dbroster.model.result import Outcome, Result, Status
+from dbroster.report.run_report import Exit, as_json, as_text
+from dbroster.roster.parse import USERS_FILE, read_roster
+from dbroster.run.sync import Connect, Options, Sync
 from tests.contract.adapters import Adapter
 from tests.contract.world import World
 

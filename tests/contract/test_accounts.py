@@ -6,8 +6,8 @@ import pytest
 
 from dbroster.engines.base import Handler
 from dbroster.errors import OperationError
-from dbroster.model import Lock, PasswordCheck
-from dbroster.secret import Secret
+from dbroster.model.state import Lock, PasswordCheck
+from dbroster.passwords.secret import Secret
 from tests.contract.world import OTHER_PASSWORD, PASSWORD, World
 
 Write = Callable[[Handler, str], None]

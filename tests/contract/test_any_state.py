@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from dbroster import apply
-from dbroster.config import Connection
 from dbroster.engines.base import Handler
-from dbroster.model import Outcome, Result, Status, Verb
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection
+from dbroster.model.plan import Verb
+from dbroster.model.result import Outcome, Result, Status
+from dbroster.passwords.secret import Secret
+from dbroster.run import apply
 from tests.contract.team import Team, own, performed
 from tests.contract.world import OTHER_PASSWORD, PASSWORD, World
 

@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 
 from dbroster.archive import MANIFEST, PARTIAL, read_archive
-from dbroster.config import Connection, Removals
 from dbroster.errors import ConnectError, OperationError
-from dbroster.model import Lock, Result, Status, Verb
-from dbroster.restore import Restore, Wish
-from dbroster.roster import read_roster
-from dbroster.sync import Options, Sync
+from dbroster.model.connection import Connection, Removals
+from dbroster.model.plan import Verb
+from dbroster.model.result import Result, Status
+from dbroster.model.state import Lock
+from dbroster.roster.parse import read_roster
+from dbroster.run.restore import Restore, Wish
+from dbroster.run.sync import Options, Sync
 from tests.contract.team import Team, assert_well
 from tests.contract.world import OTHER_PASSWORD, PASSWORD, World
 

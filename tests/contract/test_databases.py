@@ -3,8 +3,8 @@
 import pytest
 
 from dbroster.errors import OperationError
-from dbroster.model import Status
-from dbroster.secret import Secret
+from dbroster.model.result import Status
+from dbroster.passwords.secret import Secret
 from tests.contract.world import PASSWORD, World
 
 

@@ -6,10 +6,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from dbroster import apply
-from dbroster.config import Removals
-from dbroster.model import Lock, Result, Verb
-from dbroster.report import Exit, exit_code
+from dbroster.model.connection import Removals
+from dbroster.model.plan import Verb
+from dbroster.model.result import Result
+from dbroster.model.state import Lock
+from dbroster.report.run_report import Exit, exit_code
+from dbroster.run import apply
 from tests.contract.team import Team, assert_well, performed
 from tests.contract.world import OTHER_PASSWORD, PASSWORD, World
 

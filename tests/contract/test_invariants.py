@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from dbroster import apply
-from dbroster.config import Connection
 from dbroster.engines.base import Handler
 from dbroster.errors import ConfigError
-from dbroster.model import Result, Status, Verb
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection
+from dbroster.model.plan import Verb
+from dbroster.model.result import Result, Status
+from dbroster.passwords.secret import Secret
+from dbroster.run import apply
 from tests.contract.team import Team, assert_well, own, performed, reports
 from tests.contract.test_passwords import HOSTILE
 from tests.contract.world import OTHER_PASSWORD, PASSWORD, World

@@ -2,7 +2,8 @@
 
 import pytest
 
-from dbroster.model import Result, Status, Verb
+from dbroster.model.plan import Verb
+from dbroster.model.result import Result, Status
 from tests.contract.team import Team, assert_well
 from tests.contract.world import OTHER_PASSWORD, PASSWORD, World
 

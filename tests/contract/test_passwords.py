@@ -3,8 +3,10 @@
 import pytest
 
 from dbroster.errors import OperationError
-from dbroster.model import Action, PasswordCheck, StoredVerifier, User, Verb
-from dbroster.secret import Secret
+from dbroster.model.plan import Action, Verb
+from dbroster.model.roster import User
+from dbroster.model.state import PasswordCheck, StoredVerifier
+from dbroster.passwords.secret import Secret
 from tests.contract.world import OTHER_PASSWORD, PASSWORD, World, actions
 
 HOSTILE = {

@@ -6,8 +6,10 @@ import pytest
 
 from dbroster.engines.base import Handler
 from dbroster.errors import ConnectError
-from dbroster.model import Action, Outcome, Status, User, Verb
-from dbroster.secret import Secret
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Outcome, Status
+from dbroster.model.roster import User
+from dbroster.passwords.secret import Secret
 from tests.contract.world import OTHER_PASSWORD, PASSWORD, World, actions
 
 DONE, FAILED = Status.DONE, Status.FAILED

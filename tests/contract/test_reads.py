@@ -3,8 +3,9 @@
 import pytest
 
 from dbroster.errors import LockHeld
-from dbroster.model import User, Verb
-from dbroster.secret import Secret
+from dbroster.model.plan import Verb
+from dbroster.model.roster import User
+from dbroster.passwords.secret import Secret
 from tests.contract.world import PASSWORD, World, actions
 
 

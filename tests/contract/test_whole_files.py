@@ -2,7 +2,7 @@
 
 import pytest
 
-from dbroster.model import Verb
+from dbroster.model.plan import Verb
 from tests.contract.team import Team, assert_well, own
 from tests.contract.world import OTHER_PASSWORD, PASSWORD, World
 

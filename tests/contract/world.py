@@ -5,8 +5,10 @@ from functools import cached_property
 from pathlib import Path
 
 from dbroster.engines.base import Handler
-from dbroster.model import Action, ExistingDatabase, ExistingUser, PasswordCheck, User, Verb
-from dbroster.secret import Secret
+from dbroster.model.plan import Action, Verb
+from dbroster.model.roster import User
+from dbroster.model.state import ExistingDatabase, ExistingUser, PasswordCheck
+from dbroster.passwords.secret import Secret
 from tests.contract.adapters import Adapter
 
 PASSWORD = "Correct-horse-7-battery"

@@ -105,7 +105,7 @@ def test_no_password_reaches_the_programs_command_line_or_environment(
     site.users("ann")
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     # PostgreSQL's programs of the server's own major are taken from their usual place, before the PATH
-    hide = "from dbroster.engines import postgresql_programs\npostgresql_programs._PLACES = ()\n"
+    hide = "from dbroster.engines.postgresql import client_programs\nclient_programs._PLACES = ()\n"
     (programs / "sitecustomize.py").write_text(hide)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(programs)]))
     site.sync()

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from dbroster.chain import RUN
+from dbroster.audit.hash_chain import RUN
 from tests.contract.adapters import Adapter
 from tests.contract.proxy import Proxy
 from tests.e2e.site import PASSWORD, ROOT, TEMPLATES, Run

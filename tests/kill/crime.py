@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from dbroster.model import ExistingDatabase, ExistingUser
+from dbroster.model.state import ExistingDatabase, ExistingUser
 from tests.contract.proxy import Proxy
 from tests.e2e.site import OTHER_PASSWORD, PASSWORD, ROOT, Run, Site
 

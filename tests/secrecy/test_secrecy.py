@@ -8,7 +8,7 @@ from secrets import token_hex
 import pytest
 
 from dbroster.errors import DbrosterError
-from dbroster.secret import Secret
+from dbroster.passwords.secret import Secret
 from tests.e2e.site import Site
 from tests.secrecy.conftest import Loud
 from tests.secrecy.forms import leaks

@@ -15,11 +15,11 @@ from tests.e2e.site import ROOT, Run, Site
 FAULT = """
 import sys
 sys.path.insert(0, {src!r})
-from dbroster import apply
+from dbroster.run import apply
 def fail(self, chunk):
     raise RuntimeError("made by a test: " + " ".join(action.password.reveal() for action in chunk if action.password))
 apply.Apply._persist = fail
-from dbroster.cli import main
+from dbroster.cli.main import main
 if __name__ == "__main__":
     sys.exit(main(engine={engine!r}))
 """

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dbroster.secret import Secret
+from dbroster.passwords.secret import Secret
 from tests.bounded import within
 from tests.e2e.site import PASSWORD, Site
 from tests.engines.clickhouse import clustered

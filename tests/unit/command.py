@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from dbroster.cli import main
-from dbroster.sync import Connect
+from dbroster.cli.main import main
+from dbroster.run.sync import Connect
 from tests.fake import FakeHandler, FakeServer
 from tests.unit.samples import PASSWORD
 

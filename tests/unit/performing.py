@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from threading import Event
 from typing import ClassVar
 
-from dbroster.apply import Apply
 from dbroster.engines.base import Handler
-from dbroster.model import Action, Outcome, Plan, Verb
-from dbroster.secret import Secret
-from dbroster.sessions import Sessions
+from dbroster.model.plan import Action, Plan, Verb
+from dbroster.model.result import Outcome
+from dbroster.passwords.secret import Secret
+from dbroster.run.apply import Apply
+from dbroster.run.sessions import Sessions
 from tests.fake import FakeHandler, FakeServer, fake_connection
 from tests.unit.samples import PASSWORD
 

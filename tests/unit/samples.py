@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dbroster.model import Roster, User
-from dbroster.secret import Secret
+from dbroster.model.roster import Roster, User
+from dbroster.passwords.secret import Secret
 
 PASSWORD = "Correct-horse-7-battery"
 OTHER_PASSWORD = "Another-staple-8-pony"

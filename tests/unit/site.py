@@ -6,12 +6,13 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from dbroster.config import Connection
 from dbroster.engines.base import Handler
-from dbroster.model import Outcome, Result, Roster
-from dbroster.policy import PasswordRules
-from dbroster.report import exit_code
-from dbroster.sync import Options, Sync
+from dbroster.model.connection import Connection
+from dbroster.model.result import Outcome, Result
+from dbroster.model.roster import Roster
+from dbroster.passwords.policy import PasswordRules
+from dbroster.report.run_report import exit_code
+from dbroster.run.sync import Options, Sync
 from tests.fake import FakeHandler, FakeServer, fake_connection
 
 RULES = PasswordRules(min_length=1, classes=0)

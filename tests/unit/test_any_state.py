@@ -11,11 +11,14 @@ import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from dbroster import apply
+from dbroster.audit.verification import verify
 from dbroster.engines import base
-from dbroster.model import Lock, Outcome, Result, Roster, Status, Verb
-from dbroster.roster import parse_users
-from dbroster.verify import verify
+from dbroster.model.plan import Verb
+from dbroster.model.result import Outcome, Result, Status
+from dbroster.model.roster import Roster
+from dbroster.model.state import Lock
+from dbroster.roster.parse import parse_users
+from dbroster.run import apply
 from tests.fake_server import Account, Database, FakeServer, Killed, digest
 from tests.unit.samples import OTHER_PASSWORD, PASSWORD, roster
 from tests.unit.site import Site, actions

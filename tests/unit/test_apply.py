@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbroster.apply import cut
 from dbroster.errors import AuditError
-from dbroster.model import Action, Outcome, Status, Verb
-from dbroster.secret import Secret
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Outcome, Status
+from dbroster.passwords.secret import Secret
+from dbroster.run.apply import cut
 from tests.fake import FakeHandler, FakeServer, Killed
 from tests.unit.performing import Run, create, remove, statuses
 from tests.unit.samples import PASSWORD

@@ -6,12 +6,13 @@ from typing import ClassVar
 
 import pytest
 
-from dbroster import apply
-from dbroster.apply import RETRIES
 from dbroster.engines.base import Handler
 from dbroster.errors import ConnectError, Stalled
-from dbroster.model import Action, Outcome, Status, Verb
-from dbroster.secret import Secret
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Outcome, Status
+from dbroster.passwords.secret import Secret
+from dbroster.run import apply
+from dbroster.run.apply import RETRIES
 from tests.bounded import within
 from tests.fake import FakeHandler, FakeServer
 from tests.unit.performing import Run, create, remove, statuses

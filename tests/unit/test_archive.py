@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from dbroster.archive import MANIFEST, PARTIAL, drafting, read_archive
-from dbroster.config import Connection, Removals, read_connections
-from dbroster.diff import Differ
+from dbroster.config.connections import read_connections
 from dbroster.errors import ConfigError, OperationError
-from dbroster.model import Action, Actual, ExistingDatabase, ExistingUser, Status, Verb
+from dbroster.model.connection import Connection, Removals
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Status
+from dbroster.model.state import Actual, ExistingDatabase, ExistingUser
+from dbroster.plan.diff import Differ
 from tests.fake import FakeHandler, FakeServer, Killed, fake_connection
 from tests.unit.samples import PASSWORD, config, full_disk, roster
 from tests.unit.site import Site, code, short

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from dbroster.audit import Audit
+from dbroster.audit.log import Audit
+from dbroster.audit.verification import verify
 from dbroster.errors import AuditError
-from dbroster.model import Action, Outcome, Status, Verb
-from dbroster.report import Exit, as_json, as_text
-from dbroster.secret import Secret
-from dbroster.verify import verify
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Outcome, Status
+from dbroster.passwords.secret import Secret
+from dbroster.report.run_report import Exit, as_json, as_text
 from tests.fake import FakeHandler
 from tests.fake_server import FakeServer
 from tests.unit.samples import full_disk, roster
@@ -269,7 +270,8 @@ def test_a_device_as_log_stops_the_run_and_gets_no_files_beside_it(site: Site) -
 READ_ONLY = """
 import os, sys
 from pathlib import Path
-from dbroster import apply, audit  # imported late, and the checkout may be closed to that user
+from dbroster.run import apply
+from dbroster.audit import log as audit  # imported late, and the checkout may be closed to that user
 from tests.unit.samples import roster
 from tests.unit.site import Site, code
 os.setgroups([]); os.setgid(65534); os.setuid(65534)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dbroster.files import MAX_SETTINGS
+from dbroster.files.read import MAX_SETTINGS
 from tests.bad_input import ANN, Target
 from tests.measured import measured
 

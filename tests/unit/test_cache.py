@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 
 import pytest
 
-from dbroster.cache import Cache
-from dbroster.config import Connection
-from dbroster.model import ExistingUser, PasswordCheck, Roster, StoredVerifier, User
-from dbroster.secret import Secret
-from dbroster.verifiers import Algorithm
+from dbroster.model.connection import Connection
+from dbroster.model.roster import Roster, User
+from dbroster.model.state import ExistingUser, PasswordCheck, StoredVerifier
+from dbroster.passwords.secret import Secret
+from dbroster.passwords.verifiers import Algorithm
+from dbroster.run.password_cache import Cache
 from tests.fake import FakeHandler, FakeServer, fake_connection
 from tests.fake_server import digest
 from tests.unit.samples import OTHER_PASSWORD, PASSWORD, full_disk, roster, user
@@ -357,7 +358,7 @@ def test_a_full_disk_is_no_error_and_leaves_nothing_half_written(site: Site) -> 
 REWRITE = """
 import sys
 from pathlib import Path
-from dbroster.cache import Cache
+from dbroster.run.password_cache import Cache
 from tests.fake import FakeServer, fake_connection
 from tests.unit.test_cache import NAMES, existing, ONE, user
 

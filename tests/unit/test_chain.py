@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from dbroster import chain
-from dbroster.chain import ORIGIN, Chain, check_log, digest, head_of, read_record
+from dbroster.audit import hash_chain as chain
+from dbroster.audit.hash_chain import ORIGIN, Chain, check_log, digest, head_of, read_record
+from dbroster.audit.verification import verify
 from dbroster.errors import AuditError
-from dbroster.model import Link
-from dbroster.verify import verify
+from dbroster.model.result import Link
 from tests.unit.samples import full_disk
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +70,7 @@ WRITER = """
 import sys
 from itertools import count
 from pathlib import Path
-from dbroster.chain import Chain
+from dbroster.audit.hash_chain import Chain
 path = Path(sys.argv[1])
 log, written = Chain(path), 0
 for number in count():
@@ -234,9 +234,9 @@ def test_a_disk_that_is_full_at_once(path: Path) -> None:
 FILL = """
 import sys
 from pathlib import Path
-from dbroster.chain import Chain
+from dbroster.audit.hash_chain import Chain
 from dbroster.errors import AuditError
-from dbroster.verify import verify
+from dbroster.audit.verification import verify
 path = Path(sys.argv[1])
 log = Chain(path)
 for durable in (False, True):

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from dbroster import __version__
-from dbroster.cli import main
-from dbroster.config import Connection
+from dbroster.cli.main import main
 from dbroster.engines import ENGINES
 from dbroster.engines.base import Handler
 from dbroster.errors import ConnectError
-from dbroster.model import Verb
+from dbroster.model.connection import Connection
+from dbroster.model.plan import Verb
 from tests.unit.command import ANN, BOTH, TWO, Command
 from tests.unit.samples import OTHER_PASSWORD, PASSWORD, Terminal, config, private
 
@@ -336,7 +336,7 @@ def test_signals_are_given_back(command: Command) -> None:
 @pytest.mark.parametrize(("call", "frozen"), [("main()", True), ("main(sys.argv[1:])", False)])
 def test_only_a_process_of_its_own_keeps_what_would_be_garbage(tmp_path: Path, call: str, frozen: bool) -> None:
     config(tmp_path, TWO)
-    program = f"import gc, sys; from dbroster.cli import main; {call}; print(gc.get_freeze_count() > 0)"
+    program = f"import gc, sys; from dbroster.cli.main import main; {call}; print(gc.get_freeze_count() > 0)"
     command = [sys.executable, "-c", program, "check", "--config", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)})
     assert done.stdout.splitlines()[-1] == str(frozen)

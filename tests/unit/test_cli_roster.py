@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.cli import main
-from dbroster.encrypted import AGE_FILE, IDENTITY_VARIABLE
+from dbroster.cli.main import main
+from dbroster.roster.age import AGE_FILE, IDENTITY_VARIABLE
 from tests.unit.command import BOTH, Command
 from tests.unit.samples import PASSWORD, config, private
 from tests.unit.vault import Key, age_key, files, sealed
@@ -89,7 +89,7 @@ def test_a_defect_in_a_verb_shows_nothing_that_it_held(
     def broken(*_: object) -> str:
         raise RuntimeError(PASSWORD)
 
-    monkeypatch.setattr("dbroster.verbs.edit", broken)
+    monkeypatch.setattr("dbroster.cli.other_verbs.edit", broken)
     assert command("edit") == 2
     assert "a defect in dbroster, please report it: RuntimeError in broken" in command.err
     assert PASSWORD not in command.out + command.err

@@ -5,8 +5,8 @@ from threading import Event
 
 import pytest
 
-from dbroster.config import Connection
 from dbroster.errors import ConnectError
+from dbroster.model.connection import Connection
 from tests.fake import FakeHandler
 from tests.unit.command import BOTH, TWO, Command
 from tests.unit.samples import config, private

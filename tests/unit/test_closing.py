@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from dbroster.closing import WIDTH, closing_table
-from dbroster.model import Action, Outcome, Result, Status, Verb
-from dbroster.report import Exit
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Outcome, Result, Status
+from dbroster.report.run_report import Exit
+from dbroster.report.table import WIDTH, closing_table
 
 
 def result(engine: str, server: str = "default", **more: Any) -> Result:

@@ -9,21 +9,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbroster.config import (
-    Connection,
-    Removals,
-    Tls,
-    archive_warning,
-    has_section,
-    read_connections,
-    server_names,
-    transport_warning,
-)
+from dbroster.config.connections import archive_warning, has_section, read_connections, server_names, transport_warning
+from dbroster.config.engine_options import OPTIONS
 from dbroster.errors import ConfigError
-from dbroster.model import Problem
-from dbroster.options import OPTIONS
-from dbroster.policy import PasswordRules
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection, Removals, Tls
+from dbroster.model.problems import Problem
+from dbroster.passwords.policy import PasswordRules
+from dbroster.passwords.secret import Secret
 from tests.unit.samples import private
 
 LEAST = {"host": "127.0.0.1", "username": "admin", "password": "pw"}

@@ -8,18 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbroster.diff import Differ
-from dbroster.model import (
-    Action,
-    Actual,
-    ExistingDatabase,
-    ExistingUser,
-    Lock,
-    PasswordCheck,
-    Plan,
-    Roster,
-    Verb,
-)
+from dbroster.model.plan import Action, Plan, Verb
+from dbroster.model.roster import Roster
+from dbroster.model.state import Actual, ExistingDatabase, ExistingUser, Lock, PasswordCheck
+from dbroster.plan.diff import Differ
 from tests.unit.samples import roster
 
 OURS = ExistingUser("bob", managed=True, roster="default")

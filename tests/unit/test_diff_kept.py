@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from dbroster.model import ExistingDatabase, Lock
+from dbroster.model.state import ExistingDatabase, Lock
 from tests.unit.samples import roster
 from tests.unit.test_diff import OURS, WEB, actual, plan, short, texts
 

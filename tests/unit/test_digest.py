@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbroster.digest import plan_digest, unexpected
-from dbroster.model import Action, Status, Verb
-from dbroster.report import Exit, as_json, as_text
-from dbroster.secret import Secret
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Status
+from dbroster.passwords.secret import Secret
+from dbroster.plan.plan_digest import plan_digest, unexpected
+from dbroster.report.run_report import Exit, as_json, as_text
 from tests.fake import FakeServer, fake_connection
 from tests.unit.samples import OTHER_PASSWORD, roster
 from tests.unit.site import Site, code

@@ -10,18 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from dbroster import arguments
-from dbroster.audit import Audit
-from dbroster.config import CONNECTIONS_FILE, read_connections
-from dbroster.engines.mariadb import MariaDBHandler
-from dbroster.engines.mysql_privileges import Held, missing_grants
-from dbroster.engines.mysql_state import MySQLState
+from dbroster.audit.log import Audit
+from dbroster.cli import arguments
+from dbroster.config.connections import CONNECTIONS_FILE, read_connections
+from dbroster.config.engine_options import MYSQL_PRIVILEGES, OPTIONS
+from dbroster.config.typed_values import Section
+from dbroster.engines.mysql.access.admin_privileges import Held, missing_grants
+from dbroster.engines.mysql.mariadb import MariaDBHandler
+from dbroster.engines.mysql.state import MySQLState
 from dbroster.errors import ConfigError
-from dbroster.model import Action, Conflict, Link, Outcome, Problem, Result, Status, Verb
-from dbroster.names import SYSTEM_ACCOUNTS, SYSTEM_PREFIXES
-from dbroster.options import MYSQL_PRIVILEGES, OPTIONS
-from dbroster.report import Exit, as_json
-from dbroster.section import Section
+from dbroster.model.names import SYSTEM_ACCOUNTS, SYSTEM_PREFIXES
+from dbroster.model.plan import Action, Conflict, Verb
+from dbroster.model.problems import Problem
+from dbroster.model.result import Link, Outcome, Result, Status
+from dbroster.report.run_report import Exit, as_json
 from tests.unit.samples import private
 from tools import proofs
 from tools.register import FAULTS, INVARIANTS

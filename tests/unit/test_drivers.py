@@ -13,10 +13,10 @@ ROOT = Path(__file__).parents[2]
 
 PROGRAM = """
 import sys
-from dbroster.config import Connection
+from dbroster.model.connection import Connection
 from dbroster.engines import connect
 from dbroster.errors import ConnectError, ServerError
-from dbroster.secret import Secret
+from dbroster.passwords.secret import Secret
 
 try:
     connect(Connection(sys.argv[1], "default", "127.0.0.1", 1, "admin", Secret("secret"), connect_timeout=1))

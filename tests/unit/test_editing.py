@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from dbroster import storage
-from dbroster.cli import main
-from dbroster.encrypted import AGE_FILE, IDENTITY_VARIABLE, RECIPIENTS_FILE
+from dbroster.cli.main import main
+from dbroster.files import write as storage
+from dbroster.roster.age import AGE_FILE, IDENTITY_VARIABLE, RECIPIENTS_FILE
 from tests.unit.samples import CONNECTIONS, OTHER_PASSWORD, PASSWORD, Terminal, config, private
 from tests.unit.vault import Key, age_key, files, holding, opened, sealed
 from tests.unit.waiting import running, wait_for_word

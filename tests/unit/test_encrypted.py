@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dbroster.encrypted import AGE_FILE, IDENTITY_VARIABLE, Identities, Recipients, is_armored
 from dbroster.errors import ConfigError
+from dbroster.roster.age import AGE_FILE, IDENTITY_VARIABLE, Identities, Recipients, is_armored
 from tests.unit.samples import PASSWORD, private
 from tests.unit.vault import Key, age_key, sealed, ssh_key
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.cli import main
-from dbroster.editing import judge
-from dbroster.encrypted import AGE_FILE, IDENTITY_VARIABLE, RECIPIENTS_FILE
-from dbroster.model import Problem
+from dbroster.cli.main import main
+from dbroster.model.problems import Problem
+from dbroster.roster.age import AGE_FILE, IDENTITY_VARIABLE, RECIPIENTS_FILE
+from dbroster.roster.edit import judge
 from tests.unit.samples import CONNECTIONS, PASSWORD, config, full_disk, private
 from tests.unit.vault import Key, age_key, files, holding, opened, ssh_key
 
@@ -189,7 +189,7 @@ def test_what_somebody_else_writes_meanwhile_is_kept(
         private(directory / name, "theirs")
         return judge(directory, data, file)
 
-    monkeypatch.setattr("dbroster.encrypting.judge", judged)
+    monkeypatch.setattr("dbroster.roster.encrypt.judge", judged)
     assert encrypt(directory, "--recipient", key.public) == 2
     assert expected in capsys.readouterr().err
     assert (directory / name).read_text() == "theirs"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.files import MAX_BYTES, mode_problem, read_file
+from dbroster.files.read import MAX_BYTES, mode_problem, read_file
 from tests.unit.samples import private
 
 

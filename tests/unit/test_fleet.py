@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dbroster.arguments import MAX_SERVERS
-from dbroster.cli import main
-from dbroster.config import Connection
+from dbroster.cli.arguments import MAX_SERVERS
+from dbroster.cli.main import main
 from dbroster.engines.base import Handler
 from dbroster.errors import ConnectError
-from dbroster.sync import load
-from dbroster.users_source import UsersSource
+from dbroster.model.connection import Connection
+from dbroster.roster.source import UsersSource
+from dbroster.run.sync import load
 from tests.fake import FakeHandler, FakeServer
 from tests.unit.samples import PASSWORD, config, private
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.config import Removals
 from dbroster.errors import OperationError
-from dbroster.model import Action, Outcome, Result, Status, Verb
-from dbroster.report import Exit, exit_code
-from dbroster.sync import Options, Sync
+from dbroster.model.connection import Removals
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Outcome, Result, Status
+from dbroster.report.run_report import Exit, exit_code
+from dbroster.run.sync import Options, Sync
 from tests.fake import FakeHandler, FakeServer, fake_connection
 from tests.fake_archive import FakeArchiver
 from tests.unit.samples import roster

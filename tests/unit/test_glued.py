@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbroster.glued import MOST_PREFIXES
-from dbroster.model import Roster
+from dbroster.model.roster import Roster
+from dbroster.plan.glued_lines import MOST_PREFIXES
 from tests.fake import FakeHandler
 from tests.unit.samples import OTHER_PASSWORD, PASSWORD, user
 from tests.unit.site import Site, code, short

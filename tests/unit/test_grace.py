@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbroster.config import Removals
-from dbroster.diff import Differ
-from dbroster.grace import Grace, read_stamp, stamp
-from dbroster.guard import Guard
-from dbroster.history import History
-from dbroster.model import Actual, ExistingDatabase, ExistingUser, Lock, Plan, Roster, Verb
+from dbroster.audit.history import History
+from dbroster.model.connection import Removals
+from dbroster.model.plan import Plan, Verb
+from dbroster.model.roster import Roster
+from dbroster.model.state import Actual, ExistingDatabase, ExistingUser, Lock
+from dbroster.plan.diff import Differ
+from dbroster.plan.grace_period import Grace, read_stamp, stamp
+from dbroster.plan.guard import Guard
 from tests.unit.samples import roster
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

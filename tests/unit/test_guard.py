@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbroster.config import Removals
-from dbroster.diff import Differ
-from dbroster.guard import Guard, Limit, limit_of
-from dbroster.history import History
-from dbroster.model import Actual, ExistingDatabase, ExistingUser, Lock, Roster
+from dbroster.audit.history import History
+from dbroster.model.connection import Removals
+from dbroster.model.roster import Roster
+from dbroster.model.state import Actual, ExistingDatabase, ExistingUser, Lock
+from dbroster.plan.diff import Differ
+from dbroster.plan.guard import Guard, Limit, limit_of
 from tests.unit.samples import roster
 
 DATE = datetime(2026, 11, 20, 13, tzinfo=UTC)

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from dbroster.chain import PERMITTED
-from dbroster.config import Removals
-from dbroster.model import Lock, Result, Roster, Status, Verb
-from dbroster.report import as_text
+from dbroster.audit.hash_chain import PERMITTED
+from dbroster.model.connection import Removals
+from dbroster.model.plan import Verb
+from dbroster.model.result import Result, Status
+from dbroster.model.roster import Roster
+from dbroster.model.state import Lock
+from dbroster.report.run_report import as_text
 from tests.fake_server import Killed
 from tests.unit.samples import roster
 from tests.unit.site import Site, code, short

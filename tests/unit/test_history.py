@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.audit import Audit
-from dbroster.history import History, read_history
-from dbroster.model import Action, Outcome, Status, Verb
+from dbroster.audit.history import History, read_history
+from dbroster.audit.log import Audit
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Outcome, Status
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dbroster.errors import ConfigError
-from dbroster.interrupts import Interrupts
+from dbroster.roster.interrupts import Interrupts
 from tests.unit.samples import PASSWORD, config
 from tests.unit.vault import holding
 

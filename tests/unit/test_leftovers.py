@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.diff import Differ
-from dbroster.history import History
-from dbroster.leftovers import Leftovers
-from dbroster.model import Actual, ExistingDatabase, ExistingUser, Roster
-from dbroster.report import as_text
+from dbroster.audit.history import History
+from dbroster.model.roster import Roster
+from dbroster.model.state import Actual, ExistingDatabase, ExistingUser
+from dbroster.plan.diff import Differ
+from dbroster.plan.leftovers import Leftovers
+from dbroster.report.run_report import as_text
 from tests.fake_server import Database
 from tests.unit.samples import roster
 from tests.unit.site import Site, code

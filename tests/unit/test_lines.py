@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbroster.lines import ends_whole, significant
-from dbroster.roster import parse_templates, parse_users, read_roster
-from dbroster.sync import load
+from dbroster.files.lines import ends_whole, significant
+from dbroster.roster.parse import parse_templates, parse_users, read_roster
+from dbroster.run.sync import load
 from tests.unit.samples import CONNECTIONS, config, private
 
 ENDS = ["\r", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]

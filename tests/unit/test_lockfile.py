@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from dbroster.errors import LockHeld, ServerError
-from dbroster.lockfile import lock_file
+from dbroster.files.lock import lock_file
 from tests.unit.samples import full_disk
 
 HOLD = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from dbroster.lockfile import lock_file
+from dbroster.files.lock import lock_file
 with lock_file(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

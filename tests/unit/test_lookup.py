@@ -6,19 +6,19 @@ import sys
 
 import pytest
 
-from dbroster.config import Connection
 from dbroster.engines import ENGINES
-from dbroster.engines.lookup import look_up
+from dbroster.engines.name_lookup import look_up
 from dbroster.errors import ConnectError
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection
+from dbroster.passwords.secret import Secret
 from tests.bounded import within
 
 PROGRAM = """
 import socket, sys, threading
-from dbroster.config import Connection
+from dbroster.model.connection import Connection
 from dbroster.engines import connect
 from dbroster.errors import ConnectError
-from dbroster.secret import Secret
+from dbroster.passwords.secret import Secret
 
 socket.getaddrinfo = lambda *_, **__: threading.Event().wait(60)  # as with a resolver that does not answer
 try:

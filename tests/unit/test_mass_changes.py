@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from dbroster.mass_changes import mass_changes
-from dbroster.model import Action, Plan, Verb
-from dbroster.secret import Secret
+from dbroster.model.plan import Action, Plan, Verb
+from dbroster.passwords.secret import Secret
+from dbroster.plan.mass_changes import mass_changes
 
 
 def warnings(passwords: Sequence[str], managed: int = 10) -> list[str]:

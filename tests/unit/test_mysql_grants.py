@@ -5,12 +5,12 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbroster.engines.mysql_accounts import Account, View
-from dbroster.engines.mysql_databases import Claims, Survey
-from dbroster.engines.mysql_grants import Grant, GrantTable, Rules, escaped, privileges, reaches, unescaped
-from dbroster.engines.mysql_marks import comment
-from dbroster.engines.mysql_privileges import held, missing_grants
-from dbroster.model import ExistingDatabase
+from dbroster.engines.mysql.access.accounts import Account, View
+from dbroster.engines.mysql.access.admin_privileges import held, missing_grants
+from dbroster.engines.mysql.access.database_owners import Claims, Survey
+from dbroster.engines.mysql.access.grants import Grant, GrantTable, Rules, escaped, privileges, reaches, unescaped
+from dbroster.engines.mysql.access.markers import comment
+from dbroster.model.state import ExistingDatabase
 
 ALL = frozenset({"SELECT", "CREATE", "DROP"})
 NAMES = st.text(st.sampled_from("ab_%\\-."), min_size=1, max_size=12)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbroster.names import NAME, did_you_mean, is_name, shared_databases, system_account, tag31
+from dbroster.model.names import NAME, did_you_mean, is_name, shared_databases, system_account, tag31
 
 NAMES = st.from_regex(NAME, fullmatch=True)
 

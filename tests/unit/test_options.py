@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dbroster.config import transport_warning
+from dbroster.config.connections import transport_warning
 from dbroster.errors import ConfigError
 from tests.unit.test_config import read
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.config import USERS_COMMAND
+from dbroster.config.connections import USERS_COMMAND
 from dbroster.errors import ConfigError
-from dbroster.files import closed_directory_problem
-from dbroster.owners import me, place_problem, trusted
-from dbroster.sync import load
+from dbroster.files.owners import me, place_problem, trusted
+from dbroster.files.read import closed_directory_problem
+from dbroster.run.sync import load
 from tests.unit.samples import CONNECTIONS, PASSWORD, config, private
 
 STRANGER = 12345

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.plaintext import private_file
+from dbroster.roster.scratch import private_file
 from tests.unit.samples import PASSWORD, config
 from tests.unit.vault import files, holding
 from tests.unit.waiting import running, wait_for_word

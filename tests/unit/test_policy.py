@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbroster.policy import PasswordRules, complaints, unprintable
-from dbroster.secret import Secret
+from dbroster.passwords.policy import PasswordRules, complaints, unprintable
+from dbroster.passwords.secret import Secret
 
 FREE = PasswordRules(min_length=0, classes=0, forbid_user_name=False)
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.engines import postgresql_programs
-from dbroster.engines.postgresql_programs import Programs, find_programs
+from dbroster.engines.postgresql import client_programs as postgresql_programs
+from dbroster.engines.postgresql.client_programs import Programs, find_programs
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import TextIO
 
 import pytest
 
-from dbroster.progress import EVERY_SECONDS, QUIET_SECONDS, Progress
+from dbroster.report.progress import EVERY_SECONDS, QUIET_SECONDS, Progress
 from tests.unit.samples import Terminal
 
 

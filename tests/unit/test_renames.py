@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.config import Removals
-from dbroster.model import Action, Actual, ExistingUser, PasswordCheck, Plan, Roster, Verb
-from dbroster.renames import MOST_PAIRS, renamed, reservations
+from dbroster.model.connection import Removals
+from dbroster.model.plan import Action, Plan, Verb
+from dbroster.model.roster import Roster
+from dbroster.model.state import Actual, ExistingUser, PasswordCheck
+from dbroster.plan.possible_renames import MOST_PAIRS, renamed, reservations
 from tests.fake import fake_connection
 from tests.fake_server import FakeServer
 from tests.unit.samples import OTHER_PASSWORD, PASSWORD, roster, user

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbroster.model import Action, Conflict, Outcome, Problem, Result, Status, Verb
-from dbroster.report import Exit, as_json, as_text, exit_code, gravest, printable, problem_text, summary
-from dbroster.secret import Secret
+from dbroster.model.plan import Action, Conflict, Verb
+from dbroster.model.problems import Problem
+from dbroster.model.result import Outcome, Result, Status
+from dbroster.passwords.secret import Secret
+from dbroster.report.run_report import Exit, as_json, as_text, exit_code, gravest, printable, problem_text, summary
 
 CREATE = Action(Verb.CREATE_USER, "bob", None, Secret("S3cr3t-password"), "in users.txt, not on the server")
 GRANT = Action(Verb.GRANT_PRIVILEGES, "bob", "bob_web", reason="new database")

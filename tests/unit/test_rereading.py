@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from dbroster import rereading
-from dbroster.config import Connection
 from dbroster.engines.base import Handler
-from dbroster.users_source import UsersSource
+from dbroster.model.connection import Connection
+from dbroster.roster.source import UsersSource
+from dbroster.run import rereading
 from tests.fake import FakeHandler
 from tests.unit.command import ANN, BOTH, TWO, Command
 from tests.unit.samples import OTHER_PASSWORD, PASSWORD, config, private

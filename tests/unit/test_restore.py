@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from dbroster.archive import drafting
-from dbroster.cli import main
-from dbroster.config import Connection, Removals
+from dbroster.cli.main import main
 from dbroster.engines.base import Handler
-from dbroster.model import Lock
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection, Removals
+from dbroster.model.state import Lock
+from dbroster.passwords.secret import Secret
 from tests.fake import FakeHandler, FakeServer, fake_connection
 from tests.fake_archive import FakeArchiver
 from tests.unit.samples import CONNECTIONS, PASSWORD, config

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbroster.errors import ConfigError
-from dbroster.lines import significant
-from dbroster.model import Problem, Roster
-from dbroster.names import is_name
-from dbroster.roster import parse_templates, parse_users, read_roster
+from dbroster.files.lines import significant
+from dbroster.model.names import is_name
+from dbroster.model.problems import Problem
+from dbroster.model.roster import Roster
+from dbroster.roster.parse import parse_templates, parse_users, read_roster
 from tests.unit.samples import private
 
 

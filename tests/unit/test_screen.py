@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from dbroster.config import Connection
-from dbroster.diff import Differ
-from dbroster.model import Actual, ExistingUser, Roster
-from dbroster.policy import PasswordRules
-from dbroster.roster import MOST
-from dbroster.screen import screen
+from dbroster.model.connection import Connection
+from dbroster.model.roster import Roster
+from dbroster.model.state import Actual, ExistingUser
+from dbroster.passwords.policy import PasswordRules
+from dbroster.plan.diff import Differ
+from dbroster.roster.parse import MOST
+from dbroster.roster.screening import screen
 from tests.fake import FakeHandler, FakeServer, fake_connection
 from tests.unit.samples import PASSWORD, roster, user
 

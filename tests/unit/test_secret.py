@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbroster.secret import Secret, scrub
+from dbroster.passwords.secret import Secret, scrub
 
 PLAIN = "S3cr'et\"pä\\ss:😀 %`x"
 

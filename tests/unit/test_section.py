@@ -7,8 +7,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbroster.model import Problem
-from dbroster.section import Section, find_lines, sendable
+from dbroster.config.typed_values import Section, find_lines, sendable
+from dbroster.model.problems import Problem
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.dates(),

@@ -7,7 +7,7 @@ import pytest
 
 from dbroster.engines.base import Handler
 from dbroster.errors import ConnectError, Stalled
-from dbroster.sessions import Sessions
+from dbroster.run.sessions import Sessions
 from tests.fake import FakeHandler, FakeServer, fake_connection
 
 

@@ -9,11 +9,11 @@ from threading import Event
 
 import pytest
 
-from dbroster import stopping
-from dbroster.config import Connection
+from dbroster.cli import stopping
+from dbroster.cli.stopping import Stopping
 from dbroster.engines.base import Handler
 from dbroster.errors import ConnectError
-from dbroster.stopping import Stopping
+from dbroster.model.connection import Connection
 from tests.bounded import within
 from tests.fake import FakeHandler, FakeServer, fake_connection
 from tests.unit.samples import PASSWORD, private
@@ -23,7 +23,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from threading import Event
-from dbroster.cli import main
+from dbroster.cli.main import main
 from dbroster.errors import ConnectError
 from tests.fake import FakeHandler, FakeServer, fake_connection
 
@@ -87,7 +87,7 @@ def test_one_signal_ends_a_run_whose_server_is_silent(tmp_path: Path, polite: bo
 
 UNSEEN = """
 import signal, sys, threading
-from dbroster import stopping
+from dbroster.cli import stopping
 stopping.FINISH = 0.5
 
 def send():

@@ -5,15 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.config import Connection
 from dbroster.engines.base import Handler
 from dbroster.errors import ConfigError, ConnectError, OperationError, UnsupportedServer
-from dbroster.lockfile import lock_file
-from dbroster.model import ExistingUser, Problem, Status, Verb
-from dbroster.policy import PasswordRules
-from dbroster.report import as_json, as_text, exit_code
-from dbroster.roster import parse_users
-from dbroster.sync import Options, Sync, configured, load
+from dbroster.files.lock import lock_file
+from dbroster.model.connection import Connection
+from dbroster.model.plan import Verb
+from dbroster.model.problems import Problem
+from dbroster.model.result import Status
+from dbroster.model.state import ExistingUser
+from dbroster.passwords.policy import PasswordRules
+from dbroster.report.run_report import as_json, as_text, exit_code
+from dbroster.roster.parse import parse_users
+from dbroster.run.sync import Options, Sync, configured, load
 from tests.fake import FakeHandler, FakeServer, Killed, fake_connection
 from tests.fake_server import digest
 from tests.unit.samples import OTHER_PASSWORD, PASSWORD, config, full_disk, private, roster

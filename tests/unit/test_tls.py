@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.config import Tls
 from dbroster.engines import tls
+from dbroster.model.connection import Tls
 
 
 @pytest.mark.parametrize("place", ["keys.log", "nowhere/keys.log"])

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.config import Connection
-from dbroster.engines import tools, waits
+from dbroster.engines import programs as tools
+from dbroster.engines import waits
 from dbroster.errors import ConnectError, OperationError, Stalled
+from dbroster.model.connection import Connection
 from tests.unit.waiting import wait_until
 
 SECRET = "Correct-horse-7-battery"
@@ -132,8 +133,8 @@ def test_a_program_does_not_outlive_us(tmp_path: Path) -> None:
     """C1: a SIGKILL for dbroster leaves no pg_dump behind, which would hold the database and the draft."""
     code = """if True:
         import sys
-        from dbroster.config import Connection
-        from dbroster.engines import tools
+        from dbroster.model.connection import Connection
+        from dbroster.engines import programs as tools
         server = Connection("fake", "default", "db.example", 1234, "admin", None)
         tools.run([sys.executable, "-c", sys.argv[1], sys.argv[2]], server, environment={})
     """

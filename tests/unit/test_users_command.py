@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dbroster.errors import ConfigError
-from dbroster.files import MAX_BYTES
-from dbroster.users_command import output_of
+from dbroster.files.read import MAX_BYTES
+from dbroster.roster.command import output_of
 from tests.bounded import within
 from tests.unit.samples import OTHER_PASSWORD, PASSWORD
 from tests.unit.waiting import wait_until

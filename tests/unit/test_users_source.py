@@ -6,13 +6,13 @@ from threading import Barrier
 
 import pytest
 
-from dbroster.encrypted import AGE_FILE, IDENTITY_VARIABLE
 from dbroster.errors import ConfigError
-from dbroster.files import MAX_BYTES
-from dbroster.model import Roster
-from dbroster.roster import read_roster
-from dbroster.sync import load
-from dbroster.users_source import UsersSource
+from dbroster.files.read import MAX_BYTES
+from dbroster.model.roster import Roster
+from dbroster.roster.age import AGE_FILE, IDENTITY_VARIABLE
+from dbroster.roster.parse import read_roster
+from dbroster.roster.source import UsersSource
+from dbroster.run.sync import load
 from tests.unit.samples import CONNECTIONS, PASSWORD, config, private
 from tests.unit.vault import Key, age_key, files, sealed
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbroster import verifiers
-from dbroster.secret import Secret
-from dbroster.verifiers import Algorithm, Check, matches_many
-from dbroster.verifiers.scram import scram_keys
-from dbroster.verifiers.sha_crypt import sha256_crypt
+from dbroster.passwords import verifiers
+from dbroster.passwords.secret import Secret
+from dbroster.passwords.verifiers import Algorithm, Check, matches_many
+from dbroster.passwords.verifiers.scram import scram_keys
+from dbroster.passwords.verifiers.sha_crypt import sha256_crypt
 
 USER = "bob"
 SALT = b"s" * 20

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from dbroster import verifiers
-from dbroster.secret import Secret
-from dbroster.verifiers import Algorithm, Check, matches_many, workers
+from dbroster.passwords import verifiers
+from dbroster.passwords.secret import Secret
+from dbroster.passwords.verifiers import Algorithm, Check, matches_many, workers
 from tests.unit.test_verifiers import MAKERS, USER, check, credentials
 
 
@@ -157,13 +157,14 @@ def test_a_helper_imports_little() -> None:
     command = [sys.executable, "-I", "-S", "-X", "importtime", "-c", workers._MAIN, workers._HERE]
     told = subprocess.run(command, input="", capture_output=True, text=True, check=True, timeout=30).stderr
     imported = {line.rpartition("|")[2].strip() for line in told.splitlines()}
-    assert "dbroster.verifiers.sha_crypt" in imported
-    assert not imported & {"dataclasses", "typing", "secrets", "dbroster.secret", "dbroster.verifiers.curve25519"}
+    assert "dbroster.passwords.verifiers.sha_crypt" in imported
+    ours = {"dbroster.passwords.secret", "dbroster.passwords.verifiers.ed25519"}
+    assert not imported & {"dataclasses", "typing", "secrets", *ours}
 
 
 ODD_CALLER = """
-from dbroster.secret import Secret
-from dbroster.verifiers import Algorithm, Check, ed25519, matches_many
+from dbroster.passwords.secret import Secret
+from dbroster.passwords.verifiers import Algorithm, Check, ed25519, matches_many
 stored = Secret(ed25519(b'pencil'))
 print(set(matches_many([Check(Algorithm.ED25519, str(n), Secret('pencil'), stored) for n in range(2000)], 2)))
 """

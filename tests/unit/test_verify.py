@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbroster.chain import Chain, digest, head_of
-from dbroster.cli import main
+from dbroster.audit.hash_chain import Chain, digest, head_of
+from dbroster.audit.log_files import log_files
+from dbroster.audit.verification import as_text, verify
+from dbroster.cli.main import main
 from dbroster.errors import AuditError
-from dbroster.logs import log_files
-from dbroster.verify import as_text, verify
 
 SIZE = 9
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, cast
 from dbroster.errors import ServerError
 
 if TYPE_CHECKING:
-    from dbroster.config import Connection
     from dbroster.engines.base import Handler
+    from dbroster.model.connection import Connection
 
 ENGINES = ("mysql", "postgresql", "clickhouse", "mongodb")
 
@@ -20,7 +20,7 @@ DRIVERS = {
 }
 """The driver of each engine: its name, its module, and the oldest version that works (see pyproject.toml)."""
 
-_MODULES = {"mysql": "mariadb"}  # MariaDB answers to MySQL's driver: that module picks the handler by what it meets
+_MODULES = {"mysql": "mysql.mariadb"}  # it picks the handler by which of both it meets
 
 
 def connect(connection: "Connection") -> "Handler":
@@ -29,14 +29,14 @@ def connect(connection: "Connection") -> "Handler":
     Raises ServerError when the engine's driver is not installed or too old, ConnectError and UnsupportedServer as it
     comes.
     """
-    name = _MODULES.get(connection.engine, connection.engine)
+    name = _MODULES.get(connection.engine, f"{connection.engine}.handler")
     try:
         try:
             module = import_module(f"dbroster.engines.{name}")  # first: the engine decides what of a driver is imported
         finally:
             _refuse_old_driver(connection.engine)
     except ModuleNotFoundError as error:
-        if error.name == f"dbroster.engines.{name}":
+        if error.name == f"dbroster.engines.{connection.engine}":
             raise ServerError(f"dbroster has no engine for {connection.engine} yet") from None
         raise ServerError(
             f"the driver for {connection.engine} is not installed ({error.name} is missing): "
@@ -45,7 +45,7 @@ def connect(connection: "Connection") -> "Handler":
         ) from None
     except ImportError as error:
         raise ServerError(f"the driver for {connection.engine} is installed, but can't be loaded: {error}") from None
-    from dbroster.engines.lookup import look_up
+    from dbroster.engines.name_lookup import look_up
 
     look_up(connection)
     return cast("Handler", module.connect(connection))

@@ -4,9 +4,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dbroster.config import Connection
 from dbroster.engines.waits import end_all
-from dbroster.model import User
+from dbroster.model.connection import Connection
+from dbroster.model.roster import User
 
 if TYPE_CHECKING:
     from dbroster.archive import Archive, Draft  # archives are seldom made, and every import takes its time

@@ -13,23 +13,16 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from dbroster.config import Connection
 from dbroster.engines.archiver import Archiver
 from dbroster.errors import DbrosterError, OperationError, Stalled, defect
-from dbroster.model import (
-    Action,
-    ExistingDatabase,
-    ExistingUser,
-    Outcome,
-    PasswordCheck,
-    Problem,
-    Server,
-    Status,
-    User,
-    Verb,
-)
-from dbroster.policy import PasswordRules
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection
+from dbroster.model.plan import Action, Verb
+from dbroster.model.problems import Problem
+from dbroster.model.result import Outcome, Status
+from dbroster.model.roster import User
+from dbroster.model.state import ExistingDatabase, ExistingUser, PasswordCheck, Server
+from dbroster.passwords.policy import PasswordRules
+from dbroster.passwords.secret import Secret
 
 if TYPE_CHECKING:
     from dbroster.archive import Draft  # archives are seldom made, and every import takes its time

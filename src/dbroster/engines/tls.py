@@ -2,7 +2,7 @@
 
 import ssl
 
-from dbroster.config import Tls
+from dbroster.model.connection import Tls
 
 
 def context(tls: Tls) -> ssl.SSLContext | None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock
 
-from dbroster.config import Connection
+from dbroster.model.connection import Connection
 
 _guard = Lock()
 _waits: dict[object, tuple[tuple[str, str, str, int], Callable[[], None]]] = {}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from urllib3.exceptions import HTTPError
 
-from dbroster.config import Connection
+from dbroster.model.connection import Connection
 from servers import ClickHouseCluster, ClusterKind, Missing
 from servers.clickhouse_cluster import Node
 from tests.conftest import everything_is_required

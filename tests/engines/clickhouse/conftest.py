@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from dbroster.config import Connection
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
+from dbroster.model.connection import Connection
 from servers import Server
 from tests.contract.adapter_clickhouse import ClickHouseAdapter
 

@@ -8,10 +8,13 @@ from pathlib import Path
 import pymysql
 import pytest
 
-from dbroster.config import Connection, Removals
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
-from dbroster.model import Action, Lock, PasswordCheck, Status, User, Verb
+from dbroster.model.connection import Connection, Removals
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Status
+from dbroster.model.roster import User
+from dbroster.model.state import Lock, PasswordCheck
 from servers import ClickHouse
 from servers.process import free_port
 from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted

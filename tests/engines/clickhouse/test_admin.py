@@ -4,13 +4,15 @@ from collections.abc import Callable
 
 import pytest
 
-from dbroster.config import Connection
-from dbroster.engines import clickhouse_lock, connect
+from dbroster.engines import connect
 from dbroster.engines.base import Handler
-from dbroster.engines.clickhouse_joining import replicates_accounts
+from dbroster.engines.clickhouse import sync_lock as clickhouse_lock
+from dbroster.engines.clickhouse.beforehand.cluster_checks import replicates_accounts
 from dbroster.errors import ConnectError, LockHeld, OperationError, UnsupportedServer
-from dbroster.model import PasswordCheck, User
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection
+from dbroster.model.roster import User
+from dbroster.model.state import PasswordCheck
+from dbroster.passwords.secret import Secret
 from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
 
 GOOD = Secret("Correct-horse-7")
@@ -38,7 +40,7 @@ def test_nobody_at_home(describe: Describe) -> None:
 
 
 def test_too_old(describe: Describe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dbroster.engines.clickhouse_facts.OLDEST", (99, 1))
+    monkeypatch.setattr("dbroster.engines.clickhouse.beforehand.server_checks.OLDEST", (99, 1))
     with pytest.raises(UnsupportedServer, match=r"99\.1 or newer"):
         connect(describe())
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from dbroster.config import Connection
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
 from dbroster.errors import OperationError
-from dbroster.model import User
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection
+from dbroster.model.roster import User
+from dbroster.passwords.secret import Secret
 from tests.archiving import archive, archiving, there_and_back
 from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
 from tests.unit.waiting import wait_until

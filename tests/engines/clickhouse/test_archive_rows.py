@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from dbroster.archive import Archive
-from dbroster.config import Connection
 from dbroster.engines import connect
-from dbroster.engines.clickhouse_contents import is_read
+from dbroster.engines.clickhouse.archive.contents import is_read
 from dbroster.errors import DbrosterError, OperationError, Stalled
+from dbroster.model.connection import Connection
 from tests.archiving import archive, archiving, there_and_back
 from tests.bounded import BUSY
 from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.engines import clickhouse_lock, connect
+from dbroster.engines import connect
+from dbroster.engines.clickhouse import sync_lock as clickhouse_lock
 from dbroster.errors import LockHeld, Stalled
-from dbroster.secret import Secret
+from dbroster.passwords.secret import Secret
 from tests.bounded import within
 from tests.contract.adapter_clickhouse import HttpProxy, literal, quoted
 from tests.e2e.site import OTHER_PASSWORD, PASSWORD, ROOT, Site

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.config import Connection, Tls
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
 from dbroster.errors import ConnectError, OperationError, Stalled
-from dbroster.model import Action, Status, User, Verb
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection, Tls
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Status
+from dbroster.model.roster import User
+from dbroster.passwords.secret import Secret
 from servers import ClickHouse
 from tests.bounded import BUSY, within
 from tests.contract.adapter_clickhouse import ClickHouseAdapter, HttpProxy, quoted

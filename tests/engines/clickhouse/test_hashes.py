@@ -11,11 +11,13 @@ import yaml
 
 from benchmarks import raw_checks
 from benchmarks.engines import tls_port
-from dbroster.config import Connection
-from dbroster.engines import clickhouse_shown, connect
+from dbroster.engines import connect
 from dbroster.engines.base import Handler
-from dbroster.model import PasswordCheck, User
-from dbroster.secret import Secret
+from dbroster.engines.clickhouse.access import show_create_users as clickhouse_shown
+from dbroster.model.connection import Connection
+from dbroster.model.roster import User
+from dbroster.model.state import PasswordCheck
+from dbroster.passwords.secret import Secret
 from servers import ClickHouse
 from tests.contract.adapter_clickhouse import ClickHouseAdapter
 from tests.servers.available import available

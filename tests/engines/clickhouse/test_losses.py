@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.config import Connection
 from dbroster.engines import connect
+from dbroster.model.connection import Connection
 from tests.archiving import archive, archiving, there_and_back
 from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
 from tests.engines.clickhouse.test_archive import PASSWORD, make

@@ -8,8 +8,11 @@ import pytest
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
 from dbroster.errors import OperationError
-from dbroster.model import Action, Lock, Outcome, PasswordCheck, Status, User, Verb
-from dbroster.secret import Secret
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Outcome, Status
+from dbroster.model.roster import User
+from dbroster.model.state import Lock, PasswordCheck
+from dbroster.passwords.secret import Secret
 from servers import ClickHouse
 from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
 from tests.servers.available import available

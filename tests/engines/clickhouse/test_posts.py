@@ -7,13 +7,15 @@ from contextlib import contextmanager
 
 import pytest
 
-from dbroster.config import Connection
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
-from dbroster.engines.clickhouse_posts import Posts
-from dbroster.engines.clickhouse_wires import Wires
-from dbroster.model import Action, PasswordCheck, User, Verb
-from dbroster.secret import Secret
+from dbroster.engines.clickhouse.http.connections import Wires
+from dbroster.engines.clickhouse.http.requests import Posts
+from dbroster.model.connection import Connection
+from dbroster.model.plan import Action, Verb
+from dbroster.model.roster import User
+from dbroster.model.state import PasswordCheck
+from dbroster.passwords.secret import Secret
 from tests.contract.adapter_clickhouse import ClickHouseAdapter
 
 GOOD = Secret("Correct-horse-7")

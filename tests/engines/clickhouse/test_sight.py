@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from dbroster import engines
-from dbroster.config import Connection
 from dbroster.engines import connect
-from dbroster.engines.clickhouse_sight import TABLES
+from dbroster.engines.clickhouse.access.sight import TABLES
 from dbroster.errors import ConnectError, ServerError
+from dbroster.model.connection import Connection
 from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
 from tests.e2e.site import Site
 from tests.engines.clickhouse.test_archive import make_admin

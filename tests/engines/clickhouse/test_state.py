@@ -3,12 +3,15 @@
 import pytest
 
 from dbroster.engines.base import Handler
-from dbroster.engines.clickhouse_markers import Marker
-from dbroster.engines.clickhouse_privileges import Tree
-from dbroster.engines.clickhouse_session import identifier, literal
+from dbroster.engines.clickhouse.access.admin_privileges import Tree
+from dbroster.engines.clickhouse.markers import Marker
+from dbroster.engines.clickhouse.session import identifier, literal
 from dbroster.errors import OperationError
-from dbroster.model import Action, Lock, PasswordCheck, Status, User, Verb
-from dbroster.secret import Secret
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Status
+from dbroster.model.roster import User
+from dbroster.model.state import Lock, PasswordCheck
+from dbroster.passwords.secret import Secret
 from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
 
 GOOD = Secret("Correct-horse-7")

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.config import Connection, Tls
 from dbroster.engines import connect
 from dbroster.errors import ConnectError
-from dbroster.model import PasswordCheck, User
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection, Tls
+from dbroster.model.roster import User
+from dbroster.model.state import PasswordCheck
+from dbroster.passwords.secret import Secret
 from servers import ClickHouse, GivenServer
 from servers.given import variable
 from tests.archiving import archiving, there_and_back

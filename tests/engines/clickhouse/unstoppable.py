@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from dbroster.secret import Secret
+from dbroster.passwords.secret import Secret
 from tests.bounded import BUSY
 from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
 from tests.contract.adapters import Refused

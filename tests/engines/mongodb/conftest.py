@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from dbroster.config import Connection, Tls
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection, Tls
+from dbroster.passwords.secret import Secret
 from servers import MongoReplicaSet, Server
 
 PASSWORD = "Correct-horse-7"

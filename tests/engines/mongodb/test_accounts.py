@@ -11,8 +11,11 @@ from pymongo.errors import PyMongoError
 
 from dbroster.engines import connect
 from dbroster.errors import ConnectError, OperationError
-from dbroster.model import Action, PasswordCheck, Status, User, Verb
-from dbroster.secret import Secret
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Status
+from dbroster.model.roster import User
+from dbroster.model.state import PasswordCheck
+from dbroster.passwords.secret import Secret
 from tests.engines.mongodb.conftest import OTHER, PASSWORD, Site
 
 

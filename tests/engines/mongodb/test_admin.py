@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from dbroster.config import Connection, Tls
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
-from dbroster.engines.mongodb_privileges import ROLE, needed
+from dbroster.engines.mongodb.access.admin_privileges import ROLE, needed
 from dbroster.errors import ConnectError, UnsupportedServer
-from dbroster.model import Lock
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection, Tls
+from dbroster.model.state import Lock
+from dbroster.passwords.secret import Secret
 from servers import MongoDB
 from tests.engines.mongodb.conftest import OTHER, PASSWORD, Site, opened
 

@@ -28,8 +28,10 @@ from pymongo.collation import Collation
 
 from dbroster.engines import connect
 from dbroster.errors import OperationError
-from dbroster.model import Action, Status, User, Verb
-from dbroster.secret import Secret
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Status
+from dbroster.model.roster import User
+from dbroster.passwords.secret import Secret
 from tests.archiving import archive, archiving, there_and_back
 from tests.engines.mongodb.conftest import PASSWORD, Client, Site
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.config import Connection
 from dbroster.engines.base import Handler
-from dbroster.engines.mongodb import MongoDB
-from dbroster.model import Action, Status, Verb
+from dbroster.engines.mongodb.handler import MongoDB
+from dbroster.model.connection import Connection
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Status
 from servers import MongoReplicaSet
 from tests.contract.adapter_mongodb import MongoDBAdapter
 from tests.contract.team import Team, assert_well

@@ -12,12 +12,12 @@ from dataclasses import replace
 import pytest
 from pymongo import MongoClient
 
-from dbroster.config import Connection
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
-from dbroster.engines.mongodb_session import close_client, parameters
+from dbroster.engines.mongodb.session import close_client, parameters
 from dbroster.errors import ConnectError, OperationError, ServerError, Stalled
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection
+from dbroster.passwords.secret import Secret
 from servers import MongoDB, MongoReplicaSet
 from tests.bounded import within
 from tests.contract.proxy import Proxy

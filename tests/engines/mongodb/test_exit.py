@@ -9,9 +9,9 @@ from tests.engines.mongodb.conftest import Site
 
 SCRIPT = """
 import sys
-from dbroster.config import Connection, Tls
+from dbroster.model.connection import Connection, Tls
 from dbroster.engines import connect
-from dbroster.secret import Secret
+from dbroster.passwords.secret import Secret
 
 host, port, user, ca = sys.argv[1:]
 password = Secret(sys.stdin.readline())

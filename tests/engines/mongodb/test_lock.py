@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from dbroster.config import Connection
-from dbroster.engines import connect, mongodb_lock
-from dbroster.engines.mongodb_privileges import needed
+from dbroster.engines import connect
+from dbroster.engines.mongodb import sync_lock as mongodb_lock
+from dbroster.engines.mongodb.access.admin_privileges import needed
 from dbroster.errors import LockHeld
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection
+from dbroster.passwords.secret import Secret
 from servers import MongoDB, MongoReplicaSet
 from tests.engines.mongodb.conftest import PASSWORD, Client, Site, opened
 
@@ -24,9 +25,9 @@ SOURCE = Path(__file__).parents[3] / "src"
 
 HOLD = """
 import sys
-from dbroster.config import Connection, Tls
+from dbroster.model.connection import Connection, Tls
 from dbroster.engines import connect
-from dbroster.secret import Secret
+from dbroster.passwords.secret import Secret
 
 host, port, user, ca = sys.argv[1:]
 password = Secret(sys.stdin.readline().strip())

@@ -8,8 +8,11 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
-from dbroster.model import Action, Lock, PasswordCheck, Status, User, Verb
-from dbroster.secret import Secret
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Status
+from dbroster.model.roster import User
+from dbroster.model.state import Lock, PasswordCheck
+from dbroster.passwords.secret import Secret
 from servers import MongoDB, Server
 from tests.contract.adapter_mongodb import MongoDBAdapter
 from tests.contract.team import Team

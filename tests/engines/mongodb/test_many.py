@@ -7,11 +7,11 @@ from uuid import uuid4
 import pytest
 from bson.binary import Binary
 
-from dbroster.config import Connection
 from dbroster.engines import connect
-from dbroster.engines.mongodb_accounts import PART
-from dbroster.engines.mongodb_state import PAGE
-from dbroster.secret import Secret
+from dbroster.engines.mongodb.accounts import PART
+from dbroster.engines.mongodb.state import PAGE
+from dbroster.model.connection import Connection
+from dbroster.passwords.secret import Secret
 from tests.contract.proxy import Proxy
 from tests.engines.mongodb.conftest import PASSWORD, Site
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from dbroster.errors import OperationError
-from dbroster.secret import Secret
+from dbroster.passwords.secret import Secret
 from tests.engines.mongodb.conftest import OTHER, Site
 
 

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from pymongo.errors import PyMongoError
 
-from dbroster.config import Removals
-from dbroster.engines import connect, mongodb_drop
+from dbroster.engines import connect
+from dbroster.engines.mongodb import drop_database as mongodb_drop
 from dbroster.errors import OperationError
-from dbroster.secret import Secret
+from dbroster.model.connection import Removals
+from dbroster.passwords.secret import Secret
 from tests.engines.mongodb.conftest import PASSWORD, Client, Site
 from tests.unit.waiting import wait_until
 

@@ -6,10 +6,10 @@ import pytest
 from pymongo.hello import Hello
 from pymongo.server_description import ServerDescription
 
-from dbroster.config import Tls
-from dbroster.engines import mongodb_lock
-from dbroster.engines.mongodb_session import Session, open_session
+from dbroster.engines.mongodb import sync_lock as mongodb_lock
+from dbroster.engines.mongodb.session import Session, open_session
 from dbroster.errors import ConnectError, LockHeld, OperationError, UnsupportedServer
+from dbroster.model.connection import Tls
 from servers import MongoDB
 from tests.engines.mongodb.conftest import PASSWORD, Site, opened
 
@@ -47,7 +47,7 @@ def test_a_change_that_no_majority_confirms_is_an_error(set_site: Site) -> None:
     try:
         session.change("admin", {"createUser": set_site.bob, "pwd": PASSWORD, "roles": []})
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("dbroster.engines.mongodb_session.WRITE_CONCERN", {"w": 5, "wtimeout": 100})
+            patch.setattr("dbroster.engines.mongodb.session.WRITE_CONCERN", {"w": 5, "wtimeout": 100})
             with pytest.raises(OperationError, match="majority"):
                 session.change("admin", {"dropUser": set_site.bob})
     finally:

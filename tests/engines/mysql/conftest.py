@@ -9,11 +9,11 @@ from typing import Any
 import pymysql
 import pytest
 
-from dbroster.config import Connection, Tls
+from dbroster.config.engine_options import MYSQL_PRIVILEGES
 from dbroster.engines import connect
-from dbroster.engines.mysql import MySQLHandler
-from dbroster.options import MYSQL_PRIVILEGES
-from dbroster.secret import Secret
+from dbroster.engines.mysql.handler import MySQLHandler
+from dbroster.model.connection import Connection, Tls
+from dbroster.passwords.secret import Secret
 from servers import Server
 
 PASSWORD = "Correct-horse-7"

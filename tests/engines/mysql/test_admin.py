@@ -3,11 +3,12 @@
 import pymysql
 import pytest
 
-from dbroster.config import Tls
 from dbroster.engines import connect
 from dbroster.errors import ConnectError, UnsupportedServer
-from dbroster.model import PasswordCheck, User
-from dbroster.secret import Secret
+from dbroster.model.connection import Tls
+from dbroster.model.roster import User
+from dbroster.model.state import PasswordCheck
+from dbroster.passwords.secret import Secret
 from tests.engines.mysql.conftest import OTHER, PASSWORD, TEMPLATES, Site, give
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.engines.mysql import MySQLHandler
-from dbroster.engines.mysql_contents import longest_statement
+from dbroster.engines.mysql.archive.contents import longest_statement
+from dbroster.engines.mysql.handler import MySQLHandler
 from dbroster.errors import OperationError, Stalled
-from dbroster.model import Action, Status, User, Verb
-from dbroster.secret import Secret
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Status
+from dbroster.model.roster import User
+from dbroster.passwords.secret import Secret
 from tests.archiving import archive, archiving, there_and_back
 from tests.engines.mysql.conftest import PASSWORD, Site, give
 from tests.engines.mysql.content import BOTH, ONLY_MYSQL, only_mariadb, state

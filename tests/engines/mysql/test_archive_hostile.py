@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from dbroster.engines import connect
-from dbroster.engines.mysql_reader import prefix_of, reader, reading_session
-from dbroster.engines.mysql_session import Session
+from dbroster.engines.mysql.archive.reading_account import prefix_of, reader, reading_session
+from dbroster.engines.mysql.session import Session
 from dbroster.errors import OperationError
-from dbroster.model import Action, User
-from dbroster.secret import Secret
+from dbroster.model.plan import Action
+from dbroster.model.roster import User
+from dbroster.passwords.secret import Secret
 from tests.archiving import archive, archiving, there_and_back
 from tests.engines.mysql.conftest import PASSWORD, TEMPLATES, Site, give
 from tests.engines.mysql.test_archive import fill, is_mariadb, least

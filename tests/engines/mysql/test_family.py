@@ -6,8 +6,11 @@ import pymysql
 import pytest
 
 from dbroster.errors import OperationError
-from dbroster.model import Action, Lock, PasswordCheck, Status, User, Verb
-from dbroster.secret import Secret
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Status
+from dbroster.model.roster import User
+from dbroster.model.state import Lock, PasswordCheck
+from dbroster.passwords.secret import Secret
 from tests.engines.mysql.conftest import OTHER, PASSWORD, Site, give
 
 REFUSED = pymysql.err.OperationalError

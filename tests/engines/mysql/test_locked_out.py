@@ -7,10 +7,11 @@ from typing import Any
 import pymysql
 import pytest
 
-from dbroster.config import Removals
-from dbroster.engines.mysql_archive import MySQLArchiver
-from dbroster.model import Action, Lock, Verb
-from dbroster.secret import Secret
+from dbroster.engines.mysql.archive.archiver import MySQLArchiver
+from dbroster.model.connection import Removals
+from dbroster.model.plan import Action, Verb
+from dbroster.model.state import Lock
+from dbroster.passwords.secret import Secret
 from tests.archiving import archiving
 from tests.engines.mysql.conftest import OTHER, PASSWORD, Site, give
 from tests.unit.waiting import wait_until

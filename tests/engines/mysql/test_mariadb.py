@@ -6,8 +6,11 @@ import pytest
 
 from dbroster.engines import connect
 from dbroster.errors import OperationError, UnsupportedServer
-from dbroster.model import Action, PasswordCheck, Status, User, Verb
-from dbroster.secret import Secret
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Status
+from dbroster.model.roster import User
+from dbroster.model.state import PasswordCheck
+from dbroster.passwords.secret import Secret
 from tests.engines.mysql.conftest import OTHER, PASSWORD, TEMPLATES, Site, give
 
 

@@ -3,8 +3,10 @@
 import pytest
 
 from dbroster.errors import OperationError
-from dbroster.model import Action, Lock, Status, Verb
-from dbroster.secret import Secret
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Status
+from dbroster.model.state import Lock
+from dbroster.passwords.secret import Secret
 from tests.engines.mysql.conftest import OTHER, PASSWORD, Site, give
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import pymysql
 import pytest
 
-from dbroster.cli import main
+from dbroster.cli.main import main
 from dbroster.errors import UnsupportedServer
-from dbroster.model import Action, Status, Verb
-from dbroster.secret import Secret
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Status
+from dbroster.passwords.secret import Secret
 from servers import MySQL
 from tests.engines.mysql.conftest import PASSWORD, TEMPLATES, Site, give, site_of
 from tests.mysql_tools import on_path

@@ -5,11 +5,13 @@ from pathlib import Path
 import pymysql
 import pytest
 
-from dbroster.engines import mysql_marks
-from dbroster.engines.mysql import MySQLHandler
+from dbroster.engines.mysql.access import markers as mysql_marks
+from dbroster.engines.mysql.handler import MySQLHandler
 from dbroster.errors import OperationError
-from dbroster.model import Action, PasswordCheck, User, Verb
-from dbroster.secret import Secret
+from dbroster.model.plan import Action, Verb
+from dbroster.model.roster import User
+from dbroster.model.state import PasswordCheck
+from dbroster.passwords.secret import Secret
 from tests.engines.mysql.conftest import OTHER, PASSWORD, Site, give
 
 

@@ -8,11 +8,12 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from dbroster.config import Tls
 from dbroster.engines import connect
 from dbroster.errors import ConnectError, OperationError, Stalled
-from dbroster.model import Action, Status, Verb
-from dbroster.secret import Secret
+from dbroster.model.connection import Tls
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Status
+from dbroster.passwords.secret import Secret
 from tests.bounded import within
 from tests.contract.proxy import Proxy
 from tests.engines.mysql.conftest import PASSWORD, Site, give

@@ -14,10 +14,10 @@ import psycopg
 import pytest
 
 import servers
-from dbroster.config import Connection, Tls
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection, Tls
+from dbroster.passwords.secret import Secret
 from servers.process import given_programs
 
 ADMINS = ("superuser", "reader", "weak")

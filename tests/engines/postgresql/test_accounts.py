@@ -7,13 +7,16 @@ import pytest
 from psycopg import sql
 
 import servers
-from dbroster.config import Connection
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
-from dbroster.engines.postgresql_session import open_session
+from dbroster.engines.postgresql.session import open_session
 from dbroster.errors import OperationError
-from dbroster.model import Action, ExistingUser, Lock, PasswordCheck, Status, User, Verb
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Status
+from dbroster.model.roster import User
+from dbroster.model.state import ExistingUser, Lock, PasswordCheck
+from dbroster.passwords.secret import Secret
 
 GOOD = Secret("Correct-horse-7")
 HOSTILE = [
@@ -78,7 +81,7 @@ def test_hostile_password_logs_in_and_stays_out_of_the_log(
 def test_failed_creation_leaves_no_role_and_no_verifier_in_the_log(
     superuser: Handler, user: str, logged: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failing = "dbroster.engines.postgresql_statements.mark_role"
+    failing = "dbroster.engines.postgresql.statements.mark_role"
     with monkeypatch.context() as patch:
         patch.setattr(failing, lambda _: sql.SQL("SELECT 1/0"))
         with pytest.raises(OperationError, match="division by zero"):

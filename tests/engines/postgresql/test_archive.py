@@ -10,13 +10,14 @@ import pytest
 from psycopg import sql
 
 import servers
-from dbroster.config import Connection, Tls
-from dbroster.engines import connect, postgresql_programs
+from dbroster.engines import connect
 from dbroster.engines.base import Handler
-from dbroster.engines.postgresql_archive import PostgreSQLArchiver
+from dbroster.engines.postgresql import client_programs as postgresql_programs
+from dbroster.engines.postgresql.archive.archiver import PostgreSQLArchiver
 from dbroster.errors import OperationError
-from dbroster.model import User
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection, Tls
+from dbroster.model.roster import User
+from dbroster.passwords.secret import Secret
 from tests.archiving import archive, archiving, there_and_back
 from tests.engines.postgresql.content import CONTENT, READ, settings
 

@@ -6,12 +6,14 @@ import psycopg
 import pytest
 
 import servers
-from dbroster.config import Connection
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
 from dbroster.errors import OperationError
-from dbroster.model import Action, ExistingDatabase, Status, Verb
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Status
+from dbroster.model.state import ExistingDatabase
+from dbroster.passwords.secret import Secret
 
 GOOD = Secret("Correct-horse-7")
 LogIn = Callable[[str, str, str], psycopg.Connection]

@@ -6,12 +6,13 @@ import psycopg
 import pytest
 
 import servers
-from dbroster.config import Connection
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
 from dbroster.errors import OperationError
-from dbroster.model import Action, Status, Verb
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Status
+from dbroster.passwords.secret import Secret
 
 GOOD = Secret("Correct-horse-7")
 Describe = Callable[..., Connection]

@@ -7,12 +7,13 @@ import psycopg
 import pytest
 
 import servers
-from dbroster.config import Connection, Tls
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
 from dbroster.errors import ConnectError
-from dbroster.model import PasswordCheck, User
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection, Tls
+from dbroster.model.roster import User
+from dbroster.model.state import PasswordCheck
+from dbroster.passwords.secret import Secret
 from tests.engines.postgresql.test_server import first_rule
 
 GOOD = Secret("Correct-horse-7")

@@ -6,12 +6,12 @@ import psycopg
 import pytest
 
 import servers
-from dbroster.config import Connection
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
 from dbroster.errors import OperationError
-from dbroster.model import ExistingDatabase
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection
+from dbroster.model.state import ExistingDatabase
+from dbroster.passwords.secret import Secret
 
 GOOD = Secret("Correct-horse-7")
 LogIn = Callable[[str, str, str], psycopg.Connection]
@@ -200,7 +200,7 @@ def test_drop_that_was_broken_off_is_still_ours(server: servers.PostgreSQL, hand
     server.admin(f"ALTER DATABASE {user}_old IS_TEMPLATE true")
     server.admin(f"ALTER DATABASE {user}_old IS_TEMPLATE false")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dbroster.engines.postgresql_statements.drop_database", lambda _: _nothing())
+        patch.setattr("dbroster.engines.postgresql.statements.drop_database", lambda _: _nothing())
         for template in ("web", "old"):
             handler.drop_database(user, f"{user}_{template}")
     server.admin(f"UPDATE pg_database SET datconnlimit = -2 WHERE datname IN ('{user}_web', '{user}_old')")

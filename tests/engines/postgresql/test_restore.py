@@ -9,12 +9,13 @@ import pytest
 
 import servers
 from dbroster.archive import Archive
-from dbroster.config import Connection
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
 from dbroster.errors import OperationError
-from dbroster.model import Action, User
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection
+from dbroster.model.plan import Action
+from dbroster.model.roster import User
+from dbroster.passwords.secret import Secret
 from tests.archiving import archive, archiving, there_and_back
 
 PASSWORD = "pw:with\\all' \"of:it"

@@ -11,13 +11,15 @@ import psycopg
 import pytest
 
 import servers
-from dbroster.config import Connection, Tls
-from dbroster.engines import connect, postgresql_lock
+from dbroster.engines import connect
 from dbroster.engines.base import Handler
-from dbroster.engines.postgresql_session import open_session
+from dbroster.engines.postgresql import sync_lock as postgresql_lock
+from dbroster.engines.postgresql.session import open_session
 from dbroster.errors import ConnectError, LockHeld, OperationError, UnsupportedServer
-from dbroster.model import PasswordCheck, User
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection, Tls
+from dbroster.model.roster import User
+from dbroster.model.state import PasswordCheck
+from dbroster.passwords.secret import Secret
 from tests.unit.waiting import wait_until
 
 GOOD = Secret("Correct-horse-7")

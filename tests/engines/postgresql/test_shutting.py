@@ -8,13 +8,14 @@ import psycopg
 import pytest
 
 import servers
-from dbroster.config import Connection
-from dbroster.engines import connect, postgresql_lock
+from dbroster.engines import connect
 from dbroster.engines.base import Handler
-from dbroster.engines.postgresql_lock import KEY
+from dbroster.engines.postgresql import sync_lock as postgresql_lock
+from dbroster.engines.postgresql.sync_lock import KEY
 from dbroster.errors import LockHeld, OperationError
-from dbroster.model import ExistingUser, Lock
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection
+from dbroster.model.state import ExistingUser, Lock
+from dbroster.passwords.secret import Secret
 
 GOOD = Secret("Correct-horse-7")
 LogIn = Callable[[str, str, str], psycopg.Connection]

@@ -13,13 +13,17 @@ import psycopg
 import pytest
 
 import servers
-from dbroster.config import Connection, Tls
-from dbroster.engines import connect, postgresql_session
+from dbroster.engines import connect
 from dbroster.engines.base import Handler
-from dbroster.engines.postgresql_waiting import NOWHERE
+from dbroster.engines.postgresql import session as postgresql_session
+from dbroster.engines.postgresql.connection import NOWHERE
 from dbroster.errors import ConnectError, DbrosterError, Stalled, UnsupportedServer
-from dbroster.model import Action, PasswordCheck, Status, User, Verb
-from dbroster.secret import Secret
+from dbroster.model.connection import Connection, Tls
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Status
+from dbroster.model.roster import User
+from dbroster.model.state import PasswordCheck
+from dbroster.passwords.secret import Secret
 from tests.bounded import within
 from tests.contract.proxy import Proxy
 

@@ -1,0 +1,1 @@
+"""Verbs and arguments, and the only place that prints or exits."""

@@ -1,0 +1,1 @@
+"""connections.yaml: from YAML to one frozen Connection per server."""

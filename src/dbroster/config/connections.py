@@ -1,0 +1,417 @@
+"""connections.yaml: from YAML to one frozen Connection per server, collecting every problem with its line.
+
+Only the section of the engine that runs is judged; the others may be missing or broken.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dbroster.config.engine_options import OPTIONS, host_of
+from dbroster.config.typed_values import Section, sendable
+from dbroster.config.yaml_lines import Document
+from dbroster.errors import ConfigError
+from dbroster.files.lines import ends_whole, without_end
+from dbroster.files.owners import open_problem, owner_problem
+from dbroster.files.read import MAX_SETTINGS, closed_directory_problem, mode_problem, read_file, writers_problem
+from dbroster.model.connection import SRV, Connection, Removals, Tls
+from dbroster.model.names import did_you_mean
+from dbroster.model.problems import Problem
+from dbroster.passwords.policy import PasswordRules
+from dbroster.passwords.secret import Secret
+
+CONNECTIONS_FILE = "connections.yaml"
+USERS_COMMAND = "users_command"
+MOST_SERVERS = 100  # of one engine: each has a thread of its own, and reads the file by itself
+TLS_MODES = ("disable", "require", "verify-ca", "verify-full")
+_QUOTED = re.compile(r"'.*'|\".*\"", re.DOTALL)
+_WRONG_TAGS = (ValueError, LookupError, AttributeError, TypeError)  # what PyYAML lets out for `!!bool maybe`
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", re.ASCII)
+
+
+_OTHER_NAMES = {
+    **dict.fromkeys(("postgres", "pg", "pgsql", "psql", "postgre"), "postgresql"),
+    **dict.fromkeys(("mariadb", "maria"), "mysql"),
+    **dict.fromkeys(("mongo", "mongod"), "mongodb"),
+    **dict.fromkeys(("clickhouse-server", "clickhouse_server"), "clickhouse"),
+}
+"""What people call a section, and what it is called."""
+
+PORTS = {"mysql": 3306, "postgresql": 5432, "clickhouse": 8123, "mongodb": 27017}
+
+
+def read_connections(directory: Path, engine: str, server: str | None = None) -> list[Connection]:
+    """Read the servers of one engine, or the one that is named.
+
+    Raises ConfigError with everything that is wrong in the engine's section (of a named server: in that server's part
+    of it), or with the file as a whole.
+    """
+    found, problems = find_connections(directory, engine, server)
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
+def find_connections(directory: Path, engine: str, server: str | None = None) -> tuple[list[Connection], list[Problem]]:
+    """Read what can be read of an engine's servers, to judge a roster by their rules, and everything that is wrong."""
+    path = directory / CONNECTIONS_FILE
+    content = read_file(path, MAX_SETTINGS)
+    if content.problem:
+        return [], [content.problem]
+    document, lines, problems = _load(content.data, engine)
+    if not document and problems:
+        return [], problems
+    unsafe = mode_problem(path, content.mode) if _holds_password(document) else open_problem(path, content.mode)
+    problems += filter(None, (unsafe, owner_problem(path, content.owner)))
+    section = Section(document, lines, problems, CONNECTIONS_FILE)
+    roster = section.label("roster", "default", _LABEL)
+    common = _Common(
+        roster,
+        _removal_keys(section.part("removals"), directory),
+        _rule_keys(section.part("password_policy")),
+        _archived(document),
+    )
+    parts = _servers(section, engine)
+    if server is not None:
+        _check_known(server, [_name(part) for part in parts], engine, problems)
+        parts = [part for part in parts if _name(part) == server]
+    found = [_connection(part, engine, common, directory) for part in parts]
+    for other in (*PORTS, USERS_COMMAND):  # users_command() judges that one
+        section.value(other)
+    for key in filter(_OTHER_NAMES.__contains__, section.data):
+        section.value(key)
+        section.problem(key, f"no such section: its servers belong under {_OTHER_NAMES[key]!r}; rename it")
+    section.finish()
+    return found, problems
+
+
+def users_command(directory: Path) -> tuple[str, ...]:
+    """Return the program, with its arguments, whose output is the roster; nothing when there is none.
+
+    Raises ConfigError when it can't be used. A connections.yaml that can't be read at all is told by who needs it.
+    """
+    path = directory / CONNECTIONS_FILE
+    content = read_file(path)
+    document, lines, _ = _load(content.data, "")
+    if content.problem or document.get(USERS_COMMAND) is None:
+        return ()
+    problems: list[Problem] = []
+    section = Section(document, lines, problems, CONNECTIONS_FILE)
+    command = section.texts(USERS_COMMAND, ())
+    if not command and not problems:
+        section.problem(USERS_COMMAND, "must not be empty")
+    unsafe = writers_problem(path, content.mode, "names a program to run") or owner_problem(path, content.owner)
+    if problems or unsafe:
+        raise ConfigError([*problems, *([unsafe] if unsafe else ())])
+    return command
+
+
+def cut_short(directory: Path) -> Problem | None:
+    """Say that connections.yaml may have been cut: what protects databases or archives them could be in the rest."""
+    if ends_whole(read_file(directory / CONNECTIONS_FILE, MAX_SETTINGS).data):
+        return None
+    return Problem(f"{without_end(CONNECTIONS_FILE, directory)}; nothing is removed in this run", CONNECTIONS_FILE)
+
+
+def has_section(directory: Path, engine: str) -> bool:
+    """Whether connections.yaml has a section for the engine, sound or not."""
+    content = read_file(directory / CONNECTIONS_FILE, MAX_SETTINGS)
+    if content.problem:
+        return False
+    document = _load(content.data, engine)[0]
+    return engine in document or any(_OTHER_NAMES.get(key) == engine for key in document)
+
+
+def server_names(directory: Path, engine: str) -> Sequence[str | None]:
+    """Return the names of an engine's servers, each of which can be read by itself, whatever is wrong with another.
+
+    One None where that can't be told: then only reading the section as a whole says what is there, or wrong.
+    """
+    content = read_file(directory / CONNECTIONS_FILE, MAX_SETTINGS)
+    if content.problem:
+        return [None]
+    document, lines, problems = _load(content.data, engine)
+    parts = _servers(Section(document, lines, problems, CONNECTIONS_FILE), engine)
+    names = [_name(part) for part in parts]
+    return [None] if problems or len(parts) < 2 else names
+
+
+def transport_warning(connection: Connection) -> Problem | None:
+    """Warn when the way to the server leaves this machine without TLS that is asked for."""
+    encrypted = connection.tls.mode not in (None, "disable") or connection.options.get("uri", "").startswith(SRV)
+    if connection.loopback or encrypted:
+        return None
+    return Problem(
+        f"{connection.engine} {connection.server}: {connection.host} is not this machine and no TLS is asked for, so "
+        "the admin's password and the roster's verifiers may be read on the way; set tls: {ca: FILE}",
+        CONNECTIONS_FILE,
+        warning=True,
+    )
+
+
+def archive_warning(connection: Connection) -> Problem | None:
+    """Warn when databases of this server are dropped without an archive, and those of another server are not."""
+    if not connection.others_archive:
+        return None
+    others = ", ".join(connection.others_archive)
+    return Problem(
+        f"{connection.engine} {connection.server}: databases are dropped without an archive, unlike those of {others}; "
+        "set removals: {archive_dir: DIR} at the top level for all servers, or {archive_dir: false} here",
+        CONNECTIONS_FILE,
+        warning=True,
+    )
+
+
+def _archived(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the servers, of all engines, that have an archive_dir of their own, whatever else is wrong with them."""
+    found = []
+    for engine in PORTS:
+        value = document.get(engine)
+        for server in value if isinstance(value, list) else [value]:
+            keys = server if isinstance(server, dict) else {}
+            removals = keys.get("removals")
+            if isinstance(removals, dict) and removals.get("archive_dir"):
+                found.append(f"{engine} {keys.get('name', '')}".rstrip())
+    return tuple(found)
+
+
+def _check_known(server: str, names: list[str], engine: str, problems: list[Problem]) -> None:
+    if server not in names and not problems:
+        problems.append(Problem(f"{engine} has no server {server!r}{did_you_mean(server, names)}", CONNECTIONS_FILE))
+
+
+def _load(data: bytes, engine: str) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int], list[Problem]]:
+    """Parse YAML safely; a document that can't be parsed is one problem, with its line and without its text.
+
+    Keys that stand twice are problems too, except inside the sections of other engines.
+    """
+    try:
+        document = _parsed(data)
+    except UnicodeDecodeError:
+        return {}, {}, [Problem("not UTF-8", CONNECTIONS_FILE)]
+    except (yaml.YAMLError, *_WRONG_TAGS, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or type(error).__name__
+        text = f"not valid YAML: {re.sub(_QUOTED, '...', reason)}"  # what stands in quotes comes from the file
+        return {}, {}, [Problem(text, CONNECTIONS_FILE, mark.line + 1 if mark else None)]
+    if not isinstance(document.value, dict):
+        return {}, {}, [Problem("expected one section per engine (mysql:, postgresql:, ...)", CONNECTIONS_FILE)]
+    ours = [(path, line) for path, line in document.repeated if len(path) == 1 or path[0] == engine]
+    problems = [Problem(f"{path[-1]!r} stands twice", CONNECTIONS_FILE, line) for path, line in ours]
+    return {str(key): value for key, value in document.value.items()}, document.lines, problems
+
+
+@lru_cache(maxsize=1)
+def _parsed(data: bytes) -> Document:
+    """Parse the file once for all servers of a run, each of which reads it by itself; nobody changes what is in it."""
+    return Document(data.decode("utf-8"))
+
+
+def _holds_password(document: Any) -> bool:
+    """Whether a password stands anywhere in the file, in sections of other engines too."""
+    parts, seen = [document], set()
+    while parts:
+        part = parts.pop()
+        if id(part) in seen:  # an alias may point at its own parent
+            continue
+        seen.add(id(part))
+        if isinstance(part, dict):
+            own = part.get("password")
+            if own is not None and not _is_reference(own):
+                return True
+            parts += part.values()
+        elif isinstance(part, list):
+            parts += part
+    return False
+
+
+def _is_reference(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"\$\{\w+\}", value) is not None
+
+
+def _servers(section: Section, engine: str) -> list[Section]:
+    """Return the engine's section as a list: it may be one server, or a list of named ones."""
+    value = section.value(engine)
+    if value is None:
+        if any(_OTHER_NAMES.get(key) == engine for key in section.data):
+            return []  # find_connections() says how it must be called
+        known = [key for key in section.data if key not in ("roster", "removals", "password_policy", USERS_COMMAND)]
+        section.problem(None, f"no section {engine!r}{did_you_mean(engine, known)}")
+        return []
+    if value == []:
+        section.problem(engine, "expected a server, or a list of them")
+    if isinstance(value, list) and len(value) > MOST_SERVERS:
+        section.problem(engine, f"{len(value)} servers, more than the {MOST_SERVERS} that one run can serve")
+        return []
+    if isinstance(value, list):
+        parts = [section.part(engine, index) for index in range(len(value))]
+        names = [None if part.data.get("name") is None else _name(part) for part in parts]
+        for part, name in zip(parts, names, strict=True):
+            if name is None or names.count(name) > 1:
+                part.problem(None, "each server of a list needs a `name` of its own")
+        return parts
+    return [section.part(engine)]
+
+
+def _name(part: Section) -> str:
+    return Section(part.data, {}, [], CONNECTIONS_FILE).label("name", "default", _LABEL)
+
+
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What stands beside the sections: the roster's name, and keys of all servers; and which servers archive."""
+
+    roster: str
+    removals: Mapping[str, Any]
+    rules: Mapping[str, Any]
+    archived: tuple[str, ...]
+
+
+def _connection(section: Section, engine: str, common: _Common, directory: Path) -> Connection:
+    options = {key: read(section, key) for key, read in OPTIONS[engine].items()}
+    tls = _tls(section.part("tls"), directory)
+    host = host_of(section, options)
+    removals = {**common.removals, **_removal_keys(section.part("removals"), directory)}
+    password = _password(section, directory, needed=tls.cert is None and not host.startswith("/"))
+    connection = Connection(
+        engine=engine,
+        server=section.label("name", "default", _LABEL),
+        host=host,
+        port=section.integer("port", PORTS[engine], 1, 65535),
+        username=section.text("username"),
+        password=password,
+        tls=tls,
+        connect_timeout=section.integer("connect_timeout", 10, 1, 600),
+        timeout=section.integer("timeout", 300, 1, 86_400),
+        jobs=section.integer("jobs", 0, 1, 64) or None,
+        rules=PasswordRules(**{**common.rules, **_rule_keys(section.part("password_policy"))}),
+        protected=frozenset(section.texts("protected", ())),
+        removals=_removals(removals),
+        others_archive=() if "archive_dir" in removals else common.archived,
+        roster=common.roster,
+        options=options,
+    )
+    section.finish()
+    return connection
+
+
+def _password(section: Section, directory: Path, *, needed: bool) -> Secret | None:
+    """Take the admin's password from the one place that is named: the value, a file, or the environment."""
+    given = [key for key in ("password", "password_file", "password_env") if section.value(key) is not None]
+    if len(given) > 1:
+        section.problem(given[1], f"only one of {' and '.join(given)} may be set")
+    if not given:
+        if needed:
+            section.problem(None, "one of password, password_file and password_env must be set")
+        return None
+    text = section.text(given[0])
+    if given[0] == "password_env":
+        text = _from_environment(section, text)
+    elif given[0] == "password_file":
+        text = _from_file(section, directory / text)
+    if not text:
+        section.problem(given[0], "the admin's password is empty")
+    if not sendable(text):
+        section.problem(given[0], "the admin's password contains a character that can't be sent")
+        return None
+    return Secret(text)
+
+
+def _from_environment(section: Section, variable: str) -> str:
+    if variable not in os.environ:
+        section.problem("password_env", f"the environment variable {variable} is not set")
+    return os.environ.get(variable, "?")
+
+
+def _from_file(section: Section, path: Path) -> str:
+    content = read_file(path)
+    problem = content.problem or mode_problem(path, content.mode) or owner_problem(path, content.owner)
+    if problem:
+        section.problem("password_file", problem.text)
+        return "?"
+    try:
+        return content.data.decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        section.problem("password_file", f"{path} is not UTF-8")
+        return "?"
+
+
+def _tls(section: Section, directory: Path) -> Tls:
+    """Read how to protect the connection: verified in full as soon as TLS is mentioned, unless told otherwise."""
+    if not section.data:
+        return Tls()
+    mode = section.choice("mode", "verify-full", TLS_MODES)
+    files = {key: section.text(key, "") for key in ("ca", "cert", "key")}
+    for key, name in files.items():
+        if name and not (directory / name).is_file():
+            section.problem(key, f"{directory / name} does not exist")
+    paths = {key: str(directory / name) if name else None for key, name in files.items()}
+    section.finish()
+    return Tls(mode, **paths)
+
+
+def _rule_keys(section: Section) -> dict[str, Any]:
+    """Return the rules for passwords that are set."""
+    return _set_keys(section, {
+        "min_length": lambda key: section.integer(key, 12, 1, 1024),
+        "classes": lambda key: section.integer(key, 3, 0, 4),
+        "forbid_user_name": lambda key: section.flag(key, default=True),
+        "forbidden": lambda key: section.texts(key, ()),
+    })  # fmt: skip
+
+
+def _set_keys(section: Section, read: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
+    """Read those keys of a part that are set, so that they stand above what all servers have in common."""
+    for key in sorted(read.keys() & section.data.keys()):
+        if section.value(key) in (None, ""):  # `~` is one, too, and no home directory
+            section.problem(key, "has no value: set one, or leave the key out")
+    keys = {key: value(key) for key, value in read.items() if section.value(key) is not None}
+    section.finish()
+    return keys
+
+
+def _removals(keys: dict[str, Any]) -> Removals:
+    """Add defaults to the keys that are set: a day may see as much as one run, whatever is the default for a day."""
+    most = keys.get("max", Removals().max)
+    keys.setdefault("max_per_day", None if most is None else max(most, Removals().max_per_day or 0))
+    percent = keys.get("max_percent", Removals().max_percent)
+    keys.setdefault("max_percent_per_day", max(percent, Removals().max_percent_per_day))
+    return Removals(**keys)
+
+
+def _removal_keys(section: Section, directory: Path) -> dict[str, Any]:
+    """Return the guard's keys that are set."""
+    return _set_keys(section, {
+        "max": lambda key: _count(section, key),
+        "max_percent": lambda key: section.integer(key, 0, 0, 100),
+        "max_per_day": lambda key: _count(section, key),
+        "max_percent_per_day": lambda key: section.integer(key, 0, 0, 100),
+        "archive_dir": lambda key: _archive_directory(section, key, directory),
+        "grace_days": lambda key: section.integer(key, 0, 0, 3650),
+    })  # fmt: skip
+
+
+def _count(section: Section, key: str) -> int | None:
+    return None if section.value(key) == "all" else section.integer(key, 0, 0, 1_000_000)
+
+
+def _archive_directory(section: Section, key: str, directory: Path) -> Path | None:
+    """Return where archives go; `false` is for a server that wants none although all have it in common."""
+    if section.value(key) is False:
+        return None
+    name = section.text(key)
+    if not name:
+        if isinstance(section.value(key), str) and section.value(key):
+            section.problem(key, "has become an empty text: write false where nothing shall be archived")
+        return None
+    path = (directory / name).absolute()
+    problem = closed_directory_problem(path)
+    if problem:
+        section.problem(key, problem)
+    return path

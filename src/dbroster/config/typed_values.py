@@ -1,0 +1,177 @@
+"""Reading one mapping of connections.yaml: typed values, and a problem with line and key for each that is wrong."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import yaml
+
+from dbroster.model.names import did_you_mean
+from dbroster.model.problems import Problem
+
+Path = tuple[str | int, ...]
+MOST_UNKNOWN = 50
+_REFERENCE = re.compile(r"\$\{(\w+)\}")
+
+
+def find_lines(node: yaml.Node | None) -> tuple[dict[Path, int], list[tuple[Path, int]]]:
+    """Map each key's path in a YAML document to its line, and list the keys that stand twice in one mapping."""
+    lines: dict[Path, int] = {}
+    repeated: list[tuple[Path, int]] = []
+    seen: set[yaml.Node] = set()  # an alias may point at its own parent, and many aliases at one part
+
+    def walk(part: yaml.Node | None, path: Path) -> None:
+        if part in seen or not isinstance(part, yaml.CollectionNode):
+            return
+        seen.add(part)
+        for key, line, value in _entries(part):
+            if (*path, key) in lines:
+                repeated.append(((*path, key), line))
+            lines[(*path, key)] = line
+            walk(value, (*path, key))
+
+    walk(node, ())
+    return lines, repeated
+
+
+def _entries(part: yaml.CollectionNode) -> Iterator[tuple[str | int, int, yaml.Node]]:
+    if isinstance(part, yaml.MappingNode):
+        for key, value in part.value:
+            name = (
+                key.value if isinstance(key, yaml.ScalarNode) else "?"
+            )  # of others Python would write out all aliases
+            yield name, key.start_mark.line + 1, value
+    else:
+        for index, value in enumerate(part.value):
+            yield index, value.start_mark.line + 1, value
+
+
+def sendable(text: str) -> bool:
+    """Whether a text can be sent to a server at all: no NUL, no half of a surrogate pair."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
+
+
+class Section:
+    """One mapping of connections.yaml; each value is asked for once, what is left over is unknown."""
+
+    def __init__(
+        self, data: object, lines: dict[Path, int], problems: list[Problem], file: str, path: Path = ()
+    ) -> None:
+        self.data: dict[str, Any] = {str(k): v for k, v in data.items()} if isinstance(data, dict) else {}
+        self._lines = lines
+        self._problems = problems
+        self._file = file
+        self._path = path
+        self._asked: set[str] = set()
+        if data is not None and not isinstance(data, dict):
+            self.problem(None, "expected keys and values here")
+
+    def problem(self, key: str | None, text: str) -> None:
+        """Note that something is wrong with a key, or with the section as a whole."""
+        path = self._path if key is None else (*self._path, key)
+        where = ".".join(str(part) for part in path)
+        line = self._lines.get(path) or self._lines.get(self._path)
+        self._problems.append(Problem(f"{where}: {text}" if where else text, self._file, line))
+
+    def value(self, key: str) -> Any:
+        """Return a value as YAML gave it, or None."""
+        self._asked.add(key)
+        return self.data.get(key)
+
+    def part(self, key: str, index: int | None = None) -> "Section":
+        """Return a section inside this one; empty when it is not there."""
+        value = self.value(key)
+        if index is None:
+            return Section(value, self._lines, self._problems, self._file, (*self._path, key))
+        return Section(value[index], self._lines, self._problems, self._file, (*self._path, key, index))
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """Return a text with `${NAME}` taken from the environment; without a default it must be there."""
+        value = self.value(key)
+        if value is None:
+            if default is None:
+                self.problem(key, "must be set")
+            return default or ""
+        if not isinstance(value, str):
+            self.problem(key, "expected text; put it in quotes")
+            return default or ""
+        text = _REFERENCE.sub(lambda match: self._environment(key, match[1]), value)
+        if not sendable(text):
+            self.problem(key, "contains a character that can't be sent")
+            return default or ""
+        return text
+
+    def _environment(self, key: str, variable: str) -> str:
+        if variable not in os.environ:
+            self.problem(key, f"the environment variable {variable} is not set")
+        return os.environ.get(variable, "")
+
+    def integer(self, key: str, default: int, low: int, high: int) -> int:
+        """Return a whole number between low and high; `${NAME}` may stand for it."""
+        value = self.value(key)
+        if value is None:
+            return default
+        if isinstance(value, str):
+            expanded = self.text(key)
+            value = int(expanded) if re.fullmatch(r"-?\d{1,9}", expanded, re.ASCII) else None
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            self.problem(key, f"expected a whole number from {low} to {high}")
+            return default
+        return value
+
+    def flag(self, key: str, *, default: bool) -> bool:
+        """Return true or false."""
+        value = self.value(key)
+        if value is not None and not isinstance(value, bool):
+            self.problem(key, "expected true or false")
+            return default
+        return default if value is None else value
+
+    def choice(self, key: str, default: str, known: Sequence[str]) -> str:
+        """Return one of the known words."""
+        value = self.text(key, default)
+        if value not in known:
+            self.problem(key, f"expected one of {', '.join(known)}{did_you_mean(value, known)}")
+            return default
+        return value
+
+    def texts(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        """Return a list of texts; where there are some by default, an empty list makes no sense."""
+        value = self.value(key)
+        if value is None:
+            return default
+        if not isinstance(value, list) or not all(isinstance(i, str) and i and sendable(i) for i in value):
+            self.problem(key, "expected a list of texts")
+            return default
+        if default and not value:
+            self.problem(key, "must not be empty")
+            return default
+        return tuple(value)
+
+    def words(self, key: str, known: tuple[str, ...], default: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Return a list of known words in upper case; without a default, all of them."""
+        words = tuple(word.upper() for word in self.texts(key, default or known))
+        for word in words:
+            if word not in known:
+                self.problem(key, f"unknown: {word}{did_you_mean(word, known)}")
+        return words
+
+    def label(self, key: str, default: str, pattern: re.Pattern[str]) -> str:
+        """Return a short name that may stand in markers and file names."""
+        value = self.text(key, default)
+        if not pattern.fullmatch(value):
+            self.problem(key, "expected up to 32 letters, digits, _ and -")
+            return default
+        return value
+
+    def finish(self) -> None:
+        """Note every key that nobody asked for."""
+        unknown = [key for key in self.data if key not in self._asked]
+        for key in unknown[:MOST_UNKNOWN]:
+            self.problem(key, f"unknown key{did_you_mean(key, self._asked)}")
+        if len(unknown) > MOST_UNKNOWN:
+            self.problem(None, f"{len(unknown) - MOST_UNKNOWN} more unknown keys")

@@ -1,0 +1,1 @@
+"""ClickHouse 24.8 and newer, over HTTP."""

@@ -1,0 +1,1 @@
+"""Archives of ClickHouse databases, in a zip file of dbroster's own."""

@@ -1,0 +1,253 @@
+"""Archives of ClickHouse databases: a zip file with the CREATE statements and each table's rows in the Native format.
+
+BACKUP would need a place in the server's configuration; this needs nothing but SELECT. Rows go from the server into
+the file, and back, without being held in memory. A materialized view's own rows are those that it shows.
+"""
+
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import IO, Any, ClassVar
+from urllib.parse import quote
+
+from dbroster.archive import DAMAGED, Archive, Draft
+from dbroster.engines.archiver import Archiver
+from dbroster.engines.clickhouse.access.grants import read_grants
+from dbroster.engines.clickhouse.archive.contents import (
+    Table,
+    left_out,
+    read_detached,
+    read_tables,
+    refuse_cut,
+    without_refresh,
+)
+from dbroster.engines.clickhouse.beforehand.server_checks import Facts
+from dbroster.engines.clickhouse.http.streams import Http, to_bytes
+from dbroster.engines.clickhouse.removal.running_queries import end_queries, refuse_beside
+from dbroster.engines.clickhouse.session import Session, fixed_setting, identifier, literal, writable
+from dbroster.errors import OperationError, Stalled
+from dbroster.model.connection import Connection
+from dbroster.model.roster import User
+
+_TABLES = "tables.json"
+_NOT_THERE = ("390", "57")
+"""Errors of ATTACH for a table that is not there, or another one is there by now."""
+
+_DEFAULTS = (
+    "SELECT name, default_kind FROM system.columns"
+    " WHERE database = {database} AND table = {table} AND default_kind IN ('DEFAULT', 'MATERIALIZED')"
+)
+
+_RESETS = r"""
+    SELECT name, default FROM system.settings WHERE changed AND (
+        match(name, '^(additional|apply|force|parallel_replica|output_format_native|input_format_allow_errors)_')
+        OR match(name, 'overflow_mode|^max_(rows|bytes|columns|partitions)_(to|in)_|^min_execution_speed')
+        OR match(name, '^max_(execution_time|execution_speed|estimated_execution_time|result_|parallel_replicas)')
+        OR match(name, '^(limit|offset|final|extremes|use_query_cache|low_cardinality_allow_in_native_format)$'))"""
+"""Settings that a profile has changed, and that leave rows out, keep tables from being read, or change the file."""
+
+_IN_ORDER = ("Replacing", "Collapsing", "Coalescing", "Log", "Memory")
+"""In the names of engines where the order of rows means something: which of two is the newer one."""
+
+
+class ClickHouseArchiver(Archiver):
+    """Archives and restores over HTTP; no program and no server setting is needed."""
+
+    extension: ClassVar[str] = "zip"
+    method: ClassVar[str] = "CREATE statements and Native files"
+
+    def __init__(self, connection: Connection, session: Session, facts: Facts) -> None:
+        super().__init__(connection)
+        self._session = session
+        self._facts = facts
+
+    def missing(self) -> list[str]:
+        """A query that can't be ended may go on writing; and on a cluster one node's rows are not all.
+
+        So nothing is archived on a cluster at all.
+        """
+        if self.connection.options.get("cluster"):
+            return ["with `cluster` set, one node holds only a part of the rows: archive with the cluster's own BACKUP"]
+        return self._facts.missing_to_end_queries()
+
+    def close(self, user: str, database: str) -> None:
+        """Take all privileges of the roster's users on the database; its comment goes on saying whose it is."""
+        holders = read_grants(self._session, self.connection.roster, [database], few=True).on(database)
+        for name in holders:
+            self._facts.revoke(name, database)
+        end_queries(self._session, {user, *holders}, self.connection.timeout)
+
+    def losses(self, database: str) -> Iterator[str]:
+        """Name rows that nobody can read, secrets that the server hides, and what stands outside of tables."""
+        yield from left_out(self._session, database)
+
+    def dump(self, user: str, database: str, draft: Draft) -> None:  # noqa: ARG002 - only PostgreSQL's needs it
+        """Write how everything is made, then the rows of each table, as many as the server says it has sent.
+
+        Detached tables come back first, since nobody can read them, and what a Buffer holds goes where it belongs.
+        """
+        mark = f"dbroster-archive-{database.encode().hex()}-"
+        refuse_beside(self._session, mark)
+        try:
+            self._dump(self._http(mark), database, draft)
+        except Stalled:
+            self._session.run(f"KILL QUERY WHERE startsWith(query_id, {literal(mark)}) ASYNC")
+            raise
+
+    def _dump(self, http: Http, database: str, draft: Draft) -> None:
+        detached = self._attach(http, database)
+        tables = [table for table in read_tables(self._session, database) if table.statement or table.columns]
+        for table in (table for table in tables if table.engine == "Buffer"):
+            http.ask(f"OPTIMIZE TABLE {_place(database, table)}")
+        with zipfile.ZipFile(draft.file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+            content = {"database": database, "tables": [asdict(table) for table in tables]}
+            file.writestr(f"{database}/{_TABLES}", json.dumps(content, indent=1))
+            for table in (table for table in tables if table.columns):
+                with file.open(_member(database, table.name), "w", force_zip64=True) as target:
+                    draft.counts[table.name] = self._read(http, database, table, target)
+        draft.settings["detached"] = detached
+        refuse_cut(self._session, database, tables, draft.counts, lambda name: _deleted(http, database, name))
+        draft.file.flush()
+        with zipfile.ZipFile(draft.path) as written:
+            if damaged := written.testzip():
+                raise OperationError(f"the archive of {database} can't be read again: {damaged}")
+
+    def _read(self, http: Http, database: str, table: Table, target: IO[bytes]) -> int:
+        """Read a table's rows. An owner may have given a column a default that can't be worked out for old rows."""
+        try:
+            return http.read(_selection(database, table), target)
+        except OperationError as error:
+            text = f"the table {database}.{table.name} can't be read: {error}"
+            if setting := fixed_setting(str(error)):
+                raise OperationError(f"{text}; {writable(self.connection.username, setting)}", error.code) from None
+            columns = self._session.rows(_DEFAULTS, database=database, table=table.name)
+            cures = [
+                f"ALTER TABLE {_place(database, table)} MODIFY COLUMN {identifier(c)} REMOVE {k}" for c, k in columns
+            ]
+            advice = f"; if that is because of a column's default, take it away: {'; '.join(cures)}" if cures else ""
+            raise OperationError(text + advice, error.code) from None
+
+    def _attach(self, http: Http, database: str) -> list[str]:
+        """Attach what was detached, and return what was so for good, which a restore detaches again."""
+        detached = read_detached(self._session, database)
+        for name, lasting in detached:
+            try:
+                self._is_detached(http, database, name, lasting=lasting)
+            except OperationError as error:
+                raise OperationError(
+                    f"the table {name} is detached, so it can't be archived, and it can't be attached: {error}; "
+                    f"attach or drop it by hand: ATTACH TABLE {identifier(database)}.{identifier(name)}"
+                ) from None
+        return [name for name, lasting in detached if lasting]
+
+    def _is_detached(self, http: Http, database: str, name: str, *, lasting: bool) -> bool:
+        """Attach a table, if it is there: 24.8 lists tables that were dropped among those that are detached."""
+        try:
+            http.ask(f"ATTACH TABLE {identifier(database)}.{identifier(name)}")
+        except OperationError as error:
+            if error.code in _NOT_THERE and not lasting:
+                return False
+            raise
+        return True
+
+    def is_empty(self, user: User, database: str) -> bool:
+        """Look for tables, as the user, and for detached ones, as the admin."""
+        # not EXISTS, which 25.8 answers wrongly for system.tables (ClickHouse issue 86415)
+        query = f"SELECT count() FROM system.tables WHERE database = {literal(database)}"  # noqa: S608 - quoted
+        there = int(self._as_user(user).ask(f"{query} FORMAT TabSeparated"))
+        return not there and not any(
+            lasting or self._is_detached(self._http(), database, name, lasting=False)
+            for name, lasting in read_detached(self._session, database)
+        )
+
+    def restore(self, archive: Archive, user: User, database: str) -> None:
+        """Make tables with their rows, then views one after the other with theirs; all as the user.
+
+        In this order no view sees the rows that are brought back, and takes them in a second time. What can't be made
+        keeps nothing else away.
+        """
+        if archive.manifest.database != database:
+            text = f"the statements in it name the database {archive.manifest.database}, so it can't become {database}"
+            raise OperationError(text)
+        http = self._as_user(user)
+        failures: list[str] = []
+        try:
+            with zipfile.ZipFile(archive.path) as file:
+                content = json.loads(file.read(f"{database}/{_TABLES}"))
+                tables = [Table(**{**table, "columns": tuple(table["columns"])}) for table in content["tables"]]
+                for views in (False, True):
+                    chosen = [table for table in tables if table.is_view is views]
+                    failures += self._make(http, file, archive, database, chosen)
+        except DAMAGED as error:
+            raise OperationError(f"{archive.path} can't be read: {type(error).__name__}") from None
+        for name in archive.manifest.settings.get("detached", []):
+            http.ask(f"DETACH TABLE {identifier(database)}.{identifier(name)} PERMANENTLY")
+        if failures:
+            raise OperationError(f"not everything is back: {'; '.join(failures)}")
+
+    def _make(
+        self, http: Http, file: zipfile.ZipFile, archive: Archive, database: str, tables: list[Table]
+    ) -> list[str]:
+        """Make what can be made, again and again: one may need another that comes later. Return what can't be."""
+        waiting = list(tables)
+        while waiting:
+            left: dict[str, str] = {}
+            for table in waiting:
+                try:
+                    http.ask(without_refresh(table))
+                except OperationError as error:
+                    left[table.name] = str(error)
+                    continue
+                self._fill(http, file, archive, database, table)
+            if len(left) == len(waiting):
+                return [f"{name}: {error}" for name, error in left.items()]
+            waiting = [table for table in waiting if table.name in left]
+        return []
+
+    def _fill(self, http: Http, file: zipfile.ZipFile, archive: Archive, database: str, table: Table) -> None:
+        if not table.columns:
+            return
+        with file.open(_member(database, table.name)) as rows:
+            number = http.write(f"INSERT INTO {_place(database, table)} ({_listed(table)}) FORMAT Native", rows)
+        wanted = archive.manifest.counts.get(table.name, 0)
+        if number != wanted:
+            raise OperationError(f"{database}.{table.name} has got {number} rows, but {wanted} are in the archive")
+
+    def _http(self, mark: str = "") -> Http:
+        """The admin's statements, that read with no setting of a profile which would leave rows out."""
+        resets = dict(self._session.rows(_RESETS))
+        password = _text(self.connection.password)
+        return Http(self._session.url, self.connection, self.connection.username, password, resets, mark)
+
+    def _as_user(self, user: User) -> Http:
+        return Http(self._session.url, self.connection, user.name, user.password.reveal())
+
+
+def _text(password: Any) -> str:
+    return password.reveal() if password else ""
+
+
+def _member(database: str, table: str) -> str:
+    return f"{database}/{quote(to_bytes(table), safe='')}.native"
+
+
+def _place(database: str, table: Table) -> str:
+    return f"{identifier(database)}.{identifier(table.name)}"
+
+
+def _deleted(http: Http, database: str, name: str) -> int:
+    """Rows that are deleted, but still there."""
+    place = f"{identifier(database)}.{identifier(name)}"
+    query = f"SELECT count() FROM {place} WHERE _row_exists = 0"  # noqa: S608 - quoted
+    return http.number(f"{query} SETTINGS apply_deleted_mask = 0 FORMAT TabSeparated")
+
+
+def _listed(table: Table) -> str:
+    return ", ".join(map(identifier, table.columns))
+
+
+def _selection(database: str, table: Table) -> str:
+    threads = " SETTINGS max_threads = 1" if any(part in table.engine for part in _IN_ORDER) else ""
+    place = f"{identifier(database)}.{identifier(table.source)}"
+    return f"SELECT {_listed(table)} FROM {place}{threads} FORMAT Native"  # noqa: S608 - quoted

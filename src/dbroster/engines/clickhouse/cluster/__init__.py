@@ -1,0 +1,1 @@
+"""Several servers that are asked and changed as one."""

@@ -1,0 +1,466 @@
+"""ClickHouse 24.8 and newer, over HTTP.
+
+An account is marked by a setting that names it and by a role without privileges, one per roster; a database by its
+comment, which names it. All appear together with what they mark. Passwords leave this machine as salted hashes only,
+except for the logins that check them. On a cluster every node is read in the same query, and changed ON CLUSTER.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from itertools import groupby
+from secrets import token_urlsafe
+from typing import ClassVar, Self
+
+from dbroster.engines.archiver import Archiver
+from dbroster.engines.base import Handler
+from dbroster.engines.clickhouse.access import given_roles as dba_roles
+from dbroster.engines.clickhouse.access import lock_dates as dates
+from dbroster.engines.clickhouse.access.grants import Grants, read_grants
+from dbroster.engines.clickhouse.access.password_check import check_passwords
+from dbroster.engines.clickhouse.access.powers import Powers
+from dbroster.engines.clickhouse.access.shared_tables import open_engines, reaching
+from dbroster.engines.clickhouse.access.show_create_users import Shown, show
+from dbroster.engines.clickhouse.account import Account
+from dbroster.engines.clickhouse.beforehand.refusals import foresee, not_adoptable, other_ways, several_methods
+from dbroster.engines.clickhouse.beforehand.server_checks import Facts
+from dbroster.engines.clickhouse.cluster.merged_state import divided
+from dbroster.engines.clickhouse.markers import Marker, changed, clause
+from dbroster.engines.clickhouse.removal.drop_database import Drops
+from dbroster.engines.clickhouse.removal.ownership import Proof
+from dbroster.engines.clickhouse.session import DATABASE_EXISTS, DENIED, USER_EXISTS, Session, identifier, literal
+from dbroster.engines.clickhouse.state import SYSTEM_DATABASES, read_accounts, read_databases, with_end, with_powers
+from dbroster.engines.clickhouse.sync_lock import ServerLock
+from dbroster.errors import OperationError
+from dbroster.model.connection import Connection
+from dbroster.model.plan import Action, Verb
+from dbroster.model.problems import Problem
+from dbroster.model.result import Outcome
+from dbroster.model.roster import User
+from dbroster.model.state import ExistingDatabase, ExistingUser, Lock, PasswordCheck, Server
+from dbroster.passwords.policy import unprintable
+from dbroster.passwords.secret import Secret
+from dbroster.passwords.verifiers import clickhouse_salt, clickhouse_sha256
+
+BATCH = 50
+"""Actions that are looked at together; each is a statement of its own, but for one user's grants."""
+LARGE_BATCH = 150
+"""The same of what takes the server less time than a look: databases to create, and to grant."""
+NAME_BYTES = 128
+"""Databases are directories, and their names take room from those of their tables; the server's own limit is higher."""
+
+
+def connect(connection: Connection) -> Handler:
+    """Open a connection. Raises ConnectError or UnsupportedServer."""
+    return ClickHouse.open(connection)
+
+
+class ClickHouse(Handler):
+    """A ClickHouse server, or all nodes of a cluster."""
+
+    drop_words: ClassVar[str] = "DROP DATABASE `{}`;"
+    groups: ClassVar[int] = 1
+    default_jobs: ClassVar[int] = 3  # each session more has to ask what server it is, and looks at fewer users at once
+    batch_sizes: ClassVar[Mapping[Verb, int]] = {
+        **dict.fromkeys((Verb.CREATE_USER, Verb.UPDATE_PASSWORD, Verb.LOCK_USER, Verb.DROP_USER), BATCH),
+        **dict.fromkeys((Verb.CREATE_DATABASE, Verb.GRANT_PRIVILEGES), LARGE_BATCH),
+        Verb.DROP_DATABASE: BATCH,
+    }
+
+    def __init__(self, connection: Connection, session: Session) -> None:
+        super().__init__(connection)
+        self._session = session
+        self._facts = Facts(session, connection)
+        self._lock = ServerLock(session, connection)
+        self._proof = Proof(session, connection)
+        self._drops = Drops(session, connection)
+        self._powers: Powers | None = None
+        self._shown: dict[str, Shown] | None = None
+        self._notes: list[str] = []
+        self._oddities: list[str] = []
+
+    @classmethod
+    def open(cls, connection: Connection) -> Self:
+        """Log in as the admin. Raises ConnectError or UnsupportedServer (too old, read-only)."""
+        session = Session(connection)
+        try:
+            return cls(connection, session)
+        except BaseException:
+            session.close()
+            raise
+
+    def close(self) -> None:
+        """End the session, and with it the lock."""
+        self._lock.release()
+        self._drops.close()
+        self._session.close()
+
+    def abort(self) -> None:
+        """Break every connection, the lock's too."""
+        self._drops.abort()
+        self._session.abort()
+
+    # --- the server -------------------------------------------------------------------------------------------------
+
+    def server(self) -> Server:
+        """Product with version, and address."""
+        return Server(f"ClickHouse {self._session.version}", self._session.address)
+
+    def now(self) -> datetime:
+        """The time by the server's clock."""
+        return dates.server_time(self._session)
+
+    def missing_privileges(self, templates: Sequence[str]) -> list[str]:  # noqa: ARG002 - the same for all databases
+        """GRANT statements for what the admin lacks; all of them when it may not even look at its own grants."""
+        return self._facts.missing_privileges()
+
+    def acquire_lock(self) -> None:
+        """Hold a sleeping query of a fixed id until `close`. Raises LockHeld, naming who has it."""
+        self._lock.acquire()
+
+    def prepare(self) -> None:
+        """Create the role that marks accounts, if it is not there; drop those of dates that are no longer used."""
+        with suppress(OperationError):  # which may take a privilege that is needed for nothing else
+            dates.drop_unused(self._session, self._facts.role, self._facts.accounts_on)
+        if not self._facts.role_exists():
+            self._session.run(f"CREATE ROLE IF NOT EXISTS {identifier(self._facts.role)}{self._facts.accounts_on}")
+
+    def warnings(self) -> list[Problem]:
+        """A marker role that gives privileges, queries that can't be ended, and what was seen by the last reads."""
+        powers = self._powers or Powers.read(self._session)
+        texts = dict.fromkeys((*self._facts.warnings(powers), *self._oddities, *self._notes, *self._session.notes))
+        return [Problem(text, warning=True) for text in texts]
+
+    # --- names and passwords that this server can carry -------------------------------------------------------------
+
+    def refuse_user(self, name: str) -> str | None:
+        """Refuse names that would leave no room for a database name."""
+        return _too_long("user", name)
+
+    def refuse_database(self, name: str) -> str | None:
+        """Refuse names that are too long for a directory with tables in it, and the server's own."""
+        if name in SYSTEM_DATABASES:
+            return f"{name} is a database of the server itself"
+        return _too_long("database", name)
+
+    def refuse_password(self, password: Secret) -> str | None:
+        """Refuse what no client can send, and the empty password."""
+        return unprintable(password) if password.reveal() else "the password is empty"
+
+    # --- state ------------------------------------------------------------------------------------------------------
+
+    def get_existing_users(self) -> dict[str, ExistingUser]:
+        """Every account of the server, in three queries."""
+        powers, shown = Powers.read(self._session), show(self._session)
+        self._powers, self._shown = powers, shown
+        found = {}
+        accounts = read_accounts(self._session, self.connection)
+        self._oddities = [*dba_roles.left(accounts.values(), self._facts.accounts_on), *other_ways(accounts.values())]
+        for name, account in accounts.items():
+            known = with_powers(account, powers)
+            found[name] = (with_end(known, shown[name]) if name in shown else known).existing
+        return found
+
+    def get_existing_databases(self) -> dict[str, ExistingDatabase]:
+        """Every database of the server, in three queries, and one more where grants may be on patterns of names."""
+        found = read_databases(self._session, self.connection.roster)
+        grants = read_grants(self._session, self.connection.roster, list(found))
+        self._notes = list(divided(found.values()))
+        described = {name: self._described(database, grants) for name, database in found.items()}
+        powers, owners = self._powers or Powers.read(self._session), {n: d.owner for n, d in described.items()}
+        users = sorted(set(filter(None, owners.values())))
+        for user in users:
+            self._notes += powers.intrusions(self._facts.tree, user, owners)
+        if users:
+            self._notes += open_engines(powers, self._facts.role, users)
+            self._notes += reaching(self._session, owners)
+        return described
+
+    def _described(self, database: ExistingDatabase, grants: Grants) -> ExistingDatabase:
+        """Add whether its owner, and nobody else of the roster, has the wanted privileges, or who has it otherwise."""
+        tree, wanted, owner = self._facts.tree, self._facts.tree.leaves(self._facts.wanted), database.owner
+        granted = grants.on(database.name)
+        if owner is None:
+            return replace(database, holder=next(iter(granted)) if len(granted) == 1 else None)
+        right = grants.suffice(database.name, owner, tree, wanted)
+        differs = [] if right else [f"{owner} has not all privileges"]
+        for user, entry in granted.items():
+            surplus = entry.surplus(tree, wanted if user == owner else frozenset())
+            beyond = self._facts.beyond_the_admin(surplus) if surplus else frozenset()
+            right = right and surplus <= beyond
+            if not surplus <= beyond:
+                differs.append(f"{user} has more than wanted" if user == owner else f"{user} may enter")
+            if beyond:
+                place = f"{', '.join(sorted(beyond))} ON {identifier(database.name)}.*"
+                self._notes.append(
+                    f"{user} has more on {database.name} than dbroster gives, and the admin account can't take it "
+                    f"back; as another administrator: REVOKE {place} FROM {identifier(user)};"
+                )
+        return replace(database, granted=right, differs=", ".join(differs) or None)
+
+    def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
+        """By the stored hash where the server shows it, else by a login; an answer that proves nothing is UNKNOWN."""
+        shown, self._shown = self._shown, None  # what was shown for `existing`, and for nothing that comes later
+        return check_passwords(
+            self._session, users, existing, show(self._session) if shown is None else shown, self.doubts
+        )
+
+    def foresee(self, actions: Sequence[Action]) -> list[str | None]:
+        """By accounts, sizes of tables, definers of views, and what this version can do."""
+        return foresee(self._session, self.connection, self._facts, actions)
+
+    # --- changes: one object each -----------------------------------------------------------------------------------
+
+    def create_user(self, user: str, password: Secret) -> None:
+        """Create the account with its marker in one statement; one that is already ours gets marker and password.
+
+        A password would replace LDAP and the like, by which a DBA lets it in.
+        """
+        account = self._proof.managed_if_any(user)
+        if account:
+            if account.missing:
+                account = self._complete(user, password)
+            self._mark(user, account)
+            if account.by_password:
+                self.update_user_password(user, password)
+            return
+        marks = f"DEFAULT ROLE {identifier(self._facts.role)} {clause(self.connection.roster, user)}"
+        try:
+            self._set_password("CREATE USER", user, password, marks)
+        except OperationError as error:
+            if error.code != USER_EXISTS:
+                raise
+            self.update_user_password(user, password)  # which refuses it, unless only the answer was lost
+            return
+        self._prove_login(user, password)
+
+    def update_user_password(self, user: str, password: Secret) -> None:
+        """Set the password, and open the account if dbroster had shut it; a lock of somebody else's stays."""
+        account = self._proof.managed(user)
+        if len(account.methods) > 1:
+            raise OperationError(several_methods(account))
+        end = self._proof.end(user)
+        shut_by_us = account.shut_somewhere
+        self._forget_dates(user, account)
+        clauses = [f"VALID UNTIL {literal(end)}"] if end else []
+        if shut_by_us:
+            clauses += ["HOST ANY DEFAULT ROLE ALL", changed(self._session, self.connection.roster, user)]
+        self._set_password("ALTER USER", user, password, " ".join(clauses))
+        if not end and (shut_by_us or account.unrestricted):
+            self._prove_login(user, password)
+
+    def create_database(self, user: str, database: str) -> None:
+        """Create the database with its marker; nobody has privileges on it yet."""
+        self._proof.managed(user)
+        found = self._proof.own(user, database)
+        if found and found.usable:
+            return
+        engine = self.connection.options["database_engine"]
+        marker = literal(str(Marker(self.connection.roster, user, database)))
+        form = f" ENGINE = {engine}" if engine else ""
+        name = f"{'IF NOT EXISTS ' if found else ''}{identifier(database)}{self._facts.databases_on}"
+        self._proof.forget(database)
+        try:
+            self._session.run(f"CREATE DATABASE {name}{form} COMMENT {marker}")
+        except OperationError as error:
+            if error.code != DATABASE_EXISTS or not self._proof.own(user, database):
+                raise
+
+    def grant_privileges(self, user: str, database: str) -> None:
+        """Give the wanted privileges; if anything is too much, first take all away, as nothing else undoes parts."""
+        self._grant(user, [database])
+
+    def lock_user(self, user: str) -> None:
+        """Take all privileges, let the user in from nowhere, and end running queries.
+
+        Without privileges nothing of the user runs any more, like refreshable views. Those on databases of the roster
+        come back with the user. The marker then notes that it was us who locked the account.
+        """
+        account = self._proof.claimed_if_any(user)
+        if account is None:
+            return
+        if account.missing:
+            account = self._complete(user)
+        lock, dating = account.existing.lock, self.connection.removals.grace_days > 0
+        undated = dating and lock is Lock.OURS and account.existing.locked_since is None
+        # with days of grace, a lock of somebody else is left exactly as it is
+        if lock is Lock.OPEN or undated or (lock is Lock.FOREIGN and not dating):
+            self._forget_dates(user, account)
+            self._proof.forget(user)
+            self._facts.revoke(user)
+        if lock is not Lock.FOREIGN or not dating:
+            self._take_roles(account)
+        if lock is Lock.OPEN or undated:
+            note = changed(self._session, self.connection.roster, user, locked=True)
+            self._session.run(
+                f"ALTER USER {identifier(user)}{self._facts.accounts_on} HOST NONE DEFAULT ROLE NONE {note}"
+            )
+        try:
+            self._session.run(f"KILL QUERY{self._facts.databases_on} WHERE user = {literal(user)} ASYNC")
+        except OperationError as error:
+            if error.code != DENIED:  # a warning has said so; without ON CLUSTER the server would just find none
+                raise
+        if dating and (lock is Lock.OPEN or undated):
+            self._proof.forget(user)
+            dates.set_date(self._session, user, self._facts.role, self._facts.accounts_on)
+
+    def _take_roles(self, account: Account) -> None:
+        if account.given and (note := dba_roles.take(self._session, account, self._facts.accounts_on)):
+            self._proof.forget(account.existing.name)
+            self.notes[""] = note
+
+    def _forget_dates(self, user: str, account: Account) -> None:
+        """Before anything else: an account without a date is never removed by its date."""
+        if account.dates:
+            self._proof.forget(user)
+            dates.forget_dates(self._session, user, account.dates, self._facts.accounts_on)
+
+    def drop_database(self, user: str, database: str) -> None:
+        """Take back the privileges on the user's database, drop it, and wait until its tables are gone.
+
+        Privileges outlive their database, and would let the user into a foreign one of that name.
+        """
+        account = self._proof.claimed_if_any(user)
+        if account and account.missing:
+            self._complete(user)
+        exists = self._proof.own(user, database)
+        granted = self._proof.granted(database)
+        self._proof.forget(database)
+        for name in granted.on(database):
+            self._facts.revoke(name, database)
+        if exists:
+            note = self._drops.drop(user, database, self._facts.databases_on)
+            if note:
+                self.notes[database] = note
+
+    def drop_user(self, user: str) -> None:
+        """Drop the account; one that views in foreign databases still need stays, and the error says so."""
+        if self._proof.claimed_if_any(user):
+            self._proof.forget(user)
+            self._session.run(f"DROP USER IF EXISTS {identifier(user)}{self._facts.accounts_on}")
+
+    def adopt_user(self, user: str, password: Secret) -> None:
+        """Give a foreign account our marker, then the password; hosts and other privileges stay as they are.
+
+        The marker becomes a default role, as it is of every account that dbroster has not shut.
+        """
+        account = read_accounts(self._session, self.connection, [user]).get(user)
+        powers = Powers.read(self._session)
+        reason = not_adoptable(with_powers(account, powers), self.connection.roster) if account else "there is none"
+        if account is None or reason:
+            raise OperationError(f"the account {user} can't be adopted: {reason}")
+        self._proof.forget(user)
+        self._mark(user, account)
+        self.update_user_password(user, password)
+
+    def _mark(self, user: str, account: Account) -> None:
+        """Give an account what it lacks of our marker; hosts, other roles and other settings stay as they are."""
+        self._proof.forget(user)
+        role = identifier(self._facts.role)
+        if not account.has_role:
+            self._session.run(f"GRANT{self._facts.accounts_on} {role} TO {identifier(user)}")
+            if account.default_roles is not None:
+                roles = ", ".join([*map(identifier, account.default_roles), role])
+                self._session.run(f"ALTER USER {identifier(user)}{self._facts.accounts_on} DEFAULT ROLE {roles}")
+        if not account.claimed or (account.notes_lock and account.existing.lock is Lock.OPEN):
+            mark = changed(self._session, self.connection.roster, user)
+            self._session.run(f"ALTER USER {identifier(user)}{self._facts.accounts_on} {mark}")
+
+    def adopt_database(self, user: str, database: str) -> None:
+        """Put our marker on a foreign database, then grant it. The server must know MODIFY COMMENT for databases."""
+        self._proof.managed(user)
+        found = self._proof.database(database)
+        reason = "there is no such database" if found is None else found.protected
+        if found is None or reason or found.owner not in (None, user):
+            raise OperationError(f"the database {database} can't be adopted: {reason or 'somebody else has it'}")
+        if found.owner is None:
+            marker = literal(str(Marker(self.connection.roster, user, database)))
+            self._proof.forget(database)
+            self._session.run(
+                f"ALTER DATABASE {identifier(database)}{self._facts.databases_on} MODIFY COMMENT {marker}",
+            )
+        self.grant_privileges(user, database)
+
+    def archiver(self) -> Archiver:
+        """Over HTTP."""
+        from dbroster.engines.clickhouse.archive.archiver import ClickHouseArchiver
+
+        return ClickHouseArchiver(self.connection, self._session, self._facts)
+
+    # --- performing a plan ------------------------------------------------------------------------------------------
+
+    def perform_all(self, actions: Sequence[Action]) -> list[Outcome]:
+        """Look at everything at once; give a user all databases in one statement; a failed one is done one by one."""
+        if not actions or actions[0].verb is Verb.ADOPT:
+            return super().perform_all(actions)
+        with self._proof.ahead(actions):
+            if actions[0].verb is not Verb.GRANT_PRIVILEGES:
+                return super().perform_all(actions)
+            groups = [list(group) for _, group in groupby(actions, key=lambda action: action.user)]
+            return [outcome for group in groups for outcome in self._grant_all(group)]
+
+    def _grant_all(self, actions: Sequence[Action]) -> list[Outcome]:
+        try:
+            with self.batch(actions) as outcomes:
+                self._grant(actions[0].user, [action.database for action in actions if action.database])
+        except OperationError:
+            return super().perform_all(actions)
+        return outcomes
+
+    # --- parts of changes -------------------------------------------------------------------------------------------
+
+    def _grant(self, user: str, databases: Sequence[str]) -> None:
+        self._proof.managed(user)
+        for database in databases:
+            if not self._proof.own(user, database):
+                raise OperationError(f"the database {database} does not exist any more")
+        tree, wanted = self._facts.tree, self._facts.tree.leaves(self._facts.wanted)
+        for database in databases:
+            granted = self._proof.granted(database)
+            self._proof.forget(database)
+            for name, entry in granted.on(database).items():
+                surplus = entry.surplus(tree, wanted if name == user else frozenset())
+                if entry.cut or surplus - self._facts.beyond_the_admin(surplus):
+                    self._facts.revoke(name, database)
+        listed = ", ".join(self._facts.wanted)
+        elements = ", ".join(f"{listed} ON {identifier(database)}.*" for database in databases)
+        self._session.run(f"GRANT{self._facts.accounts_on} {elements} TO {identifier(user)}")
+
+    def _complete(self, user: str, password: Secret | None = None) -> Account:
+        """Create an account of ours on the nodes that lack it, where other statements fail; shut, for a leaver."""
+        shut = "" if password else "HOST NONE "
+        marks = f"{shut}DEFAULT ROLE {identifier(self._facts.role)} "
+        marks += clause(self.connection.roster, user, locked=password is None)
+        self._set_password("CREATE USER IF NOT EXISTS", user, password or Secret(token_urlsafe(32)), marks)
+        return self._proof.managed(user)
+
+    def _set_password(self, verb: str, user: str, password: Secret, clause: str) -> None:
+        salt = clickhouse_salt()
+        verifier = clickhouse_sha256(password.reveal(), salt)
+        auth = f"IDENTIFIED WITH sha256_hash BY {literal(verifier)} SALT {literal(salt)}"
+        self._proof.forget(user)
+        self._session.run(
+            f"{verb} {identifier(user)}{self._facts.accounts_on} {auth} {clause}".rstrip(),
+            [password.reveal(), verifier, salt],
+        )
+
+    def _prove_login(self, user: str, password: Secret) -> None:
+        """Log in once: a password that the server took, but does not accept, would be set again in every run."""
+        if self._session.login(user, password) is False:
+            raise OperationError(
+                f"the server has taken the new password of {user}, but refuses the login; look at VALID UNTIL of the "
+                "account, and at what the server's log says",
+                retryable=True,  # a replicated account may take a moment
+            )
+
+
+def _too_long(kind: str, name: str) -> str | None:
+    """File names spell every byte but letters, digits and `_` as three (%2E)."""
+    size = sum(1 if byte in _PLAIN else 3 for byte in name.encode())
+    if size <= NAME_BYTES:
+        return None
+    return f"the {kind} name {name} has {size} bytes as a file name; at ClickHouse dbroster takes up to {NAME_BYTES}"
+
+
+_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")

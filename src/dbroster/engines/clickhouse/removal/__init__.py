@@ -1,0 +1,1 @@
+"""What is ours to remove, and what keeps a server from removing it."""

@@ -1,0 +1,1 @@
+"""MongoDB 5 and newer, alone or as a replica set."""

@@ -1,0 +1,1 @@
+"""Who gets in and may do what: accounts, mechanisms, roles."""

@@ -1,0 +1,62 @@
+"""Accounts that are defined inside users' databases: an owner of such a database (dbOwner) can make some.
+
+They can do no more than their database allows, but they outlive the lock of its user, and its drop: so they lose their
+roles on it when its user is locked, and get them back when that is opened again.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from dbroster.engines.mongodb.session import Session
+from dbroster.errors import OperationError
+
+Insider = Mapping[str, Any]
+"""Name, database, and names of the roles that the account holds on that database."""
+
+
+def insiders(session: Session, databases: Collection[str]) -> list[Insider]:
+    """List the accounts that are defined in these databases; none where the admin may not look."""
+    if not databases:
+        return []
+    # by the index that all accounts have: their id is database.name
+    ranges = [{"_id": {"$gte": f"{name}.", "$lt": f"{name}/"}} for name in databases]
+    try:
+        found = session.find_documents({"$or": ranges}, {"_id": 0, "user": 1, "db": 1, "roles": 1})
+    except OperationError:
+        return []
+    return [_insider(document) for document in found]
+
+
+def _insider(document: Mapping[str, Any]) -> Insider:
+    where = document["db"]
+    roles = [role["role"] for role in document.get("roles", ()) if role["db"] == where]
+    return {"user": document["user"], "db": where, "roles": roles}
+
+
+def with_roles(found: Iterable[Insider], noted: Iterable[Insider]) -> tuple[Insider, ...]:
+    """Join what was noted before with what is found now; who has no roles any more keeps those that were noted."""
+    joined = {(insider["user"], insider["db"]): insider for insider in (*noted, *(i for i in found if i["roles"]))}
+    return tuple(joined.values())
+
+
+def shut_out(session: Session, found: Collection[Insider]) -> None:
+    """Take their roles away, and end what they do."""
+    for insider in found:
+        if insider["roles"]:
+            _roles(session, "revokeRolesFromUser", insider)
+    if found:
+        who = [{"user": insider["user"], "db": insider["db"]} for insider in found]
+        session.command("admin", {"killAllSessions": who})
+
+
+def let_in(session: Session, noted: Iterable[Insider]) -> None:
+    """Give the roles back that `shut_out` has taken, to those who are still there."""
+    for insider in noted:
+        try:
+            _roles(session, "grantRolesToUser", insider)
+        except OperationError:  # somebody has dropped the account, or a role of its database, meanwhile
+            continue
+
+
+def _roles(session: Session, command: str, insider: Insider) -> None:
+    session.change(insider["db"], {command: insider["user"], "roles": list(insider["roles"])})

@@ -1,0 +1,60 @@
+"""What stands around databases that are to become their users', or to go: looked at once for a whole batch.
+
+Roles have no index, so each look reads through all accounts; and listing databases takes longer the more there are.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from dbroster.engines.mongodb.session import Session
+from dbroster.engines.mongodb.state import FIELDS, Account, Role, account_of
+from dbroster.model.connection import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """An account that is not ours, in any database, and its roles on the databases that were looked around."""
+
+    name: str
+    where: str
+    roles: tuple[Role, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Databases of the wanted names, in whatever case, and accounts that have roles on them."""
+
+    databases: Collection[str]
+    holders: Mapping[str, Account]
+    """Those that are managed."""
+    strangers: Sequence[Stranger]
+
+    @classmethod
+    def look(cls, session: Session, connection: Connection, databases: Sequence[str]) -> "Neighbours":
+        """Look around databases in two queries."""
+        holders: dict[str, Account] = {}
+        strangers: list[Stranger] = []
+        for document in session.find_holders(databases, FIELDS):
+            account = account_of(document, connection)
+            if document["db"] == session.auth_database and account.existing.managed:
+                holders[account.existing.name] = account
+            else:
+                roles = tuple(role for role in account.roles if role[1] in databases)
+                strangers.append(Stranger(account.existing.name, document["db"], roles))
+        return cls(session.database_names(databases), holders, strangers)
+
+    def same_name(self, database: str) -> str | None:
+        """Name the database that the server takes for this one."""
+        return next((name for name in self.databases if name.lower() == database.lower()), None)
+
+    def roles_of_others(self, user: str, databases: Collection[str]) -> Iterator[tuple[str, list[Role]]]:
+        """Yield managed users besides this one, and their roles on any of the databases."""
+        for name, account in self.holders.items():
+            roles = [role for role in account.roles if role[1] in databases]
+            if roles and name != user:
+                yield name, roles
+
+
+def possible_owners(databases: Sequence[str]) -> set[str]:
+    """Name all users who could have such databases: `a_b_c` may be a user `a`'s or a user `a_b`'s."""
+    return {name[:at] for name in databases for at, character in enumerate(name) if character == "_"}

@@ -1,0 +1,248 @@
+"""Archives of MongoDB databases: a zip file with mongorestore's layout inside, written and read by pymongo.
+
+`DATABASE/COLLECTION.bson` holds the documents as they are, `DATABASE/COLLECTION.metadata.json` options and indexes.
+Of a time series it holds the measurements, not the buckets: a user may not write those.
+"""
+
+import re
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import IO, Any, ClassVar
+from urllib.parse import quote, unquote
+
+from bson import json_util
+from bson.codec_options import DatetimeConversion
+from bson.errors import BSONError
+from bson.raw_bson import RawBSONDocument
+from pymongo.collection import Collection
+
+from dbroster.archive import DAMAGED, Archive, Draft
+from dbroster.engines.archiver import Archiver
+from dbroster.engines.mongodb.access.accounts_inside import insiders, shut_out
+from dbroster.engines.mongodb.access.admin_privileges import own_rights
+from dbroster.engines.mongodb.access.open_server import lets_everybody_in
+from dbroster.engines.mongodb.session import ADMIN, Session, open_session
+from dbroster.engines.mongodb.state import read_accounts
+from dbroster.engines.waits import breakable
+from dbroster.errors import OperationError, ServerError
+from dbroster.model.connection import Connection
+from dbroster.model.roster import User
+
+_ACTIONS = frozenset({"find", "listCollections", "listIndexes"})
+_PLACES: tuple[Mapping[str, str], ...] = ({"db": "", "collection": ""}, {"db": "", "collection": "system.js"})
+_MADE_BY_ITSELF = re.compile(r"system\.(views|profile|buckets\..*)")
+_BSON, _METADATA = ".bson", ".metadata.json"
+_BATCH_BYTES, _BATCH_DOCUMENTS = 16 * 1024 * 1024, 1000
+_JSON = json_util.JSONOptions(
+    json_mode=json_util.JSONMode.CANONICAL, datetime_conversion=DatetimeConversion.DATETIME_AUTO
+)
+_LATE = ("view",)
+"""Kinds of collections that need others to be there."""
+
+
+class MongoDBArchiver(Archiver):
+    """Archives and restores by the driver; no program is needed."""
+
+    extension: ClassVar[str] = "zip"
+    method: ClassVar[str] = "pymongo, in mongorestore's layout"
+
+    def __init__(self, connection: Connection, session: Session) -> None:
+        super().__init__(connection)
+        self._session = session
+
+    def missing(self) -> list[str]:
+        """Say how the admin gets the right to read what it archives; without access control it has it."""
+        rights = own_rights(self._session)
+        if all(_may_read(rights.privileges, place) for place in _PLACES) or lets_everybody_in(self.connection):
+            return []
+        grant = {"grantRolesToUser": rights.admin["user"], "roles": [{"role": "readAnyDatabase", "db": ADMIN}]}
+        return [f'db.getSiblingDB("{rights.admin["db"]}").runCommand({json_util.dumps(grant)})']
+
+    def close(self, user: str, database: str) -> None:  # noqa: ARG002 - whoever has roles on it loses them
+        """Take all roles on the database away; what proves whose it is stays in the marker."""
+        accounts = read_accounts(self._session, self.connection, {"roles.db": database}, credentials=False)
+        for name, account in accounts.items():
+            if account.existing.managed:
+                roles = [{"role": role, "db": database} for role in account.roles_on(database)]
+                where = self._session.auth_database
+                self._session.change(where, {"revokeRolesFromUser": name, "roles": roles})
+                self._session.command(ADMIN, {"killAllSessions": [{"user": name, "db": where}]})
+        shut_out(self._session, insiders(self._session, [database]))
+
+    def losses(self, database: str) -> Iterator[str]:
+        """Name accounts and roles that are defined in this database; they stand in admin, and stay there."""
+        for kind, command, name in (("account", "users", "user"), ("role", "roles", "role")):
+            try:
+                found = self._session.command(database, {f"{command}Info": 1})[command]
+            except OperationError:
+                continue  # the admin may not see them, and no archive is worse for it
+            for each in found:
+                yield f"the {kind} {each[name]}, which is defined in it"
+
+    def dump(self, user: str, database: str, draft: Draft) -> None:  # noqa: ARG002 - only PostgreSQL's needs it
+        """Write each collection, then read all of it again from the file."""
+        with zipfile.ZipFile(draft.file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+            for entry in _collections(self._session, database):
+                name = entry["name"]
+                collection = self._session.client[database][name]
+                member = f"{database}/{quote(name, safe='')}"
+                if entry["type"] != "view":
+                    with file.open(member + _BSON, "w", force_zip64=True) as target:
+                        draft.counts[name] = self._copy(collection, target)
+                with self._session.talking():
+                    listed = self._session.listed
+                    indexes = listed(database, "listIndexes", name) if entry["type"] != "view" else []
+                file.writestr(member + _METADATA, _metadata(entry, indexes))
+        draft.file.flush()
+        _verify(draft, database)
+
+    def _copy(self, collection: Collection[Any], target: IO[bytes]) -> int:
+        number = 0
+        with self._session.talking():
+            for batch in collection.find_raw_batches():
+                target.write(batch)
+                number += sum(1 for _ in _lengths(batch))
+        return number
+
+    def is_empty(self, user: User, database: str) -> bool:
+        """Look for collections as the user; the one that dbroster makes counts when there is something in it."""
+        marker = self.connection.options.get("marker_collection", "_dbroster")
+        with self._as_user(user) as session, session.talking():
+            names = [entry["name"] for entry in _collections(session, database)]
+            return all(name == marker and not session.client[database][name].find_one() for name in names)
+
+    def restore(self, archive: Archive, user: User, database: str) -> None:
+        """Make collections with their documents, then indexes, and views last; all as the user."""
+        try:
+            with self._as_user(user) as session, zipfile.ZipFile(archive.path) as file:
+                described = [name for name in file.namelist() if name.endswith(_METADATA)]
+                parts = [(name.removesuffix(_METADATA), _read_metadata(file, name)) for name in described]
+                for member, metadata in sorted(parts, key=lambda part: part[1]["type"] in _LATE):
+                    number = self._restore(session, file, member, metadata, database)
+                    name = unquote(member.partition("/")[2])
+                    if number != archive.manifest.counts.get(name, 0):
+                        raise OperationError(f"of {name} {number} documents were there, not as many as in the manifest")
+        except (*DAMAGED, BSONError) as error:
+            raise OperationError(f"{archive.path} can't be read: {type(error).__name__}") from None
+
+    def _restore(
+        self, session: Session, file: zipfile.ZipFile, member: str, metadata: Mapping[str, Any], database: str
+    ) -> int:
+        name = unquote(member.partition("/")[2])
+        options = dict(metadata["options"])
+        if name != self.connection.options.get("marker_collection", "_dbroster"):
+            session.change(database, {"create": name, **_creation(options)})
+        if metadata["type"] in _LATE:
+            return 0
+        collection, number = session.client[database][name], 0
+        with file.open(member + _BSON) as source, session.talking():
+            for batch in _batches(source):
+                collection.insert_many(batch, bypass_document_validation=True if "validator" in options else None)
+                number += len(batch)
+        indexes = [spec for spec in metadata["indexes"] if spec["name"] != "_id_" and not spec.get("clustered")]
+        if indexes:
+            session.change(database, {"createIndexes": name, "indexes": indexes})
+        return number
+
+    @contextmanager
+    def _as_user(self, user: User) -> Iterator[Session]:
+        options = {**self.connection.options, "uri": _uri(self.connection)}
+        connection = replace(self.connection, username=user.name, password=user.password, options=options)
+        try:
+            session = open_session(connection)
+        except ServerError as error:
+            raise OperationError(f"can't log in as {user.name}: {error}") from None
+        try:
+            with breakable(self.connection, session.abort):
+                yield session
+        finally:
+            session.close()
+
+
+def _may_read(privileges: Iterable[Mapping[str, Any]], place: Mapping[str, str]) -> bool:
+    entries = [p for p in privileges if p["resource"] == place or p["resource"].get("anyResource")]
+    return {action for entry in entries for action in entry["actions"]} >= _ACTIONS
+
+
+def _uri(connection: Connection) -> str:
+    """How users log in: in their own authentication database, by password, however the admin does."""
+    host = quote(connection.host, safe="") if "/" in connection.host else connection.host
+    host = f"[{host}]" if ":" in host else host
+    uri = connection.options.get("uri") or f"mongodb://{host}:{connection.port}/"
+    uri = re.sub(r"(?i)auth(source|mechanism)=[^&]*&?", "", uri).rstrip("?&")
+    uri += "" if "/" in uri.partition("://")[2] else "/"
+    where = quote(connection.options.get("auth_database", ADMIN), safe="")
+    return f"{uri}{'&' if '?' in uri else '?'}authSource={where}"
+
+
+def _collections(session: Session, database: str) -> list[dict[str, Any]]:
+    with session.talking():
+        found = session.listed(database, "listCollections")
+    return [dict(entry) for entry in found if not _MADE_BY_ITSELF.fullmatch(entry["name"])]
+
+
+def _metadata(entry: Mapping[str, Any], indexes: list[Any]) -> str:
+    document = {
+        "options": entry["options"],
+        "indexes": indexes,
+        "collectionName": entry["name"],
+        "type": entry["type"],
+        **({"uuid": bytes(entry["info"]["uuid"]).hex()} if "uuid" in entry["info"] else {}),
+    }
+    return json_util.dumps(document, json_options=_JSON)
+
+
+def _verify(draft: Draft, database: str) -> None:
+    """Read every document again; the zip file has a checksum of its own for each collection."""
+    try:
+        with zipfile.ZipFile(draft.path) as file:
+            for name, number in draft.counts.items():
+                with file.open(f"{database}/{quote(name, safe='')}{_BSON}") as source:
+                    found = sum(len(batch) for batch in _batches(source))
+                if found != number:
+                    raise OperationError(f"of {name} {number} documents were written, but {found} are in the archive")
+    except (*DAMAGED, BSONError) as error:
+        raise OperationError(f"the archive of {database} can't be read again: {type(error).__name__}") from None
+
+
+def _read_metadata(file: zipfile.ZipFile, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json_util.loads(file.read(name), json_options=_JSON)
+    return found
+
+
+def _creation(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of a collection as `create` takes them back: it refuses the span that a granularity implies."""
+    series = dict(options.get("timeseries", {}))
+    if "granularity" in series and "bucketRoundingSeconds" not in series:
+        series.pop("bucketMaxSpanSeconds", None)
+    return {**options, **({"timeseries": series} if series else {})}
+
+
+def _lengths(data: bytes) -> Iterator[int]:
+    """Lengths of concatenated documents: each begins with its own (bsonspec.org)."""
+    position = 0
+    while position < len(data):
+        length = int.from_bytes(data[position : position + 4], "little")
+        if length < 5:
+            raise OperationError("the server has sent something that is no document")
+        yield length
+        position += length
+
+
+def _batches(source: IO[bytes]) -> Iterator[list[RawBSONDocument]]:
+    batch: list[RawBSONDocument] = []
+    size = 0
+    while head := source.read(4):
+        length = int.from_bytes(head, "little")
+        data = head + source.read(length - 4)
+        if len(data) != length:
+            raise ValueError("a document is cut off")
+        if batch and (size + length > _BATCH_BYTES or len(batch) >= _BATCH_DOCUMENTS):
+            yield batch
+            batch, size = [], 0
+        batch.append(RawBSONDocument(data))
+        size += length
+    if batch:
+        yield batch

@@ -1,0 +1,429 @@
+"""MongoDB 5 and newer, alone or as a replica set.
+
+An account stands in the authentication database (`auth_database`, by default admin); its marker is a part of it. The
+marker names the account and the user's databases, and is changed in the same command as the roles on them. A database
+comes into being with its first collection, so an empty one is made, if connections.yaml does not switch that off.
+
+A command with a password never names a role: when it names one that is not built in, the server's profiler keeps the
+password in clear (MongoDB 6.0).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from itertools import groupby
+from typing import Any, ClassVar, Self
+
+from dbroster.engines.archiver import Archiver
+from dbroster.engines.base import Handler
+from dbroster.engines.mongodb.access.accounts_inside import Insider, insiders, let_in, shut_out, with_roles
+from dbroster.engines.mongodb.access.admin_privileges import own_rights
+from dbroster.engines.mongodb.access.mechanisms import other_mechanisms, refusal, refused_mechanisms, unusable
+from dbroster.engines.mongodb.access.open_server import access_control_is_off, lets_everybody_in
+from dbroster.engines.mongodb.access.surroundings import Neighbours, possible_owners
+from dbroster.engines.mongodb.drop_database import Drop
+from dbroster.engines.mongodb.names import DATABASE_BYTES, USER_BYTES, refuse_name, refuse_password
+from dbroster.engines.mongodb.session import ADMIN, NAMESPACE_EXISTS, USER_EXISTS, USER_NOT_FOUND, Session, open_session
+from dbroster.engines.mongodb.state import (
+    NOWHERE,
+    SYSTEM_DATABASES,
+    Account,
+    Marker,
+    Role,
+    read_accounts,
+    read_databases,
+    role_documents,
+    wanted_mechanisms,
+    wanted_roles,
+)
+from dbroster.engines.mongodb.sync_lock import ServerLock, acquire_lock, confirm_lock
+from dbroster.errors import OperationError
+from dbroster.model.connection import Connection
+from dbroster.model.plan import Action, Verb
+from dbroster.model.problems import Problem
+from dbroster.model.result import Outcome
+from dbroster.model.roster import User
+from dbroster.model.state import ExistingDatabase, ExistingUser, Lock, PasswordCheck, Server
+from dbroster.passwords.secret import Secret
+from dbroster.passwords.verifiers import Algorithm, Check, matches_many
+from dbroster.plan.grace_period import stamp
+
+
+def connect(connection: Connection) -> Handler:
+    """Open a connection. Raises ConnectError or UnsupportedServer."""
+    return MongoDB.open(connection)
+
+
+class MongoDB(Handler):
+    """A MongoDB server or replica set."""
+
+    creation_order: ClassVar[tuple[Verb, Verb]] = (Verb.GRANT_PRIVILEGES, Verb.CREATE_DATABASE)
+    drop_words: ClassVar[str] = 'db.getSiblingDB("{}").dropDatabase()'
+    batch_sizes: ClassVar[Mapping[Verb, int]] = {Verb.GRANT_PRIVILEGES: 100}
+    default_jobs: ClassVar[int] = 8  # it makes collections for some users while it derives others' keys
+
+    def __init__(self, connection: Connection, session: Session) -> None:
+        super().__init__(connection)
+        self._session = session
+        self._lock: ServerLock | None = None
+        self._seen: dict[str, Account] = {}
+        self._refused: frozenset[str] = frozenset()
+
+    @classmethod
+    def open(cls, connection: Connection) -> Self:
+        """Connect as the admin; again only while the run holds its lock.
+
+        Raises ConnectError, UnsupportedServer (too old, no TLS, managed, sharded), and LockHeld.
+        """
+        handler = cls(connection, open_session(connection))
+        try:
+            confirm_lock(handler._session, connection)
+        except BaseException:
+            handler.close()
+            raise
+        return handler
+
+    def close(self) -> None:
+        """End the session, and with it the lock."""
+        self._session.close()
+        if self._lock:
+            self._lock.close()
+
+    def abort(self) -> None:
+        """Break whatever this connection waits for."""
+        self._session.abort()
+        if self._lock:
+            self._lock.abort()
+
+    # --- the server -------------------------------------------------------------------------------------------------
+
+    def server(self) -> Server:
+        """Product with version, and address of the primary."""
+        return Server(f"MongoDB {self._session.version}", self._session.address)
+
+    def now(self) -> datetime:
+        """The time by the primary's clock."""
+        return self._session.now()
+
+    def missing_privileges(self, templates: Sequence[str]) -> list[str]:  # noqa: ARG002 - the same for all databases
+        """Commands that give the admin everything that a sync needs, when anything is missing."""
+        missing = own_rights(self._session).statements(self._session.auth_database)
+        return [] if missing and lets_everybody_in(self.connection) else missing
+
+    def acquire_lock(self) -> None:
+        """Hold connections that other syncs see, until `close`. Raises LockHeld, naming who has them."""
+        self._lock = acquire_lock(self._session, self.connection)
+
+    def prepare(self) -> None:
+        """Nothing to do: the marker is a part of the account."""
+
+    def warnings(self) -> list[Problem]:
+        """Say that the server lets everybody in, that passwords travel in clear, and who plays a sync."""
+        texts = []
+        if access_control_is_off(self._session, self.connection):
+            texts.append("access control is off, so accounts and roles protect nothing; start mongod with --auth")
+        texts += [
+            f"a connection of {who} calls itself a sync; it is no admin's, so dbroster ignores it"
+            for who in sorted(self._lock.ignored if self._lock else ())
+        ]
+        if self._session.in_clear:
+            texts.append(f"passwords travel to {self._session.in_clear} in clear, as allow_plaintext_transport permits")
+        return [Problem(text, warning=True) for text in texts]
+
+    # --- names and passwords that this server can carry -------------------------------------------------------------
+
+    def refuse_user(self, name: str) -> str | None:
+        """Refuse names of which no database name can be made."""
+        return refuse_name("user", name, USER_BYTES)
+
+    def refuse_database(self, name: str) -> str | None:
+        """Refuse names that MongoDB can't carry or keeps for itself."""
+        if self.fold_database(name) in (*SYSTEM_DATABASES, self.fold_database(self._session.auth_database)):
+            return f"MongoDB keeps the database {name!r} for itself"
+        return refuse_name("database", name, DATABASE_BYTES)
+
+    def refuse_password(self, password: Secret) -> str | None:
+        """Refuse what no client can send, and what SCRAM-SHA-256 can't carry (RFC 4013)."""
+        return refuse_password(password, wanted_mechanisms(self.connection))
+
+    def fold_database(self, name: str) -> str:
+        """MongoDB refuses a database whose name differs from another one only in case."""
+        return name.lower()
+
+    # --- state ------------------------------------------------------------------------------------------------------
+
+    def get_existing_users(self) -> dict[str, ExistingUser]:
+        """Every account of the authentication database, in one query for each 5000 of them."""
+        self._seen = read_accounts(self._session, self.connection)
+        wanted = wanted_mechanisms(self.connection)
+        self._refused = refused_mechanisms(self._session, self._seen, wanted)
+        return {name: self._judged(account) for name, account in self._seen.items()}
+
+    def _judged(self, account: Account) -> ExistingUser:
+        reason = unusable(account, self._refused) if account.existing.managed else None
+        return replace(account.existing, unusable=reason) if reason else account.existing
+
+    def get_existing_databases(self) -> dict[str, ExistingDatabase]:
+        """Every database of the server, in one query.
+
+        Whose they are is told by the accounts that `get_existing_users` has just read; else they are read again.
+        """
+        accounts, self._seen = self._seen or read_accounts(self._session, self.connection, credentials=False), {}
+        return read_databases(self._session, self.connection, accounts.values())
+
+    def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
+        """Compare with the stored credentials; other mechanisms than wanted count as a different password."""
+        stored = {user.name: v.value for user in users if user.name in existing for v in existing[user.name].verifiers}
+        checks = [
+            Check(Algorithm.MONGODB, user.name, user.password, stored[user.name])
+            for user in users
+            if user.name in stored
+        ]
+        found = {user.name: PasswordCheck.UNKNOWN for user in users}
+        self.doubts = {}
+        for check, matches in zip(checks, matches_many(checks), strict=True):
+            if matches is not None:
+                found[check.user] = self._compared(check) if matches else PasswordCheck.DIFFERENT
+        return found
+
+    def _compared(self, check: Check) -> PasswordCheck:
+        """Judge a right password by the mechanisms that it is kept for."""
+        kept, wanted = set(json.loads(check.stored.reveal())), set(wanted_mechanisms(self.connection))
+        if kept == wanted:
+            return PasswordCheck.SAME
+        self.doubts[check.user] = other_mechanisms(kept, wanted)
+        return PasswordCheck.DIFFERENT
+
+    def foresee(self, actions: Sequence[Action]) -> list[str | None]:
+        """Passwords can't be set for a mechanism that the server does not offer."""
+        reason = refusal(wanted_mechanisms(self.connection), self._refused)
+        return [reason if action.password is not None else None for action in actions]
+
+    # --- changes: one object each -----------------------------------------------------------------------------------
+
+    def create_user(self, user: str, password: Secret) -> None:
+        """Create the account with its marker and without any role; one that is already ours gets the password."""
+        marker = Marker(self.connection.roster, user)
+        try:
+            self._change({"createUser": user, "roles": [], "customData": marker.into({})}, password)
+        except OperationError as error:
+            if error.code != USER_EXISTS:
+                raise
+            self.update_user_password(user, password)  # ours already, or the answer to an earlier try was lost
+
+    def update_user_password(self, user: str, password: Secret) -> None:
+        """Set the password, and open the account if dbroster had shut it; a lock of somebody else's stays."""
+        account = self._managed(user)
+        self._change({"updateUser": user}, password)
+        if account.existing.lock is Lock.OURS:
+            self._open(account)
+
+    def create_database(self, user: str, database: str) -> None:
+        """Make an empty collection in a database that `grant_privileges` has claimed, so that it exists."""
+        self._managed(user).prove_own(database)
+        collection = self.connection.options.get("marker_collection", "_dbroster")
+        if collection:
+            self._unless(NAMESPACE_EXISTS, {"create": collection}, database)
+
+    def grant_privileges(self, user: str, database: str) -> None:
+        """Claim the database for its user, with exactly the wanted roles, and take other managed users' roles away."""
+        self._grant(user, [database], self._look([database]))
+
+    def lock_user(self, user: str) -> None:
+        """Take all roles away and forbid the login, in one command that also notes it; then end the sessions.
+
+        From then on an open connection can do nothing any more.
+        """
+        account = self._managed(user)
+        self._end_sessions(user)
+        if account.existing.lock is Lock.FOREIGN and self.connection.removals.grace_days:
+            return  # somebody else keeps it locked
+        inside = insiders(self._session, account.databases)
+        if account.existing.locked_since is None:
+            self._update(account, self._locked(account, inside), (), authenticationRestrictions=NOWHERE)
+        shut_out(self._session, inside)
+        self._end_sessions(user)
+
+    def _locked(self, account: Account, inside: Sequence[Insider]) -> Marker:
+        """The marker with the date, and with what comes back when the account is opened again."""
+        marker = account.own_marker
+        noted = with_roles(inside, marker.insiders)
+        if marker.locked:  # without a date: the notes are those of the first time
+            return replace(marker, locked=stamp(self.now()), insiders=noted)
+        beside = account.roles_beside(account.databases)
+        before = account.restrictions
+        return replace(marker, locked=stamp(self.now()), restrictions=before, roles=beside, insiders=noted)
+
+    def drop_database(self, user: str, database: str) -> None:
+        """Drop the user's database, with the accounts and roles that were defined in it.
+
+        The roles go first, so that an open connection can't make the database again; the claim goes last.
+        """
+        account = self._managed(user)
+        if database not in account.databases and database not in self._session.database_names([database]):
+            return
+        account.prove_own(database)
+        roles = account.roles_beside([database])
+        if roles != account.roles:
+            self._update(account, account.own_marker, roles)
+            self._end_sessions(user)
+        around = self._look([database])
+        self._take_from_others(user, [database], around)
+        Drop(self._session, user, database, around).run()
+        rest = tuple(name for name in account.own_marker.databases if name != database)
+        self._update(account, replace(account.own_marker, databases=rest), roles)
+
+    def drop_user(self, user: str) -> None:
+        """Drop the account. One that still has a database stays: nobody would know any more whose that is."""
+        account = self._account(user)
+        if account is None:
+            return
+        self._refuse_unmanaged(user, account)
+        left = sorted(set(account.databases) & set(self._session.database_names(account.databases)))
+        if left:
+            raise OperationError(f"user {user!r} still has databases and stays: {', '.join(left)}")
+        self._unless(USER_NOT_FOUND, {"dropUser": user})
+
+    def adopt_user(self, user: str, password: Secret) -> None:
+        """Put our marker and the password on a foreign account; its roles stay as they are."""
+        account = self._account(user)
+        if account is None:
+            raise OperationError(f"there is no user {user!r} to adopt")
+        existing = account.existing
+        if existing.protected:
+            raise OperationError(f"user {user!r} can't be adopted: {existing.protected}")
+        if existing.roster not in (None, self.connection.roster):
+            raise OperationError(f"user {user!r} can't be adopted: it belongs to roster {existing.roster!r}")
+        marker = account.marker or Marker(self.connection.roster, user)
+        self._change({"updateUser": user, "customData": marker.into(account.custom)}, password)
+
+    def adopt_database(self, user: str, database: str) -> None:
+        """Claim a foreign database for the user, with the wanted roles."""
+        self._managed(user)
+        found = self.get_existing_databases().get(database)
+        if found is None:
+            raise OperationError(f"there is no database {database!r} to adopt")
+        if found.protected:
+            raise OperationError(f"database {database!r} can't be adopted: {found.protected}")
+        self._grant(user, [database], self._look([database]), foreign=True)
+
+    def archiver(self) -> Archiver:
+        """By the driver itself."""
+        from dbroster.engines.mongodb.archive import MongoDBArchiver
+
+        return MongoDBArchiver(self.connection, self._session)
+
+    # --- performing a plan ------------------------------------------------------------------------------------------
+
+    def perform_all(self, actions: Sequence[Action]) -> list[Outcome]:
+        """Give a user the roles on all databases in one command, and again one by one if anything is wrong with it."""
+        if not actions or actions[0].verb is not Verb.GRANT_PRIVILEGES:
+            return super().perform_all(actions)
+        groups = [list(group) for _, group in groupby(actions, key=lambda action: action.user)]
+        try:
+            around = self._look([action.database for action in actions if action.database])
+        except OperationError:
+            return super().perform_all(actions)
+        return [outcome for group in groups for outcome in self._grant_all(group, around)]
+
+    def _grant_all(self, actions: Sequence[Action], around: Neighbours) -> list[Outcome]:
+        try:
+            with self.batch(actions) as outcomes:
+                self._grant(actions[0].user, [action.database for action in actions if action.database], around)
+        except OperationError:
+            return super().perform_all(actions)
+        return outcomes
+
+    # --- parts of changes -------------------------------------------------------------------------------------------
+
+    def _look(self, databases: Sequence[str]) -> Neighbours:
+        return Neighbours.look(self._session, self.connection, databases)
+
+    def _grant(self, user: str, databases: Sequence[str], around: Neighbours, *, foreign: bool = False) -> None:
+        account = self._managed(user)
+        claimed = [name for name in databases if name not in account.databases]
+        self._refuse_claim(user, claimed, None if foreign else around)
+        marker = account.own_marker
+        roles = (*account.roles_beside(databases), *self._roles(databases))
+        if claimed or set(roles) != set(account.roles):
+            self._update(account, replace(marker, databases=(*marker.databases, *claimed)), roles)
+        self._take_from_others(user, databases, around)
+
+    def _take_from_others(self, user: str, databases: Sequence[str], around: Neighbours) -> None:
+        for name, given in around.roles_of_others(user, databases):
+            self._unless(USER_NOT_FOUND, {"revokeRolesFromUser": name, "roles": role_documents(given)})
+
+    def _refuse_claim(self, user: str, databases: Sequence[str], around: Neighbours | None) -> None:
+        """Raise OperationError for a database that can't become this user's; one that exists may not be `around`."""
+        if not databases:
+            return
+        for name in databases:
+            if not name.startswith(f"{user}_") or self.refuse_database(name):
+                raise OperationError(f"database {name!r} can't be {user}'s: its name does not start with {user}_")
+            taken = around.same_name(name) if around else None
+            if taken:
+                raise OperationError(f"a database {taken!r} exists that is not proven to be {user}'s and is left alone")
+        owners = {"user": {"$in": sorted(possible_owners(databases))}}
+        for owner in read_accounts(self._session, self.connection, owners, credentials=False).values():
+            both = sorted(set(owner.databases) & set(databases))
+            if both:
+                raise OperationError(f"the user {owner.existing.name!r} has the database {both[0]!r} already")
+
+    def _open(self, account: Account) -> None:
+        """Undo `lock_user`: roles, also those on other databases, restrictions, and accounts inside the databases."""
+        marker = account.own_marker
+        let_in(self._session, marker.insiders)
+        self._update(
+            account,
+            replace(marker, locked=None, restrictions=(), roles=(), insiders=()),
+            (*marker.roles, *self._roles(account.databases)),
+            authenticationRestrictions=list(marker.restrictions),
+        )
+
+    def _end_sessions(self, user: str) -> None:
+        who = {"user": user, "db": self._session.auth_database}
+        self._session.command(ADMIN, {"killAllSessions": [who]})
+
+    def _update(self, account: Account, marker: Marker, roles: Sequence[Role], **more: object) -> None:
+        """Change marker and roles in one command; what others have written into customData stays."""
+        parts = {"customData": marker.into(account.custom), "roles": role_documents(roles), **more}
+        self._change({"updateUser": account.existing.name, **parts})
+
+    def _change(self, body: Mapping[str, Any], password: Secret | None = None, database: str | None = None) -> None:
+        """Send a change to the authentication database or another one; with a password always goes how it is kept."""
+        self._seen = {}
+        database = database or self._session.auth_database
+        if password is None:
+            self._session.change(database, body)
+            return
+        mechanisms = list(wanted_mechanisms(self.connection))
+        text = password.reveal()
+        self._session.change(database, {**body, "pwd": text, "mechanisms": mechanisms}, [text])
+
+    def _unless(self, done: str, body: Mapping[str, Any], database: str | None = None) -> None:
+        """Send a change; the error code that says that it was made before is a success."""
+        try:
+            self._change(body, database=database)
+        except OperationError as error:
+            if error.code != done:
+                raise
+
+    def _roles(self, databases: Sequence[str]) -> tuple[Role, ...]:
+        return tuple((role, database) for database in databases for role in wanted_roles(self.connection))
+
+    def _account(self, user: str) -> Account | None:
+        return read_accounts(self._session, self.connection, {"user": user}, credentials=False).get(user)
+
+    def _managed(self, user: str) -> Account:
+        """Read an account just before a change. Raises OperationError for one that is not ours, or no longer there."""
+        account = self._account(user)
+        if account is None:
+            raise OperationError(f"user {user!r} does not exist any more")
+        self._refuse_unmanaged(user, account)
+        return account
+
+    def _refuse_unmanaged(self, user: str, account: Account) -> None:
+        if not account.existing.managed:
+            reason = account.existing.protected or f"it has no marker of roster {self.connection.roster!r}"
+            raise OperationError(f"user {user!r} is not managed by dbroster and is left alone: {reason}")

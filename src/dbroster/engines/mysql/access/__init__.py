@@ -1,0 +1,1 @@
+"""Accounts, grants and markers: who may do what, and whose it is. Pure functions."""

@@ -1,0 +1,185 @@
+"""Accounts of MySQL and MariaDB, where one user name may have an account per host. Pure functions."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from dbroster.model.names import system_account
+from dbroster.model.problems import Problem
+from dbroster.model.state import ExistingUser, Lock, PasswordCheck, StoredVerifier
+from dbroster.passwords.verifiers import Algorithm
+
+Key = tuple[str, str]
+"""User name and host."""
+
+SEVERAL = "several"
+_KNOWN = frozenset({Algorithm.CACHING_SHA2, Algorithm.SHA256_PASSWORD, Algorithm.ED25519, Algorithm.MYSQL_NATIVE})
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account, `bob@%`. `powers` says what makes it too powerful to be touched.
+
+    `roster`: the roster in its marker, if the marker names this very account. `marked_for`: the account that the marker
+    names instead, after RENAME USER or a copy. `claims`: the templates whose databases are this user's, and whether
+    the database was finished. `since`: when it was locked for removal. `unusable`: why nobody can log in, `renewable`:
+    whether a new password mends that.
+    `roles`: the roles that it holds; `roles_before`: those that were active before it was locked.
+    `second_password`: whether an older password still logs in (RETAIN CURRENT PASSWORD).
+    `limits`, at MariaDB: resource limits that no DBA uses; `mark_in`: the one that has the mark; `tags`: all numbers
+    that could be marks.
+    """
+
+    name: str
+    host: str
+    roster: str | None = None
+    lock: Lock = Lock.OPEN
+    powers: str | None = None
+    verifier: StoredVerifier | None = None
+    since: datetime | None = None
+    marked_for: str | None = None
+    claims: Mapping[str, bool] = field(default_factory=dict)
+    roles: tuple[str, ...] = ()
+    roles_before: tuple[str, ...] = ()
+    unusable: str | None = None
+    renewable: bool = True
+    second_password: bool = False
+    limits: tuple[str, ...] = ()
+    mark_in: str | None = None
+    tags: tuple[int, ...] = ()
+
+    @property
+    def key(self) -> Key:
+        """User name and host."""
+        return self.name, self.host
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.host}"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Whose accounts are ours: roster and hosts of the configuration, names that are never touched."""
+
+    roster: str
+    hosts: tuple[str, ...]
+    protected: frozenset[str]
+    admin: str
+
+    def protection(self, name: str) -> str | None:
+        """Why accounts of this name may never be touched."""
+        if name in self.protected:
+            return "it is listed under `protected` in connections.yaml"
+        if name == self.admin:
+            return "it is the admin account that dbroster itself uses"
+        return "it is a system account" if system_account(name) else None
+
+    def is_ours(self, account: Account) -> bool:
+        """Whether the account carries our roster's marker."""
+        return account.roster == self.roster
+
+    def concerns(self, account: Account) -> bool:
+        """Whether the account is ours, or stands where ours would be."""
+        return self.is_ours(account) or account.host in self.hosts
+
+    def summary(self, name: str, accounts: Sequence[Account]) -> ExistingUser | None:
+        """Describe all accounts of one name; None when none of them stands in our way."""
+        near = [account for account in accounts if self.concerns(account)]
+        ours = [account for account in near if self.is_ours(account)]
+        protected = self.protection(name) or next((account.powers for account in near if account.powers), None)
+        if not near and not protected:
+            return None
+        there = {account.host for account in ours}
+        managed = bool(ours) and len(ours) == len(near) and not protected
+        marked_for = next((account.marked_for for account in near if account.marked_for), None)
+        return ExistingUser(
+            name=name,
+            managed=managed,
+            roster=next((account.roster for account in near if account.roster), None),
+            protected=protected,
+            lock=_sternest(ours if managed else near),
+            complete=there.issuperset(self.hosts),
+            surplus=tuple(str(account) for account in ours if managed and account.host not in self.hosts),
+            verifiers=tuple(a.verifier for a in ours if a.verifier and a.host in self.hosts),
+            locked_since=_last(account.since for account in ours),
+            marked_for=None if managed else marked_for,
+            unusable=next((account.unusable for account in ours if account.unusable), None),
+            renewable=all(account.renewable for account in ours),
+        )
+
+    def shadows(self, accounts: Collection[Account]) -> list[Problem]:
+        """Warn of foreign accounts that the server prefers to ours, since their hosts are more specific."""
+        ours = {account.name for account in accounts if self.is_ours(account)}
+        return [
+            Problem(
+                f"{account} is not managed by dbroster; from there the server may prefer it to the roster's "
+                f"{account.name}, who then can't log in: drop or rename it",
+                user=account.name,
+                warning=True,
+            )
+            for account in accounts
+            if account.name in ours and not self.concerns(account)
+        ]
+
+
+def _sternest(accounts: Iterable[Account]) -> Lock:
+    locks = {account.lock for account in accounts}
+    return next((lock for lock in (Lock.FOREIGN, Lock.OURS) if lock in locks), Lock.OPEN)
+
+
+def _last(dates: Iterable[datetime | None]) -> datetime | None:
+    """Return when the last account of a user was locked; None while any of them is not."""
+    found = list(dates)
+    known = [date for date in found if date]
+    return max(known) if known and len(known) == len(found) else None
+
+
+def with_roles(powerful: Collection[Key], granted: Iterable[tuple[Key, Key]]) -> set[Key]:
+    """Return the powerful accounts and all who reach one of them through roles; `granted` holds (role, grantee)."""
+    edges = list(granted)
+    found: set[Key] = set()
+    fresh = set(powerful)
+    while fresh:
+        found |= fresh
+        fresh = {grantee for role, grantee in edges if role in fresh} - found
+    return found
+
+
+def lock_state(*, locked: bool, noted: bool) -> Lock:
+    """Say who has shut an account; our note counts even without the lock, so that a half-done unlock is repeated."""
+    if noted:
+        return Lock.OURS
+    return Lock.FOREIGN if locked else Lock.OPEN
+
+
+def powers(*, role: bool, powerful: bool) -> str | None:
+    """Say what makes an account one that is never touched."""
+    if role:
+        return "it is a role"
+    return "it holds global privileges, by itself or through a role" if powerful else None
+
+
+def is_known(algorithm: str) -> bool:
+    """Whether verifiers of this plugin can be checked here."""
+    return algorithm in _KNOWN
+
+
+def by_password(account: Account) -> bool:
+    """Whether it logs in by a password that can be checked here, and not by a socket or a directory."""
+    return account.verifier is not None and is_known(account.verifier.algorithm)
+
+
+def doubt(algorithm: str, accounts: Iterable[str]) -> str:
+    """Say why a password can't be checked. What can be checked and fits no password is set by the next run."""
+    if algorithm == SEVERAL:
+        one = ", ".join(f"{account} IDENTIFIED VIA mysql_native_password USING 'invalid'" for account in accounts)
+        return f"the account has several ways to log in; to leave it the password of the next run: ALTER USER {one};"
+    return f"the account logs in by the plugin {algorithm}, whose passwords dbroster can't check"
+
+
+def strictest(checks: Iterable[PasswordCheck]) -> PasswordCheck:
+    """One word for all accounts of a user: different if any is, unknown if any is or there is none."""
+    found = set(checks)
+    if PasswordCheck.DIFFERENT in found:
+        return PasswordCheck.DIFFERENT
+    return PasswordCheck.SAME if found == {PasswordCheck.SAME} else PasswordCheck.UNKNOWN

@@ -1,0 +1,74 @@
+"""What the admin account may do, read from SHOW GRANTS, and the statements that give it what it lacks. Pure functions.
+
+SHOW GRANTS is the one statement that both products answer for the own account with the active roles included. Its
+quoting is fixed by the session's sql_mode; lines that are no grant on databases or tables (roles, proxies, partial
+revokes) are passed over.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from dbroster.engines.mysql.access.grants import escaped, reaches, unescaped
+from dbroster.engines.mysql.session import identifier
+
+_LINE = re.compile(r"GRANT (.+?) ON (\*|`(?:[^`]|``)+`)\.\* TO (.+)")
+NEEDED_ANYWAY = ("CREATE", "ALTER", "DROP")  # ALTER: to take READ ONLY off a database that is to be dropped
+
+
+@dataclass(slots=True)
+class Held:
+    """Privileges of the admin: global ones, and per database pattern those that it may pass on."""
+
+    everywhere: set[str] = field(default_factory=set)
+    passed_on: dict[str, set[str]] = field(default_factory=dict)
+
+    def has(self, *names: str) -> bool:
+        """Whether one of these global privileges is held."""
+        return not self.everywhere.isdisjoint({*names, "ALL PRIVILEGES"})
+
+    def may_pass_on(self, privileges: Iterable[str], database: str, *, literal: bool) -> bool:
+        """Whether all these privileges can be granted on a database."""
+        held: set[str] = set()
+        for pattern, names in self.passed_on.items():
+            if pattern == "*" or (pattern == database if literal else reaches(pattern, database)):
+                held |= names
+        return "ALL PRIVILEGES" in held or held.issuperset(privileges)
+
+    def may_revoke(self, pattern: str, *, literal: bool) -> bool:
+        """Whether a grant on this pattern can be taken away: one without backslashes reaches further than it seems."""
+        exact = literal or pattern == escaped(unescaped(pattern))
+        return any(
+            held in ("*", pattern) or (exact and not literal and reaches(held, unescaped(pattern)))
+            for held in self.passed_on
+        )
+
+
+def held(lines: Iterable[str]) -> Held:
+    """Read the lines of SHOW GRANTS."""
+    found = Held()
+    for line in lines:
+        if match := _LINE.match(line):
+            names = {name.strip() for name in match[1].split(",")}
+            pattern = "*" if match[2] == "*" else match[2][1:-1].replace("``", "`")
+            if pattern == "*":
+                found.everywhere |= names
+            if "WITH GRANT OPTION" in match[3]:
+                found.passed_on.setdefault(pattern, set()).update(names)
+    return found
+
+
+def missing_grants(
+    found: Held, admin: str, privileges: Sequence[str], templates: Sequence[str], *, literal: bool
+) -> list[str]:
+    """Statements for what the admin lacks to manage accounts and to pass on these privileges."""
+    lacking = [] if found.has("CREATE USER") else [f"GRANT CREATE USER ON *.* TO {admin};"]
+    needed = [*privileges, *(name for name in NEEDED_ANYWAY if name not in privileges)]
+    listed = ", ".join(needed)
+    unserved = [
+        template for template in templates if not found.may_pass_on(needed, f"dbroster_{template}", literal=literal)
+    ]
+    if literal and unserved:  # patterns don't count on this server, so there is no narrower way
+        return [*lacking, f"GRANT {listed} ON *.* TO {admin} WITH GRANT OPTION;"]
+    patterns = (identifier("%" + escaped(f"_{template}")) for template in unserved)
+    return lacking + [f"GRANT {listed} ON {pattern}.* TO {admin} WITH GRANT OPTION;" for pattern in patterns]

@@ -1,0 +1,1 @@
+"""Archives of MySQL and MariaDB databases, by the products' own programs."""

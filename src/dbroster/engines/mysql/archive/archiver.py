@@ -1,0 +1,377 @@
+"""Archives of MySQL and MariaDB databases: what mysqldump writes, restored by the user with the client.
+
+Blobs are written as they are, not in hex: twice as long, a row could exceed the server's max_allowed_packet when it is
+brought back. A user's routines and views are only read, never run.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import IO, Any, ClassVar
+
+from dbroster.archive import Archive, Draft
+from dbroster.engines import programs as tools
+from dbroster.engines.archiver import Archiver
+from dbroster.engines.mysql.access.admin_privileges import Held, held
+from dbroster.engines.mysql.archive import contents
+from dbroster.engines.mysql.archive.contents import Contents
+from dbroster.engines.mysql.archive.reading_account import READS, reader, reading_session
+from dbroster.engines.mysql.archive.routine_scripts import Scripts, scripts
+from dbroster.engines.mysql.session import Session, account, identifier
+from dbroster.engines.waits import breakable
+from dbroster.errors import ConnectError, OperationError
+from dbroster.model.connection import Connection
+from dbroster.model.roster import User
+
+_SHOWN = 600  # characters of the client's errors
+_CLOSING_LINE = b"-- Dump completed"
+_PACKET = "--max-allowed-packet=1G"
+_DUMP = (
+    "--single-transaction", "--quick", "--routines", "--triggers", "--events", "--no-tablespaces",
+    "--default-character-set=utf8mb4", "--set-charset", "--skip-dump-date", "--skip-add-locks", _PACKET,
+)  # fmt: skip
+"""Without locks: users need not be allowed to lock tables, and on MariaDB a table whose default is the next value of a
+sequence can't be filled while it alone is locked."""
+
+_LEAST_AT_ONCE, _MOST_AT_ONCE = 4096, 1024 * 1024 - 1025
+"""Bytes of rows that the dump programs put into one statement: what they allow at least, and what is usual."""
+
+_ONLY_MYSQL = ("--set-gtid-purged=OFF", "--column-statistics=1")
+_ONLY_ROUTINES = ("--no-create-info", "--no-data", "--skip-triggers", "--skip-events")
+
+_HISTORY = "--dump-history"
+_KNOWS_HISTORY = (10, 11)
+"""The first MariaDB whose server and whose dump program can write the history of system-versioned tables."""
+
+_CLIENT = (
+    "--batch", "--force", "--binary-mode", "--comments", "--local-infile=0", "--default-character-set=utf8mb4", _PACKET,
+)  # fmt: skip
+"""In binary mode the client obeys no commands of its own, like `system`, that an archive may hold; it reads no files.
+
+By force it goes on after an error, so that one object which a user can't make again keeps nothing else away.
+"""
+
+_MODES = {
+    None: "PREFERRED",
+    "disable": "DISABLED",
+    "require": "REQUIRED",
+    "verify-ca": "VERIFY_CA",
+    "verify-full": "VERIFY_IDENTITY",
+}
+
+_COUNTS = """
+    SELECT IF(TABLE_TYPE = 'VIEW', 'views', 'tables') AS kind, COUNT(*) AS number
+        FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_NAME NOT IN %s GROUP BY kind
+    UNION ALL SELECT 'routines', COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s
+    UNION ALL SELECT 'triggers', COUNT(*) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s
+        AND EVENT_OBJECT_TABLE NOT IN %s
+    UNION ALL SELECT 'events', COUNT(*) FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s"""
+
+
+class MySQLArchiver(Archiver):
+    """Archives by mysqldump or mariadb-dump, restores by mysql or mariadb."""
+
+    extension: ClassVar[str] = "sql"
+    method: ClassVar[str] = "mysqldump"
+
+    def __init__(
+        self, connection: Connection, session: Session, product: str, patterns: Callable[[str], Collection[str]]
+    ) -> None:
+        """With `patterns`: how grants spell the databases of a user."""
+        super().__init__(connection)
+        self._session = session
+        self._patterns = patterns
+        self._mariadb = product == "MariaDB"
+
+    def missing(self) -> list[str]:
+        """Look for the product's own programs, and for the privileges to read all routines and to end sessions.
+
+        A sync does without the latter, but a session that goes on might write after the archive.
+        """
+        missing = [text for program in ("dump", "client") if (text := self._missing_program(program))]
+        found = held(str(next(iter(line.values()))) for line in self._session.rows("SHOW GRANTS"))
+        ending = "CONNECTION ADMIN" if self._mariadb else "CONNECTION_ADMIN"
+        if not (found.has("SUPER") or (found.has("PROCESS") and found.has(ending))):
+            missing.append(self._grant(f"PROCESS, {ending} ON *.*"))
+        if not self._reads_routines(found):
+            missing.append(self._grant("SELECT ON mysql.proc" if self._mariadb else "SHOW_ROUTINE ON *.*"))
+        return [*missing, *self._unseen(found)]
+
+    def _unseen(self, found: Held) -> Iterator[str]:
+        """What users may lack by `privileges` in connections.yaml, and an archive needs all the same."""
+        for pattern, names in found.passed_on.items():
+            held_there = names | found.passed_on.get("*", set())
+            if not pattern.startswith("%") or "ALL PRIVILEGES" in held_there:
+                continue  # not for the databases of a template, or all there is
+            if lacking := READS - held_there:
+                listed = f"{', '.join(sorted(lacking))} ON {identifier(pattern)}.*"
+                yield self._grant(listed).replace(";", " WITH GRANT OPTION;")
+
+    def _missing_program(self, kind: str) -> str | None:
+        if self._find(kind):
+            return None
+        product = "MariaDB" if self._mariadb else "MySQL"
+        wanted = " or ".join(_names(kind, mariadb=self._mariadb))
+        return f"{wanted} of {product} is not installed, and those of the other product don't fit: install {product}'s"
+
+    def _reads_routines(self, found: Held) -> bool:
+        if found.has("SHOW_ROUTINE", "SHOW CREATE ROUTINE", "SELECT"):
+            return True
+        try:
+            self._session.rows("SELECT 1 FROM mysql.proc LIMIT 0")
+        except OperationError:  # at MySQL there is no such table
+            return False
+        return True
+
+    def _grant(self, what: str) -> str:
+        (row,) = self._session.rows("SELECT CURRENT_USER() AS name")
+        name, _, host = row["name"].rpartition("@")
+        return f"GRANT {what} TO {account(name, host)};"
+
+    def close(self, user: str, database: str) -> None:
+        """Nothing: the user's grant is the proof of whose the database is, so it has to stay until the drop.
+
+        Users who leave have been locked; one who stays may write until the database is dropped.
+        """
+
+    def losses(self, database: str) -> Iterator[str]:
+        """Tell what can't be read any more, what has a history that no program writes, and what others have defined."""
+        powerful = contents.powerful(self._session) if self._mariadb else None
+        state = contents.look(self._session, database, views=powerful is None)
+        if powerful and state.views:
+            yield (
+                f"views that can't be read any more: dbroster opens none here, since the function {powerful} would run "
+                "with its rights (SQL SECURITY INVOKER)"
+            )
+        for name, reason in state.broken.items():
+            yield f"{name}, which can't be read: {reason}"
+        unwritten = state.by_transactions if self._writes_history() else state.versioned
+        for name in unwritten:
+            yield f"the history of the system-versioned table {name}"
+        for name, definer in state.foreign:
+            yield f"{name} in a form that its user can make again, since {definer} has defined it"
+
+    def dump(self, user: str, database: str, draft: Draft) -> None:
+        """Run the product's dump program, and look for the line that it writes when all is done."""
+        written = scripts(self._session, database)
+        with self._reader(user) as (session, connection):
+            state = contents.look(session, database)
+            draft.counts.update(_counts(self._session, database, state.broken))
+            draft.settings.update(database=contents.character_set(session, database), broken=state.definitions)
+            texts = contents.texts_of_their_own(session, database)
+            done = self._dump_few(draft, connection, state, texts, written.skipped)
+            rest = [*_ignored(database, (*state.broken, *done)), *self._history(state), *written.skipped]
+            if self._mariadb:
+                self._dump_by_parts(draft, connection, state, written, rest)
+            else:
+                _append(draft, written.before)
+                self._run_dump(draft, connection, [*rest, database])
+        _append(draft, written.behind)
+        self._note_longest(draft)
+
+    def _dump_few(
+        self, draft: Draft, connection: Connection, state: Contents, texts: Sequence[str], skipped: Sequence[str]
+    ) -> list[str]:
+        """Dump what needs a way of its own, and return its names; first, since views need all of their tables.
+
+        MariaDB's program refuses to write the history of a table whose versions are transactions. Rows with texts that
+        Unicode does not know are written as they are.
+        """
+        few = ["--skip-routines", "--skip-events"]
+        # names behind `--`, since an owner may call a table as an option is called
+        if without := [name for name in state.by_transactions if name not in state.broken]:
+            self._run_dump(draft, connection, [*skipped, *few, "--", state.database, *without])
+        if raw := [name for name in texts if name not in (*state.broken, *without)]:
+            self._run_dump(draft, connection, [*few, "--no-data", "--skip-triggers", "--", state.database, *raw])
+            rows = [*skipped, *few, *self._history(state), "--no-create-info", "--default-character-set=binary"]
+            self._run_dump(draft, connection, [*rows, "--", state.database, *raw])
+        return [*without, *raw]
+
+    def _dump_by_parts(
+        self, draft: Draft, connection: Connection, state: Contents, written: Scripts, rest: Sequence[str]
+    ) -> None:
+        """Dump the tables, then the routines, then the views, which need both.
+
+        MariaDB's program runs functions when it opens views, so it has no more rights than the user then. But only the
+        admin sees what routines say.
+        """
+        views = _ignored(state.database, state.views)
+        self._run_dump(draft, connection, [*views, *rest, "--skip-routines", state.database])
+        if "--skip-routines" not in rest:
+            self._run_dump(draft, self.connection, [*_ONLY_ROUTINES, *views, state.database])
+        _append(draft, written.before)
+        if readable := [name for name in state.views if name not in state.broken]:
+            few = ["--skip-routines", "--skip-events", "--skip-triggers"]
+            self._run_dump(draft, connection, [*few, "--", state.database, *readable])
+
+    def _history(self, state: Contents) -> list[str]:
+        return [_HISTORY] if state.versioned and self._writes_history() else []
+
+    @contextmanager
+    def _reader(self, user: str) -> Iterator[tuple[Session, Connection]]:
+        """Who opens the user's tables and views: at MySQL, which runs nothing then, the admin."""
+        if not self._mariadb:
+            yield self._session, self.connection
+            return
+        with (
+            reader(self._session, self.connection, self._patterns(user)) as connection,
+            reading_session(connection) as session,
+            breakable(self.connection, session.abort),
+        ):
+            yield session, connection
+
+    def _note_longest(self, draft: Draft) -> None:
+        """Note what a server must take to bring it back. Raises OperationError for what no server takes."""
+        draft.file.seek(0)
+        longest = contents.longest_statement(draft.file)
+        if longest >= contents.MAX_PACKET:
+            raise OperationError(
+                f"a row of it takes {longest} bytes in an archive, and no server would take back more than "
+                f"{contents.MAX_PACKET}"
+            )
+        draft.settings.update(longest_statement=longest)
+
+    def obstacle(self, needs: Mapping[str, Any]) -> str | None:
+        """Compare the longest statement with what the server takes; a row is longer in it than in its table."""
+        longest = needs.get("longest_statement")
+        (row,) = self._session.rows("SELECT @@GLOBAL.max_allowed_packet AS packet")
+        if not isinstance(longest, int) or longest < int(row["packet"]):
+            return None
+        needed = (longest // contents.BLOCK + 1) * contents.BLOCK
+        return (
+            f"the server takes no statement of {longest} bytes, the longest of the archive; to bring it back: "
+            f"SET GLOBAL max_allowed_packet = {needed};"
+        )
+
+    def _run_dump(self, draft: Draft, connection: Connection, arguments: Sequence[str]) -> None:
+        more = () if self._mariadb else _ONLY_MYSQL
+        password = connection.password.reveal() if connection.password else ""
+        program = self._program("dump")
+        draft.file.seek(0, 2)
+        (row,) = self._session.rows("SELECT @@GLOBAL.max_allowed_packet AS packet")
+        at_once = max(_LEAST_AT_ONCE, min(_MOST_AT_ONCE, int(row["packet"]) // 2))
+        with tools.memory_file(_option_file(password)) as file:
+            tools.run(
+                [program, f"--defaults-file=/proc/self/fd/{file}", *self._login(connection.username), *_DUMP, *more,
+                 f"--net-buffer-length={at_once}", *arguments],
+                connection, environment=_ENVIRONMENT, secrets=[password], descriptors=[file], target=draft.file,
+            )  # fmt: skip
+        _refuse_cut(draft.file, f"{program} has ended")
+
+    def _writes_history(self) -> bool:
+        if not self._mariadb:
+            return False
+        said = re.search(r"(\d+)\.(\d+)\.\d+-MariaDB", tools.version(self._program("dump")))
+        (row,) = self._session.rows("SELECT VERSION() AS version")
+        server = re.match(r"(\d+)\.(\d+)", row["version"])
+        return all(found and (int(found[1]), int(found[2])) >= _KNOWS_HISTORY for found in (said, server))
+
+    def is_empty(self, user: User, database: str) -> bool:
+        """Look for tables, views, routines and events, as the user."""
+        with self._as_user(user) as session:
+            return not any(_counts(session, database).values())
+
+    def restore(self, archive: Archive, user: User, database: str) -> None:
+        """Let the client read the archive as the user, and count what is there then."""
+        with archive.path.open("rb") as written:
+            _refuse_cut(written, f"{archive.path} ends")
+        password = user.password.reveal()
+        with tools.memory_file(_option_file(password)) as file, archive.path.open("rb") as source:
+            said = tools.run(
+                [self._program("client"), f"--defaults-file=/proc/self/fd/{file}", *self._login(user.name), *_CLIENT,
+                 f"--database={database}"],
+                self.connection, environment=_ENVIRONMENT, secrets=[password], descriptors=[file], source=source,
+                forced=tools.ERROR,
+            )  # fmt: skip
+        with self._as_user(user) as session:
+            contents.set_character_set(session, database, archive.manifest.settings.get("database"))
+            found = _counts(session, database)
+        lacking = [kind for kind, number in archive.manifest.counts.items() if found.get(kind, 0) < number]
+        errors = [line for line in said.splitlines() if line.startswith("ERROR")]
+        if lacking or errors:
+            what = (
+                f"not all {', '.join(lacking)} of the archive are in {database} now" if lacking else "not all is back"
+            )
+            raise OperationError(f"{what}: {'; '.join(errors)[:_SHOWN]}".rstrip(": "))
+
+    @contextmanager
+    def _as_user(self, user: User) -> Iterator[Session]:
+        try:
+            session = Session(replace(self.connection, username=user.name, password=user.password))
+        except ConnectError as error:
+            raise OperationError(f"can't log in as {user.name}: {error}") from None
+        try:
+            with breakable(self.connection, session.abort):
+                yield session
+        finally:
+            session.close()
+
+    def _login(self, user: str) -> list[str]:
+        host, port = self.connection.host, self.connection.port
+        tcp = ["--protocol=tcp", f"--host={host}", f"--port={port}"]
+        where = [f"--socket={host}"] if host.startswith("/") else tcp
+        return [*where, f"--user={user}", *self._tls()]
+
+    def _tls(self) -> list[str]:
+        """TLS in the words of the product; MariaDB's programs check the name of the host whenever they verify."""
+        tls = self.connection.tls
+        files = [f"--ssl-{key}={file}" for key, file in (("ca", tls.ca), ("cert", tls.cert), ("key", tls.key)) if file]
+        if not self._mariadb:
+            return [f"--ssl-mode={_MODES[tls.mode]}", "--get-server-public-key", *files]
+        if tls.mode == "disable":
+            return ["--skip-ssl"]
+        verify = tls.mode in ("verify-ca", "verify-full")
+        wanted = ["--ssl"] if tls.mode else []
+        return [*wanted, "--ssl-verify-server-cert" if verify else "--skip-ssl-verify-server-cert", *files]
+
+    def _program(self, kind: str) -> str:
+        program = self._find(kind)
+        if program is None:
+            raise OperationError(f"{' or '.join(_names(kind, mariadb=self._mariadb))} is not installed")
+        return program
+
+    def _find(self, kind: str) -> str | None:
+        """Find a program of the server's own product: each dumps what the other can't read back."""
+        found = (tools.find(name) for name in _names(kind, mariadb=self._mariadb))
+        return next((path for path in found if path and ("MariaDB" in tools.version(path)) is self._mariadb), None)
+
+
+def _refuse_cut(file: IO[bytes], what: str) -> None:
+    """Look for the line that a dump program writes when all is done. Raises OperationError."""
+    file.seek(0, 2)
+    file.seek(max(0, file.tell() - 200))
+    if _CLOSING_LINE not in file.read():
+        raise OperationError(f"{what} without its closing line, so the archive is not whole")
+
+
+def _append(draft: Draft, script: bytes) -> None:
+    """Write statements as a part of a dump that is whole."""
+    if script:
+        draft.file.seek(0, 2)
+        draft.file.write(script + _CLOSING_LINE + b"\n")
+
+
+def _ignored(database: str, names: Collection[str]) -> list[str]:
+    return [f"--ignore-table={database}.{name}" for name in names]
+
+
+_ENVIRONMENT = {"MYSQL_TEST_LOGIN_FILE": "/dev/null", "MYSQL_PWD": ""}
+"""No option file, login path or password but ours."""
+
+
+def _names(kind: str, *, mariadb: bool) -> Sequence[str]:
+    names = {"dump": ("mariadb-dump", "mysqldump"), "client": ("mariadb", "mysql")}[kind]
+    return names if mariadb else names[1:]
+
+
+def _option_file(password: str) -> str:
+    """Source: MySQL Reference Manual, "Using Option Files"."""
+    escaped = password.replace("\\", "\\\\").replace('"', '\\"')
+    return f'[client]\npassword="{escaped}"\n'
+
+
+def _counts(session: Session, database: str, but: Collection[str] = ()) -> dict[str, int]:
+    left_out = tuple(but) or ("",)
+    rows = session.rows(_COUNTS, database, left_out, database, database, left_out, database)
+    return {row["kind"]: int(row["number"]) for row in rows}

@@ -1,0 +1,174 @@
+"""What is in a MySQL or MariaDB database that decides how it is archived. Nothing of a user's is run for that."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO
+
+from dbroster.engines.mysql.archive.routine_scripts import MISREAD
+from dbroster.engines.mysql.session import Session, identifier
+from dbroster.errors import OperationError
+
+BLOCK = 1024
+MAX_PACKET = 1024 * 1024 * 1024
+"""Bytes; max_allowed_packet is a multiple of the former, and at most the latter."""
+
+_CHUNK = 1024 * 1024
+_UNREADABLE = frozenset({"1168", "1356", "1449", "1814"})
+"""A MERGE table or a view whose tables, functions or definer are gone, and a table whose tablespace was discarded."""
+
+_UNREADABLE_VIEW = frozenset({"1142", "1143", "1370", "1792"})
+"""A view that does more than read as soon as it is opened."""
+
+_ALL_OF_UNICODE = ("utf8mb4", "utf8mb3", "utf8", "latin1")
+"""Character sets of which nothing is lost on the way through UTF-8."""
+
+_TABLES = "SELECT TABLE_NAME AS name, TABLE_TYPE AS type FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s"
+_BY_TRANSACTIONS = """
+    SELECT 1 FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s
+    AND GENERATION_EXPRESSION = 'ROW START' AND DATA_TYPE = 'bigint' LIMIT 1"""
+_VIEWS = (
+    "SELECT TABLE_NAME AS name, CHARACTER_SET_CLIENT AS charset FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s"
+)
+_TEXTS = """
+    SELECT DISTINCT c.TABLE_NAME AS name FROM information_schema.COLUMNS c JOIN information_schema.TABLES t
+    USING (TABLE_SCHEMA, TABLE_NAME) WHERE c.TABLE_SCHEMA = %s AND TABLE_TYPE <> 'VIEW'
+    AND CHARACTER_SET_NAME IS NOT NULL AND CHARACTER_SET_NAME NOT IN %s"""
+_JSON = (
+    "SELECT DISTINCT TABLE_NAME AS name FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s AND DATA_TYPE = 'json'"
+)
+_POWERFUL = """
+    SELECT ROUTINE_SCHEMA AS db, ROUTINE_NAME AS name FROM information_schema.ROUTINES
+    WHERE ROUTINE_TYPE <> 'PROCEDURE' AND SECURITY_TYPE = 'INVOKER'
+    AND ROUTINE_SCHEMA NOT IN ('sys', 'mysql', 'performance_schema') LIMIT 1"""
+_DEFINERS = """
+    SELECT 'view' AS kind, TABLE_NAME AS name, DEFINER AS definer FROM information_schema.VIEWS
+        WHERE TABLE_SCHEMA = %s
+    UNION ALL SELECT 'trigger', TRIGGER_NAME, DEFINER FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s
+    UNION ALL SELECT 'routine', ROUTINE_NAME, DEFINER FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s
+    UNION ALL SELECT 'event', EVENT_NAME, DEFINER FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s"""
+_CHARACTER_SET = """
+    SELECT DEFAULT_CHARACTER_SET_NAME AS charset, DEFAULT_COLLATION_NAME AS collation
+    FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What of a database needs care.
+
+    `broken` says why a table or view can't be read, `definitions` how it was made, as far as the server tells.
+    `foreign`: objects with the account that has defined them, when that is not the database's user.
+    """
+
+    database: str
+    broken: Mapping[str, str]
+    definitions: Mapping[str, str]
+    versioned: Sequence[str]
+    by_transactions: Sequence[str]
+    foreign: Sequence[tuple[str, str]]
+    views: Sequence[str]
+
+
+@contextmanager
+def only_reading(session: Session) -> Iterator[None]:
+    """Let nothing be written meanwhile, whatever a view runs when it is opened."""
+    session.rows("START TRANSACTION READ ONLY")
+    try:
+        yield
+    finally:
+        session.rows("ROLLBACK")
+
+
+def powerful(session: Session) -> str | None:
+    """Name a function of a user's that works with the rights of whoever opens a view, if there is one."""
+    found = session.rows(_POWERFUL)
+    return f"{found[0]['db']}.{found[0]['name']}" if found else None
+
+
+def look(session: Session, database: str, *, views: bool = True) -> Contents:
+    """Look at each table and view once. Raises OperationError for what can't be read and is not known to be broken."""
+    with only_reading(session):
+        return _look(session, database, views=views)
+
+
+def _look(session: Session, database: str, *, views: bool) -> Contents:
+    tables = session.rows(_TABLES, database)
+    misread = {row["name"] for row in session.rows(_VIEWS, database) if row["charset"] in MISREAD}
+    broken, definitions = {}, {}
+    for row in tables:
+        name, view = row["name"], row["type"] == "VIEW"
+        if view and not views:
+            continue
+        reason = "it was made in a character set that the dump programs misread" if name in misread else None
+        if reason := reason or _unreadable(session, database, name, view=view):
+            broken[name] = reason
+            definitions[name] = _definition(session, database, name)
+    versioned = [row["name"] for row in tables if row["type"] == "SYSTEM VERSIONED"]
+    by_transactions = [name for name in versioned if session.rows(_BY_TRANSACTIONS, database, name)]
+    defined = session.rows(_DEFINERS, database, database, database, database)
+    foreign = [
+        (f"the {row['kind']} {row['name']}", row["definer"])
+        for row in defined
+        if row["name"] not in broken
+        and not database.lower().startswith(row["definer"].rpartition("@")[0].lower() + "_")
+    ]
+    all_views = [row["name"] for row in tables if row["type"] == "VIEW"]
+    return Contents(database, broken, definitions, versioned, by_transactions, foreign, all_views)
+
+
+def texts_of_their_own(session: Session, database: str) -> list[str]:
+    """Tables with texts that may hold what Unicode does not know; their rows have to be written as they are.
+
+    MySQL takes no JSON back in this way, so a table that has some is not among them.
+    """
+    with only_reading(session):
+        json = {row["name"] for row in session.rows(_JSON, database)}
+        return [row["name"] for row in session.rows(_TEXTS, database, _ALL_OF_UNICODE) if row["name"] not in json]
+
+
+def _unreadable(session: Session, database: str, name: str, *, view: bool) -> str | None:
+    """Read one row of a table, and the columns of a view: to read its rows would run its user's functions."""
+    place = f"{identifier(database)}.{identifier(name)}"
+    try:
+        session.rows(f"SHOW FIELDS FROM {place}" if view else f"SELECT 1 FROM {place} LIMIT 1")  # noqa: S608 - quoted
+    except OperationError as error:
+        if error.code in _UNREADABLE or (view and error.code in _UNREADABLE_VIEW):
+            return str(error)
+        raise
+    return None
+
+
+def _definition(session: Session, database: str, name: str) -> str:
+    try:
+        (row,) = session.rows(f"SHOW CREATE TABLE {identifier(database)}.{identifier(name)}")
+    except OperationError:
+        return ""
+    return str(row.get("Create View") or row.get("Create Table") or "")
+
+
+def character_set(session: Session, database: str) -> list[str]:
+    """The character set and the collation of a database."""
+    (row,) = session.rows(_CHARACTER_SET, database)
+    return [row["charset"], row["collation"]]
+
+
+def set_character_set(session: Session, database: str, wanted: Sequence[str] | None) -> None:
+    """Give a database the character set and the collation that it had."""
+    if wanted and character_set(session, database) != list(wanted):
+        charset, collation = map(identifier, wanted)
+        session.run(f"ALTER DATABASE {identifier(database)} CHARACTER SET {charset} COLLATE {collation}")
+
+
+def longest_statement(file: IO[bytes]) -> int:
+    """Bytes of the longest statement of a dump. In its texts a line end is written as `\\n`, so `;` ends statements."""
+    longest = start = at = 0
+    last = b""
+    while chunk := file.read(_CHUNK):
+        data, base = last + chunk, at - len(last)
+        found = data.find(b";\n")
+        while found >= 0:
+            longest, start = max(longest, base + found - start), base + found + 2
+            found = data.find(b";\n", found + 2)
+        at += len(chunk)
+        last = chunk[-1:]
+    return max(longest, at - start)

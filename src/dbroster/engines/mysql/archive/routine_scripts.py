@@ -1,0 +1,80 @@
+"""Routines, triggers and events that the dump programs write so that they can't come back; here they are written.
+
+Where `;;` stands in an event, the programs' search for a delimiter never ends. And they write each of them in the
+character set of who has made it, of which the client knows nothing: where a byte of a character may be a backslash or a
+quote, it takes a part of a text for statements.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
+from typing import Any, NamedTuple
+
+from dbroster.engines.mysql.session import Session, identifier, literal
+
+MISREAD = ("big5", "cp932", "gb18030", "gbk", "sjis")
+"""Character sets that a client may have, and in which a byte of a character may be a backslash."""
+
+_ENDLESS = ";;"
+_ROUTINES = """
+    SELECT ROUTINE_TYPE AS kind, ROUTINE_NAME AS name, CHARACTER_SET_CLIENT AS charset
+    FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s ORDER BY ROUTINE_TYPE, ROUTINE_NAME"""
+_TRIGGERS = """
+    SELECT 'TRIGGER' AS kind, TRIGGER_NAME AS name, CHARACTER_SET_CLIENT AS charset
+    FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s ORDER BY EVENT_OBJECT_TABLE, ACTION_ORDER"""
+_EVENTS = """
+    SELECT 'EVENT' AS kind, EVENT_NAME AS name, CHARACTER_SET_CLIENT AS charset
+    FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s ORDER BY EVENT_NAME"""
+
+_MODES = ("sql_mode", "time_zone", "collation_connection")
+
+Made = Mapping[str, Any]
+"""A row of SHOW CREATE."""
+
+
+class Scripts(NamedTuple):
+    """What comes before the tables and what comes behind their rows, and what the dump program has to leave out."""
+
+    before: bytes
+    behind: bytes
+    skipped: Sequence[str]
+
+
+def scripts(session: Session, database: str) -> Scripts:
+    """Return all routines, triggers or events of a database, of each kind of which the dump program must write none."""
+    parts: dict[str, bytes] = {}
+    for kind, statement in (("routines", _ROUTINES), ("triggers", _TRIGGERS), ("events", _EVENTS)):
+        rows = session.rows(statement, database)
+        misread = any(row["charset"] in MISREAD for row in rows)
+        if not (misread or kind == "events"):
+            continue
+        made = list(_made(session, database, rows))
+        if misread or any(_ENDLESS in _text(each) for each in made):
+            parts[kind] = script_of(made)
+    before = parts.get("routines", b"") + parts.get("events", b"")
+    return Scripts(before, parts.get("triggers", b""), [f"--skip-{kind}" for kind in parts])
+
+
+def _made(session: Session, database: str, rows: Sequence[Made]) -> Iterator[Made]:
+    for row in rows:
+        name = f"{identifier(database)}.{identifier(row['name'])}"
+        yield from session.rows(f"SHOW CREATE {row['kind']} {name}")
+
+
+def _text(made: Made) -> str:
+    return str(next(text for key, text in made.items() if key.startswith("Create ") or key == "SQL Original Statement"))
+
+
+def script_of(made: Sequence[Made]) -> bytes:
+    """Statements for the client program that make these again; a dump that follows sets its own modes."""
+    return "".join(map(_script, made)).encode("utf-8", "surrogateescape")
+
+
+def _script(made: Made) -> str:
+    text = _text(made)
+    delimiter = next(sign for length in count(2) if (sign := "$" * length) not in text)
+    modes = (f"{name} = {literal(str(made[name]))}" for name in _MODES if name in made)
+    collation = identifier(made["Database Collation"])  # that of parameters and variables without one
+    return (
+        f"ALTER DATABASE COLLATE {collation};\nSET NAMES utf8mb4;\nSET {', '.join(modes)};\n"
+        f"DELIMITER {delimiter}\n{text}\n{delimiter}\nDELIMITER ;\n"
+    )

@@ -1,0 +1,449 @@
+"""MariaDB 10.5 and newer: a MySQL whose accounts carry no attributes.
+
+What marks an account is a number that fits its name only, in one of its resource limits: CREATE USER writes it, neither
+the user nor REVOKE ALL takes it away, and RENAME USER leaves it behind as it is. Further numbers note that the lock is
+ours, and when the days of grace began. A role without privileges says the roster, and one per template says which
+databases are the account's; the comment of each database names it.
+Source: MariaDB documentation, "CREATE USER", "CREATE DATABASE", "Roles Overview", "mysql.global_priv Table".
+"""
+
+import itertools
+import json
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, ClassVar, NamedTuple
+
+from dbroster.engines.base import Handler
+from dbroster.engines.mysql import prepared_transactions as mysql_prepared
+from dbroster.engines.mysql.access import accounts as mysql_accounts
+from dbroster.engines.mysql.access import markers as mysql_marks
+from dbroster.engines.mysql.access.accounts import Account, Key
+from dbroster.engines.mysql.access.database_owners import Estate
+from dbroster.engines.mysql.account_changes import accounts_list
+from dbroster.engines.mysql.handler import MySQLHandler
+from dbroster.engines.mysql.session import NOT_EMPTY_DIRECTORY, Session, account, identifier, literal, reading
+from dbroster.errors import OperationError, UnsupportedServer
+from dbroster.model.connection import Connection
+from dbroster.model.plan import Action, Verb
+from dbroster.model.state import StoredVerifier
+from dbroster.passwords.policy import PasswordRules
+from dbroster.passwords.secret import Secret
+from dbroster.passwords.verifiers import ed25519, mysql_native
+
+VALIDATOR, VALIDATION = "simple_password_check", "PASSWORD VALIDATION"
+OTHER = "another account"
+NAMED_AT_ONCE = 50  # parts of one query
+LIMITS = {
+    "max_updates": "MAX_UPDATES_PER_HOUR",
+    "max_questions": "MAX_QUERIES_PER_HOUR",
+    "max_connections": "MAX_CONNECTIONS_PER_HOUR",
+}
+"""Resource limits as mysql.global_priv and statements name them; the first one that a DBA does not use has the mark."""
+
+
+def connect(connection: Connection) -> Handler:
+    """Open a connection with the handler of the product that answers. Raises ConnectError, UnsupportedServer."""
+    session = Session(connection)
+    try:
+        with reading():
+            greeting = session.greeting()
+    except BaseException:
+        session.close()
+        raise
+    product = MariaDBHandler if "mariadb" in greeting.version.lower() else MySQLHandler
+    return product.begin(connection, session, greeting)
+
+
+class _Role(NamedTuple):
+    """A role that marks accounts: may we grant it, and may anybody?"""
+
+    grantable: bool
+    administered: bool
+
+
+# whoever creates a role holds it as well, but with the right to grant it
+_MARKER_ROLES = """
+    SELECT User AS name,
+        User IN (SELECT ROLE_NAME FROM information_schema.APPLICABLE_ROLES WHERE IS_GRANTABLE = 'YES') AS grantable,
+        User IN (SELECT Role FROM mysql.roles_mapping WHERE Admin_option = 'Y') AS administered
+    FROM mysql.global_priv WHERE Host = '' AND (User = %s OR User LIKE %s)"""
+
+_ROLES = """
+    SELECT User, Host, GROUP_CONCAT(CONCAT(Admin_option, Role) ORDER BY Role SEPARATOR '\n') AS roles
+    FROM mysql.roles_mapping WHERE %s OR Host = '' OR User IN %s GROUP BY User, Host"""
+
+
+class MariaDBHandler(MySQLHandler):
+    """What MariaDB words, stores or allows differently."""
+
+    product: ClassVar[str] = "MariaDB"
+    oldest: ClassVar[tuple[int, ...]] = (10, 5)
+    default_plugin: ClassVar[str] = "mysql_native_password"
+    plugins: ClassVar[tuple[str, ...]] = ("mysql_native_password", "ed25519")
+    max_user: ClassVar[int] = 128
+    max_password: ClassVar[int | None] = None
+    tables: ClassVar[tuple[str, ...]] = ("global_priv", "db", "roles_mapping")
+    end_sessions_privilege: ClassVar[str] = "CONNECTION ADMIN"
+    default_jobs: ClassVar[int] = 2  # the server works on one DDL statement at a time
+    groups: ClassVar[int] = 1
+    users_at_once: ClassVar[int] = 1000  # the more grants there are, the longer each CREATE USER takes
+    role_host: ClassVar[str] = ""
+    commenting: ClassVar[bool] = True
+    compound: ClassVar[bool] = True
+
+    def __init__(self, connection: Connection, session: Session) -> None:
+        super().__init__(connection, session)
+        self._role = mysql_marks.roster_role(connection.roster)
+        self._lock_tag = mysql_marks.tag(connection.roster, ("", "locked"))
+        self._roles_there: set[str] = set()
+        self._to_mark: list[tuple[str, str]] = []
+
+    # --- the server -------------------------------------------------------------------------------------------------
+
+    def _check_server(self) -> None:
+        super()._check_server()
+        validators = self._validators()
+        if validators and self._is_on("strict_password_validation"):
+            raise UnsupportedServer(
+                f"{self.product} refuses verifiers while {', '.join(validators)} is loaded, and dbroster sends no "
+                f"passwords: SET GLOBAL strict_password_validation = OFF (dbroster applies {VALIDATOR} itself)"
+            )
+
+    def _validators(self) -> list[str]:
+        return [name for name, kind in self._loaded.items() if kind == VALIDATION]
+
+    def missing_privileges(self, templates: Sequence[str]) -> list[str]:
+        """GRANT statements for what the admin lacks, the right to give the marker roles included."""
+        missing = super().missing_privileges(templates)
+        if any(f"mysql.{table} " in line for table in self.tables for line in missing):
+            return missing  # whether the roles exist can't be known yet
+        roles = self._marker_roles()
+        lacking = sorted(name for name, role in roles.items() if not role.grantable)
+        return missing + [self._admin_option(name, held_by_somebody=roles[name].administered) for name in lacking]
+
+    def _admin_option(self, role: str, *, held_by_somebody: bool) -> str:
+        """Word how the admin gets the right to grant a role; when its last holder was dropped, not even root has it."""
+        if held_by_somebody:
+            return f"GRANT {identifier(role)} TO {account(*self._admin)} WITH ADMIN OPTION;"
+        values = ", ".join(literal(value) for value in (self._admin[1], self._admin[0], role, "Y"))
+        return (
+            f"REPLACE INTO mysql.roles_mapping (Host, User, Role, Admin_option) VALUES ({values}); "  # noqa: S608 - shown
+            "FLUSH PRIVILEGES;"
+        )
+
+    def prepare(self) -> None:
+        """Create the role of the roster; whoever creates a role may grant it. Mark what has lost its comment.
+
+        Whose user stays can't change it again before the next run drops it: the privileges go first.
+        """
+        super().prepare()
+        self._create_roles([self._role])
+        for user, name in dict.fromkeys(self._to_mark):
+            with suppress(OperationError):  # the next run tries again
+                for grant in self._estate(user, name).grants:
+                    self._revoke(grant, grant.privileges)
+                self._write_comment(user, name)
+
+    def _write_comment(self, user: str, name: str) -> None:
+        comment = mysql_marks.comment(self._view.roster, user, name)
+        self._session.run(f"ALTER DATABASE {identifier(name)} COMMENT {literal(comment)}", of_database=True)
+
+    def _create_roles(self, names: Iterable[str]) -> None:
+        """Create the roles that don't exist. Not as part of a larger message, where it could be undone by no one."""
+        wanted = sorted(set(names) - self._roles_there)
+        if not wanted:
+            return
+        self._roles_there |= self._marker_roles().keys()
+        for name in wanted:
+            if name not in self._roles_there:
+                self._session.run_now(f"CREATE ROLE IF NOT EXISTS {identifier(name)}")
+                self._roles_there.add(name)
+
+    def _marker_roles(self) -> dict[str, "_Role"]:
+        """Find the roles of this roster that exist, those of templates included."""
+        templates = mysql_marks.claim_role(self._view.roster, "%").replace("_", r"\_")
+        rows = self._session.rows(_MARKER_ROLES, self._role, templates)
+        return {row["name"]: _Role(*(bool(row[field]) for field in _Role._fields)) for row in rows}
+
+    def _max_user(self) -> int:
+        """Names of accounts and roles. Source: MariaDB MDEV-24312, which made them longer in 10.6."""
+        return self.max_user if self._version() >= (10, 6) else 80
+
+    def refuse_database(self, name: str) -> str | None:
+        """As MySQL, and by the length of the role that says whose it is."""
+        role = mysql_marks.claim_role(self._view.roster, name.partition("_")[2])
+        if len(role) > self._max_user():
+            return f"the role {role} would have {len(role)} characters, {self.product} takes {self._max_user()}"
+        return super().refuse_database(name)
+
+    def _obstacle(self, action: Action, leaving: Collection[str], definers: Mapping[str, list[str]]) -> str | None:
+        """A database whose comment was changed is not dropped in the run that finds it so."""
+        name = self.fold_database(action.database or "")
+        unmarked = self._survey.unmarked() if self._survey else []
+        if action.verb in (Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE) and (action.user, name) in unmarked:
+            self._to_mark.append((action.user, name))
+            return (
+                f"the comment that marks {name} is gone: its user has changed it, or somebody has made it anew by "
+                "hand. This run marks it again, and the next one drops it; if it is yours, rename it now, or "
+                f"REVOKE `{self._claim_role(action)}` FROM {action.user}"
+            )
+        return super()._obstacle(action, leaving, definers)
+
+    def _claim_role(self, action: Action) -> str:
+        return mysql_marks.claim_role(self._view.roster, self._rules.template(action.user, action.database or ""))
+
+    def password_rules(self) -> Sequence[PasswordRules]:
+        """Read the rules of simple_password_check. Source: MariaDB documentation, "Simple Password Check Plugin"."""
+        prefix = f"{VALIDATOR}_"
+        found = {k.removeprefix(prefix): int(v) for k, v in self._settings.items() if k.startswith(prefix)}
+        if not found:
+            return ()
+        cases = found["letters_same_case"]
+        counts = (cases, cases, found["digits"], found["other_characters"])
+        return (PasswordRules(found["minimal_length"], 0, *counts, source=VALIDATOR),)
+
+    def _server_warnings(self) -> list[str]:
+        unknown = [name for name in self._validators() if name != VALIDATOR]
+        texts = [f"the rules of {name} can't be read by clients, so they are not applied" for name in unknown]
+        return super()._server_warnings() + texts
+
+    # --- state ------------------------------------------------------------------------------------------------------
+
+    def _read_accounts(self, users: Collection[str] | None = None) -> list[Account]:
+        """Read the accounts of these names, or all, with markers and powers, in two queries."""
+        roles: dict[Key, tuple[str, ...]] = {}
+        edges: list[tuple[Key, Key]] = []
+        everybody, names = users is None, ("", *(users or ()))
+        for row in self._session.rows(_ROLES, everybody, names):
+            key, held = (row["User"], row["Host"]), row["roles"].split("\n")
+            edges += (((role[1:], ""), key) for role in held)
+            # whoever creates a role holds it too, but with the right to grant it
+            roles[key] = tuple(role[1:] for role in held if role[0] == "N")
+        rows = self._session.converted(
+            lambda row: ((row["User"], row["Host"]), json.loads(row["Priv"])),
+            "SELECT User, Host, Priv FROM mysql.global_priv WHERE %s OR User IN %s",
+            everybody,
+            (*names, *{role for (role, _), _ in edges}),
+        )
+        self._edges = edges if everybody else self._edges
+        entries = dict(rows)
+        powerful = mysql_accounts.with_roles([key for key, entry in entries.items() if entry.get("access")], edges)
+        accounts = [
+            self._entry(key, entry, roles.get(key, ()), powerful=key in powerful)
+            for key, entry in entries.items()
+            if not entry.get("is_role") and (users is None or key[0] in users)
+        ]
+        return self._with_names_of_copies(accounts) if users is None else accounts
+
+    def _named(self, statement: str, names: Sequence[str]) -> list[dict[str, Any]]:
+        """Ask for each database by itself: for a list the server would look through the directory of all of them."""
+        parts = [names[start : start + NAMED_AT_ONCE] for start in range(0, len(names), NAMED_AT_ONCE)]
+        one = f"{statement} WHERE SCHEMA_NAME = %s"
+        return [row for part in parts for row in self._session.rows(" UNION ALL ".join([one] * len(part)), *part)]
+
+    def _unusable_entry(self, entry: Mapping[str, Any], plugin: str) -> str | None:
+        if int(entry.get("max_user_connections", 0)) < 0:
+            return "MAX_USER_CONNECTIONS -1 allows it no session"
+        changed, lifetime = entry.get("password_last_changed"), int(entry.get("password_lifetime", -1))
+        days = lifetime if lifetime >= 0 else int(self._settings.get("default_password_lifetime", 0))
+        overdue = days > 0 and changed is not None and changed + days * 86_400 < time.time()
+        loaded = next(iter(self._loaded), plugin) if plugin == mysql_accounts.SEVERAL else plugin
+        return self._unusable(loaded, expired=changed == 0 or overdue)
+
+    def _with_names_of_copies(self, accounts: list[Account]) -> list[Account]:
+        """Find out whose mark it is that a renamed or copied account carries: of a user whom a comment names."""
+        if not any(found.marked_for for found in accounts):
+            return accounts
+        comments = (mysql_marks.read_comment(text) for text in self._read_databases().values())
+        users = {said.user for said in comments if said and said.roster == self._view.roster}
+        hosts = {*self._view.hosts, *(found.host for found in accounts)}
+        names = {mysql_marks.tag(self._view.roster, key): key for key in itertools.product(users, hosts)}
+        return [
+            replace(
+                found, marked_for=next((mysql_marks.named(names[tag]) for tag in found.tags if tag in names), OTHER)
+            )
+            if found.marked_for
+            else found
+            for found in accounts
+        ]
+
+    def _entry(self, key: Key, entry: Mapping[str, Any], roles: tuple[str, ...], *, powerful: bool) -> Account:
+        """Read an entry of mysql.global_priv; of several ways to log in none is checked. `auth_or` may list but one."""
+        name, host = key
+        plugin = (
+            mysql_accounts.SEVERAL
+            if len(entry.get("auth_or", ())) > 1
+            else entry.get("plugin", "mysql_native_password")
+        )
+        numbers = {limit: int(entry.get(limit, 0)) for limit in LIMITS}
+        mark = mysql_marks.tag(self._view.roster, key)
+        tags = {number for number in numbers.values() if mysql_marks.is_tag(number)}
+        ours = [role.split(":")[1] for role in roles if role.startswith(mysql_marks.ROLE_PREFIX)]
+        rosters = dict.fromkeys([self._view.roster, *ours])
+        roster = next((r for r in rosters if mysql_marks.tag(r, key) in tags), None) if tags else None
+        locked, noted = bool(entry.get("account_locked")), roster is not None and self._lock_tag in tags
+        copied = roster is None and bool(tags) and (not ours or self._view.roster in ours)
+        return Account(
+            name=name,
+            host=host.lower(),
+            roster=roster,
+            lock=mysql_accounts.lock_state(locked=locked, noted=noted),
+            powers=mysql_accounts.powers(role=False, powerful=powerful),
+            verifier=StoredVerifier(plugin, Secret(entry.get("authentication_string", ""))),
+            since=_since(numbers, mark, self._lock_tag) if locked and noted else None,
+            marked_for=OTHER if copied else None,
+            tags=tuple(tags),
+            unusable=self._unusable_entry(entry, plugin),
+            renewable=int(entry.get("max_user_connections", 0)) >= 0,
+            claims=mysql_marks.claimed(roster, roles) if roster else {},
+            roles=roles,
+            limits=tuple(limit for limit, number in numbers.items() if number == 0 or mysql_marks.is_tag(number)),
+            mark_in=next((limit for limit, number in numbers.items() if number == mark), None),
+        )
+
+    # --- statements -------------------------------------------------------------------------------------------------
+
+    def _clauses(self, passwords: Mapping[str, Secret]) -> dict[str, str]:
+        """Clauses that give accounts their passwords, by verifiers made here."""
+        make = ed25519 if self._plugin == "ed25519" else mysql_native
+        made = {user: literal(make(password.bytes())) for user, password in passwords.items()}
+        return {user: f"IDENTIFIED VIA {self._plugin} USING {verifier}" for user, verifier in made.items()}
+
+    def _write_accounts(self, keys: Iterable[Key], clauses: Mapping[str, str]) -> None:
+        """Create each with its mark, which fails if it exists. Each account in a block is complete or absent."""
+        wanted = list(keys)
+        with self._session.together():
+            for key in wanted:
+                self._session.run(f"CREATE USER {account(*key)} {clauses[key[0]]} {self._mark(key)}", [clauses[key[0]]])
+            self._session.run(f"GRANT {identifier(self._role)} TO {accounts_list(wanted)}")
+
+    def _mark(self, key: Key, limit: str = "max_updates") -> str:
+        return f"WITH {LIMITS[limit]} {mysql_marks.tag(self._view.roster, key)}"
+
+    def _write_adoption(self, accounts: Iterable[Account], clause: str) -> None:
+        """Mark accounts as ours, without what a renamed or copied one has brought along."""
+        with self._session.together():
+            for found in accounts:
+                mine = [role for role in found.roles if role.startswith(f"{self._role}:")]
+                for role in mine:
+                    self._session.run(f"REVOKE {identifier(role)} FROM {account(*found.key)}")
+                mark = self._mark(found.key, next(iter(found.limits), "max_updates"))
+                self._session.run(f"ALTER USER {account(*found.key)} {clause} {mark}", [clause])
+            self._session.run(f"GRANT {identifier(self._role)} TO {accounts_list(found.key for found in accounts)}")
+
+    def _write_passwords(self, accounts: Iterable[Account], clauses: Mapping[str, str], *, opening: bool) -> None:
+        accounts = list(accounts)
+        if not opening:
+            self._session.run(f"ALTER USER {accounts_list((a.key for a in accounts), clauses)}", clauses.values())
+            return
+        with self._session.together():
+            for limits, group in _by_limits(accounts).items():
+                listed = accounts_list((found.key for found in group), clauses)
+                freed = " ".join(f"{LIMITS[limit]} 0" for limit in limits)
+                self._session.run(f"ALTER USER {listed} WITH {freed} ACCOUNT UNLOCK", clauses.values())
+
+    def _write_lock(self, accounts: Sequence[Account], locked: Sequence[Account]) -> None:
+        """Lock and note in one statement, then take everything, and give back the roles that are marks.
+
+        Databases whose comment is not the mark any more get it back, as nobody can change it from now on.
+        """
+        everybody = [*accounts, *locked]
+        with self._session.together():
+            for (note, date), group in _by_limits(accounts).items():
+                listed = accounts_list(found.key for found in group)
+                numbers = f"{LIMITS[note]} {self._lock_tag} {LIMITS[date]} 0"
+                self._session.run(f"ALTER USER {listed} WITH {numbers} ACCOUNT LOCK")
+            listed = accounts_list(found.key for found in everybody)
+            self._session.run(f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {listed}")
+            self._session.run(f"GRANT {identifier(self._role)} TO {listed}")
+            self._write_claims((found.key, template) for found in everybody for template in found.claims)
+            self._mend_comments(everybody)
+
+    def _mend_comments(self, accounts: Iterable[Account]) -> None:
+        wanted = {self.fold_database(f"{a.name}_{template}"): a.name for a in accounts for template in a.claims}
+        there = self._read_databases(list(wanted)) if wanted else {}
+        for name, text in there.items():
+            if text != mysql_marks.comment(self._view.roster, wanted[name], name):
+                self._write_comment(wanted[name], name)
+
+    def _write_date(self, accounts: Iterable[Account], date: datetime) -> None:
+        for (_, limit), group in _by_limits(accounts).items():
+            listed = accounts_list(found.key for found in group)
+            self._session.run(f"ALTER USER {listed} WITH {LIMITS[limit]} {int(date.timestamp())}")
+
+    # --- databases --------------------------------------------------------------------------------------------------
+
+    def _create_statement(self, estate: Estate) -> str:
+        name = self.fold_database(estate.database)
+        comment = mysql_marks.comment(self._view.roster, estate.user, name)
+        return f"{super()._create_statement(estate)} COMMENT {literal(comment)}"
+
+    def _write_databases(self, estates: Sequence[Estate]) -> None:
+        """Create, which names the user, and then write it down for the accounts."""
+        for estate in estates:
+            if not estate.exists:
+                self._session.run(self._create_statement(estate), of_database=True)
+        self._write_marks(estates)
+
+    def _write_marks(self, estates: Sequence[Estate]) -> None:
+        for estate in estates:
+            if estate.exists and not estate.commented:
+                self._write_comment(estate.user, self.fold_database(estate.database))
+        self._write_claims(
+            (found.key, template)
+            for estate in estates
+            for template in [self._rules.template(estate.user, estate.database)]
+            for found in estate.accounts
+            if template not in found.claims
+        )
+
+    def _write_claims(self, claims: Iterable[tuple[Key, str]]) -> None:
+        groups: defaultdict[str, list[Key]] = defaultdict(list)
+        for key, template in claims:
+            groups[mysql_marks.claim_role(self._view.roster, template)].append(key)
+        self._create_roles(groups)
+        for role, keys in groups.items():
+            self._session.run(f"GRANT {identifier(role)} TO {accounts_list(keys)}")
+
+    def _drop_schema(self, user: str, name: str) -> None:
+        """Drop, and mark again what a stray file has kept: the server has taken the comment away by then.
+
+        Before 10.6 a drop and a prepared transaction wait for each other until the server is killed.
+        """
+        if self._version() < (10, 6) and mysql_prepared.keeps(self._session, self.connection, name):
+            raise OperationError(mysql_prepared.REASON)
+        try:
+            super()._drop_schema(user, name)
+        except OperationError as error:
+            if error.code == NOT_EMPTY_DIRECTORY:
+                self._write_comment(user, name)
+            raise
+
+    def _disclaim(self, estates: Sequence[Estate]) -> None:
+        groups: defaultdict[str, list[Key]] = defaultdict(list)
+        for estate in estates:
+            template = self._rules.template(estate.user, estate.database)
+            role = mysql_marks.claim_role(self._view.roster, template)
+            groups[role] += [found.key for found in estate.accounts if template in found.claims]
+        for role, keys in groups.items():
+            if keys:
+                self._session.run(f"REVOKE {identifier(role)} FROM {accounts_list(keys)}")
+
+
+def _by_limits(accounts: Iterable[Account]) -> dict[tuple[str, str], list[Account]]:
+    """Group accounts by the two limits that note the lock and its date, beside the one that has the mark."""
+    groups: defaultdict[tuple[str, str], list[Account]] = defaultdict(list)
+    for found in accounts:
+        note, date = (limit for limit in (*list(LIMITS)[1:], "max_updates") if limit != found.mark_in)
+        groups[note, date].append(found)
+    return groups
+
+
+def _since(numbers: Mapping[str, int], *marks: int) -> datetime | None:
+    """Return when an account was locked: the number beside its mark and the note of the lock."""
+    others = [number for number in numbers.values() if number not in (*marks, 0)]
+    return datetime.fromtimestamp(others[0], UTC) if len(others) == 1 else None

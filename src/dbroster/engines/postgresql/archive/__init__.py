@@ -1,0 +1,1 @@
+"""Archives of PostgreSQL databases, by PostgreSQL's own programs."""

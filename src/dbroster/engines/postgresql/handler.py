@@ -1,0 +1,441 @@
+"""PostgreSQL 13 and newer.
+
+An account is a role marked by its comment, in the transaction that creates it. A database is created closed, owned by
+its user, and is opened only in the transaction that takes it away from everybody else and marks it. dbroster never
+connects to a user's database. Statements that carry verifiers are kept out of the server's log where possible.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import ClassVar, LiteralString, Self
+
+from psycopg import sql
+
+from dbroster.engines.archiver import Archiver
+from dbroster.engines.base import Handler
+from dbroster.engines.postgresql import statements
+from dbroster.engines.postgresql.beforehand.warnings import warnings
+from dbroster.engines.postgresql.markers import Claim, Marker, marker_role
+from dbroster.engines.postgresql.names import refuse_database, refuse_role
+from dbroster.engines.postgresql.password_logins import check_logins
+from dbroster.engines.postgresql.removal import eviction as shutting
+from dbroster.engines.postgresql.removal.dependencies import dependencies, explain
+from dbroster.engines.postgresql.session import DEPENDED_ON, DUPLICATE, MEMBERSHIP_OPTIONS, Session, open_session
+from dbroster.engines.postgresql.state import DatabaseState, read_databases, read_users
+from dbroster.engines.postgresql.sync_lock import acquire_lock
+from dbroster.errors import OperationError
+from dbroster.model.connection import Connection
+from dbroster.model.plan import Action, Verb
+from dbroster.model.problems import Problem
+from dbroster.model.result import Outcome
+from dbroster.model.roster import User
+from dbroster.model.state import ExistingDatabase, ExistingUser, Lock, PasswordCheck, Server
+from dbroster.passwords.policy import unprintable
+from dbroster.passwords.secret import Secret
+from dbroster.passwords.verifiers import Algorithm, Check, matches_many, scram_sha_256
+
+_BATCH = 50
+
+SESSIONS = 2
+"""What a run needs at least: one session holds the sync lock, the others work."""
+
+
+def connect(connection: Connection) -> Handler:
+    """Open a connection. Raises ConnectError or UnsupportedServer."""
+    return PostgreSQL.open(connection)
+
+
+class PostgreSQL(Handler):
+    """A PostgreSQL server."""
+
+    batch_sizes: ClassVar[Mapping[Verb, int]] = {
+        Verb.CREATE_USER: _BATCH,
+        Verb.UPDATE_PASSWORD: _BATCH,
+        Verb.GRANT_PRIVILEGES: _BATCH,
+        Verb.LOCK_USER: _BATCH,
+        Verb.DROP_USER: _BATCH,
+    }
+
+    def __init__(self, connection: Connection, session: Session) -> None:
+        super().__init__(connection)
+        self._session = session
+        self._seen: tuple[int, dict[str, ExistingUser]] | None = None
+        self._marker_role = marker_role(connection.roster)
+        self._marker_role_stands = False
+
+    @classmethod
+    def open(cls, connection: Connection) -> Self:
+        """Connect as the admin. Raises ConnectError or UnsupportedServer (too old, standby, pooler)."""
+        return cls(connection, open_session(connection))
+
+    def close(self) -> None:
+        """End the session, and with it the lock."""
+        self._session.close()
+
+    def abort(self) -> None:
+        """Break whatever this session waits for."""
+        self._session.abort()
+
+    # --- the server -------------------------------------------------------------------------------------------------
+
+    def server(self) -> Server:
+        """Product with version, and address."""
+        return Server(self._session.product, f"{self.connection.host}:{self.connection.port}")
+
+    def now(self) -> datetime:
+        """The time by the server's clock."""
+        ((seconds,),) = self._session.rows("SELECT extract(epoch FROM clock_timestamp())::bigint")
+        return datetime.fromtimestamp(seconds, UTC)
+
+    def missing_privileges(self, templates: Sequence[str]) -> list[str]:  # noqa: ARG002 - the same for all databases
+        """State the role attributes that the admin lacks; a superuser lacks none."""
+        session = self._session
+        needed: dict[LiteralString, bool] = {"CREATEROLE": session.createrole, "CREATEDB": session.createdb}
+        if session.version < MEMBERSHIP_OPTIONS:
+            needed["INHERIT"] = session.inherits  # later each membership has this option for itself
+        if session.superuser:
+            return []
+        lacking: list[LiteralString] = [name for name, has in needed.items() if not has]
+        if 0 <= session.limit < SESSIONS:
+            lacking.append(f"CONNECTION LIMIT {SESSIONS + self.default_jobs}")
+        missing = [session.text(statements.give_attributes(session.admin, lacking))] if lacking else []
+        return [*missing, *self._foreign_marker_role()]
+
+    def jobs(self) -> int:
+        """No more sessions than the admin may have beside the one that holds the lock."""
+        limit = self._session.limit
+        unlimited = limit < 0 or self._session.superuser
+        return self.default_jobs if unlimited else max(1, min(self.default_jobs, limit - 1))
+
+    def _foreign_marker_role(self) -> list[str]:
+        """State what an admin lacks who has not created the marker role; before PostgreSQL 16 nothing."""
+        query: LiteralString = (
+            "SELECT 1 FROM pg_roles WHERE rolname = %s AND NOT pg_has_role(oid, 'MEMBER WITH ADMIN OPTION')"
+        )
+        if self._session.version < MEMBERSHIP_OPTIONS or not self._session.rows(query, [self._marker_role]):
+            return []
+        return [self._session.text(statements.give_marker_role(self._marker_role, self._session.admin))]
+
+    def acquire_lock(self) -> None:
+        """Hold an advisory lock until `close`. Raises LockHeld, naming who has it."""
+        acquire_lock(self._session)
+
+    def prepare(self) -> None:
+        """Create the role whose settings mark databases, once for each roster."""
+        session, role = self._session, self._marker_role
+        if not session.rows("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]):
+            given = [] if session.superuser else [statements.give_membership(role, session.version)]
+            try:
+                session.run([statements.create_marker_role(role), *given])
+            except OperationError as error:
+                if error.code != DUPLICATE:  # somebody else has just created it
+                    raise
+        self._marker_role_stands = True
+
+    def warnings(self) -> list[Problem]:
+        """Who is out of this admin's reach or has too much, md5 verifiers, and a log that shows verifiers."""
+        seen = self._seen
+        users = seen[1] if seen and seen[0] == self._session.messages_run else self.get_existing_users()
+        return list(warnings(self._session, self.connection, users))
+
+    # --- names and passwords that this server can carry -------------------------------------------------------------
+
+    def refuse_user(self, name: str) -> str | None:
+        """Refuse names that PostgreSQL reserves or would cut."""
+        return refuse_role(name)
+
+    def refuse_database(self, name: str) -> str | None:
+        """Refuse names that PostgreSQL would cut."""
+        return refuse_database(name)
+
+    def refuse_password(self, password: Secret) -> str | None:
+        """Refuse what no client can send; an empty password would be stored as none at all."""
+        return unprintable(password) if password.reveal() else "the password is empty"
+
+    # --- state ------------------------------------------------------------------------------------------------------
+
+    def get_existing_users(self) -> dict[str, ExistingUser]:
+        """Every role of the server, in one query."""
+        users = read_users(self._session, self.connection)
+        self._seen = self._session.messages_run, users
+        return users
+
+    def get_existing_databases(self) -> dict[str, ExistingDatabase]:
+        """Every database of the server, in one query."""
+        return {name: state.existing for name, state in read_databases(self._session, self.connection).items()}
+
+    def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
+        """Compare with the stored verifiers where the admin may read them, else by logging in."""
+        known = [user for user in users if user.name in existing]
+        unknown = {user.name: PasswordCheck.UNKNOWN for user in users}
+        if not self._session.reads_verifiers:
+            return unknown | check_logins(self._session, self.connection, known, self.doubts)
+        stored = {user.name: verifier for user in known for verifier in existing[user.name].verifiers}
+        checks = [
+            Check(Algorithm.POSTGRESQL, user.name, user.password, stored[user.name].value)
+            for user in known
+            if user.name in stored
+        ]
+        answers = zip((check.user for check in checks), map(PasswordCheck.of, matches_many(checks)), strict=True)
+        # a managed account without a verifier has no password at all
+        without = {user.name: PasswordCheck.DIFFERENT for user in known if existing[user.name].managed}
+        return unknown | without | dict(answers)
+
+    def foresee(self, actions: Sequence[Action]) -> list[str | None]:
+        """By the catalogs: who is out of reach, what needs a role or a database, which encoding can't be."""
+        from dbroster.engines.postgresql.beforehand.refusals import foresee  # seldom is there anything to do
+
+        return foresee(self._session, self.connection, actions)
+
+    # --- changes: one object each -----------------------------------------------------------------------------------
+
+    def create_user(self, user: str, password: Secret) -> None:
+        """Create the role with its marker; a role that is already ours gets the password."""
+        self._create_users({user: password})
+
+    def update_user_password(self, user: str, password: Secret) -> None:
+        """Set the password, and open the role if dbroster had shut it; a lock of somebody else's stays."""
+        shutting.past_holders(
+            self._session, self.connection, [user], None, lambda: self._update_passwords({user: password})
+        )
+
+    def create_database(self, user: str, database: str) -> None:
+        """Create the database closed to all, for `grant_privileges` to open; one that is ours already will do.
+
+        From template0, since a session in template1 would block it. Not in a transaction, as PostgreSQL wants it.
+        """
+        self._managed([user])
+        found = self._databases([database])
+        if found:
+            self._prove_own([(user, database)], found)
+            if found[database].existing.usable:
+                return
+            self.drop_database(user, database)  # what an interrupted DROP has left
+        self._reach([user])
+        options = self.connection.options
+        encoding, locale = options.get("encoding", "UTF8"), options.get("locale", "")
+        self._session.run([statements.create_database(self._claim(user, database), encoding, locale)])
+
+    def grant_privileges(self, user: str, database: str) -> None:
+        """Close the database to all but its owner, mark it and open it, in one transaction."""
+        shutting.past_holders(
+            self._session, self.connection, [user], database, lambda: self._finish_databases([(user, database)])
+        )
+
+    def lock_user(self, user: str) -> None:
+        """Forbid the login, note in the marker that it was us, and end the role's sessions."""
+        self._lock_users([user])
+
+    def drop_database(self, user: str, database: str) -> None:
+        """Drop the user's database, ending the sessions in it."""
+        found = self._databases([database])
+        if found:
+            self._prove_own([(user, database)], found)
+            self._reach([user])
+            shutting.past_owner(
+                self._session, self.connection, user, database, lambda: self._drop_database(user, found[database])
+            )
+
+    def _drop_database(self, user: str, state: DatabaseState) -> None:
+        self._session.run(self._before_drop(user, state))
+        shutting.drop_database(self._session, state.existing.name)
+
+    def _before_drop(self, user: str, state: DatabaseState) -> list[sql.Composable]:
+        """Take away what its owner has put in the way of a drop, and claim what a broken drop would leave unclaimed."""
+        database = state.existing.name
+        first = [statements.forget_template(database)] if state.template and state.existing.usable else []
+        if not state.claimed:
+            self._need_marker_role()
+            first.append(statements.claim_database(self._marker_role, self._claim(user, database)))
+        return first
+
+    def drop_user(self, user: str) -> None:
+        """Drop the role. One that still owns something, or has privileges elsewhere, stays, and the error names it."""
+        self._drop_users([user])
+
+    def adopt_user(self, user: str, password: Secret) -> None:
+        """Put our marker and the password on a foreign role; whether it may log in stays as it is."""
+        role = self._users([user]).get(user)
+        if role is None:
+            raise OperationError(f"there is no role {user!r} to adopt")
+        if role.protected:
+            raise OperationError(f"role {user!r} can't be adopted: {role.protected}")
+        if role.roster not in (None, self.connection.roster):
+            raise OperationError(f"role {user!r} can't be adopted: it belongs to roster {role.roster!r}")
+        self._reach([user])
+        marked = statements.mark_role(self._marker(user))
+        self._change_passwords({user: password}, lambda _, verifier: [statements.set_password(user, verifier), marked])
+
+    def adopt_database(self, user: str, database: str) -> None:
+        """Give a foreign database to the user, close it to everybody else and mark it.
+
+        What is inside keeps its owners: changing that would need a session in the database.
+        """
+        self._managed([user])
+        state = self._databases([database]).get(database)
+        if state is None:
+            raise OperationError(f"there is no database {database!r} to adopt")
+        if state.existing.protected or not database.startswith(f"{user}_"):
+            reason = state.existing.protected or f"its name does not start with {user}_"
+            raise OperationError(f"database {database!r} can't be adopted: {reason}")
+        self._reach([user])
+        self._need_marker_role()
+        self._session.run([statements.own_database(user, database), *self._finish(user, state)])
+
+    def archive_database(self, user: str, database: str) -> None:
+        """Roll back what users have prepared in it first, whose locks pg_dump would wait for."""
+        if database in self._databases([database]):
+            shutting.roll_back(self._session, self.connection, [user], database)
+        super().archive_database(user, database)
+
+    def archiver(self) -> Archiver:
+        """By pg_dump and pg_restore."""
+        from dbroster.engines.postgresql.archive.archiver import PostgreSQLArchiver
+
+        return PostgreSQLArchiver(self.connection, self._session)
+
+    # --- performing a plan ------------------------------------------------------------------------------------------
+
+    def perform_all(self, actions: Sequence[Action]) -> list[Outcome]:
+        """Do a batch in one transaction, and again one by one if anything is wrong with it."""
+        if len(actions) > 1 and actions[0].verb in self.batch_sizes:
+            try:
+                with self.batch(actions) as outcomes:
+                    self._perform_batch(actions)
+            except OperationError:
+                return super().perform_all(actions)
+            return outcomes
+        return super().perform_all(actions)
+
+    def _perform_batch(self, actions: Sequence[Action]) -> None:
+        users = [action.user for action in actions]
+        passwords = {action.user: action.password for action in actions if action.password}
+        pairs = [(action.user, action.database) for action in actions if action.database]
+        work: dict[Verb, Callable[[], None]] = {
+            Verb.CREATE_USER: lambda: self._create_users(passwords),
+            Verb.UPDATE_PASSWORD: lambda: self._update_passwords(passwords),
+            Verb.GRANT_PRIVILEGES: lambda: self._finish_databases(pairs),
+            Verb.LOCK_USER: lambda: self._lock_users(users),
+            Verb.DROP_USER: lambda: self._drop_users(users),
+        }
+        work[actions[0].verb]()
+
+    def _create_users(self, passwords: Mapping[str, Secret]) -> None:
+        existing = self._users(passwords)
+        self._change_passwords({user: passwords[user] for user in passwords if user not in existing}, self._creation)
+        self._update_passwords({user: passwords[user] for user in existing})
+
+    def _creation(self, user: str, verifier: str) -> list[sql.Composable]:
+        role = statements.create_role(self._marker(user), verifier)
+        if self._session.superuser:
+            return role
+        return [*role, statements.give_membership(user, self._session.version)]
+
+    def _update_passwords(self, passwords: Mapping[str, Secret]) -> None:
+        roles = self._managed(passwords)
+
+        def update(user: str, verifier: str) -> list[sql.Composable]:
+            opening = statements.open_role(self._marker(user)) if roles[user].lock is Lock.OURS else []
+            return [statements.set_password(user, verifier), *opening]
+
+        self._change_passwords(passwords, update)
+
+    def _change_passwords(
+        self, passwords: Mapping[str, Secret], change: Callable[[str, str], list[sql.Composable]]
+    ) -> None:
+        """Send what `change` makes of each user and verifier, all in one transaction and out of the server's log."""
+        iterations = self._session.iterations
+        verifiers = {user: scram_sha_256(secret.reveal(), iterations=iterations) for user, secret in passwords.items()}
+        changes = [statement for user, verifier in verifiers.items() for statement in change(user, verifier)]
+        if changes:
+            secrets = [secret.reveal() for secret in passwords.values()]
+            self._session.run_unlogged(changes, [*secrets, *verifiers.values()])
+
+    def _finish_databases(self, pairs: Sequence[tuple[str, str]]) -> None:
+        found = self._databases([database for _, database in pairs])
+        self._prove_own(pairs, found)
+        for state in found.values():
+            if not state.existing.usable:  # even to try to alter it would end the session
+                raise OperationError(f"an interrupted drop has left {state.existing.name!r}: it can only be dropped")
+        self._reach({user for user, _ in pairs})
+        self._need_marker_role()
+        self._session.run([part for user, database in pairs for part in self._finish(user, found[database])])
+
+    def _finish(self, user: str, state: DatabaseState) -> list[sql.Composable]:
+        limit = self.connection.options.get("connection_limit", -1)
+        claim = self._claim(user, state.existing.name)
+        return statements.finish_database(self._marker_role, claim, state, limit, self._session.version)
+
+    def _lock_users(self, users: Sequence[str]) -> None:
+        roles = self._managed(users, gone_is_fine=True)
+        self._reach(roles)
+        undated = [user for user, role in roles.items() if role.lock is not Lock.FOREIGN and role.locked_since is None]
+        shut = [Marker(self.connection.roster, user, locked=True) for user in undated]
+        locking = [part for marker in shut for part in statements.shut_role(marker)]
+        shutting.shut(self._session, self.connection, roles, locking)
+        now = self.now() if self.connection.removals.grace_days and shut else None
+        self._session.run([statements.mark_role(replace(marker, since=now)) for marker in shut if now])
+
+    def _drop_users(self, users: Sequence[str]) -> None:
+        roles = self._managed(users, gone_is_fine=True)
+        try:
+            self._session.run([statements.drop_role(user) for user in roles])
+        except OperationError as error:
+            if error.code != DEPENDED_ON:
+                raise shutting.explained(self._session, error, roles) from None
+            found = dependencies(self._session, roles)
+            advice = f"; {explain(self._session, self.connection, found)}" if found else ""
+            raise OperationError(f"{error}{advice}", error.code) from None
+
+    # --- what proves that something is ours -------------------------------------------------------------------------
+
+    def _users(self, names: Collection[str]) -> dict[str, ExistingUser]:
+        return read_users(self._session, self.connection, list(names))
+
+    def _databases(self, names: Collection[str]) -> dict[str, DatabaseState]:
+        return read_databases(self._session, self.connection, list(names))
+
+    def _managed(self, names: Collection[str], *, gone_is_fine: bool = False) -> dict[str, ExistingUser]:
+        """Read roles just before a change. Raises OperationError for one that is not ours, or no longer there."""
+        found = self._users(names)
+        for name in names:
+            role = found.get(name)
+            if role is None and not gone_is_fine:
+                raise OperationError(f"role {name!r} does not exist any more")
+            if role and not role.managed:
+                reason = role.protected or f"its comment is not the marker of roster {self.connection.roster!r}"
+                raise OperationError(f"role {name!r} is not managed by dbroster and is left alone: {reason}")
+        return found
+
+    def _prove_own(self, pairs: Sequence[tuple[str, str]], found: Mapping[str, DatabaseState]) -> None:
+        """Raise OperationError for a database that, as read just now, is not proven to be its user's."""
+        for user, database in pairs:
+            if database not in found:
+                raise OperationError(f"database {database!r} does not exist any more")
+            existing = found[database].existing
+            if existing.owner != user:
+                whose = f"it belongs to {existing.holder}"
+                raise OperationError(f"database {database!r} is not proven to be {user}'s and is left alone: {whose}")
+
+    def _reach(self, users: Collection[str]) -> None:
+        """Let an admin who is no superuser act for these users: by a membership that inherits and may SET ROLE."""
+        if self._session.superuser:
+            return
+        settable = "SET" if self._session.version >= MEMBERSHIP_OPTIONS else "MEMBER"
+        query = (
+            "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)"
+            " AND NOT (pg_has_role(oid, 'USAGE') AND pg_has_role(oid, %s))"
+        )
+        missing = self._session.rows(query, [list(users), settable])
+        self._session.run([statements.give_membership(name, self._session.version) for (name,) in missing])
+
+    def _need_marker_role(self) -> None:
+        if not self._marker_role_stands:
+            self.prepare()
+
+    def _marker(self, user: str) -> Marker:
+        return Marker(self.connection.roster, user)
+
+    def _claim(self, user: str, database: str) -> Claim:
+        return Claim(self.connection.roster, user, database)

@@ -1,0 +1,282 @@
+"""Getting users out of PostgreSQL who would rather stay: their sessions, and what they have prepared."""
+
+from collections.abc import Callable, Collection, Iterable
+from typing import LiteralString
+
+from psycopg import sql
+
+from dbroster.engines.postgresql import statements
+from dbroster.engines.postgresql.markers import FORM
+from dbroster.engines.postgresql.names import quoted
+from dbroster.engines.postgresql.session import BUSY, DENIED, WAITS, Session, open_session
+from dbroster.errors import ConnectError, OperationError, ServerError
+from dbroster.model.connection import Connection
+
+ATTEMPTS = 5
+
+_PREPARED: LiteralString = """
+    SELECT p.database, p.gid, p.owner FROM pg_prepared_xacts p WHERE p.owner = ANY(%s) OR p.database = %s AND EXISTS (
+        SELECT 1 FROM pg_roles r JOIN pg_shdescription s ON s.objoid = r.oid AND s.classoid = 'pg_authid'::regclass
+        WHERE r.rolname = p.owner AND s.description LIKE %s) ORDER BY 1, 2"""
+
+_OF_A_USER: LiteralString = """
+    SELECT 1 FROM pg_database d
+    JOIN pg_shdescription s ON s.objoid = d.datdba AND s.classoid = 'pg_authid'::regclass
+    WHERE d.datname = %s AND d.datconnlimit <> -2 AND s.description LIKE %s"""
+
+# the transaction that is to change a row stands in the row; who holds a role's row most admins may not see
+_WRITERS: LiteralString = """
+    WITH held AS (
+        SELECT d.xmax AS xid FROM pg_database d WHERE d.datname = %(database)s
+        UNION ALL SELECT s.xmax FROM pg_shdescription s WHERE
+            s.classoid = 'pg_authid'::regclass AND s.objoid IN (SELECT oid FROM pg_roles WHERE rolname = ANY(%(users)s))
+            OR s.classoid = 'pg_database'::regclass AND s.objoid = (
+                SELECT oid FROM pg_database WHERE datname = %(database)s)
+        UNION ALL SELECT s.xmax FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+            WHERE d.datname = %(database)s
+    ), writers AS (
+        SELECT a.pid, a.usename, a.datname, a.usename = ANY(%(users)s) AND a.backend_xid IS NOT NULL AS own,
+            EXISTS (SELECT 1 FROM pg_locks l JOIN held h ON h.xid = l.transactionid
+                WHERE l.pid = a.pid AND l.granted AND l.locktype = 'transactionid') AS holds
+        FROM pg_stat_activity a WHERE a.pid <> pg_backend_pid()
+    )
+    SELECT w.pid, w.usename, w.datname, (w.own OR w.holds) AND EXISTS (
+        SELECT 1 FROM pg_roles r JOIN pg_shdescription s ON s.objoid = r.oid AND s.classoid = 'pg_authid'::regclass
+        WHERE r.rolname = w.usename AND s.description LIKE %(form)s)
+    FROM writers w WHERE w.own OR w.holds
+        OR EXISTS (SELECT 1 FROM pg_locks l WHERE l.pid = w.pid AND l.granted AND (
+            l.locktype = 'object' AND (
+                l.classid = 'pg_authid'::regclass AND l.objid IN (
+                    SELECT oid FROM pg_roles WHERE rolname = ANY(%(users)s))
+                OR l.classid = 'pg_database'::regclass AND l.objid = (
+                    SELECT oid FROM pg_database WHERE datname = %(database)s))
+            OR l.locktype = 'relation' AND l.database = 0 AND l.relation = 'pg_authid'::regclass
+                AND l.mode = 'RowExclusiveLock' AND %(database)s::text IS NULL))
+    ORDER BY NOT (w.own OR w.holds), 1"""
+"""Who may hold a role or a database: process, user, database, and whether it is a user of a roster who does."""
+
+
+def shut(
+    session: Session, connection: Connection, users: Collection[str], statements: Iterable[sql.Composable]
+) -> None:
+    """Run the statements that lock these users, while nothing of theirs can stand in the way, and end their sessions.
+
+    A transaction of theirs that has changed the own role holds its row. So their sessions end before the lock, and
+    what they have prepared is rolled back; the lock follows before they can be in again, and then all end again.
+    """
+    locking = list(statements)
+    patience = [sql.SQL("SET LOCAL lock_timeout = '2s'")] if locking else []
+    for attempt in range(1, ATTEMPTS + 1):
+        session.end_sessions(users, patient=False)
+        hindrance = _hindrance(session, connection, users)
+        try:
+            session.run([*patience, *locking])
+            break
+        except OperationError as error:
+            if error.code not in BUSY or attempt == ATTEMPTS:
+                raise hindrance or explained(session, error, users) from None
+    session.end_sessions(users)
+
+
+def _hindrance(session: Session, connection: Connection, users: Collection[str]) -> OperationError | None:
+    """Roll back what these users have prepared; what can't be rolled back need not be in the way of the lock."""
+    try:
+        roll_back(session, connection, users)
+    except OperationError as error:
+        return error
+    return None
+
+
+def roll_back(session: Session, connection: Connection, users: Collection[str], database: str | None = None) -> None:
+    """Roll back the transactions that users have prepared, and those of all users of rosters in one database.
+
+    They outlive sessions, hold locks, and are in the way of a DROP DATABASE; only a session in their database can end
+    them. Raises OperationError with the statement for somebody else to run.
+    """
+    found = session.rows(_PREPARED, [list(users), database, f"{FORM}%"])
+    for name in sorted({row[0] for row in found}):
+        own = [(gid, owner) for place, gid, owner in found if place == name]
+        try:
+            _roll_back_in(session, connection, name, own)
+        except (OperationError, ServerError) as error:
+            raise OperationError(f"{_prepared(name, *own[0])}; dbroster could not: {error}") from None
+
+
+def _roll_back_in(session: Session, connection: Connection, database: str, own: Iterable[tuple[str, str]]) -> None:
+    from dbroster.engines.postgresql.client_programs import (
+        options,  # what its owner has set must not keep the admin out
+    )
+
+    try:
+        inside = open_session(connection, database, options(session.version))
+    except ConnectError:
+        if not _let_in(session, database):
+            raise
+        inside = open_session(connection, database, options(session.version))
+    try:
+        for gid, owner in own:
+            as_owner = [] if session.superuser else [sql.SQL("SET ROLE {}").format(sql.Identifier(owner))]
+            for statement in (*as_owner, sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(gid))):
+                inside.run([statement])
+    finally:
+        inside.close()
+
+
+def _let_in(session: Session, database: str) -> bool:
+    """Open a user's database to the admin, if its owner has shut it; nobody else's."""
+    if not session.rows(_OF_A_USER, [database, f"{FORM}%"]):
+        return False
+    name = sql.Identifier(database)
+    entry = [] if session.superuser else [sql.SQL("GRANT CONNECT ON DATABASE {} TO CURRENT_USER").format(name)]
+    opening = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS true CONNECTION LIMIT -1").format(name)
+    session.run([*entry, opening])
+    return True
+
+
+def _prepared(database: str, gid: str, owner: str) -> str:
+    rollback = f"ROLLBACK PREPARED {_literal(gid)};"
+    return f"{owner} has prepared a transaction in {database}, which holds it; roll it back there: {rollback}"
+
+
+_INSIDE: LiteralString = "FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+# most admins may not see of which type others' processes are
+_CLIENT: LiteralString = """ AND usesysid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'
+    AND pid NOT IN (SELECT r.pid FROM pg_stat_replication r)"""
+_CLIENTS: LiteralString = _INSIDE + _CLIENT
+
+
+def end_sessions_in(session: Session, database: str) -> None:
+    """End the clients' sessions in a database and see that they are gone; before PostgreSQL 14 no server waits for it.
+
+    An autovacuum worker ends by itself where it is in the way, and most admins may not end it. Raises OperationError
+    that names each session that this admin may not end.
+    """
+    patience: LiteralString = ", 5000" if session.version >= WAITS else ""
+    try:
+        session.rows(f"SELECT pg_terminate_backend(pid{patience}) {_CLIENTS}", [database])
+    except OperationError as error:
+        if error.code != DENIED:
+            raise
+        found = session.rows(f"SELECT pid, usename, datname {_CLIENTS}", [database])
+        if kept := [_holding(*row) for row in found if not _ended(session, row[0])]:
+            raise OperationError("; ".join(["this admin may not end a session", *kept]), DENIED) from None
+    if session.rows(f"SELECT 1 {_CLIENTS}", [database]):
+        raise OperationError(f"sessions in {database} could not be ended yet", retryable=True)
+
+
+def _ended(session: Session, process: int) -> bool:
+    try:
+        session.rows("SELECT pg_terminate_backend(%s)", [process])
+    except OperationError as error:
+        if error.code != DENIED:
+            raise
+        return False
+    return True
+
+
+def drop_database(session: Session, database: str) -> None:
+    """Drop it with force; where force is too much for this admin, end what it may end, and drop it without."""
+    try:
+        session.run([statements.drop_database(database)])
+    except OperationError as error:
+        if error.code != DENIED:
+            raise
+        end_sessions_in(session, database)
+        try:
+            session.run([statements.drop_database(database, force=False)])
+        except OperationError as again:
+            found = session.rows(f"SELECT pid, usename, datname {_INSIDE}", [database]) if again.code in BUSY else []
+            hints = [str(again), *(_holding(*row) for row in found)]
+            raise OperationError("; ".join(hints), again.code, retryable=again.retryable) from None
+
+
+def _holding(process: int, user: str | None, database: str | None) -> str:
+    whose = f"a session of {user}" if user else "a process of the server"
+    return f"{whose} in {database} holds it: SELECT pg_terminate_backend({process});"
+
+
+def past_owner(session: Session, connection: Connection, user: str, database: str, act: Callable[[], None]) -> None:
+    """Do something to a user's database; if it is in use, end the user's sessions, roll back there, and do it again."""
+    try:
+        act()
+    except OperationError as error:
+        if error.code not in BUSY:
+            raise
+        session.end_sessions([user])
+        roll_back(session, connection, [], database)
+        try:
+            act()
+        except OperationError as again:
+            raise explained(session, again, [user], database) from None
+
+
+def past_holders(
+    session: Session, connection: Connection, users: Collection[str], database: str | None, act: Callable[[], None]
+) -> None:
+    """Change users or a database of theirs; where a user of a roster holds it, end that session, and do it again.
+
+    What these users have prepared is rolled back only if it is still held then.
+    """
+
+    def end_holders() -> None:
+        found = [process for process, *_, ours in _writers(session, users, database) if ours]
+        session.rows("SELECT pg_terminate_backend(p) FROM unnest(%s::int[]) p", [found])
+
+    for make_way in (end_holders, lambda: roll_back(session, connection, users)):
+        try:
+            return act()
+        except OperationError as error:
+            if error.code not in BUSY:
+                raise
+        make_way()
+    try:
+        act()
+    except OperationError as error:
+        raise explained(session, error, users, database) from None
+
+
+def _writers(session: Session, users: Collection[str], database: str | None) -> list[tuple[int, str, str, bool]]:
+    return session.rows(_WRITERS, {"users": list(users), "database": database, "form": f"{FORM}%"})
+
+
+def explained(
+    session: Session, error: OperationError, users: Collection[str], database: str | None = None
+) -> OperationError:
+    """Name what is in the way, and the statement that ends it, behind an error that says only that something is."""
+    if error.code not in BUSY:
+        return error
+    hints = blockers(session, [database]).get(database, []) if database else []
+    hints.extend(_holding(*row[:3]) for row in _writers(session, users, database)[:3])
+    return OperationError("; ".join([str(error), *hints]), error.code, retryable=error.retryable)
+
+
+_OBSTACLES: LiteralString = """
+    SELECT p.database, 'prepared', p.gid, p.owner FROM pg_prepared_xacts p WHERE p.database = ANY(%(names)s)
+        AND NOT EXISTS (
+            SELECT 1 FROM pg_roles r JOIN pg_shdescription s ON s.objoid = r.oid AND s.classoid = 'pg_authid'::regclass
+            WHERE r.rolname = p.owner AND s.description LIKE %(form)s)
+    UNION ALL SELECT s.database, 'slot', s.slot_name, s.active_pid::text FROM pg_replication_slots s
+        WHERE s.database = ANY(%(names)s) AND s.active
+    UNION ALL SELECT d.datname, 'subscription', s.subname, NULL FROM pg_subscription s
+        JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = ANY(%(names)s)
+    ORDER BY 1, 2, 3"""
+
+
+def blockers(session: Session, databases: Collection[str]) -> dict[str, list[str]]:
+    """Say for each of these databases what keeps it from being dropped that is not its users', and how it is ended."""
+    told: dict[str, list[str]] = {}
+    for database, kind, name, whose in session.rows(_OBSTACLES, {"names": list(databases), "form": f"{FORM}%"}):
+        if kind == "prepared":
+            text = _prepared(database, name, whose)
+        elif kind == "slot":
+            drop = f"SELECT pg_terminate_backend({whose}), pg_drop_replication_slot({_literal(name)});"
+            text = f"the replication slot {name} of {database} is in use; stop its reader, then: {drop}"
+        else:
+            off = f"ALTER SUBSCRIPTION {quoted(name)} DISABLE; ALTER SUBSCRIPTION {quoted(name)} SET (slot_name = NONE)"
+            text = f"the subscription {name} writes to {database}; run there: {off}; DROP SUBSCRIPTION {quoted(name)};"
+        told.setdefault(database, []).append(text)
+    return told
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

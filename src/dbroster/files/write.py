@@ -1,0 +1,116 @@
+"""Writing files so that there is always the old one or the new one, and wiping them."""
+
+import fcntl
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from dbroster.errors import ConfigError
+from dbroster.files.read import read_file, sync_directory
+from dbroster.model.problems import Problem
+
+PATIENCE = 5.0
+"""Seconds to wait for another edit; everybody who may read the directory can hold its lock, so not for ever."""
+
+_PAUSE = 0.01
+_BLOCK = bytes(65536)
+
+
+def create_file(path: Path, data: bytes) -> None:
+    """Write a new file, mode 0600. Raises ConfigError, also when the name is taken by then."""
+    with failing(path), _beside(path, data) as new:
+        os.link(new, path)
+        sync_directory(path.parent)
+
+
+def replace_file(path: Path, before: bytes, data: bytes) -> None:
+    """Replace a file that still holds what it held before; owner, group and mode stay. Raises ConfigError."""
+    with failing(path), _beside(path, data, path.stat()) as new, _alone_in(path.parent):
+        if read_file(path).data != before:
+            raise ConfigError([Problem(f"{path} was changed by somebody else meanwhile; it was left so", path.name)])
+        new.rename(path)
+        sync_directory(path.parent)
+
+
+def write_public_file(path: Path, data: bytes) -> None:
+    """Write a file that everybody may read, whether there was one or not. Raises ConfigError."""
+    with failing(path), _beside(path, data) as new:
+        new.chmod(0o644)
+        new.rename(path)
+
+
+def wipe_file(path: Path | str, directory: int | None = None) -> None:
+    """Overwrite a file and remove it; on most disks and file systems, that is an attempt only. A link is only removed.
+
+    With the descriptor of a directory, the path is looked up there. Raises OSError when it can't be removed.
+    """
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            left = os.fstat(descriptor).st_size
+            while left > 0:
+                left -= file.write(_BLOCK[:left])
+            os.fsync(descriptor)
+    with suppress(FileNotFoundError):
+        os.unlink(path, dir_fd=directory)
+
+
+@contextmanager
+def _beside(path: Path, data: bytes, like: os.stat_result | None = None) -> Iterator[Path]:
+    """Write a temporary file in the same directory, mode 0600 or as another; gone in the end, if not renamed."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            if like:
+                _look_like(file.fileno(), like)
+            os.fsync(file.fileno())
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _look_like(descriptor: int, like: os.stat_result) -> None:
+    now = os.fstat(descriptor)
+    if (now.st_uid, now.st_gid) != (like.st_uid, like.st_gid):
+        os.fchown(descriptor, like.st_uid, like.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """Keep other edits out while the file is compared and replaced."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        end = time.monotonic() + PATIENCE
+        while not _taken(descriptor):
+            if time.monotonic() > end:
+                text = f"another process holds {directory} locked; nothing was changed; see: fuser -v {directory}"
+                raise ConfigError([Problem(text)])
+            time.sleep(_PAUSE)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def failing(path: Path) -> Iterator[None]:
+    """Turn what the system says of the path into a ConfigError."""
+    try:
+        yield
+    except OSError as error:
+        text = f"{path} can't be written: {error.strerror}; nothing was changed"
+        raise ConfigError([Problem(text, path.name)]) from None

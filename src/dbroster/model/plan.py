@@ -1,0 +1,61 @@
+"""What a run will do: actions, and what stands in their way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from dbroster.model.problems import Problem
+from dbroster.passwords.secret import Secret
+
+
+class Verb(StrEnum):
+    """What an action does; the order is the order of the phases of a run."""
+
+    CREATE_USER = "create_user"
+    ADOPT = "adopt"
+    UPDATE_PASSWORD = "update_password"  # noqa: S105 - a verb
+    CREATE_DATABASE = "create_database"
+    GRANT_PRIVILEGES = "grant_privileges"
+    LOCK_USER = "lock_user"
+    ARCHIVE_DATABASE = "archive_database"
+    DROP_DATABASE = "drop_database"
+    DROP_USER = "drop_user"
+    RESTORE_DATABASE = "restore_database"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One change to one object; `reason` tells why, for people."""
+
+    verb: Verb
+    user: str
+    database: str | None = None
+    password: Secret | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A foreign object stands where the roster wants one of its own; the user is left alone."""
+
+    user: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run will do, and the counts that the guard judges it by; `new_users` have no account at all so far.
+
+    `obstacles`: by the place of an action, why the server must refuse it, so that it is not even tried.
+    `reservations`: why its removals need `--max-removals`, however few they are (a user who seems to be renamed).
+    """
+
+    actions: tuple[Action, ...] = ()
+    new_users: frozenset[str] = frozenset()
+    conflicts: tuple[Conflict, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    managed_users: int = 0
+    managed_databases: int = 0
+    unchanged: int = 0
+    obstacles: Mapping[int, str] = field(default_factory=dict)
+    reservations: tuple[str, ...] = ()

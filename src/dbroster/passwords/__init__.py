@@ -1,0 +1,1 @@
+"""Secrets, rules for passwords, and what servers store instead of them."""

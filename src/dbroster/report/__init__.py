@@ -1,0 +1,1 @@
+"""What a run tells: text, JSON, Markdown, the closing table, progress."""

@@ -1,0 +1,118 @@
+"""Where the users come from: users.txt, users.txt.age, or the output of users_command; never two of them.
+
+Whoever needs them asks one `UsersSource`, so that a run for many engines and servers decrypts, or runs the command,
+once.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+
+from dbroster.config.connections import USERS_COMMAND, users_command
+from dbroster.errors import ConfigError
+from dbroster.files.owners import owner_problem
+from dbroster.files.read import is_utf8, mode_problem, read_file, writers_problem
+from dbroster.model.problems import Problem
+from dbroster.model.roster import USERS_FILE
+from dbroster.roster.age import AGE_FILE, Identities
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """The plain text of the roster, or the problems for which it can't be used.
+
+    `name` is what its lines are counted in, `stored` what the file holds (encrypted or not). `missing` says that
+    there is no roster at all, which is for the guard to judge.
+    """
+
+    name: str = USERS_FILE
+    data: bytes = field(default=b"", repr=False)
+    stored: bytes = field(default=b"", repr=False)
+    problems: tuple[Problem, ...] = ()
+    missing: Problem | None = None
+
+
+@dataclass
+class UsersSource:
+    """The users of one config directory, read by whoever comes first; `identity` opens users.txt.age.
+
+    If not `strict`, the file may be anybody's: who edits it changes no server.
+    """
+
+    directory: Path
+    identity: Path | None = None
+    strict: bool = True
+    _reading: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
+    begun: bool = field(default=False, init=False, repr=False, compare=False)
+    _next: "UsersSource | None" = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def users(self) -> Users:
+        """What was read; what is wrong stands in the answer, so that it is found out once, too."""
+        with self._reading:  # each server has a thread of its own
+            self.begun = True
+            return self._once
+
+    def anew(self) -> "UsersSource":
+        """Return a source that is read from now on; who asks before that begins gets the same one."""
+        with self._reading:
+            if self._next is None or self._next.begun:
+                self._next = UsersSource(self.directory, self.identity, self.strict)
+            return self._next
+
+    @cached_property
+    def _once(self) -> Users:
+        try:
+            return self._read()
+        except ConfigError as error:
+            return Users(problems=error.problems)
+
+    def usable(self) -> Users:
+        """Return the users for who can't go on without them. Raises ConfigError when they can't be used."""
+        problems = [*self.users.problems, *([self.users.missing] if self.users.missing else ())]
+        if problems:
+            raise ConfigError(problems)
+        return self.users
+
+    def _read(self) -> Users:
+        command = users_command(self.directory)
+        there = list(self._there())
+        if len(there) + bool(command) > 1:
+            names = " and ".join([*there, *([USERS_COMMAND] if command else ())])
+            raise ConfigError([Problem(f"{names} are both there: which one is the truth? Remove the other one")])
+        if command:
+            from dbroster.roster.command import output_of
+
+            return Users(USERS_COMMAND, output_of(command, self.directory))
+        return self._encrypted() if there == [AGE_FILE] else self._plain()
+
+    def _there(self) -> Iterator[str]:
+        for name in (USERS_FILE, AGE_FILE):
+            if os.path.lexists(self.directory / name):  # a link that leads nowhere is there, too
+                yield name
+
+    def _plain(self) -> Users:
+        path = self.directory / USERS_FILE
+        content = read_file(path)
+        if content.missing:
+            return Users(missing=content.problem)
+        problem = content.problem or mode_problem(path, content.mode) or self._owner_problem(path, content.owner)
+        return Users(data=content.data, stored=content.data, problems=(problem,) if problem else ())
+
+    def _owner_problem(self, path: Path, owner: int) -> Problem | None:
+        return owner_problem(path, owner) if self.strict else None
+
+    def _encrypted(self) -> Users:
+        path = self.directory / AGE_FILE
+        content = read_file(path)
+        problem = content.problem or writers_problem(path, content.mode, "says who has an account")
+        problem = problem or self._owner_problem(path, content.owner)
+        if problem:
+            raise ConfigError([problem])
+        data = Identities.find(self.identity).decrypt(content.data, path)
+        if not is_utf8(data):
+            raise ConfigError([Problem(f"what {path} holds is not UTF-8", path.name)])
+        return Users(AGE_FILE, data, content.data)

@@ -1,0 +1,1 @@
+"""One run on one server: a sync, a check, a restore."""

@@ -1,0 +1,188 @@
+"""Bringing one archive back: `Restore` checks that it may be, and does it as the user whose database it becomes.
+
+What an archive holds was written by a user. It is brought back with that user's login, never with the admin's.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dbroster import engines
+from dbroster.archive import Archive, read_archive
+from dbroster.audit.log import Audit
+from dbroster.engines.base import Handler
+from dbroster.errors import AuditError, DbrosterError, OperationError, PrivilegeError, ServerError
+from dbroster.files.lock import lock_file
+from dbroster.model.connection import Connection
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Outcome, Result, Status
+from dbroster.model.roster import Roster, User
+from dbroster.model.state import ExistingUser, Lock
+from dbroster.plan.plan_digest import plan_digest
+from dbroster.roster.screening import screen
+from dbroster.run.sync import Connect, Options
+
+_NEW = "to be restored into"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the command line asks for: an archive, a database other than its own, one of another user or roster."""
+
+    archive: Path
+    database: str | None = None
+    from_another: bool = False
+
+
+@dataclass
+class Restore:
+    """One archive, brought back to one server."""
+
+    connection: Connection
+    roster: Roster
+    wish: Wish
+    options: Options
+    connect: Connect = engines.connect
+
+    def run(self) -> Result:
+        """Create the database if it is not there, and bring the archive back; the result tells what was wrong."""
+        began = time.perf_counter()
+        result = Result(self.connection.engine, self.connection.server, False, users=len(self.roster.users))
+        try:
+            with ExitStack() as stack:
+                result = self._run(result, stack)
+        except DbrosterError as error:
+            result = replace(result, fatal=str(error))
+        return replace(result, stages={"restore": time.perf_counter() - began})
+
+    def _run(self, result: Result, stack: ExitStack) -> Result:
+        archive = read_archive(self.wish.archive)
+        database = self.wish.database or archive.manifest.database
+        user = self._receiver(database)
+        self._refuse_another(archive, user)
+        handler = self._reach(stack)
+        server = handler.server()
+        result = replace(result, product=server.product, host=server.host)
+        user = self._screened(handler, user)
+        if handler.fold_database(database) not in map(handler.fold_database, self.roster.databases(user.name)):
+            raise self._no_database(database)
+        if obstacle := handler.archiver().obstacle(archive.manifest.settings):
+            raise ServerError(f"nothing was done: {obstacle}")
+        steps = list(self._steps(handler, archive, user, database))
+        result = replace(result, plan=plan_digest(self.connection, steps))
+        outcomes: list[Outcome] = []
+        fatal = None
+        with Audit(self.options.audit_path, self.connection.engine, self.connection.server) as audit:
+            audit.begin(result.plan or "", len(steps))
+            try:
+                for outcome in self._perform(handler, audit, steps, archive, user):
+                    outcomes.append(outcome)  # noqa: PERF402 - what was done is told, whatever comes after it
+                audit.end(outcomes)
+            except (AuditError, ServerError) as error:
+                fatal = str(error)
+        return replace(result, outcomes=tuple(outcomes), fatal=fatal, audit=audit.last)
+
+    # --- what may be restored to whom -------------------------------------------------------------------------------
+
+    def _receiver(self, database: str) -> User:
+        """Find the user whose database this is to be, by the roster."""
+        names = {user.name: self.roster.databases(user.name) for user in self.roster.users.values()}
+        found = [user for user, databases in names.items() if database in databases] or [
+            user for user, databases in names.items() if database.lower() in map(str.lower, databases)
+        ]  # the server has still to say whether it takes them for the same
+        if len(found) == 1:
+            return self.roster.users[found[0]]
+        raise self._no_database(database)
+
+    def _no_database(self, database: str) -> ServerError:
+        return ServerError(
+            f"{database} is no database of the roster: its user must have a good line in users.txt and its template a "
+            "line in the list, or name another database with --database"
+        )
+
+    def _refuse_another(self, archive: Archive, user: User) -> None:
+        manifest, connection = archive.manifest, self.connection
+        if manifest.engine != connection.engine:
+            raise ServerError(f"this is an archive of {manifest.engine}, not of {connection.engine}")
+        ours = (user.name, connection.roster)
+        if (manifest.user, manifest.roster) != ours and not self.wish.from_another:
+            raise ServerError(
+                f"this is an archive of user {manifest.user!r} of roster {manifest.roster!r}, and it would go to "
+                f"{user.name!r} of {connection.roster!r}; if that is meant, say --from-another"
+            )
+
+    def _reach(self, stack: ExitStack) -> Handler:
+        """Connect, check admin and tools, and keep every sync out. Raises ServerError."""
+        connection = self.connection
+        stack.enter_context(
+            lock_file(self.options.audit_path.parent / f".{connection.engine}-{connection.server}.lock")
+        )
+        handler = stack.enter_context(self.connect(connection))
+        if missing := handler.missing_privileges(self.roster.templates):
+            raise PrivilegeError(missing)
+        if missing := handler.archiver().missing():
+            raise ServerError("nothing can be restored here:\n" + "\n".join(f"  {text}" for text in missing))
+        handler.acquire_lock()
+        return handler
+
+    def _screened(self, handler: Handler, user: User) -> User:
+        kept = screen(self.roster, self.connection, handler).users.get(user.name)
+        existing = handler.get_existing_users().get(user.name)
+        if kept is None:
+            raise ServerError(f"the line of {user.name} in users.txt can't be used on this server; see `check`")
+        if problem := _not_ready(user, existing):
+            raise ServerError(problem)
+        return kept
+
+    # --- doing it ---------------------------------------------------------------------------------------------------
+
+    def _steps(self, handler: Handler, archive: Archive, user: User, database: str) -> Iterator[Action]:
+        """Plan in the words of a sync. Raises ServerError for a database that is not the user's."""
+        existing = handler.get_existing_databases()
+        found = existing.get(database) or existing.get(handler.fold_database(database))
+        if found is not None and found.owner != user.name:
+            raise ServerError(f"the database {database} exists and is not {user.name}'s; nothing was done")
+        if found is None or not found.usable:
+            yield from (Action(verb, user.name, database, reason=_NEW) for verb in handler.creation_order)
+        elif not found.granted:
+            yield Action(Verb.GRANT_PRIVILEGES, user.name, database, reason=_NEW)
+        yield Action(Verb.RESTORE_DATABASE, user.name, database, reason=f"from {archive.path.name}")
+
+    def _perform(
+        self, handler: Handler, audit: Audit, steps: list[Action], archive: Archive, user: User
+    ) -> Iterator[Outcome]:
+        """Do one step after the other, and skip the rest when one fails."""
+        failed = False
+        for action in steps:
+            if failed:
+                yield Outcome(action, Status.SKIPPED, "skipped, since an earlier step failed")
+                continue
+            audit.started([action])
+            outcome = self._bring_back(handler, action, archive, user) or handler.perform_all([action])[0]
+            audit.finished([outcome])
+            failed = outcome.status is not Status.DONE
+            yield outcome
+
+    def _bring_back(self, handler: Handler, action: Action, archive: Archive, user: User) -> Outcome | None:
+        if action.verb is not Verb.RESTORE_DATABASE or action.database is None:
+            return None
+        began = time.perf_counter()
+        archiver = handler.archiver()
+        try:
+            if not archiver.is_empty(user, action.database):
+                raise OperationError(f"{action.database} is not empty: nothing is ever restored over existing data")
+            archiver.restore(archive, user, action.database)
+        except (OperationError, ServerError) as error:
+            code = error.code if isinstance(error, OperationError) else None
+            return Outcome(action, Status.FAILED, str(error), code, time.perf_counter() - began)
+        return Outcome(action, Status.DONE, seconds=time.perf_counter() - began)
+
+
+def _not_ready(user: User, existing: ExistingUser | None) -> str | None:
+    if existing is None or not existing.managed:
+        return f"{user.name} has no managed account on this server: run a sync first"
+    if existing.lock is not Lock.OPEN:
+        return f"the account {user.name} is locked: run a sync first"
+    return None
