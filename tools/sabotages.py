@@ -1,6 +1,6 @@
 """The sabotages that `tools/sabotage.py` tries: each takes away one thing that keeps data, passwords or doors safe."""
 
-from tools.sabotage import Sabotage
+from tools.sabotage import LINT, Sabotage
 
 _ENGINES = "src/dbroster/engines/"
 _INVARIANTS = "tests/contract/test_invariants.py"
@@ -812,5 +812,28 @@ SABOTAGES = [
         'if not isinstance(longest, int) or longest < int(row["packet"]):',
         "if not isinstance(longest, int) or longest:",
         "tests/engines/mysql/test_archive.py|-k|row_that and mariadb",
+    ),
+    Sabotage(
+        "an engine imports another engine",
+        _ENGINES + "postgresql/names.py",
+        '"""Names that PostgreSQL',
+        'from dbroster.engines.mongodb import names  # noqa\n"""Names that PostgreSQL',
+        LINT,
+    ),
+    Sabotage("a new module of the core imports a driver", "src/dbroster/plan/power.py", "", "import psycopg\n", LINT),
+    Sabotage("a new module stands in no package", "src/dbroster/misc.py", "", '"""Whatever."""\n', LINT),
+    Sabotage(
+        "a circle between two files",
+        "src/dbroster/plan/grace_period.py",
+        '"""How long',
+        'from dbroster.plan import diff  # noqa\n"""How long',
+        LINT,
+    ),
+    Sabotage(
+        "what stands below imports what stands above",
+        "src/dbroster/files/lines.py",
+        '"""Lines of the files',
+        'from dbroster.report import table  # noqa\n"""Lines of the files',
+        LINT,
     ),
 ]
