@@ -173,6 +173,6 @@ print(set(matches_many([Check(Algorithm.ED25519, str(n), Secret('pencil'), store
 def test_a_script_without_a_main_guard_may_ask(tmp_path: Path) -> None:
     script = tmp_path / "unguarded.py"
     script.write_text(ODD_CALLER)
-    environment = {"PYTHONPATH": str(Path(verifiers.__file__).parents[2])}
+    environment = {"PYTHONPATH": str(Path(verifiers.__file__).parents[3])}
     done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("{True}\n", "")
