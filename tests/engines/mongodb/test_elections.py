@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dbroster.engines.base import Handler
-from dbroster.engines.mongodb.handler import MongoDB
+from dbroster.engines.mongodb.handler import MongoDBHandler
 from dbroster.model.connection import Connection
 from dbroster.model.plan import Action, Verb
 from dbroster.model.result import Status
@@ -32,7 +32,7 @@ class SetAdapter(MongoDBAdapter):
         return {**section, "connect_timeout": 10, "uri": f"mongodb://{','.join(self.server.hosts)}/?replicaSet=rs1"}
 
     def connect(self, connection: Connection) -> Handler:
-        return MongoDB.open(connection)
+        return MongoDBHandler.open(connection)
 
     def follow(self) -> None:
         """Let the DBA and the users work with the present primary."""
@@ -61,7 +61,7 @@ def disturbed(disturb: Callable[[], None], verb: Verb) -> Callable[[Connection],
     """Open connections of a run in which something happens just before the sixth action of a kind."""
     seen = count(1)
 
-    class Disturbed(MongoDB):
+    class Disturbed(MongoDBHandler):
         def perform(self, action: Action) -> None:
             if action.verb is verb and next(seen) == 6:
                 disturb()

@@ -53,10 +53,10 @@ NAME_BYTES = 128
 
 def connect(connection: Connection) -> Handler:
     """Open a connection. Raises ConnectError or UnsupportedServer."""
-    return ClickHouse.open(connection)
+    return ClickHouseHandler.open(connection)
 
 
-class ClickHouse(Handler):
+class ClickHouseHandler(Handler):
     """A ClickHouse server, or all nodes of a cluster."""
 
     drop_words: ClassVar[str] = "DROP DATABASE `{}`;"

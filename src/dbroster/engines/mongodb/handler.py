@@ -52,10 +52,10 @@ from dbroster.plan.grace_period import stamp
 
 def connect(connection: Connection) -> Handler:
     """Open a connection. Raises ConnectError or UnsupportedServer."""
-    return MongoDB.open(connection)
+    return MongoDBHandler.open(connection)
 
 
-class MongoDB(Handler):
+class MongoDBHandler(Handler):
     """A MongoDB server or replica set."""
 
     creation_order: ClassVar[tuple[Verb, Verb]] = (Verb.GRANT_PRIVILEGES, Verb.CREATE_DATABASE)

@@ -43,10 +43,10 @@ SESSIONS = 2
 
 def connect(connection: Connection) -> Handler:
     """Open a connection. Raises ConnectError or UnsupportedServer."""
-    return PostgreSQL.open(connection)
+    return PostgreSQLHandler.open(connection)
 
 
-class PostgreSQL(Handler):
+class PostgreSQLHandler(Handler):
     """A PostgreSQL server."""
 
     batch_sizes: ClassVar[Mapping[Verb, int]] = {
