@@ -75,6 +75,11 @@ FAULTS = {
     "L1": "ClickHouse: a name that is a word of the language is taken for a name.",
     "L7": "ClickHouse: rows of a Buffer without a table are told before they are lost.",
     "L8": "ClickHouse: a column that only a view's inner table has is told before it is lost.",
+    "K4": "MySQL, MariaDB: a FLOAT comes through an archive with all its digits.",
+    "K5": "MariaDB: rows that break a CHECK come back.",
+    "K6": "MySQL, MariaDB: dates that no calendar has come back as they were.",
+    "K7": "MySQL: code with a comment at its end comes back.",
+    "K11": "MariaDB: sequences come back before the tables that need them.",
 }
 
 TOPICS = {

@@ -15,7 +15,7 @@ from dbroster.engines import programs as tools
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.mysql.access.admin_privileges import Held, held
 from dbroster.engines.mysql.archive import contents
-from dbroster.engines.mysql.archive.contents import Contents
+from dbroster.engines.mysql.archive.contents import Contents, Special
 from dbroster.engines.mysql.archive.reading_account import READS, reader, reading_session
 from dbroster.engines.mysql.archive.routine_scripts import Scripts, scripts
 from dbroster.engines.mysql.session import Session, account, identifier
@@ -51,6 +51,14 @@ _CLIENT = (
 
 By force it goes on after an error, so that one object which a user can't make again keeps nothing else away.
 """
+
+_UNCHECKED = "--init-command=SET SESSION check_constraint_checks = 0"
+"""Rows that MariaDB has taken without a check come back without one."""
+
+_MODE, _DATES_TOO = b"SQL_MODE='NO_AUTO_VALUE_ON_ZERO", b",ALLOW_INVALID_DATES"
+_HEAD = 2048
+_RULE = b"-" * 54
+"""What stands at the head of a dump, and what is left out there for the mode in which a restore takes any date."""
 
 _MODES = {
     None: "PREFERRED",
@@ -159,8 +167,9 @@ class MySQLArchiver(Archiver):
             state = contents.look(session, database)
             draft.counts.update(_counts(self._session, database, state.broken))
             draft.settings.update(database=contents.character_set(session, database), broken=state.definitions)
-            texts = contents.texts_of_their_own(session, database)
-            done = self._dump_few(draft, connection, state, texts, written.skipped)
+            dated = [name for name in state.versioned if name not in state.by_transactions]
+            special = contents.special(session, database, dated if self._writes_history() else ())
+            done = self._dump_few(draft, connection, state, special, written.skipped)
             rest = [*_ignored(database, (*state.broken, *done)), *self._history(state), *written.skipped]
             if self._mariadb:
                 self._dump_by_parts(draft, connection, state, written, rest)
@@ -171,22 +180,33 @@ class MySQLArchiver(Archiver):
         self._note_longest(draft)
 
     def _dump_few(
-        self, draft: Draft, connection: Connection, state: Contents, texts: Sequence[str], skipped: Sequence[str]
+        self, draft: Draft, connection: Connection, state: Contents, special: Special, skipped: Sequence[str]
     ) -> list[str]:
         """Dump what needs a way of its own, and return its names; first, since views need all of their tables.
 
-        MariaDB's program refuses to write the history of a table whose versions are transactions. Rows with texts that
-        Unicode does not know are written as they are.
+        MariaDB's program refuses to write the history of a table whose versions are transactions, and tables may need
+        sequences. Rows with texts that Unicode does not know are written as they are, numbers with all their digits.
         """
-        few = ["--skip-routines", "--skip-events"]
-        # names behind `--`, since an owner may call a table as an option is called
-        if without := [name for name in state.by_transactions if name not in state.broken]:
-            self._run_dump(draft, connection, [*skipped, *few, "--", state.database, *without])
-        if raw := [name for name in texts if name not in (*state.broken, *without)]:
-            self._run_dump(draft, connection, [*few, "--no-data", "--skip-triggers", "--", state.database, *raw])
-            rows = [*skipped, *few, *self._history(state), "--no-create-info", "--default-character-set=binary"]
-            self._run_dump(draft, connection, [*rows, "--", state.database, *raw])
-        return [*without, *raw]
+        few = [*skipped, "--skip-routines", "--skip-events"]
+        history = self._history(state)
+        without = [name for name in state.by_transactions if name not in state.broken]
+        raw = [name for name in special.texts if name not in (*state.broken, *without)]
+        whole = [name for name in special.exactly if name not in (*state.broken, *without, *raw)]
+
+        def dump(names: Sequence[str], *options: str, exactly: Mapping[str, str] = special.exactly) -> None:
+            """Tables with such numbers one by one, all others at once."""
+            alike = [[name] for name in names if name in exactly]
+            for group in filter(None, [[name for name in names if name not in exactly], *alike]):
+                where = [f"--where={exactly[name]}" for name in group if name in exactly]
+                # names behind `--`, since an owner may call a table as an option is called
+                self._run_dump(draft, connection, [*few, *options, *where, "--", state.database, *group])
+
+        dump(special.sequences)
+        dump(without)
+        dump(whole, *history)
+        dump(raw, "--no-data", "--skip-triggers", exactly={})
+        dump(raw, *history, "--no-create-info", "--default-character-set=binary")
+        return [*special.sequences, *without, *whole, *raw]
 
     def _dump_by_parts(
         self, draft: Draft, connection: Connection, state: Contents, written: Scripts, rest: Sequence[str]
@@ -248,7 +268,7 @@ class MySQLArchiver(Archiver):
         more = () if self._mariadb else _ONLY_MYSQL
         password = connection.password.reveal() if connection.password else ""
         program = self._program("dump")
-        draft.file.seek(0, 2)
+        begins = draft.file.seek(0, 2)
         (row,) = self._session.rows("SELECT @@GLOBAL.max_allowed_packet AS packet")
         at_once = max(_LEAST_AT_ONCE, min(_MOST_AT_ONCE, int(row["packet"]) // 2))
         with tools.memory_file(_option_file(password)) as file:
@@ -258,6 +278,7 @@ class MySQLArchiver(Archiver):
                 connection, environment=_ENVIRONMENT, secrets=[password], descriptors=[file], target=draft.file,
             )  # fmt: skip
         _refuse_cut(draft.file, f"{program} has ended")
+        _allow_dates(draft.file, begins)
 
     def _writes_history(self) -> bool:
         if not self._mariadb:
@@ -280,7 +301,7 @@ class MySQLArchiver(Archiver):
         with tools.memory_file(_option_file(password)) as file, archive.path.open("rb") as source:
             said = tools.run(
                 [self._program("client"), f"--defaults-file=/proc/self/fd/{file}", *self._login(user.name), *_CLIENT,
-                 f"--database={database}"],
+                 *([_UNCHECKED] if self._mariadb else ()), f"--database={database}"],
                 self.connection, environment=_ENVIRONMENT, secrets=[password], descriptors=[file], source=source,
                 forced=tools.ERROR,
             )  # fmt: skip
@@ -343,6 +364,16 @@ def _refuse_cut(file: IO[bytes], what: str) -> None:
     file.seek(max(0, file.tell() - 200))
     if _CLOSING_LINE not in file.read():
         raise OperationError(f"{what} without its closing line, so the archive is not whole")
+
+
+def _allow_dates(file: IO[bytes], begins: int) -> None:
+    """Let a dump bring back dates that no calendar has, as the server has taken them; its length stays."""
+    file.seek(begins)
+    head = file.read(_HEAD)
+    changed = head.replace(_MODE, _MODE + _DATES_TOO, 1).replace(_RULE, _RULE[len(_DATES_TOO) :], 1)
+    if len(changed) == len(head):
+        file.seek(begins)
+        file.write(changed)
 
 
 def _append(draft: Draft, script: bytes) -> None:

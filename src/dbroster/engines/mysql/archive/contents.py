@@ -1,6 +1,7 @@
 """What is in a MySQL or MariaDB database that decides how it is archived. Nothing of a user's is run for that."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
@@ -34,6 +35,15 @@ _TEXTS = """
     SELECT DISTINCT c.TABLE_NAME AS name FROM information_schema.COLUMNS c JOIN information_schema.TABLES t
     USING (TABLE_SCHEMA, TABLE_NAME) WHERE c.TABLE_SCHEMA = %s AND TABLE_TYPE <> 'VIEW'
     AND CHARACTER_SET_NAME IS NOT NULL AND CHARACTER_SET_NAME NOT IN %s"""
+_SEQUENCES = f"{_TABLES} AND TABLE_TYPE = 'SEQUENCE'"
+_COLUMNS = """
+    SELECT TABLE_NAME AS name, COLUMN_NAME AS col, DATA_TYPE = 'float' AS is_float, GENERATION_EXPRESSION AS made
+    FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s AND TABLE_NAME IN (
+        SELECT TABLE_NAME FROM information_schema.TABLES
+        JOIN information_schema.COLUMNS USING (TABLE_SCHEMA, TABLE_NAME)
+        WHERE TABLE_SCHEMA = %s AND TABLE_TYPE <> 'VIEW' AND DATA_TYPE = 'float' AND NUMERIC_SCALE IS NULL)
+    ORDER BY TABLE_NAME, ORDINAL_POSITION"""
+_DATES = ("row_start", "row_end")
 _JSON = (
     "SELECT DISTINCT TABLE_NAME AS name FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s AND DATA_TYPE = 'json'"
 )
@@ -67,6 +77,19 @@ class Contents:
     by_transactions: Sequence[str]
     foreign: Sequence[tuple[str, str]]
     views: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """Tables that a dump program would write so that something is lost.
+
+    `sequences`: what other tables may need. `texts`: what Unicode does not know may be in their texts. `exactly`: those
+    with numbers that the server shows with few digits, and the condition that makes the dump program select all.
+    """
+
+    sequences: Sequence[str]
+    texts: Sequence[str]
+    exactly: Mapping[str, str]
 
 
 @contextmanager
@@ -116,14 +139,35 @@ def _look(session: Session, database: str, *, views: bool) -> Contents:
     return Contents(database, broken, definitions, versioned, by_transactions, foreign, all_views)
 
 
-def texts_of_their_own(session: Session, database: str) -> list[str]:
-    """Tables with texts that may hold what Unicode does not know; their rows have to be written as they are.
-
-    MySQL takes no JSON back in this way, so a table that has some is not among them.
-    """
+def special(session: Session, database: str, with_history: Collection[str]) -> Special:
+    """Look for the tables that need more care; `with_history` are those whose history is written, too."""
     with only_reading(session):
-        json = {row["name"] for row in session.rows(_JSON, database)}
-        return [row["name"] for row in session.rows(_TEXTS, database, _ALL_OF_UNICODE) if row["name"] not in json]
+        return Special(
+            [row["name"] for row in session.rows(_SEQUENCES, database)],
+            _texts_of_their_own(session, database),
+            _exactly(session, database, with_history),
+        )
+
+
+def _texts_of_their_own(session: Session, database: str) -> list[str]:
+    """MySQL takes no JSON back in this way, so a table that has some is not among them."""
+    json = {row["name"] for row in session.rows(_JSON, database)}
+    return [row["name"] for row in session.rows(_TEXTS, database, _ALL_OF_UNICODE) if row["name"] not in json]
+
+
+def _exactly(session: Session, database: str, with_history: Collection[str]) -> dict[str, str]:
+    """As the sum with a DOUBLE, in a union, a FLOAT is written with all that it holds, and not with six digits."""
+    columns: defaultdict[str, list[str]] = defaultdict(list)
+    dates: dict[str, Sequence[str]] = dict.fromkeys(with_history, _DATES)
+    for row in session.rows(_COLUMNS, database, database):
+        columns[row["name"]].append(f"{identifier(row['col'])}{' + 0e0' * int(row['is_float'])}")
+        if row["made"] == "ROW START":  # a column like others, so it is listed already
+            dates[row["name"]] = ()
+    return {
+        name: f"0 UNION ALL SELECT {', '.join([*listed, *dates.get(name, ())])} FROM {identifier(name)}"  # noqa: S608
+        f"{' FOR SYSTEM_TIME ALL' * (name in with_history)}"
+        for name, listed in columns.items()
+    }
 
 
 def _unreadable(session: Session, database: str, name: str, *, view: bool) -> str | None:

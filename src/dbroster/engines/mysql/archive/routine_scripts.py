@@ -1,6 +1,7 @@
 """Routines, triggers and events that the dump programs write so that they can't come back; here they are written.
 
-Where `;;` stands in an event, the programs' search for a delimiter never ends. And they write each of them in the
+Where `;;` stands in an event, the programs' search for a delimiter never ends. MySQL's writes the delimiter into a
+comment at the end of a text. And they write each of them in the
 character set of who has made it, of which the client knows nothing: where a byte of a character may be a backslash or a
 quote, it takes a part of a text for statements.
 """
@@ -15,14 +16,18 @@ MISREAD = ("big5", "cp932", "gb18030", "gbk", "sjis")
 """Character sets that a client may have, and in which a byte of a character may be a backslash."""
 
 _ENDLESS = ";;"
+# `commented`: there may be a comment at the end, behind which MySQL's program would write the delimiter
 _ROUTINES = """
-    SELECT ROUTINE_TYPE AS kind, ROUTINE_NAME AS name, CHARACTER_SET_CLIENT AS charset
+    SELECT ROUTINE_TYPE AS kind, ROUTINE_NAME AS name, CHARACTER_SET_CLIENT AS charset,
+        SUBSTRING_INDEX(ROUTINE_DEFINITION, '\n', -1) REGEXP '--|#' AS commented
     FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s ORDER BY ROUTINE_TYPE, ROUTINE_NAME"""
 _TRIGGERS = """
-    SELECT 'TRIGGER' AS kind, TRIGGER_NAME AS name, CHARACTER_SET_CLIENT AS charset
+    SELECT 'TRIGGER' AS kind, TRIGGER_NAME AS name, CHARACTER_SET_CLIENT AS charset,
+        SUBSTRING_INDEX(ACTION_STATEMENT, '\n', -1) REGEXP '--|#' AS commented
     FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s ORDER BY EVENT_OBJECT_TABLE, ACTION_ORDER"""
 _EVENTS = """
-    SELECT 'EVENT' AS kind, EVENT_NAME AS name, CHARACTER_SET_CLIENT AS charset
+    SELECT 'EVENT' AS kind, EVENT_NAME AS name, CHARACTER_SET_CLIENT AS charset,
+        SUBSTRING_INDEX(EVENT_DEFINITION, '\n', -1) REGEXP '--|#' AS commented
     FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s ORDER BY EVENT_NAME"""
 
 _MODES = ("sql_mode", "time_zone", "collation_connection")
@@ -44,7 +49,7 @@ def scripts(session: Session, database: str) -> Scripts:
     parts: dict[str, bytes] = {}
     for kind, statement in (("routines", _ROUTINES), ("triggers", _TRIGGERS), ("events", _EVENTS)):
         rows = session.rows(statement, database)
-        misread = any(row["charset"] in MISREAD for row in rows)
+        misread = any(row["charset"] in MISREAD or row["commented"] for row in rows)
         if not (misread or kind == "events"):
             continue
         made = list(_made(session, database, rows))
