@@ -114,18 +114,28 @@ class MongoDBArchiver(Archiver):
             return all(name == marker and not session.client[database][name].find_one() for name in names)
 
     def restore(self, archive: Archive, user: User, database: str) -> None:
-        """Make collections with their documents, then indexes, and views last; all as the user."""
+        """Make collections with their documents, then indexes, and views last; all as the user.
+
+        What can't be made keeps nothing else away.
+        """
+        failures: list[str] = []
         try:
             with self._as_user(user) as session, zipfile.ZipFile(archive.path) as file:
                 described = [name for name in file.namelist() if name.endswith(_METADATA)]
                 parts = [(name.removesuffix(_METADATA), _read_metadata(file, name)) for name in described]
                 for member, metadata in sorted(parts, key=lambda part: part[1]["type"] in _LATE):
-                    number = self._restore(session, file, member, metadata, database)
                     name = unquote(member.partition("/")[2])
-                    if number != archive.manifest.counts.get(name, 0):
-                        raise OperationError(f"of {name} {number} documents were there, not as many as in the manifest")
+                    try:
+                        number = self._restore(session, file, member, metadata, database)
+                        if number != archive.manifest.counts.get(name, 0):
+                            raise OperationError(f"{number} documents were there, not as many as in the manifest")
+                        self._make_indexes(session, metadata, database, name)
+                    except OperationError as error:
+                        failures.append(f"{name}: {error}")
         except (*DAMAGED, BSONError) as error:
             raise OperationError(f"{archive.path} can't be read: {type(error).__name__}") from None
+        if failures:
+            raise OperationError(f"not everything is back: {'; '.join(failures)}")
 
     def _restore(
         self, session: Session, file: zipfile.ZipFile, member: str, metadata: Mapping[str, Any], database: str
@@ -141,10 +151,14 @@ class MongoDBArchiver(Archiver):
             for batch in _batches(source):
                 collection.insert_many(batch, bypass_document_validation=True if "validator" in options else None)
                 number += len(batch)
+        return number
+
+    def _make_indexes(self, session: Session, metadata: Mapping[str, Any], database: str, name: str) -> None:
         indexes = [spec for spec in metadata["indexes"] if spec["name"] != "_id_" and not spec.get("clustered")]
+        if "collation" in metadata["options"]:  # what an index does without, the server does not list
+            indexes = [{"collation": {"locale": "simple"}, **spec} for spec in indexes]
         if indexes:
             session.change(database, {"createIndexes": name, "indexes": indexes})
-        return number
 
     @contextmanager
     def _as_user(self, user: User) -> Iterator[Session]:

@@ -415,7 +415,9 @@ def _is_silent(text: str) -> bool:
 def _translate_failure(error: OperationFailure, secrets: Iterable[str]) -> DbrosterError:
     details = error.details or {}
     # "not authorized on admin to execute command { ... }" quotes the command itself
-    text = scrub(str(details.get("errmsg", error.code)).split(" to execute command")[0], secrets)
+    of_writing = [failed.get("errmsg") for failed in details.get("writeErrors", ())]  # of many documents at once
+    told = next(filter(None, [details.get("errmsg"), *of_writing]), error.code)
+    text = scrub(str(told).split(" to execute command")[0], secrets)
     if error.code == _WRONG_LOGIN:
         return ConnectError(f"the server refused the admin's login: {text}")
     if error.code in (_ATLAS, _UNKNOWN_COMMAND):
