@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from servers import LocalServer, Missing, Server, find
-from tests import mysql_tools
-from tests.contract import adapter_mongodb, adapter_postgresql
+from tests.engines.mongodb import adapter as adapter_mongodb
+from tests.engines.postgresql import adapter as adapter_postgresql
+from tests.support import mysql_tools
 
 Figure = Callable[[str], None]
 

@@ -19,7 +19,7 @@ from dbroster.engines.base import Handler
 from dbroster.errors import ConnectError
 from dbroster.model.connection import Connection
 from dbroster.passwords.policy import PasswordRules
-from tests.contract.proxy import Proxy
+from tests.support.proxy import Proxy
 
 RULES = PasswordRules(min_length=8, classes=1)
 """Hostile passwords need not be strong."""

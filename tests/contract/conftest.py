@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.adapter_clickhouse import ClickHouseAdapter
 from tests.contract.adapter_fake import FakeAdapter
-from tests.contract.adapter_mongodb import MongoDBAdapter
-from tests.contract.adapter_mysql import MariaDBAdapter, MySQLAdapter
-from tests.contract.adapter_postgresql import PostgreSQLAdapter
 from tests.contract.adapters import Adapter
 from tests.contract.world import World
+from tests.engines.clickhouse.adapter import ClickHouseAdapter
+from tests.engines.mongodb.adapter import MongoDBAdapter
+from tests.engines.mysql.adapter import MariaDBAdapter, MySQLAdapter
+from tests.engines.postgresql.adapter import PostgreSQLAdapter
 from tests.fake import FakeServer
 
 ADAPTERS: dict[str, type[Adapter]] = {

@@ -1,4 +1,4 @@
-"""What tests/unit/test_any_state.py shows on the fake, on every server: few states, always the same ones."""
+"""What tests/unit/run/test_any_state.py shows on the fake, on every server: few states, always the same ones."""
 
 import random
 from collections import Counter
@@ -130,7 +130,7 @@ def test_a_connection_that_breaks_harms_nobody_and_the_next_run_converges(
         team.run(dry_run=True, connect=immortal.connect)
     reading = immortal.messages()
     with team.adapter.doomed(reading + 12, answer_lost=answer_lost) as doomed, monkeypatch.context() as patch:
-        patch.setattr(apply, "RETRIES", 1)  # who is dead stays dead; tests/unit/test_apply_lost.py counts them
+        patch.setattr(apply, "RETRIES", 1)  # who is dead stays dead; tests/unit/run/test_apply_lost.py counts them
         result = team.run(connect=doomed.connect)
         assert_each_planned_action_has_one_outcome(dry, result)
     assert untouchable(team, state) == before

@@ -12,7 +12,7 @@ from secrets import token_hex
 import pytest
 
 from tests.e2e.site import Site
-from tests.unit.vault import age_key
+from tests.support.vault import age_key
 
 pytestmark = pytest.mark.parametrize("adapter", ["postgresql"], indirect=True)
 PLACES = [Path(tempfile.gettempdir()), Path("/dev/shm"), Path("/var/tmp")]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from servers import MongoDB
-from tests.contract.adapter_mongodb import MongoDBAdapter
 from tests.contract.adapters import Adapter
 from tests.e2e.together import Everything
+from tests.engines.mongodb.adapter import MongoDBAdapter
 from tests.servers.available import available
 
 _numbers = count(1)

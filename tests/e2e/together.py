@@ -17,8 +17,8 @@ import yaml
 
 from dbroster.audit.hash_chain import RUN
 from tests.contract.adapters import Adapter
-from tests.contract.proxy import Proxy
 from tests.e2e.site import PASSWORD, ROOT, TEMPLATES, Run
+from tests.support.proxy import Proxy
 
 ENGINES = ("mysql", "postgresql", "clickhouse", "mongodb")
 

@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from dbroster.model.state import ExistingDatabase, ExistingUser
-from tests.contract.proxy import Proxy
 from tests.e2e.site import OTHER_PASSWORD, PASSWORD, ROOT, Run, Site
+from tests.support.proxy import Proxy
 
 State = tuple[Mapping[str, ExistingUser], Mapping[str, ExistingDatabase]]
 PATIENCE = 120  # seconds for one run

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.bounded import within
-from tests.contract.proxy import Proxy
 from tests.e2e.site import Run, Site
 from tests.kill.conftest import SOAK
 from tests.kill.crime import Scene
-from tests.unit.waiting import wait_until
+from tests.support.bounded import within
+from tests.support.proxy import Proxy
+from tests.support.waiting import wait_until
 
 LIMITS = {"connect_timeout": 2, "timeout": 3}
 ENOUGH = 60  # seconds for a run whose every wait ends after LIMITS, on a machine with other things to do

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.contract.proxy import Proxy
 from tests.e2e.site import ROOT, Run, Site
+from tests.support.proxy import Proxy
 
 FAULT = """
 import sys

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bad_input import ANN, KINDS
-from tests.bad_stored import STORED
 from tests.conftest import Figure
+from tests.support.bad_input import ANN, KINDS
+from tests.support.bad_stored import STORED
 
 SECONDS = int(os.environ.get("DBROSTER_FUZZ_SECONDS", "60"))
 SEEDS = {

@@ -10,7 +10,7 @@ def main() -> None:
     import atheris
 
     with atheris.instrument_imports(include=["dbroster", "yaml"]):  # so nothing of dbroster may be imported before
-        from tests.bad_stored import StoredTarget
+        from tests.support.bad_stored import StoredTarget
     kind = sys.argv.pop(1)
     with TemporaryDirectory() as directory:
         target = StoredTarget(Path(directory))

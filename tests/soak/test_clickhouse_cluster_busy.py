@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from dbroster.passwords.secret import Secret
-from tests.bounded import within
 from tests.e2e.site import PASSWORD, Site
 from tests.engines.clickhouse import clustered
 from tests.engines.clickhouse.clustered import Clustered
 from tests.engines.clickhouse.test_cluster import site
 from tests.engines.clickhouse.unstoppable import MUTATION, unstoppable
+from tests.support.bounded import within
 
 __all__ = ["site"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Figure
-from tests.measured import measured
+from tests.support.measured import measured
 
 
 @pytest.mark.timeout(600)

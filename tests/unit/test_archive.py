@@ -17,8 +17,8 @@ from dbroster.model.result import Status
 from dbroster.model.state import Actual, ExistingDatabase, ExistingUser
 from dbroster.plan.diff import Differ
 from tests.fake import FakeHandler, FakeServer, Killed, fake_connection
-from tests.unit.samples import PASSWORD, config, full_disk, roster
-from tests.unit.site import Site, code, short
+from tests.support.fake_site import Site, code, short
+from tests.support.samples import PASSWORD, config, full_disk, roster
 
 
 @pytest.fixture

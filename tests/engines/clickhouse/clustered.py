@@ -14,10 +14,10 @@ from dbroster.model.connection import Connection
 from servers import ClickHouseCluster, ClusterKind, Missing
 from servers.clickhouse_cluster import Node
 from tests.conftest import everything_is_required
-from tests.contract.adapter_clickhouse import ClickHouseAdapter, literal, quoted
 from tests.contract.adapters import Refused
 from tests.e2e.site import PASSWORD, Site
-from tests.unit.waiting import wait_until
+from tests.engines.clickhouse.adapter import ClickHouseAdapter, literal, quoted
+from tests.support.waiting import wait_until
 
 _numbers = itertools.count(1)
 ADMIN, ADMIN_PASSWORD = "dbroster", "Admins-own-9-lantern"

@@ -11,7 +11,7 @@ from dbroster.engines import connect
 from dbroster.engines.base import Handler
 from dbroster.model.connection import Connection
 from servers import Server
-from tests.contract.adapter_clickhouse import ClickHouseAdapter
+from tests.engines.clickhouse.adapter import ClickHouseAdapter
 
 _numbers = itertools.count(1)
 

@@ -17,7 +17,7 @@ from dbroster.model.roster import User
 from dbroster.model.state import Lock, PasswordCheck
 from servers import ClickHouse
 from servers.process import free_port
-from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
+from tests.engines.clickhouse.adapter import ClickHouseAdapter, quoted
 from tests.engines.clickhouse.test_markers import GOOD, make
 from tests.servers.available import available
 

@@ -13,7 +13,7 @@ from dbroster.model.connection import Connection
 from dbroster.model.roster import User
 from dbroster.model.state import PasswordCheck
 from dbroster.passwords.secret import Secret
-from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
+from tests.engines.clickhouse.adapter import ClickHouseAdapter, quoted
 
 GOOD = Secret("Correct-horse-7")
 OTHER = Secret("Another-staple-8")

@@ -13,9 +13,9 @@ from dbroster.errors import OperationError
 from dbroster.model.connection import Connection
 from dbroster.model.roster import User
 from dbroster.passwords.secret import Secret
-from tests.archiving import archive, archiving, there_and_back
-from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
-from tests.unit.waiting import wait_until
+from tests.engines.clickhouse.adapter import ClickHouseAdapter, quoted
+from tests.support.archiving import archive, archiving, there_and_back
+from tests.support.waiting import wait_until
 
 PASSWORD = "Correct-horse-7 ünd mehr"
 

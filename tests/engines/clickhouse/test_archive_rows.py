@@ -12,12 +12,12 @@ from dbroster.engines import connect
 from dbroster.engines.clickhouse.archive.contents import is_read
 from dbroster.errors import DbrosterError, OperationError, Stalled
 from dbroster.model.connection import Connection
-from tests.archiving import archive, archiving, there_and_back
-from tests.bounded import BUSY
-from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
+from tests.engines.clickhouse.adapter import ClickHouseAdapter, quoted
 from tests.engines.clickhouse.test_archive import PASSWORD, make, make_admin
 from tests.engines.clickhouse.unstoppable import SLOW
-from tests.unit.waiting import wait_until
+from tests.support.archiving import archive, archiving, there_and_back
+from tests.support.bounded import BUSY
+from tests.support.waiting import wait_until
 
 LIMITS = (
     "limit = 1",

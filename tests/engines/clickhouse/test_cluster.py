@@ -19,9 +19,8 @@ from dbroster.engines import connect
 from dbroster.engines.clickhouse import sync_lock as clickhouse_lock
 from dbroster.errors import LockHeld, Stalled
 from dbroster.passwords.secret import Secret
-from tests.bounded import within
-from tests.contract.adapter_clickhouse import HttpProxy, literal, quoted
 from tests.e2e.site import OTHER_PASSWORD, PASSWORD, ROOT, Site
+from tests.engines.clickhouse.adapter import HttpProxy, literal, quoted
 from tests.engines.clickhouse.clustered import (
     ADMIN,
     KINDS,
@@ -35,6 +34,7 @@ from tests.engines.clickhouse.clustered import (
     started,
 )
 from tests.engines.clickhouse.unstoppable import QUERY, unstoppable
+from tests.support.bounded import within
 
 TEMPLATES = ("tools", "web")
 REPLICATED = "ENGINE = ReplicatedMergeTree('{}', 'one') ORDER BY x"

@@ -21,14 +21,14 @@ from dbroster.model.result import Status
 from dbroster.model.roster import User
 from dbroster.passwords.secret import Secret
 from servers import ClickHouse
-from tests.bounded import BUSY, within
-from tests.contract.adapter_clickhouse import ClickHouseAdapter, HttpProxy, quoted
 from tests.contract.adapters import Refused
-from tests.contract.proxy import Proxy
+from tests.engines.clickhouse.adapter import ClickHouseAdapter, HttpProxy, quoted
 from tests.engines.clickhouse.test_markers import GOOD, make
 from tests.engines.clickhouse.unstoppable import MUTATION, QUERY, unstoppable
 from tests.servers.available import available
-from tests.unit.waiting import wait_until
+from tests.support.bounded import BUSY, within
+from tests.support.proxy import Proxy
+from tests.support.waiting import wait_until
 
 Describe = Callable[..., Connection]
 

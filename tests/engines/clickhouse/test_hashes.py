@@ -19,7 +19,7 @@ from dbroster.model.roster import User
 from dbroster.model.state import PasswordCheck
 from dbroster.passwords.secret import Secret
 from servers import ClickHouse
-from tests.contract.adapter_clickhouse import ClickHouseAdapter
+from tests.engines.clickhouse.adapter import ClickHouseAdapter
 from tests.servers.available import available
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from dbroster.engines import connect
 from dbroster.model.connection import Connection
-from tests.archiving import archive, archiving, there_and_back
-from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
+from tests.engines.clickhouse.adapter import ClickHouseAdapter, quoted
 from tests.engines.clickhouse.test_archive import PASSWORD, make
+from tests.support.archiving import archive, archiving, there_and_back
 
 KEYWORDS = ("TO", "_TO", "x1.TO", "to", "ENGINE", "EMPTY", "REFRESH", "AS", "SQL")
 """The server shows such a name without quotes, as it does with the words of the language."""

@@ -14,7 +14,7 @@ from dbroster.model.roster import User
 from dbroster.model.state import Lock, PasswordCheck
 from dbroster.passwords.secret import Secret
 from servers import ClickHouse
-from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
+from tests.engines.clickhouse.adapter import ClickHouseAdapter, quoted
 from tests.servers.available import available
 
 GOOD, OTHER = Secret("Correct-horse-7"), Secret("Another-staple-8")

@@ -16,7 +16,7 @@ from dbroster.model.plan import Action, Verb
 from dbroster.model.roster import User
 from dbroster.model.state import PasswordCheck
 from dbroster.passwords.secret import Secret
-from tests.contract.adapter_clickhouse import ClickHouseAdapter
+from tests.engines.clickhouse.adapter import ClickHouseAdapter
 
 GOOD = Secret("Correct-horse-7")
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-ClickHouse-Summary: {}\r\n\r\nOk"

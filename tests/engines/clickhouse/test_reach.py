@@ -8,8 +8,8 @@ import pytest
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
 from servers import ClickHouse
-from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
 from tests.contract.adapters import Refused
+from tests.engines.clickhouse.adapter import ClickHouseAdapter, quoted
 from tests.engines.clickhouse.test_markers import GOOD, make
 from tests.servers.available import available
 

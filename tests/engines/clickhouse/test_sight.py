@@ -11,8 +11,8 @@ from dbroster.engines import connect
 from dbroster.engines.clickhouse.access.sight import TABLES
 from dbroster.errors import ConnectError, ServerError
 from dbroster.model.connection import Connection
-from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
 from tests.e2e.site import Site
+from tests.engines.clickhouse.adapter import ClickHouseAdapter, quoted
 from tests.engines.clickhouse.test_archive import make_admin
 
 Describe = Callable[..., Connection]

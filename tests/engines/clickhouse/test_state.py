@@ -12,7 +12,7 @@ from dbroster.model.result import Status
 from dbroster.model.roster import User
 from dbroster.model.state import Lock, PasswordCheck
 from dbroster.passwords.secret import Secret
-from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
+from tests.engines.clickhouse.adapter import ClickHouseAdapter, quoted
 
 GOOD = Secret("Correct-horse-7")
 

@@ -15,12 +15,12 @@ from dbroster.model.roster import User
 from dbroster.model.state import Lock, PasswordCheck
 from dbroster.passwords.secret import Secret
 from servers import ClickHouse
-from tests.bounded import within
-from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
 from tests.contract.adapters import Refused
+from tests.engines.clickhouse.adapter import ClickHouseAdapter, quoted
 from tests.engines.clickhouse.test_markers import GOOD, make
 from tests.servers.available import available
-from tests.unit.waiting import wait_until
+from tests.support.bounded import within
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

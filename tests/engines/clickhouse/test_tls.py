@@ -13,11 +13,11 @@ from dbroster.model.state import PasswordCheck
 from dbroster.passwords.secret import Secret
 from servers import ClickHouse, GivenServer
 from servers.given import variable
-from tests.archiving import archiving, there_and_back
-from tests.contract.adapter_clickhouse import ClickHouseAdapter
 from tests.contract.conftest import ADAPTERS
-from tests.contract.proxy import Proxy
 from tests.contract.world import World
+from tests.engines.clickhouse.adapter import ClickHouseAdapter
+from tests.support.archiving import archiving, there_and_back
+from tests.support.proxy import Proxy
 
 GOOD = Secret("Correct-horse-7")
 OTHER_HOST = "0.0.0.0"

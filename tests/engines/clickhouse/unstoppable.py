@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from dbroster.passwords.secret import Secret
-from tests.bounded import BUSY
-from tests.contract.adapter_clickhouse import ClickHouseAdapter, quoted
 from tests.contract.adapters import Refused
-from tests.unit.waiting import wait_until
+from tests.engines.clickhouse.adapter import ClickHouseAdapter, quoted
+from tests.support.bounded import BUSY
+from tests.support.waiting import wait_until
 
 QUERY = "SELECT count() FROM system.processes WHERE user = '{}' AND elapsed > 0.2"
 MUTATION = "SELECT count() FROM system.merges WHERE is_mutation AND database = '{}_web'"

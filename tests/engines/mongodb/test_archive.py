@@ -32,8 +32,8 @@ from dbroster.model.plan import Action, Verb
 from dbroster.model.result import Status
 from dbroster.model.roster import User
 from dbroster.passwords.secret import Secret
-from tests.archiving import archive, archiving, there_and_back
 from tests.engines.mongodb.conftest import PASSWORD, Client, Site
+from tests.support.archiving import archive, archiving, there_and_back
 
 
 def fill(client: Client, database: str) -> None:

@@ -12,9 +12,9 @@ from dbroster.model.connection import Connection
 from dbroster.model.plan import Action, Verb
 from dbroster.model.result import Status
 from servers import MongoReplicaSet
-from tests.contract.adapter_mongodb import MongoDBAdapter
 from tests.contract.team import Team, assert_well
 from tests.contract.world import OTHER_PASSWORD, PASSWORD, World
+from tests.engines.mongodb.adapter import MongoDBAdapter
 
 BEFORE = {f"u{number}": PASSWORD for number in range(12)}
 AFTER = {f"u{number}": OTHER_PASSWORD for number in range(6, 18)}

@@ -19,10 +19,10 @@ from dbroster.errors import ConnectError, OperationError, ServerError, Stalled
 from dbroster.model.connection import Connection
 from dbroster.passwords.secret import Secret
 from servers import MongoDB, MongoReplicaSet
-from tests.bounded import within
-from tests.contract.proxy import Proxy
 from tests.engines.mongodb.conftest import PASSWORD, Client, Site, opened
-from tests.unit.waiting import wait_until
+from tests.support.bounded import within
+from tests.support.proxy import Proxy
+from tests.support.waiting import wait_until
 
 
 @contextmanager

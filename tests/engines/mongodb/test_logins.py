@@ -14,9 +14,9 @@ from dbroster.model.roster import User
 from dbroster.model.state import Lock, PasswordCheck
 from dbroster.passwords.secret import Secret
 from servers import MongoDB, Server
-from tests.contract.adapter_mongodb import MongoDBAdapter
 from tests.contract.team import Team
 from tests.contract.world import World
+from tests.engines.mongodb.adapter import MongoDBAdapter
 from tests.engines.mongodb.conftest import PASSWORD, Site, opened
 
 OLD_ONLY = {"setParameter.authenticationMechanisms": "SCRAM-SHA-1"}

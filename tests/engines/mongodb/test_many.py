@@ -12,8 +12,8 @@ from dbroster.engines.mongodb.accounts import PART
 from dbroster.engines.mongodb.state import PAGE
 from dbroster.model.connection import Connection
 from dbroster.passwords.secret import Secret
-from tests.contract.proxy import Proxy
 from tests.engines.mongodb.conftest import PASSWORD, Site
+from tests.support.proxy import Proxy
 
 MANY = 21_000
 

@@ -8,9 +8,9 @@ import pytest
 from pymongo.errors import OperationFailure
 
 from servers import MongoDB
-from tests.contract.adapter_mongodb import MongoDBAdapter
 from tests.contract.team import Team, assert_well
 from tests.contract.world import PASSWORD, World
+from tests.engines.mongodb.adapter import MongoDBAdapter
 from tests.engines.mongodb.conftest import Site
 
 

@@ -18,7 +18,7 @@ from dbroster.errors import OperationError
 from dbroster.model.connection import Removals
 from dbroster.passwords.secret import Secret
 from tests.engines.mongodb.conftest import PASSWORD, Client, Site
-from tests.unit.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 def can_write(site: Site, user: str, **more: Any) -> bool:

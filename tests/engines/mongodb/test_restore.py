@@ -10,8 +10,8 @@ from dbroster.engines import connect
 from dbroster.errors import OperationError
 from dbroster.model.roster import User
 from dbroster.passwords.secret import Secret
-from tests.archiving import archive, archiving, there_and_back
 from tests.engines.mongodb.conftest import PASSWORD, Site
+from tests.support.archiving import archive, archiving, there_and_back
 
 
 def test_an_index_that_compares_plainly_in_a_collection_that_does_not_comes_back_so(site: Site, tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from servers import MongoDB
-from tests.contract.adapter_mongodb import OPTIONS, MongoDBAdapter
 from tests.contract.team import Team, assert_well
 from tests.contract.world import World
+from tests.engines.mongodb.adapter import OPTIONS, MongoDBAdapter
 
 TELLTALE = "Tell-tale-0815"
 

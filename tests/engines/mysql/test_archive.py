@@ -16,9 +16,9 @@ from dbroster.model.plan import Action, Verb
 from dbroster.model.result import Status
 from dbroster.model.roster import User
 from dbroster.passwords.secret import Secret
-from tests.archiving import archive, archiving, there_and_back
 from tests.engines.mysql.conftest import PASSWORD, Site, give
 from tests.engines.mysql.content import BOTH, ONLY_MYSQL, only_mariadb, state
+from tests.support.archiving import archive, archiving, there_and_back
 
 HOSTILE = "p\\w:'w\"i#th all"
 

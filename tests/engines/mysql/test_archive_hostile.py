@@ -12,9 +12,9 @@ from dbroster.errors import OperationError
 from dbroster.model.plan import Action
 from dbroster.model.roster import User
 from dbroster.passwords.secret import Secret
-from tests.archiving import archive, archiving, there_and_back
 from tests.engines.mysql.conftest import PASSWORD, TEMPLATES, Site, give
 from tests.engines.mysql.test_archive import fill, is_mariadb, least
+from tests.support.archiving import archive, archiving, there_and_back
 
 WITH_POWER = {
     "escape": "SELECT c LIKE 'b' ESCAPE fs() AS x FROM t",

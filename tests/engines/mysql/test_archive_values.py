@@ -5,9 +5,9 @@ from pathlib import Path
 
 from dbroster.engines.mysql.handler import MySQLHandler
 from dbroster.passwords.secret import Secret
-from tests.archiving import archiving, there_and_back
 from tests.engines.mysql.conftest import PASSWORD, Site, give
 from tests.engines.mysql.test_archive import fill, is_mariadb, least, loses_history
+from tests.support.archiving import archiving, there_and_back
 
 FLOATS = (
     "CREATE TABLE plain (f FLOAT PRIMARY KEY, g FLOAT(20, 10), h FLOAT(7, 2), d DOUBLE)",

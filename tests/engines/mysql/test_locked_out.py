@@ -12,9 +12,9 @@ from dbroster.model.connection import Removals
 from dbroster.model.plan import Action, Verb
 from dbroster.model.state import Lock
 from dbroster.passwords.secret import Secret
-from tests.archiving import archiving
 from tests.engines.mysql.conftest import OTHER, PASSWORD, Site, give
-from tests.unit.waiting import wait_until
+from tests.support.archiving import archiving
+from tests.support.waiting import wait_until
 
 
 def rows(site: Site, table: str) -> int:

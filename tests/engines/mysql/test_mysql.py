@@ -13,7 +13,7 @@ from dbroster.model.result import Status
 from dbroster.passwords.secret import Secret
 from servers import MySQL
 from tests.engines.mysql.conftest import PASSWORD, TEMPLATES, Site, give, site_of
-from tests.mysql_tools import on_path
+from tests.support.mysql_tools import on_path
 
 
 def test_the_documented_grants_are_exactly_what_is_asked_for(mysql: Site) -> None:

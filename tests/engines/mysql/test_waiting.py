@@ -14,10 +14,10 @@ from dbroster.model.connection import Tls
 from dbroster.model.plan import Action, Verb
 from dbroster.model.result import Status
 from dbroster.passwords.secret import Secret
-from tests.bounded import within
-from tests.contract.proxy import Proxy
 from tests.engines.mysql.conftest import PASSWORD, Site, give
-from tests.unit.waiting import wait_until
+from tests.support.bounded import within
+from tests.support.proxy import Proxy
+from tests.support.waiting import wait_until
 
 PATIENCE = 15  # seconds; more than any wait that is allowed here
 

@@ -18,8 +18,8 @@ from dbroster.errors import OperationError
 from dbroster.model.connection import Connection, Tls
 from dbroster.model.roster import User
 from dbroster.passwords.secret import Secret
-from tests.archiving import archive, archiving, there_and_back
 from tests.engines.postgresql.content import CONTENT, READ, settings
+from tests.support.archiving import archive, archiving, there_and_back
 
 ADMINS = ("superuser", "reader", "weak")
 HOSTILE = "pw:with\\all' \"of:it"

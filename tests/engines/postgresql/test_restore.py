@@ -16,7 +16,7 @@ from dbroster.model.connection import Connection
 from dbroster.model.plan import Action
 from dbroster.model.roster import User
 from dbroster.passwords.secret import Secret
-from tests.archiving import archive, archiving, there_and_back
+from tests.support.archiving import archive, archiving, there_and_back
 
 PASSWORD = "pw:with\\all' \"of:it"
 LogIn = Callable[[str, str, str], psycopg.Connection]

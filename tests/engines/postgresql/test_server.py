@@ -20,7 +20,7 @@ from dbroster.model.connection import Connection, Tls
 from dbroster.model.roster import User
 from dbroster.model.state import PasswordCheck
 from dbroster.passwords.secret import Secret
-from tests.unit.waiting import wait_until
+from tests.support.waiting import wait_until
 
 GOOD = Secret("Correct-horse-7")
 Describe = Callable[..., Connection]

@@ -24,8 +24,8 @@ from dbroster.model.result import Status
 from dbroster.model.roster import User
 from dbroster.model.state import PasswordCheck
 from dbroster.passwords.secret import Secret
-from tests.bounded import within
-from tests.contract.proxy import Proxy
+from tests.support.bounded import within
+from tests.support.proxy import Proxy
 
 GOOD = Secret("Correct-horse-7")
 Describe = Callable[..., Connection]

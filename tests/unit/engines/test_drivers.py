@@ -1,0 +1,60 @@
+"""Drivers that are too old are refused by name and version, before anything is sent."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from dbroster.engines import DRIVERS, ENGINES
+
+ROOT = Path(__file__).parents[3]
+
+PROGRAM = """
+import sys
+from dbroster.model.connection import Connection
+from dbroster.engines import connect
+from dbroster.errors import ConnectError, ServerError
+from dbroster.passwords.secret import Secret
+
+try:
+    connect(Connection(sys.argv[1], "default", "127.0.0.1", 1, "admin", Secret("secret"), connect_timeout=1))
+except ServerError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def answer(engine: str, path: Path) -> str:
+    command = [sys.executable, "-c", PROGRAM, engine]
+    environment = {"PYTHONPATH": f"{path}:{ROOT / 'src'}"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("version", ["0.9.31", "0.0.2rc1", "0.22"])
+def test_an_old_driver_is_refused_by_name_and_version(engine: str, version: str, tmp_path: Path) -> None:
+    """C5: PyMySQL 1.0.2 would work without TLS, PyMongo 4.3.3 was said not to be installed."""
+    name, module, oldest = DRIVERS[engine]
+    (tmp_path / module).mkdir()
+    (tmp_path / module / "__init__.py").write_text(f"__version__ = {version!r}\n")
+    text = answer(engine, tmp_path)
+    assert f"ServerError {name} {version} is too old: dbroster needs {oldest} or newer" in text
+    assert f"'{name.lower()}>={oldest}'" in text
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_drivers_that_are_installed_are_taken(engine: str, tmp_path: Path) -> None:
+    """C5: nothing listens on port 1, so all that is wrong is the connection."""
+    assert answer(engine, tmp_path).startswith("ConnectError")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_oldest_drivers_are_those_that_the_package_asks_for(engine: str) -> None:
+    """C5: what pip installs is never refused."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    name, _, oldest = DRIVERS[engine]
+    (wanted,) = extras[engine]
+    package, _, version = wanted.partition(">=")
+    assert (package.partition("[")[0].lower(), version) == (name.lower(), oldest)
