@@ -233,8 +233,8 @@ SABOTAGES = [
     Sabotage(
         "MariaDB: a table's name is taken for an option of the dump program",
         _ENGINES + "mysql/archive/archiver.py",
-        '*few, "--", state.database, *readable]',
-        "*few, state.database, *readable]",
+        '*where, "--", state.database, *group]',
+        "*where, state.database, *group]",
         "tests/engines/mysql/test_archive.py|-k|called_as_an_option",
     ),
     Sabotage(
