@@ -1,6 +1,7 @@
 """Queries and mutations of a user that the server can't break off, whatever kills them."""
 
 import http.client
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -18,14 +19,15 @@ MUTATION = "SELECT count() FROM system.merges WHERE is_mutation AND database = '
 # up to a second for each row; the server looks only between blocks of rows whether it shall end
 SLOW = "editDistance(repeat('a', 20000), concat(repeat('b', 19000), repeat(toString(x), 10)))"
 
-LONG = 15  # seconds: longer than a run with a short `timeout`
+# seconds: longer than a run with a short `timeout`; the longer ones of soak also beside other work
+LONG = 45 if os.environ.get("DBROSTER_SOAK") else 15
 
 
 @contextmanager
 def unstoppable(
     adapter: ClickHouseAdapter, user: str, password: Secret, statement: str, running: str
 ) -> Iterator[None]:
-    """A statement with a {slow} function on a {table} that goes on for some 15 seconds; `running` counts it."""
+    """A statement with a {slow} function on a {table} that goes on for LONG seconds or so; `running` counts it."""
     table = f"{quoted(f'{user}_web')}.t"
     adapter.ask(user, password.reveal(), f"CREATE TABLE {table} (x UInt64, y UInt64) ENGINE = MergeTree ORDER BY x")
     adapter.ask(user, password.reveal(), f"INSERT INTO {table} SELECT number, 0 FROM numbers({_rows(adapter)})")
