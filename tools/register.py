@@ -73,6 +73,7 @@ FAULTS = {
     "J11": "ClickHouse: a table that stops the cluster's queue of statements is named, as is a replica of another's.",
     "J12": "No variable of the environment makes dbroster write the keys of its connections into a file.",
     "L1": "ClickHouse: a name that is a word of the language is taken for a name.",
+    "L3": "ClickHouse: a table on a disk that its own definition makes is told.",
     "L5": "MongoDB: a restore makes indexes as they were, and what fails keeps nothing else away.",
     "L7": "ClickHouse: rows of a Buffer without a table are told before they are lost.",
     "L8": "ClickHouse: a column that only a view's inner table has is told before it is lost.",

@@ -109,3 +109,23 @@ def test_what_closes_it_is_told_and_closes_it(strict: tuple[ClickHouseAdapter, H
         handler.update_user_password(user, GOOD)
         handler.grant_privileges(user, f"{user}_web")
     ask(adapter, bob, "CREATE TABLE sbob_web.note (line String) ENGINE = MergeTree ORDER BY line")
+
+
+@pytest.mark.parametrize("verb", ["CREATE TABLE {}", "ATTACH TABLE {} UUID '0b6ee671-cc62-42d1-82b9-90ff06db1bf5'"])
+def test_a_table_on_a_disk_of_its_own_making_is_told(
+    adapter: ClickHouseAdapter, handler: Handler, bob: str, verb: str
+) -> None:
+    """L3, B6: by it any user writes into, reads and deletes from directories of the server; no privilege is asked."""
+    data = adapter._do("SELECT path FROM system.disks WHERE name = 'default'").strip()
+    trap = f"{quoted(f'{bob}_web')}.`t``rap`"
+    disk = f"disk(type = local_blob_storage, path = '{data}elsewhere/')"
+    made = "(x String) ENGINE = MergeTree ORDER BY x"
+    ask(adapter, bob, f"CREATE TABLE {quoted(f'{bob}_web')}.t {made}")
+    assert told(handler, "on a disk") == []
+    ask(adapter, bob, f"{verb.format(trap)} {made} SETTINGS disk = {disk}")
+    ask(adapter, bob, f"INSERT INTO {trap} VALUES ('his')")
+    assert ask(adapter, bob, f"SELECT * FROM {trap}").strip() == "his"
+    (text,) = told(handler, "on a disk")
+    assert f"the table t`rap in {bob}'s database {bob}_web" in text
+    adapter._do(text.rpartition(": ")[2].rstrip(";") + " SYNC")
+    assert told(handler, "on a disk") == []

@@ -2,6 +2,7 @@
 
 Tried on 25.8 and 24.8: a table of the engine Buffer reads and writes, and a table made by loop() reads, any table of
 the server; 24.8 does not look behind Merge either. Engines can be withheld, the functions loop() and joinGet() can't.
+Nor can disks: `disk(...)` in the SETTINGS of a table is checked for CREATE at most (merge_tree_disk), not for ATTACH.
 """
 
 import re
@@ -11,9 +12,11 @@ from dbroster.engines.clickhouse.access.powers import Powers
 from dbroster.engines.clickhouse.access.replica_paths import ENGINE, REPLICAS, misplaced
 from dbroster.engines.clickhouse.session import Session, identifier
 
-_TABLES = (
-    f"SELECT database, name, engine, engine_full FROM system.tables WHERE engine IN ({{engines}}) UNION ALL {REPLICAS}"  # noqa: S608 - constants
-)
+_DISK = "a disk"
+_TABLES = f"""
+    SELECT database, name, engine, engine_full FROM system.tables WHERE engine IN ({{engines}}) UNION ALL
+    SELECT database, name, '{_DISK}', '' FROM system.tables WHERE startsWith(storage_policy, '__') UNION ALL
+    {REPLICAS}"""  # noqa: S608 - constants
 _MERGE_LOOKS = "25.8"
 """From here on Merge shows only what its reader may read; 25.1 to 25.7 were not tried."""
 _TARGET = re.compile(r"\w+\((REGEXP\()?'((?:[^'\\]|\\.)*)'")
@@ -31,12 +34,23 @@ def reaching(session: Session, owners: Mapping[str, str | None]) -> Iterator[str
         user = owners.get(database)
         if user is None:
             continue
-        if place := _place(definition, user, owners):
+        if engine == _DISK:
+            yield _of_own_disk(user, database, table)
+        elif place := _place(definition, user, owners):
             yield (
                 f"the table {table} in {user}'s database {database} gets at {place}, since the server checks no "
                 f"privilege behind the engine {engine}; to end that: DROP TABLE {identifier(database)}."
                 f"{identifier(table)};"
             )
+
+
+def _of_own_disk(user: str, database: str, table: str) -> str:
+    place = f"{identifier(database)}.{identifier(table)}"
+    return (
+        f"the table {table} in {user}'s database {database} lies on a disk that its SETTINGS make, which may be any "
+        "directory of the server, for no privilege is asked; a DROP, dbroster's too, deletes what it has there. To see "
+        f"the kind of disk: SHOW CREATE TABLE {place}; to end that: DROP TABLE {place};"
+    )
 
 
 def open_engines(powers: Powers, role: str, users: Collection[str]) -> Iterator[str]:
