@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import servers
-from dbroster.config.engine_options import CLICKHOUSE_PRIVILEGES, MYSQL_PRIVILEGES
+from dbroster.engines.clickhouse.options import PRIVILEGES as CLICKHOUSE_PRIVILEGES
+from dbroster.engines.mysql.options import PRIVILEGES as MYSQL_PRIVILEGES
 
 Roster = Mapping[str, str]
 

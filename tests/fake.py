@@ -12,7 +12,7 @@ from typing import ClassVar, Self
 
 from dbroster.engines.base import Handler
 from dbroster.errors import LockHeld, OperationError
-from dbroster.model.connection import Connection
+from dbroster.model.connection import Connection, EngineOptions
 from dbroster.model.plan import Verb
 from dbroster.model.problems import Problem
 from dbroster.model.roster import User
@@ -37,6 +37,14 @@ DATABASE_LIMIT = 64
 PASSWORD_LIMIT = 1024
 
 
+class FakeOptions(EngineOptions):
+    """The server in memory that a connection leads to."""
+
+    def __init__(self, server: FakeServer, **more: object) -> None:
+        self.__dict__.update(server=server, **more)
+        self.server: FakeServer
+
+
 class FakeHandler(Handler):
     """One connection to the FakeServer that stands in the connection's options as `server`."""
 
@@ -49,7 +57,7 @@ class FakeHandler(Handler):
 
     @classmethod
     def open(cls, connection: Connection) -> Self:
-        return cls(connection, connection.options["server"])
+        return cls(connection, FakeOptions.of(connection).server)
 
     def close(self) -> None:
         self._fake.disconnect(self._session)
@@ -263,4 +271,4 @@ class FakeHandler(Handler):
 def fake_connection(server: FakeServer, **settings: object) -> Connection:
     """Return the connection that leads to a fake server; settings are fields of Connection."""
     common = {"engine": "fake", "server": "default", "host": "127.0.0.1", "port": 1, "username": "admin"}
-    return Connection(**{"password": Secret("admin"), "options": {"server": server}, **common, **settings})  # type: ignore[arg-type]
+    return Connection(**{"password": Secret("admin"), "options": FakeOptions(server), **common, **settings})  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ from dbroster.model.plan import Action, Verb
 from dbroster.model.result import Status
 from dbroster.model.state import Actual, ExistingDatabase, ExistingUser
 from dbroster.plan.diff import Differ
-from tests.fake import FakeHandler, FakeServer, Killed, fake_connection
+from tests.fake import FakeHandler, FakeOptions, FakeServer, Killed, fake_connection
 from tests.support.fake_site import Site, code, short
 from tests.support.samples import PASSWORD, config, full_disk, roster
 
@@ -267,7 +267,7 @@ def test_killed_at_any_statement_nothing_is_lost(site: Site) -> None:
 
 
 def test_a_database_that_is_not_the_users_is_never_archived(connection: Connection) -> None:
-    server = connection.options["server"]
+    server = FakeOptions.of(connection).server
     server.add_account("bob", PASSWORD, roster="default")
     server.add_database("bob_web")
     with FakeHandler.open(connection) as handler, pytest.raises(OperationError, match="not proven"):

@@ -5,7 +5,7 @@ Only the section of the engine that runs is judged; the others may be missing or
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,37 +13,34 @@ from typing import Any
 
 import yaml
 
-from dbroster.config.engine_options import OPTIONS, host_of
-from dbroster.config.typed_values import Section, sendable
+from dbroster.config.hosts import host_of
+from dbroster.config.server_keys import (
+    COMMON_PARTS,
+    MOST_SERVERS,
+    PolicyKeys,
+    RemovalKeys,
+    ServerKeys,
+    TlsKeys,
+    TopKeys,
+)
 from dbroster.config.yaml_lines import Document
+from dbroster.engines import ENGINES, OTHER_NAMES, options_of
 from dbroster.errors import ConfigError
 from dbroster.files.lines import ends_whole, without_end
 from dbroster.files.owners import open_problem, owner_problem
 from dbroster.files.read import MAX_SETTINGS, closed_directory_problem, mode_problem, read_file, writers_problem
-from dbroster.model.connection import SRV, Connection, Removals, Tls
+from dbroster.model.connection import Connection, Removals, Tls
 from dbroster.model.names import did_you_mean
 from dbroster.model.problems import Problem
 from dbroster.passwords.policy import PasswordRules
 from dbroster.passwords.secret import Secret
+from dbroster.settings.keys import Part
+from dbroster.settings.section import Section, sendable
 
 CONNECTIONS_FILE = "connections.yaml"
-USERS_COMMAND = "users_command"
-MOST_SERVERS = 100  # of one engine: each has a thread of its own, and reads the file by itself
-TLS_MODES = ("disable", "require", "verify-ca", "verify-full")
+USERS_COMMAND = TopKeys.users_command.name
 _QUOTED = re.compile(r"'.*'|\".*\"", re.DOTALL)
 _WRONG_TAGS = (ValueError, LookupError, AttributeError, TypeError)  # what PyYAML lets out for `!!bool maybe`
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", re.ASCII)
-
-
-_OTHER_NAMES = {
-    **dict.fromkeys(("postgres", "pg", "pgsql", "psql", "postgre"), "postgresql"),
-    **dict.fromkeys(("mariadb", "maria"), "mysql"),
-    **dict.fromkeys(("mongo", "mongod"), "mongodb"),
-    **dict.fromkeys(("clickhouse-server", "clickhouse_server"), "clickhouse"),
-}
-"""What people call a section, and what it is called."""
-
-PORTS = {"mysql": 3306, "postgresql": 5432, "clickhouse": 8123, "mongodb": 27017}
 
 
 def read_connections(directory: Path, engine: str, server: str | None = None) -> list[Connection]:
@@ -70,11 +67,11 @@ def find_connections(directory: Path, engine: str, server: str | None = None) ->
     unsafe = mode_problem(path, content.mode) if _holds_password(document) else open_problem(path, content.mode)
     problems += filter(None, (unsafe, owner_problem(path, content.owner)))
     section = Section(document, lines, problems, CONNECTIONS_FILE)
-    roster = section.label("roster", "default", _LABEL)
+    roster = TopKeys.roster.read(section)
     common = _Common(
         roster,
         _removal_keys(section.part("removals"), directory),
-        _rule_keys(section.part("password_policy")),
+        _set_keys(section.part("password_policy"), PolicyKeys),
         _archived(document),
     )
     parts = _servers(section, engine)
@@ -82,11 +79,11 @@ def find_connections(directory: Path, engine: str, server: str | None = None) ->
         _check_known(server, [_name(part) for part in parts], engine, problems)
         parts = [part for part in parts if _name(part) == server]
     found = [_connection(part, engine, common, directory) for part in parts]
-    for other in (*PORTS, USERS_COMMAND):  # users_command() judges that one
+    for other in (*ENGINES, USERS_COMMAND):  # users_command() judges that one
         section.value(other)
-    for key in filter(_OTHER_NAMES.__contains__, section.data):
+    for key in filter(OTHER_NAMES.__contains__, section.data):
         section.value(key)
-        section.problem(key, f"no such section: its servers belong under {_OTHER_NAMES[key]!r}; rename it")
+        section.problem(key, f"no such section: its servers belong under {OTHER_NAMES[key]!r}; rename it")
     section.finish()
     return found, problems
 
@@ -103,7 +100,7 @@ def users_command(directory: Path) -> tuple[str, ...]:
         return ()
     problems: list[Problem] = []
     section = Section(document, lines, problems, CONNECTIONS_FILE)
-    command = section.texts(USERS_COMMAND, ())
+    command = TopKeys.users_command.read(section)
     if not command and not problems:
         section.problem(USERS_COMMAND, "must not be empty")
     unsafe = writers_problem(path, content.mode, "names a program to run") or owner_problem(path, content.owner)
@@ -125,7 +122,7 @@ def has_section(directory: Path, engine: str) -> bool:
     if content.problem:
         return False
     document = _load(content.data, engine)[0]
-    return engine in document or any(_OTHER_NAMES.get(key) == engine for key in document)
+    return engine in document or any(OTHER_NAMES.get(key) == engine for key in document)
 
 
 def server_names(directory: Path, engine: str) -> Sequence[str | None]:
@@ -144,7 +141,7 @@ def server_names(directory: Path, engine: str) -> Sequence[str | None]:
 
 def transport_warning(connection: Connection) -> Problem | None:
     """Warn when the way to the server leaves this machine without TLS that is asked for."""
-    encrypted = connection.tls.mode not in (None, "disable") or connection.options.get("uri", "").startswith(SRV)
+    encrypted = connection.tls.mode not in (None, "disable") or connection.options.brings_tls
     if connection.loopback or encrypted:
         return None
     return Problem(
@@ -171,7 +168,7 @@ def archive_warning(connection: Connection) -> Problem | None:
 def _archived(document: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the servers, of all engines, that have an archive_dir of their own, whatever else is wrong with them."""
     found = []
-    for engine in PORTS:
+    for engine in ENGINES:
         value = document.get(engine)
         for server in value if isinstance(value, list) else [value]:
             keys = server if isinstance(server, dict) else {}
@@ -239,9 +236,9 @@ def _servers(section: Section, engine: str) -> list[Section]:
     """Return the engine's section as a list: it may be one server, or a list of named ones."""
     value = section.value(engine)
     if value is None:
-        if any(_OTHER_NAMES.get(key) == engine for key in section.data):
+        if any(OTHER_NAMES.get(key) == engine for key in section.data):
             return []  # find_connections() says how it must be called
-        known = [key for key in section.data if key not in ("roster", "removals", "password_policy", USERS_COMMAND)]
+        known = [key for key in section.data if key not in (*TopKeys.keys, *COMMON_PARTS)]
         section.problem(None, f"no section {engine!r}{did_you_mean(engine, known)}")
         return []
     if value == []:
@@ -260,7 +257,7 @@ def _servers(section: Section, engine: str) -> list[Section]:
 
 
 def _name(part: Section) -> str:
-    return Section(part.data, {}, [], CONNECTIONS_FILE).label("name", "default", _LABEL)
+    return ServerKeys.name.read(Section(part.data, {}, [], CONNECTIONS_FILE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,24 +271,25 @@ class _Common:
 
 
 def _connection(section: Section, engine: str, common: _Common, directory: Path) -> Connection:
-    options = {key: read(section, key) for key, read in OPTIONS[engine].items()}
+    kind = options_of(engine)
+    options = kind(**{name: key.read(section) for name, key in kind.keys.items()})
     tls = _tls(section.part("tls"), directory)
     host = host_of(section, options)
     removals = {**common.removals, **_removal_keys(section.part("removals"), directory)}
     password = _password(section, directory, needed=tls.cert is None and not host.startswith("/"))
     connection = Connection(
         engine=engine,
-        server=section.label("name", "default", _LABEL),
+        server=ServerKeys.name.read(section),
         host=host,
-        port=section.integer("port", PORTS[engine], 1, 65535),
-        username=section.text("username"),
+        port=ServerKeys.port.read(section) or kind.default_port,
+        username=ServerKeys.username.read(section),
         password=password,
         tls=tls,
-        connect_timeout=section.integer("connect_timeout", 10, 1, 600),
-        timeout=section.integer("timeout", 300, 1, 86_400),
-        jobs=section.integer("jobs", 0, 1, 64) or None,
-        rules=PasswordRules(**{**common.rules, **_rule_keys(section.part("password_policy"))}),
-        protected=frozenset(section.texts("protected", ())),
+        connect_timeout=ServerKeys.connect_timeout.read(section),
+        timeout=ServerKeys.timeout.read(section),
+        jobs=ServerKeys.jobs.read(section) or None,
+        rules=PasswordRules(**{**common.rules, **_set_keys(section.part("password_policy"), PolicyKeys)}),
+        protected=frozenset(ServerKeys.protected.read(section)),
         removals=_removals(removals),
         others_archive=() if "archive_dir" in removals else common.archived,
         roster=common.roster,
@@ -346,8 +344,8 @@ def _tls(section: Section, directory: Path) -> Tls:
     """Read how to protect the connection: verified in full as soon as TLS is mentioned, unless told otherwise."""
     if not section.data:
         return Tls()
-    mode = section.choice("mode", "verify-full", TLS_MODES)
-    files = {key: section.text(key, "") for key in ("ca", "cert", "key")}
+    mode = TlsKeys.mode.read(section)
+    files = {key.name: key.read(section) for key in (TlsKeys.ca, TlsKeys.cert, TlsKeys.key)}
     for key, name in files.items():
         if name and not (directory / name).is_file():
             section.problem(key, f"{directory / name} does not exist")
@@ -356,24 +354,14 @@ def _tls(section: Section, directory: Path) -> Tls:
     return Tls(mode, **paths)
 
 
-def _rule_keys(section: Section) -> dict[str, Any]:
-    """Return the rules for passwords that are set."""
-    return _set_keys(section, {
-        "min_length": lambda key: section.integer(key, 12, 1, 1024),
-        "classes": lambda key: section.integer(key, 3, 0, 4),
-        "forbid_user_name": lambda key: section.flag(key, default=True),
-        "forbidden": lambda key: section.texts(key, ()),
-    })  # fmt: skip
-
-
-def _set_keys(section: Section, read: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
+def _set_keys(section: Section, part: type[Part]) -> dict[str, Any]:
     """Read those keys of a part that are set, so that they stand above what all servers have in common."""
-    for key in sorted(read.keys() & section.data.keys()):
-        if section.value(key) in (None, ""):  # `~` is one, too, and no home directory
-            section.problem(key, "has no value: set one, or leave the key out")
-    keys = {key: value(key) for key, value in read.items() if section.value(key) is not None}
+    for name in sorted(part.keys & section.data.keys()):
+        if section.value(name) in (None, ""):  # `~` is one, too, and no home directory
+            section.problem(name, "has no value: set one, or leave the key out")
+    found = {name: key.read(section) for name, key in part.keys.items() if section.value(name) is not None}
     section.finish()
-    return keys
+    return found
 
 
 def _removals(keys: dict[str, Any]) -> Removals:
@@ -387,18 +375,10 @@ def _removals(keys: dict[str, Any]) -> Removals:
 
 def _removal_keys(section: Section, directory: Path) -> dict[str, Any]:
     """Return the guard's keys that are set."""
-    return _set_keys(section, {
-        "max": lambda key: _count(section, key),
-        "max_percent": lambda key: section.integer(key, 0, 0, 100),
-        "max_per_day": lambda key: _count(section, key),
-        "max_percent_per_day": lambda key: section.integer(key, 0, 0, 100),
-        "archive_dir": lambda key: _archive_directory(section, key, directory),
-        "grace_days": lambda key: section.integer(key, 0, 0, 3650),
-    })  # fmt: skip
-
-
-def _count(section: Section, key: str) -> int | None:
-    return None if section.value(key) == "all" else section.integer(key, 0, 0, 1_000_000)
+    found = _set_keys(section, RemovalKeys)
+    if (key := RemovalKeys.archive_dir.name) in found:
+        found[key] = _archive_directory(section, key, directory)
+    return found
 
 
 def _archive_directory(section: Section, key: str, directory: Path) -> Path | None:

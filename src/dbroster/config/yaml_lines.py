@@ -3,11 +3,12 @@
 Aliases cost nothing, since values are shared. Merge keys (`<<`) are copied, so they are counted before.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
-from dbroster.config.typed_values import Path, find_lines
+from dbroster.settings.section import Path
 
 MOST_KEYS = 10_000
 
@@ -67,3 +68,35 @@ class _Merges:
             return 1
         parts = value.value if isinstance(value, yaml.SequenceNode) else [value]
         return sum(self._keys(part) for part in parts)
+
+
+def find_lines(node: yaml.Node | None) -> tuple[dict[Path, int], list[tuple[Path, int]]]:
+    """Map each key's path in a YAML document to its line, and list the keys that stand twice in one mapping."""
+    lines: dict[Path, int] = {}
+    repeated: list[tuple[Path, int]] = []
+    seen: set[yaml.Node] = set()  # an alias may point at its own parent, and many aliases at one part
+
+    def walk(part: yaml.Node | None, path: Path) -> None:
+        if part in seen or not isinstance(part, yaml.CollectionNode):
+            return
+        seen.add(part)
+        for key, line, value in _entries(part):
+            if (*path, key) in lines:
+                repeated.append(((*path, key), line))
+            lines[(*path, key)] = line
+            walk(value, (*path, key))
+
+    walk(node, ())
+    return lines, repeated
+
+
+def _entries(part: yaml.CollectionNode) -> Iterator[tuple[str | int, int, yaml.Node]]:
+    if isinstance(part, yaml.MappingNode):
+        for key, value in part.value:
+            name = (
+                key.value if isinstance(key, yaml.ScalarNode) else "?"
+            )  # of others Python would write out all aliases
+            yield name, key.start_mark.line + 1, value
+    else:
+        for index, value in enumerate(part.value):
+            yield index, value.start_mark.line + 1, value

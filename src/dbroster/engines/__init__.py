@@ -8,9 +8,17 @@ from dbroster.errors import ServerError
 
 if TYPE_CHECKING:
     from dbroster.engines.base import Handler
-    from dbroster.model.connection import Connection
+    from dbroster.model.connection import Connection, EngineOptions
 
 ENGINES = ("mysql", "postgresql", "clickhouse", "mongodb")
+
+OTHER_NAMES = {
+    **dict.fromkeys(("postgres", "pg", "pgsql", "psql", "postgre"), "postgresql"),
+    **dict.fromkeys(("mariadb", "maria"), "mysql"),
+    **dict.fromkeys(("mongo", "mongod"), "mongodb"),
+    **dict.fromkeys(("clickhouse-server", "clickhouse_server"), "clickhouse"),
+}
+"""What people call a section of connections.yaml, and what it is called."""
 
 DRIVERS = {
     "mysql": ("PyMySQL", "pymysql", "1.1"),
@@ -21,6 +29,11 @@ DRIVERS = {
 """The driver of each engine: its name, its module, and the oldest version that works (see pyproject.toml)."""
 
 _MODULES = {"mysql": "mysql.mariadb"}  # it picks the handler by which of both it meets
+
+
+def options_of(engine: str) -> "type[EngineOptions]":
+    """Return the keys of connections.yaml that only this engine has; needs no driver."""
+    return cast("type[EngineOptions]", import_module(f"dbroster.engines.{engine}.options").OPTIONS)
 
 
 def connect(connection: "Connection") -> "Handler":

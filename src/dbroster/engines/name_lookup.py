@@ -13,10 +13,10 @@ def look_up(connection: Connection) -> None:
     """See that the host's name can be looked up in time; whatever else is wrong with it, the driver says.
 
     A thread asks, since nothing ends a lookup; it ends with the process. An address or a socket needs none, and the
-    hosts of a URI PyMongo looks up in threads of its own. Raises Stalled and ConnectError.
+    hosts that options name instead its driver looks up in threads of its own. Raises Stalled and ConnectError.
     """
     host = connection.host
-    if connection.options.get("uri") or not _is_name(host):
+    if connection.options.named_hosts or not _is_name(host):
         return
     answer: SimpleQueue[int] = SimpleQueue()
     Thread(target=_ask, args=(host, connection.port, answer), name="dbroster-lookup", daemon=True).start()

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from dbroster.model.loopback import is_loopback
 from dbroster.passwords.policy import PasswordRules
 from dbroster.passwords.secret import Secret
 
-SRV = "mongodb+srv://"
-"""A URI that asks the name service for hosts; the driver uses TLS then, unless told otherwise."""
+CONNECT_TIMEOUT, TIMEOUT = 10, 300
+"""Seconds, unless connections.yaml says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,59 @@ class Removals:
     max_percent_per_day: int = 30
 
 
+class EngineOptions:
+    """What only the section of one engine says; each engine has a subclass in its `options.py`.
+
+    `product`: what the engine serves; `default_port`: where that listens unless it is said. `instead_of_host`: the key
+    that may stand instead of host and port; `named_hosts` are the hosts in there.
+    """
+
+    keys: ClassVar[Mapping[str, Any]] = {}
+    product: ClassVar[str] = ""
+    default_port: ClassVar[int] = 0
+    instead_of_host: ClassVar[str | None] = None
+
+    def __init__(self, **values: Any) -> None:
+        if unknown := values.keys() - self.keys.keys():
+            raise TypeError(f"no options of {type(self).__name__}: {', '.join(sorted(unknown))}")
+        self.__dict__.update({name: key.default for name, key in self.keys.items()} | values)
+
+    @classmethod
+    def of(cls, connection: "Connection") -> Self:
+        """Return the options of a connection to this engine; if it has none, the defaults."""
+        if isinstance(connection.options, cls):
+            return connection.options
+        if type(connection.options) is EngineOptions:
+            return cls()
+        raise TypeError(f"{type(connection.options).__name__} instead of {cls.__name__}")
+
+    def but(self, **values: Any) -> Self:
+        """Return the same options but for these."""
+        return type(self)(**{**self.__dict__, **values})
+
+    @property
+    def named_hosts(self) -> list[str]:
+        """The hosts that options name instead of `host`, which the driver looks up by itself; none by default."""
+        return []
+
+    @property
+    def brings_tls(self) -> bool:
+        """Whether the driver protects the connection although `tls` is not set."""
+        return False
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__} is frozen")
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and vars(other) == vars(self)
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """One server, as connections.yaml describes it. `host` may be a socket (a path).
@@ -56,15 +109,15 @@ class Connection:
     username: str
     password: Secret | None
     tls: Tls = Tls()
-    connect_timeout: int = 10
-    timeout: int = 300
+    connect_timeout: int = CONNECT_TIMEOUT
+    timeout: int = TIMEOUT
     jobs: int | None = None
     rules: PasswordRules = field(default_factory=PasswordRules)
     protected: frozenset[str] = frozenset()
     removals: Removals = Removals()
     others_archive: tuple[str, ...] = ()
     roster: str = "default"
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: EngineOptions = field(default_factory=EngineOptions)
 
     @property
     def loopback(self) -> bool:

@@ -40,7 +40,7 @@ class Cache:
         self._enabled = enabled
         # an update of dbroster may judge verifiers in another way
         settings = __version__, connection.engine, connection.server, connection.roster
-        self._settings = repr((*settings, sorted(connection.options.items())))
+        self._settings = repr((*settings, connection.options))
         key, *entries = _read(path) or (secrets.token_hex(32).encode(),)
         self._key = bytes.fromhex(key.decode())
         self._entries = frozenset(entries)

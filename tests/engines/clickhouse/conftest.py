@@ -9,6 +9,7 @@ import pytest
 
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
+from dbroster.engines.clickhouse.options import ClickHouseOptions
 from dbroster.model.connection import Connection
 from servers import Server
 from tests.engines.clickhouse.adapter import ClickHouseAdapter
@@ -38,7 +39,7 @@ def describe(adapter: ClickHouseAdapter, prefix: str, tmp_path: Path) -> Callabl
     def build(options: dict[str, Any] | None = None, **fields: Any) -> Connection:
         made = adapter.connection(tmp_path, prefix)
         values = {name: getattr(made, name) for name in Connection.__slots__}
-        return Connection(**{**values, "options": {**made.options, **(options or {})}, **fields})
+        return Connection(**{**values, "options": ClickHouseOptions.of(made).but(**(options or {})), **fields})
 
     return build
 

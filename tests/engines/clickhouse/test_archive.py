@@ -2,6 +2,7 @@
 
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
+from dbroster.engines.clickhouse.options import ClickHouseOptions
 from dbroster.errors import OperationError
 from dbroster.model.connection import Connection
 from dbroster.model.roster import User
@@ -449,7 +451,7 @@ def test_a_database_with_a_table_is_not_empty(adapter: ClickHouseAdapter, handle
 
 def test_a_cluster_is_not_archived_by_one_node(handler: Handler) -> None:
     assert handler.archiver().missing() == []
-    handler.connection.options["cluster"] = "all"  # type: ignore[index]
+    handler.connection = replace(handler.connection, options=ClickHouseOptions(cluster="all"))
     assert "cluster" in handler.archiver().missing()[0]
 
 

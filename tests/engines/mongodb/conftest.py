@@ -10,6 +10,7 @@ from pymongo import MongoClient
 
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
+from dbroster.engines.mongodb.options import MongoDBOptions
 from dbroster.model.connection import Connection, Tls
 from dbroster.passwords.secret import Secret
 from servers import MongoReplicaSet, Server
@@ -50,7 +51,7 @@ class Site:
             server.admin_user,
             Secret(server.admin_password),
             tls=Tls("verify-full", str(server.ca)),
-            options=options,
+            options=MongoDBOptions(**options),
         )
 
     @contextmanager

@@ -15,7 +15,7 @@ from dbroster.passwords.secret import Secret
 
 host, port, user, ca = sys.argv[1:]
 password = Secret(sys.stdin.readline())
-connection = Connection("mongodb", "default", host, int(port), user, password, tls=Tls("verify-full", ca), options={})
+connection = Connection("mongodb", "default", host, int(port), user, password, tls=Tls("verify-full", ca))
 with connect(connection) as handler:
     handler.get_existing_users()
 print("done", flush=True)

@@ -14,6 +14,7 @@ import pytest
 from dbroster.engines import connect
 from dbroster.engines.mongodb import sync_lock as mongodb_lock
 from dbroster.engines.mongodb.access.admin_privileges import needed
+from dbroster.engines.mongodb.options import MongoDBOptions
 from dbroster.errors import LockHeld
 from dbroster.model.connection import Connection
 from dbroster.passwords.secret import Secret
@@ -120,7 +121,9 @@ def test_any_admin_holds_the_lock(site: Site, least: Connection) -> None:
     admins = (
         least,
         site.connection(),
-        replace(least, username=other, options={"uri": f"mongodb://127.0.0.1:{site.server.port}/?authSource=ops"}),
+        replace(
+            least, username=other, options=MongoDBOptions(uri=f"mongodb://127.0.0.1:{site.server.port}/?authSource=ops")
+        ),
     )
     for one in admins:
         for another in admins:

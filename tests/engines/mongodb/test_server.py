@@ -7,6 +7,7 @@ from pymongo.hello import Hello
 from pymongo.server_description import ServerDescription
 
 from dbroster.engines.mongodb import sync_lock as mongodb_lock
+from dbroster.engines.mongodb.options import MongoDBOptions
 from dbroster.engines.mongodb.session import Session, open_session
 from dbroster.errors import ConnectError, LockHeld, OperationError, UnsupportedServer
 from dbroster.model.connection import Tls
@@ -92,7 +93,7 @@ def test_passwords_are_not_sent_to_another_machine_without_tls(site: Site, clien
     with pytest.raises(UnsupportedServer, match="tls"):
         Session(client, plain)  # type: ignore[arg-type]
     assert Session(client, site.connection()).in_clear is None  # type: ignore[arg-type]
-    allowed = replace(plain, options={"allow_plaintext_transport": True})
+    allowed = replace(plain, options=MongoDBOptions(allow_plaintext_transport=True))
     assert Session(client, allowed).in_clear  # type: ignore[arg-type]
 
 

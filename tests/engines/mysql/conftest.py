@@ -9,9 +9,9 @@ from typing import Any
 import pymysql
 import pytest
 
-from dbroster.config.engine_options import MYSQL_PRIVILEGES
 from dbroster.engines import connect
 from dbroster.engines.mysql.handler import MySQLHandler
+from dbroster.engines.mysql.options import MySQLOptions
 from dbroster.model.connection import Connection, Tls
 from dbroster.passwords.secret import Secret
 from servers import Server
@@ -94,7 +94,7 @@ class Site:
 
     def connection(self, login: tuple[str, str] | None = None, **fields: Any) -> Connection:
         name, password = login or (self.server.admin_user, self.server.admin_password)
-        options = {"hosts": ("%",), "auth_plugin": "auto", "privileges": MYSQL_PRIVILEGES, "charset": "utf8mb4"}
+        options = MySQLOptions(**fields.pop("options", {}))
         values: dict[str, Any] = {
             "engine": "mysql",
             "server": "default",
@@ -103,7 +103,7 @@ class Site:
             "tls": Tls("verify-full", str(self.server.ca)),
             "roster": self.roster,
         }
-        given = {"username": name, "password": Secret(password), "options": {**options, **fields.pop("options", {})}}
+        given = {"username": name, "password": Secret(password), "options": options}
         return Connection(**{**values, **given, **fields})
 
     def open(self, login: tuple[str, str] | None = None, **fields: Any) -> MySQLHandler:

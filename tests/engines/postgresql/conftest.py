@@ -16,6 +16,7 @@ import pytest
 import servers
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
+from dbroster.engines.postgresql.options import PostgreSQLOptions
 from dbroster.model.connection import Connection, Tls
 from dbroster.passwords.secret import Secret
 from servers.process import given_programs
@@ -64,6 +65,7 @@ def describe(server: servers.PostgreSQL) -> Callable[..., Connection]:
             "port": server.port,
             "tls": tls,
         }
+        values["options"] = PostgreSQLOptions(**fields.pop("options", {}))
         return Connection(**{**values, "username": login[0], "password": Secret(login[1]), **fields})
 
     return build

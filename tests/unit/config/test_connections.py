@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbroster.config.connections import archive_warning, has_section, read_connections, server_names, transport_warning
-from dbroster.config.engine_options import OPTIONS
+from dbroster.engines import options_of
+from dbroster.engines.mysql.options import MySQLOptions
+from dbroster.engines.postgresql.options import PostgreSQLOptions
 from dbroster.errors import ConfigError
 from dbroster.model.connection import Connection, Removals, Tls
 from dbroster.model.problems import Problem
@@ -80,14 +82,17 @@ mysql:
     assert found.tls == Tls("verify-ca", str(tmp_path / "ca.pem"))
     assert found.rules == PasswordRules(16, 4, forbid_user_name=False, forbidden=("acme",))
     assert (found.protected, found.removals) == (frozenset({"boss"}), Removals(10, 20, grace_days=30, max_per_day=10))
-    assert found.options == {"hosts": ("localhost",), "auth_plugin": "caching_sha2_password",
-                             "privileges": ("SELECT", "INSERT"), "charset": "latin1"}  # fmt: skip
+    assert found.options == MySQLOptions(
+        hosts=("localhost",), auth_plugin="caching_sha2_password", privileges=("SELECT", "INSERT"), charset="latin1"
+    )
 
 
 def test_postgresql_options(tmp_path: Path) -> None:
     found = one(tmp_path, "postgresql", connection_limit=5)
-    assert found.options == {"maintenance_database": "postgres", "connection_limit": 5, "encoding": "UTF8",
-                             "locale": ""}  # fmt: skip
+    assert found.options == PostgreSQLOptions(
+        maintenance_database="postgres", connection_limit=5, encoding="UTF8", locale=""
+    )
+    assert PostgreSQLOptions.of(found).connection_limit == 5
 
 
 def test_no_limit_to_removals(tmp_path: Path) -> None:
@@ -441,7 +446,7 @@ def accepts(directory: Path, text: str | bytes, engine: str) -> None:
     for connection in found:
         assert connection.host
         assert 1 <= connection.port <= 65535
-        assert set(connection.options) == set(OPTIONS[engine])
+        assert type(connection.options) is options_of(engine)
 
 
 @pytest.fixture(scope="module")

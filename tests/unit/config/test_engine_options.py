@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from dbroster.config.connections import transport_warning
+from dbroster.engines.mongodb.options import MongoDBOptions
 from dbroster.errors import ConfigError
 from tests.unit.config.test_connections import read
 
@@ -31,7 +32,7 @@ def mongo(directory: Path, **keys: object) -> list[str]:
 )
 def test_a_uri_names_the_hosts(tmp_path: Path, uri: str, host: str, warned: bool) -> None:
     (found,) = read(tmp_path, yaml.safe_dump({"mongodb": {**MONGO, "uri": uri}}), "mongodb")
-    assert (found.host, found.options["uri"]) == (host, uri)
+    assert (found.host, MongoDBOptions.of(found).uri) == (host, uri)
     assert (transport_warning(found) is not None) is warned
 
 

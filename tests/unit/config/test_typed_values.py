@@ -7,8 +7,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbroster.config.typed_values import Section, find_lines, sendable
+from dbroster.config.yaml_lines import find_lines
 from dbroster.model.problems import Problem
+from dbroster.settings.keys import Part, Words
+from dbroster.settings.section import Section, sendable
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.dates(),
@@ -153,7 +155,11 @@ def test_what_is_no_list_of_texts(value: object) -> None:
 
 def test_words() -> None:
     part, problems = section({"privileges": ["select", "DELTE"]})
-    part.words("privileges", ("SELECT", "DELETE"))
+
+    class Keys(Part):
+        privileges = Words(("SELECT",), ("SELECT", "DELETE"), "")
+
+    assert Keys.privileges.read(part) == ("SELECT", "DELTE")
     assert texts(problems) == ["mysql.privileges: unknown: DELTE; did you mean 'DELETE'?"]
 
 

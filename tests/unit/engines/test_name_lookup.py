@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from dbroster.engines import ENGINES
+from dbroster.engines.mongodb.options import MongoDBOptions
 from dbroster.engines.name_lookup import look_up
 from dbroster.errors import ConnectError
 from dbroster.model.connection import Connection
@@ -37,7 +38,7 @@ def test_a_silent_resolver_ends_the_wait_for_a_name(engine: str) -> None:
 
 
 def to(host: str, **options: str) -> Connection:
-    return Connection("postgresql", "default", host, 1, "admin", Secret("secret"), options=options)
+    return Connection("mongodb", "default", host, 1, "admin", Secret("secret"), options=MongoDBOptions(**options))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "[::1]", "fe80::1%eth0", "/run/postgresql"])

@@ -13,10 +13,10 @@ import pytest
 from dbroster.audit.log import Audit
 from dbroster.cli import arguments
 from dbroster.config.connections import CONNECTIONS_FILE, read_connections
-from dbroster.config.engine_options import MYSQL_PRIVILEGES, OPTIONS
-from dbroster.config.typed_values import Section
+from dbroster.engines import ENGINES as ENGINE_NAMES
 from dbroster.engines.mysql.access.admin_privileges import Held, missing_grants
 from dbroster.engines.mysql.mariadb import MariaDBHandler
+from dbroster.engines.mysql.options import PRIVILEGES as MYSQL_PRIVILEGES
 from dbroster.engines.mysql.state import MySQLState
 from dbroster.errors import ConfigError
 from dbroster.model.names import SYSTEM_ACCOUNTS, SYSTEM_PREFIXES
@@ -24,6 +24,7 @@ from dbroster.model.plan import Action, Conflict, Verb
 from dbroster.model.problems import Problem
 from dbroster.model.result import Link, Outcome, Result, Status
 from dbroster.report.run_report import Exit, as_json
+from dbroster.settings.section import Section
 from tests.support.samples import private
 from tools import proofs
 from tools.register import FAULTS, INVARIANTS
@@ -48,12 +49,12 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     value = Section.value
 
     def spy(section: Section, key: str) -> object:
-        inner = [part for part in section._path if part not in OPTIONS]
+        inner = [part for part in section._path if part not in ENGINE_NAMES]
         keys.add(".".join(map(str, (*inner, key))))
         return value(section, key)
 
     monkeypatch.setattr(Section, "value", spy)
-    for engine in OPTIONS:
+    for engine in ENGINE_NAMES:
         for way in ("password", "password_file", "password_env"):
             section = json.dumps({engine: {"host": "h", "username": "u", way: "x", "tls": {"mode": "require"}}})
             private(tmp_path / CONNECTIONS_FILE, section)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from dbroster.engines.mongodb.options import MongoDBOptions
 from dbroster.model.connection import Connection
 from dbroster.model.roster import Roster, User
 from dbroster.model.state import ExistingUser, PasswordCheck, StoredVerifier
@@ -108,14 +109,14 @@ def test_an_answer_other_than_same_is_asked_again_each_time(site: Site) -> None:
     "change",
     [
         {"roster": "other"},
-        {"options": {"mechanisms": ("SCRAM-SHA-256",)}},
-        {"options": {"mechanisms": ("SCRAM-SHA-256", "SCRAM-SHA-1")}},
+        {"options": MongoDBOptions(mechanisms=("SCRAM-SHA-256",))},
+        {"options": MongoDBOptions(mechanisms=("SCRAM-SHA-256", "SCRAM-SHA-1"))},
         {"engine": "mysql"},
         {"server": "second"},
     ],
 )
 def test_what_was_checked_under_other_settings_misses(tmp_path: Path, change: dict[str, Any]) -> None:
-    options = {"mechanisms": ("SCRAM-SHA-1",)}
+    options = MongoDBOptions(mechanisms=("SCRAM-SHA-1",))
     before = replace(fake_connection(FakeServer()), options=options)
     changed = {"options": options, **change}
     remember(tmp_path / "cache", before, "ann")
@@ -358,12 +359,13 @@ def test_a_full_disk_is_no_error_and_leaves_nothing_half_written(site: Site) -> 
 REWRITE = """
 import sys
 from pathlib import Path
+from dbroster.engines.mongodb.options import MongoDBOptions
 from dbroster.run.password_cache import Cache
 from tests.fake import FakeServer, fake_connection
 from tests.unit.run.test_password_cache import NAMES, existing, ONE, user
 
 path = Path(sys.argv[1])
-connection = fake_connection(FakeServer(), options={})
+connection = fake_connection(FakeServer(), options=MongoDBOptions())
 for turn in range(200):
     names = NAMES[: 1 + turn % 3]
     cache = Cache(path, connection)
@@ -374,7 +376,7 @@ for turn in range(200):
 def test_two_processes_at_once_see_whole_files_only(tmp_path: Path) -> None:
     """Locks keep runs apart; dry runs take none, and may read while a run writes."""
     path = tmp_path / ".fake-default.cache"
-    connection = fake_connection(FakeServer(), options={})
+    connection = fake_connection(FakeServer(), options=MongoDBOptions())
     remember(path, connection, "ann")
     root = Path(__file__).parents[3]
     environment = {**os.environ, "PYTHONPATH": f"{root / 'src'}:{root}"}
@@ -389,6 +391,6 @@ def test_two_processes_at_once_see_whole_files_only(tmp_path: Path) -> None:
 
 def test_thousands_of_users(tmp_path: Path) -> None:
     names = [f"user{number}" for number in range(2000)]
-    connection = fake_connection(FakeServer(), options={})
+    connection = fake_connection(FakeServer(), options=MongoDBOptions())
     remember(tmp_path / "cache", connection, *names)
     assert known(tmp_path / "cache", connection, *names) == set(names)

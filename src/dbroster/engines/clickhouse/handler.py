@@ -27,6 +27,7 @@ from dbroster.engines.clickhouse.beforehand.refusals import foresee, not_adoptab
 from dbroster.engines.clickhouse.beforehand.server_checks import Facts
 from dbroster.engines.clickhouse.cluster.merged_state import divided
 from dbroster.engines.clickhouse.markers import Marker, changed, clause
+from dbroster.engines.clickhouse.options import ClickHouseOptions
 from dbroster.engines.clickhouse.removal.drop_database import Drops
 from dbroster.engines.clickhouse.removal.ownership import Proof
 from dbroster.engines.clickhouse.session import DATABASE_EXISTS, DENIED, USER_EXISTS, Session, identifier, literal
@@ -256,7 +257,7 @@ class ClickHouseHandler(Handler):
         found = self._proof.own(user, database)
         if found and found.usable:
             return
-        engine = self.connection.options["database_engine"]
+        engine = ClickHouseOptions.of(self.connection).database_engine
         marker = literal(str(Marker(self.connection.roster, user, database)))
         form = f" ENGINE = {engine}" if engine else ""
         name = f"{'IF NOT EXISTS ' if found else ''}{identifier(database)}{self._facts.databases_on}"

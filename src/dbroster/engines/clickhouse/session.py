@@ -18,6 +18,7 @@ from dbroster.engines import tls
 from dbroster.engines.clickhouse.cluster.nodes import LOST, Cluster
 from dbroster.engines.clickhouse.http.connections import Wires, pool, timed_out
 from dbroster.engines.clickhouse.http.requests import Line, Posts
+from dbroster.engines.clickhouse.options import ClickHouseOptions
 from dbroster.errors import ConnectError, DbrosterError, OperationError, Stalled
 from dbroster.model.connection import Connection
 from dbroster.passwords.secret import Secret, scrub
@@ -100,7 +101,7 @@ class Session:
         self._connection = connection
         self.address = f"{connection.host}:{connection.port}"
         self.tls = tls.context(connection.tls)
-        self.path = connection.options.get("http_path", "").strip("/")
+        self.path = ClickHouseOptions.of(connection).http_path.strip("/")
         self.notes: list[str] = []
         """What the DBA should be told of this session."""
         self.cluster: Cluster | None = None

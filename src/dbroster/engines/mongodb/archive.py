@@ -23,6 +23,7 @@ from dbroster.engines.archiver import Archiver
 from dbroster.engines.mongodb.access.accounts_inside import insiders, shut_out
 from dbroster.engines.mongodb.access.admin_privileges import own_rights
 from dbroster.engines.mongodb.access.open_server import lets_everybody_in
+from dbroster.engines.mongodb.options import MongoDBOptions
 from dbroster.engines.mongodb.session import ADMIN, Session, open_session
 from dbroster.engines.mongodb.state import read_accounts
 from dbroster.engines.waits import breakable
@@ -108,7 +109,7 @@ class MongoDBArchiver(Archiver):
 
     def is_empty(self, user: User, database: str) -> bool:
         """Look for collections as the user; the one that dbroster makes counts when there is something in it."""
-        marker = self.connection.options.get("marker_collection", "_dbroster")
+        marker = MongoDBOptions.of(self.connection).marker_collection
         with self._as_user(user) as session, session.talking():
             names = [entry["name"] for entry in _collections(session, database)]
             return all(name == marker and not session.client[database][name].find_one() for name in names)
@@ -142,7 +143,7 @@ class MongoDBArchiver(Archiver):
     ) -> int:
         name = unquote(member.partition("/")[2])
         options = dict(metadata["options"])
-        if name != self.connection.options.get("marker_collection", "_dbroster"):
+        if name != MongoDBOptions.of(self.connection).marker_collection:
             session.change(database, {"create": name, **_creation(options)})
         if metadata["type"] in _LATE:
             return 0
@@ -162,7 +163,7 @@ class MongoDBArchiver(Archiver):
 
     @contextmanager
     def _as_user(self, user: User) -> Iterator[Session]:
-        options = {**self.connection.options, "uri": _uri(self.connection)}
+        options = MongoDBOptions.of(self.connection).but(uri=_uri(self.connection))
         connection = replace(self.connection, username=user.name, password=user.password, options=options)
         try:
             session = open_session(connection)
@@ -182,12 +183,13 @@ def _may_read(privileges: Iterable[Mapping[str, Any]], place: Mapping[str, str])
 
 def _uri(connection: Connection) -> str:
     """How users log in: in their own authentication database, by password, however the admin does."""
+    options = MongoDBOptions.of(connection)
     host = quote(connection.host, safe="") if "/" in connection.host else connection.host
     host = f"[{host}]" if ":" in host else host
-    uri = connection.options.get("uri") or f"mongodb://{host}:{connection.port}/"
+    uri = options.uri or f"mongodb://{host}:{connection.port}/"
     uri = re.sub(r"(?i)auth(source|mechanism)=[^&]*&?", "", uri).rstrip("?&")
     uri += "" if "/" in uri.partition("://")[2] else "/"
-    where = quote(connection.options.get("auth_database", ADMIN), safe="")
+    where = quote(options.auth_database, safe="")
     return f"{uri}{'&' if '?' in uri else '?'}authSource={where}"
 
 

@@ -24,6 +24,7 @@ from dbroster.engines.mongodb.access.open_server import access_control_is_off, l
 from dbroster.engines.mongodb.access.surroundings import Neighbours, possible_owners
 from dbroster.engines.mongodb.drop_database import Drop
 from dbroster.engines.mongodb.names import DATABASE_BYTES, USER_BYTES, refuse_name, refuse_password
+from dbroster.engines.mongodb.options import MongoDBOptions
 from dbroster.engines.mongodb.session import ADMIN, NAMESPACE_EXISTS, USER_EXISTS, USER_NOT_FOUND, Session, open_session
 from dbroster.engines.mongodb.state import (
     NOWHERE,
@@ -222,7 +223,7 @@ class MongoDBHandler(Handler):
     def create_database(self, user: str, database: str) -> None:
         """Make an empty collection in a database that `grant_privileges` has claimed, so that it exists."""
         self._managed(user).prove_own(database)
-        collection = self.connection.options.get("marker_collection", "_dbroster")
+        collection = MongoDBOptions.of(self.connection).marker_collection
         if collection:
             self._unless(NAMESPACE_EXISTS, {"create": collection}, database)
 

@@ -25,8 +25,9 @@ from pymongo.errors import (
 from pymongo.server_description import ServerDescription
 
 from dbroster.engines.mongodb.accounts import Document, read_by_usersinfo
+from dbroster.engines.mongodb.options import MongoDBOptions
 from dbroster.errors import ConnectError, DbrosterError, OperationError, Stalled, UnsupportedServer
-from dbroster.model.connection import SRV, Connection
+from dbroster.model.connection import Connection
 from dbroster.model.loopback import is_loopback
 from dbroster.passwords.secret import scrub
 
@@ -63,7 +64,8 @@ class Session:
         self.timeout = connection.timeout
         self.address = f"{connection.host}:{connection.port}"
         self._ended = ""
-        self.auth_database: str = connection.options.get("auth_database", ADMIN)
+        options = MongoDBOptions.of(connection)
+        self.auth_database = options.auth_database
         self.secrets = [connection.password.reveal()] if connection.password else []
         self._by_cursor = True
         version: str = self.command(ADMIN, {"buildInfo": 1})["version"]
@@ -72,7 +74,7 @@ class Session:
         self.address = f"{host}:{port}" if port else host
         _refuse_unsupported(primary)
         self.in_clear = _in_clear(connection, [host, *sorted(member for member, _ in primary.all_hosts)])
-        if self.in_clear and not connection.options.get("allow_plaintext_transport", False):
+        if self.in_clear and not options.allow_plaintext_transport:
             raise UnsupportedServer(
                 f"{self.in_clear} is not this machine and there is no TLS: MongoDB takes passwords in clear, so anybody"
                 " on the way could read them; set tls: {ca: FILE}, or allow_plaintext_transport: true"
@@ -253,7 +255,7 @@ def open_session(connection: Connection) -> Session:
             return Session(client, connection)
     except Stalled:
         close_client(client, forget=True)
-        where = "the server" if connection.options.get("uri") else f"{connection.host}:{connection.port}"
+        where = "the server" if MongoDBOptions.of(connection).uri else f"{connection.host}:{connection.port}"
         seconds = f"{connection.connect_timeout} s, the `connect_timeout` in connections.yaml"
         raise Stalled(f"{where} did not answer within {seconds}") from None
     except OperationError as error:
@@ -306,7 +308,7 @@ def application_name(role: str = "") -> str:
 
 def parameters(connection: Connection, role: str) -> dict[str, Any]:
     """Return what the driver is given for a client of the admin; `role` is what other clients see of it."""
-    uri = connection.options.get("uri", "")
+    uri = MongoDBOptions.of(connection).uri
     milliseconds = connection.connect_timeout * 1000
     return {
         "host": uri or connection.host,
@@ -355,7 +357,7 @@ def _tls_parameters(connection: Connection) -> dict[str, Any]:
 
 def _in_clear(connection: Connection, hosts: Iterable[str]) -> str | None:
     """Name a member of the set to which passwords would travel in clear; any of them may become the primary."""
-    if connection.tls.mode not in (None, "disable") or connection.options.get("uri", "").startswith(SRV):
+    if connection.tls.mode not in (None, "disable") or connection.options.brings_tls:
         return None
     return next((host for host in hosts if host and not is_loopback(host)), None)
 

@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dbroster.engines.mongodb.session import ADMIN, Session
+from dbroster.engines.mongodb.options import MongoDBOptions
+from dbroster.engines.mongodb.session import Session
 from dbroster.errors import OperationError
 from dbroster.model.connection import Connection
 from dbroster.model.names import system_account
@@ -149,12 +150,12 @@ def read_databases(
 
 def wanted_roles(connection: Connection) -> tuple[str, ...]:
     """Roles that a user gets on each own database; built-in ones, which can't give anything to other users."""
-    return tuple(connection.options.get("roles", ("readWrite", "dbAdmin")))
+    return MongoDBOptions.of(connection).roles
 
 
 def wanted_mechanisms(connection: Connection) -> tuple[str, ...]:
     """Ways to log in that a password is stored for."""
-    return tuple(connection.options.get("mechanisms", ("SCRAM-SHA-256",)))
+    return MongoDBOptions.of(connection).mechanisms
 
 
 def shell_command(database: str, body: Mapping[str, object]) -> str:
@@ -224,7 +225,7 @@ def _protected_account(name: str, roles: Iterable[Role], connection: Connection,
         return "it is a system account"
     if name in connection.protected:
         return "`protected` in connections.yaml lists it"
-    where = connection.options.get("auth_database", ADMIN)
+    where = MongoDBOptions.of(connection).auth_database
     powers = sorted((role, database) for role, database in roles if database in {*SYSTEM_DATABASES, where})
     if not powers:
         return None
@@ -258,7 +259,7 @@ def _database(
         name,
         owner=owner.existing.name if owner else None,
         granted=granted,
-        usable=listed or not connection.options.get("marker_collection", "_dbroster"),
+        usable=listed or not MongoDBOptions.of(connection).marker_collection,
         protected=_protected_database(name, other, connection),
         holder=next(iter(holders)) if len(holders) == 1 else None,
         differs=differs,
@@ -266,7 +267,7 @@ def _database(
 
 
 def _protected_database(name: str, other: Account | None, connection: Connection) -> str | None:
-    if name.lower() in SYSTEM_DATABASES or name == connection.options.get("auth_database", ADMIN):
+    if name.lower() in SYSTEM_DATABASES or name == MongoDBOptions.of(connection).auth_database:
         return "it is a system database"
     if name in connection.protected:
         return "`protected` in connections.yaml lists it"

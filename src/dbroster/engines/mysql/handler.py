@@ -369,7 +369,7 @@ class MySQLHandler(MySQLUsers):
     # --- statements that MariaDB words differently ------------------------------------------------------------------
 
     def _create_statement(self, estate: Estate) -> str:
-        name, charset = identifier(self.fold_database(estate.database)), self.connection.options["charset"]
+        name, charset = identifier(self.fold_database(estate.database)), self._options.charset
         return f"CREATE DATABASE {name} CHARACTER SET {literal(charset)}"
 
     def _write_databases(self, estates: Sequence[Estate]) -> None:

@@ -20,6 +20,7 @@ from dbroster.engines.mysql.access.admin_privileges import Held, held, missing_g
 from dbroster.engines.mysql.access.database_owners import Claims, Survey
 from dbroster.engines.mysql.access.grants import MAX_NAME, SYSTEM_DATABASES, Grant, GrantTable, Rules
 from dbroster.engines.mysql.access.ways_in import FineGrant
+from dbroster.engines.mysql.options import MySQLOptions
 from dbroster.engines.mysql.session import Greeting, Session, account, identifier, reading
 from dbroster.errors import LockHeld, OperationError, UnsupportedServer
 from dbroster.model.connection import Connection
@@ -81,9 +82,10 @@ class MySQLState(Handler):
         self._columns: dict[str, tuple[str, ...]] = {}
         self._admin: Key = ("", "")
         self._round_trip = 0.0
-        wanted = connection.options["auth_plugin"]
+        self._options = MySQLOptions.of(connection)
+        wanted = self._options.auth_plugin
         self._plugin: str = self.default_plugin if wanted == "auto" else wanted
-        hosts = tuple(dict.fromkeys(host.lower() for host in connection.options["hosts"]))
+        hosts = tuple(dict.fromkeys(host.lower() for host in self._options.hosts))
         self._view = View(connection.roster, hosts, connection.protected, connection.username)
         self._survey: Survey | None = None
         self._edges: list[tuple[Key, Key]] = []
@@ -173,7 +175,7 @@ class MySQLState(Handler):
         admin = account(*self._admin)
         unreadable = [] if self._are_readable(*self.tables) else [t for t in self.tables if not self._are_readable(t)]
         return [f"GRANT SELECT ON mysql.{name} TO {admin};" for name in unreadable] + missing_grants(
-            self._privileges, admin, self.connection.options["privileges"], templates, literal=self._rules.literal
+            self._privileges, admin, self._options.privileges, templates, literal=self._rules.literal
         )
 
     @cached_property
@@ -284,7 +286,7 @@ class MySQLState(Handler):
 
     @cached_property
     def _rules(self) -> Rules:
-        wanted = frozenset(self.connection.options["privileges"])
+        wanted = frozenset(self._options.privileges)
         fold = str.lower if self._ignores_case else str
         return Rules(wanted, self._view.hosts, self._is_on("partial_revokes"), fold)
 

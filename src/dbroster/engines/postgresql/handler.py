@@ -18,6 +18,7 @@ from dbroster.engines.postgresql import statements
 from dbroster.engines.postgresql.beforehand.warnings import warnings
 from dbroster.engines.postgresql.markers import Claim, Marker, marker_role
 from dbroster.engines.postgresql.names import refuse_database, refuse_role
+from dbroster.engines.postgresql.options import PostgreSQLOptions
 from dbroster.engines.postgresql.password_logins import check_logins
 from dbroster.engines.postgresql.removal import eviction as shutting
 from dbroster.engines.postgresql.removal.dependencies import dependencies, explain
@@ -213,9 +214,9 @@ class PostgreSQLHandler(Handler):
                 return
             self.drop_database(user, database)  # what an interrupted DROP has left
         self._reach([user])
-        options = self.connection.options
-        encoding, locale = options.get("encoding", "UTF8"), options.get("locale", "")
-        self._session.run([statements.create_database(self._claim(user, database), encoding, locale)])
+        options = PostgreSQLOptions.of(self.connection)
+        claim = self._claim(user, database)
+        self._session.run([statements.create_database(claim, options.encoding, options.locale)])
 
     def grant_privileges(self, user: str, database: str) -> None:
         """Close the database to all but its owner, mark it and open it, in one transaction."""
@@ -363,7 +364,7 @@ class PostgreSQLHandler(Handler):
         self._session.run([part for user, database in pairs for part in self._finish(user, found[database])])
 
     def _finish(self, user: str, state: DatabaseState) -> list[sql.Composable]:
-        limit = self.connection.options.get("connection_limit", -1)
+        limit = PostgreSQLOptions.of(self.connection).connection_limit
         claim = self._claim(user, state.existing.name)
         return statements.finish_database(self._marker_role, claim, state, limit, self._session.version)
 

@@ -12,6 +12,7 @@ from psycopg.types.string import TextLoader
 
 from dbroster.engines.postgresql.connection import NOWHERE, Aborted, Expired, Patience, Patient
 from dbroster.engines.postgresql.names import quoted
+from dbroster.engines.postgresql.options import PostgreSQLOptions
 from dbroster.errors import ConnectError, DbrosterError, OperationError, Stalled, UnsupportedServer
 from dbroster.model.connection import Connection
 from dbroster.passwords.secret import scrub
@@ -286,7 +287,7 @@ def login_parameters(connection: Connection) -> dict[str, Any]:
         files["sslrootcert"] = NOWHERE  # or a file in the home directory would decide
     return {
         "port": connection.port,
-        "dbname": connection.options.get("maintenance_database", "postgres"),
+        "dbname": PostgreSQLOptions.of(connection).maintenance_database,
         "connect_timeout": connection.connect_timeout,
         "client_encoding": "UTF8",
         "sslmode": tls.mode or "prefer",

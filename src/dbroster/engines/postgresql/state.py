@@ -10,6 +10,7 @@ from typing import Any, LiteralString
 
 from dbroster.engines.postgresql.markers import ROLE_PREFIX, Claim, Marker, marker_role
 from dbroster.engines.postgresql.names import quoted
+from dbroster.engines.postgresql.options import PostgreSQLOptions
 from dbroster.engines.postgresql.session import MEMBERSHIP_OPTIONS, Session
 from dbroster.model.connection import Connection
 from dbroster.model.names import system_account
@@ -251,7 +252,7 @@ def _database(row: Sequence[Any], owner: ExistingUser, connection: Connection) -
     unfinished = setting is None and not (found and found.database != name) and limit == claim.limit
     ours = owner.managed and name.startswith(f"{owner.name}_") and (found == claim or unfinished)
     marked = setting == comment == str(claim)
-    wanted_limit = connection.options.get("connection_limit", -1)
+    wanted_limit = PostgreSQLOptions.of(connection).connection_limit
     closed_to_others = not (public or strangers or members)
     existing = ExistingDatabase(
         name,
@@ -299,7 +300,7 @@ def _protected_database(
 ) -> str | None:
     if template:
         return "it is a template database"
-    if name in _SYSTEM_DATABASES or name == connection.options.get("maintenance_database"):
+    if name in _SYSTEM_DATABASES or name == PostgreSQLOptions.of(connection).maintenance_database:
         return "it is a system database"
     if name in connection.protected:
         return "`protected` in connections.yaml lists it"

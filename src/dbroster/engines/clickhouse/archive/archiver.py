@@ -24,6 +24,7 @@ from dbroster.engines.clickhouse.archive.contents import (
 )
 from dbroster.engines.clickhouse.beforehand.server_checks import Facts
 from dbroster.engines.clickhouse.http.streams import Http, to_bytes
+from dbroster.engines.clickhouse.options import ClickHouseOptions
 from dbroster.engines.clickhouse.removal.running_queries import end_queries, refuse_beside
 from dbroster.engines.clickhouse.session import Session, fixed_setting, identifier, literal, writable
 from dbroster.errors import OperationError, Stalled
@@ -67,7 +68,7 @@ class ClickHouseArchiver(Archiver):
 
         So nothing is archived on a cluster at all.
         """
-        if self.connection.options.get("cluster"):
+        if ClickHouseOptions.of(self.connection).cluster:
             return ["with `cluster` set, one node holds only a part of the rows: archive with the cluster's own BACKUP"]
         return self._facts.missing_to_end_queries()
 

@@ -6,6 +6,7 @@ from typing import Any
 import urllib3
 
 from dbroster.engines.clickhouse.cluster.nodes import Cluster
+from dbroster.engines.clickhouse.options import ClickHouseOptions
 from dbroster.engines.clickhouse.session import DENIED, Session, literal
 from dbroster.engines.clickhouse.state import READ_ONLY_STORAGES
 from dbroster.errors import ConnectError, OperationError, UnsupportedServer
@@ -27,7 +28,7 @@ def join(session: Session, connection: Connection) -> bool:
     An admin who may not look is not refused here, but told what it lacks. Raises ConnectError (a node or Keeper is
     silent), OperationError, or UnsupportedServer with what can't work.
     """
-    name = connection.options["cluster"]
+    name = ClickHouseOptions.of(connection).cluster
     try:
         hosts, here = _find(session, name)
         if not session.rows(_KEEPER):
@@ -76,8 +77,8 @@ def _look(session: Session, connection: Connection, hosts: Sequence[tuple[str, s
     answers = {replicates_accounts(rows) for rows in session.everywhere(_DIRECTORIES)}
     if len(answers) > 1:
         raise UnsupportedServer(
-            f"the nodes of the cluster {connection.options['cluster']} keep accounts in different ways (<replicated> "
-            "and <local_directory>): give all the same <user_directories>"
+            f"the nodes of the cluster {ClickHouseOptions.of(connection).cluster} keep accounts in different ways "
+            "(<replicated> and <local_directory>): give all the same <user_directories>"
         )
     replicated = True in answers
     if not replicated:

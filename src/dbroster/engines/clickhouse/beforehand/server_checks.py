@@ -9,6 +9,7 @@ from dbroster.engines.clickhouse.access.shared_tables import only_engines
 from dbroster.engines.clickhouse.access.sight import HIDDEN, blinded
 from dbroster.engines.clickhouse.beforehand.cluster_checks import join
 from dbroster.engines.clickhouse.markers import role_of
+from dbroster.engines.clickhouse.options import ClickHouseOptions
 from dbroster.engines.clickhouse.session import DENIED, Session, identifier
 from dbroster.errors import OperationError, UnsupportedServer
 from dbroster.model.connection import Connection
@@ -48,10 +49,11 @@ class Facts:
         if any(read_only for *_, read_only in rows):
             raise UnsupportedServer("the admin's settings profile has readonly on: give it one that may change things")
         self.tree = Tree.of([(privilege, parent) for privilege, parent, _ in rows])
-        self.wanted = self.tree.known(connection.options["privileges"])
+        options = ClickHouseOptions.of(connection)
+        self.wanted = self.tree.known(options.privileges)
         self.databases_on = self.accounts_on = ""
-        if connection.options["cluster"]:
-            self._choose_cluster(connection.options["cluster"])
+        if options.cluster:
+            self._choose_cluster(options.cluster)
 
     def _refuse_unsupported(self) -> None:
         version = self._session.version

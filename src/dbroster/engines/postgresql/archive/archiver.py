@@ -32,6 +32,7 @@ from dbroster.engines.postgresql.archive.restore import WENT_ON, Returning, summ
 from dbroster.engines.postgresql.client_programs import Programs
 from dbroster.engines.postgresql.connection import Patient
 from dbroster.engines.postgresql.markers import Claim
+from dbroster.engines.postgresql.options import PostgreSQLOptions
 from dbroster.engines.postgresql.removal.eviction import end_sessions_in
 from dbroster.engines.postgresql.session import Session, login_parameters, translated
 from dbroster.errors import ConnectError, OperationError, Stalled
@@ -85,8 +86,8 @@ class PostgreSQLArchiver(Archiver):
 
     def _kind(self, database: str) -> Iterator[str]:
         """Say which encoding and locale an adopted database has that a restore would not choose."""
-        options = self.connection.options
-        chosen = {"encoding": options.get("encoding", "UTF8"), "locale": options.get("locale", "")}
+        options = PostgreSQLOptions.of(self.connection)
+        chosen = {"encoding": options.encoding, "locale": options.locale}
         for encoding, locale, *same in self._session.rows(KIND, {"database": database, **chosen}):
             for key, value, usual in zip(chosen, (encoding, locale), same, strict=True):
                 if not usual:

@@ -7,6 +7,7 @@ from typing import LiteralString
 from dbroster.engines.postgresql import statements
 from dbroster.engines.postgresql.beforehand.warnings import out_of_reach
 from dbroster.engines.postgresql.names import quoted
+from dbroster.engines.postgresql.options import PostgreSQLOptions
 from dbroster.engines.postgresql.removal.dependencies import Dependency, dependencies, explain
 from dbroster.engines.postgresql.removal.eviction import blockers
 from dbroster.engines.postgresql.session import Session
@@ -93,8 +94,8 @@ class _Foresight:
 
     def _encoding(self) -> str | None:
         """Say why no database can have the encoding and the locale of connections.yaml."""
-        options = self._connection.options
-        encoding, locale = options.get("encoding", "UTF8"), options.get("locale", "")
+        options = PostgreSQLOptions.of(self._connection)
+        encoding, locale = options.encoding, options.locale
         ((number, usual, fitting),) = self._session.rows(_ENCODINGS, {"encoding": encoding, "locale": locale})
         if not 0 <= number <= _LAST_OF_SERVER:
             return f"the server knows no encoding {encoding!r} for databases: correct `encoding` in connections.yaml"

@@ -2,49 +2,19 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-import yaml
 
 from dbroster.model.names import did_you_mean
 from dbroster.model.problems import Problem
 
 Path = tuple[str | int, ...]
 MOST_UNKNOWN = 50
+MOST_LABEL = 32
+LABEL = "[A-Za-z0-9][A-Za-z0-9_-]*"
+"""A name that may stand in markers and file names, as a regular expression."""
+
 _REFERENCE = re.compile(r"\$\{(\w+)\}")
-
-
-def find_lines(node: yaml.Node | None) -> tuple[dict[Path, int], list[tuple[Path, int]]]:
-    """Map each key's path in a YAML document to its line, and list the keys that stand twice in one mapping."""
-    lines: dict[Path, int] = {}
-    repeated: list[tuple[Path, int]] = []
-    seen: set[yaml.Node] = set()  # an alias may point at its own parent, and many aliases at one part
-
-    def walk(part: yaml.Node | None, path: Path) -> None:
-        if part in seen or not isinstance(part, yaml.CollectionNode):
-            return
-        seen.add(part)
-        for key, line, value in _entries(part):
-            if (*path, key) in lines:
-                repeated.append(((*path, key), line))
-            lines[(*path, key)] = line
-            walk(value, (*path, key))
-
-    walk(node, ())
-    return lines, repeated
-
-
-def _entries(part: yaml.CollectionNode) -> Iterator[tuple[str | int, int, yaml.Node]]:
-    if isinstance(part, yaml.MappingNode):
-        for key, value in part.value:
-            name = (
-                key.value if isinstance(key, yaml.ScalarNode) else "?"
-            )  # of others Python would write out all aliases
-            yield name, key.start_mark.line + 1, value
-    else:
-        for index, value in enumerate(part.value):
-            yield index, value.start_mark.line + 1, value
 
 
 def sendable(text: str) -> bool:
@@ -152,19 +122,11 @@ class Section:
             return default
         return tuple(value)
 
-    def words(self, key: str, known: tuple[str, ...], default: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """Return a list of known words in upper case; without a default, all of them."""
-        words = tuple(word.upper() for word in self.texts(key, default or known))
-        for word in words:
-            if word not in known:
-                self.problem(key, f"unknown: {word}{did_you_mean(word, known)}")
-        return words
-
-    def label(self, key: str, default: str, pattern: re.Pattern[str]) -> str:
+    def label(self, key: str, default: str) -> str:
         """Return a short name that may stand in markers and file names."""
         value = self.text(key, default)
-        if not pattern.fullmatch(value):
-            self.problem(key, "expected up to 32 letters, digits, _ and -")
+        if len(value) > MOST_LABEL or not re.fullmatch(LABEL, value, re.ASCII):
+            self.problem(key, f"expected up to {MOST_LABEL} letters, digits, _ and -")
             return default
         return value
 

@@ -1,0 +1,42 @@
+"""Keys of connections.yaml that only ClickHouse has."""
+
+from dbroster.model.connection import EngineOptions
+from dbroster.settings.keys import Text, Words
+
+PRIVILEGES = (
+    "SELECT", "INSERT", "ALTER TABLE", "ALTER VIEW", "CREATE TABLE", "CREATE VIEW", "DROP TABLE", "DROP VIEW",
+    "TRUNCATE", "OPTIMIZE", "SHOW", "CHECK", "UNDROP TABLE", "DICTGET",
+)  # fmt: skip
+
+# Only when asked for: a dictionary reads with the server's own access to the network and to other accounts.
+MORE_PRIVILEGES = ("CREATE DICTIONARY", "DROP DICTIONARY")
+
+
+class ClickHouseOptions(EngineOptions):
+    """What a `clickhouse` section may say besides the keys that all have."""
+
+    product = "ClickHouse"
+    default_port = 8123
+
+    cluster = Text(
+        "",
+        "name of a cluster: all its nodes are then read together and changed `ON CLUSTER`; accounts are not where the "
+        "server replicates them by itself ([engines.md](engines.md#a-cluster))",
+    )
+    database_engine = Text(
+        "",
+        "engine of new databases, put into CREATE DATABASE as it stands, such as "
+        "`Replicated('/clickhouse/{database}', '{shard}', '{replica}')`",
+        shown="the server's",
+    )
+    privileges = Words(
+        PRIVILEGES,
+        PRIVILEGES + MORE_PRIVILEGES,
+        "what users get on their databases; names of that list, or `CREATE DICTIONARY`, `DROP DICTIONARY`, which let a "
+        "user read with the server's own access to the network",
+        shown=f"{len(PRIVILEGES)}, see below",
+    )
+    http_path = Text("", "path before every request, for a proxy that serves ClickHouse below one")
+
+
+OPTIONS = ClickHouseOptions
