@@ -27,7 +27,7 @@ soaked = \
 	tests/soak/test_clickhouse_cluster_killed.py \
 	tests/soak/test_large_files.py
 
-.PHONY: help setup demo test matrix soak sabotage proofs bench lint fmt check clean
+.PHONY: help setup demo test matrix soak sabotage proofs reference bench lint fmt check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -53,6 +53,9 @@ sabotage: setup ## break dbroster on purpose in many ways, and see that tests no
 
 proofs: setup ## write docs/proofs.md: which test proves what
 	@$(python) tools/proofs.py
+
+reference: setup ## write the tables of keys in docs/configuration.md, and docs/connections.schema.json
+	@$(python) -m tools.reference
 
 bench: setup ## measure side by side with raw scripts; writes docs/performance.md
 	@.venv/bin/pip install --quiet --group bench

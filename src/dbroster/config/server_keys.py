@@ -106,7 +106,8 @@ class ServerKeys(Part):
         "needs one. Same characters as `roster`",
     )
     host = Needed(
-        "name or address; a path that begins with `/` is a socket (PostgreSQL: its directory, MySQL: the socket file)"
+        "name or address; a path that begins with `/` is a socket (PostgreSQL: its directory, MySQL: the socket file)",
+        shown="must be set{instead}",
     )
     port = Number(0, 1, 65535, "1 to 65535; by default {ports}", shown="the engine's")
     username = Needed("the admin account that dbroster uses; it can never stand in the roster")
