@@ -22,6 +22,7 @@ from dbroster.engines.clickhouse.archive.contents import (
     refuse_cut,
     without_refresh,
 )
+from dbroster.engines.clickhouse.archive.statements import constraints
 from dbroster.engines.clickhouse.beforehand.server_checks import Facts
 from dbroster.engines.clickhouse.http.streams import Http, to_bytes
 from dbroster.engines.clickhouse.options import ClickHouseOptions
@@ -34,6 +35,14 @@ from dbroster.model.roster import User
 _TABLES = "tables.json"
 _NOT_THERE = ("390", "57")
 """Errors of ATTACH for a table that is not there, or another one is there by now."""
+
+_VIOLATED = "469"
+_LOCKED = """
+    SELECT name FROM system.settings WHERE type = 'Bool' AND value = '0' AND NOT readonly AND (
+        match(name, '^allow_(experimental|suspicious)_.*(codecs|expressions|index|indices|key|table|view)$')
+        OR match(name, '^(allow_(experimental|suspicious)|enable)_.*(statistics?|type64|types?)$'))
+    FORMAT TabSeparated"""
+"""Settings that only let a user make tables of rare kinds, and that this user may change."""
 
 _DEFAULTS = (
     "SELECT name, default_kind FROM system.columns"
@@ -166,7 +175,7 @@ class ClickHouseArchiver(Archiver):
         """Make tables with their rows, then views one after the other with theirs; all as the user.
 
         In this order no view sees the rows that are brought back, and takes them in a second time. What can't be made
-        keeps nothing else away.
+        or filled keeps nothing else away.
         """
         if archive.manifest.database != database:
             text = f"the statements in it name the database {archive.manifest.database}, so it can't become {database}"
@@ -182,38 +191,67 @@ class ClickHouseArchiver(Archiver):
                     failures += self._make(http, file, archive, database, chosen)
         except DAMAGED as error:
             raise OperationError(f"{archive.path} can't be read: {type(error).__name__}") from None
-        for name in archive.manifest.settings.get("detached", []):
-            http.ask(f"DETACH TABLE {identifier(database)}.{identifier(name)} PERMANENTLY")
+        failures += self._put_away(http, archive, database)
         if failures:
             raise OperationError(f"not everything is back: {'; '.join(failures)}")
+
+    def _put_away(self, http: Http, archive: Archive, database: str) -> Iterator[str]:
+        """Detach what was so for good; yield what can't be."""
+        for name in archive.manifest.settings.get("detached", []):
+            try:
+                http.ask(f"DETACH TABLE {identifier(database)}.{identifier(name)} PERMANENTLY")
+            except OperationError as error:
+                yield f"{name} is not detached: {error}"
 
     def _make(
         self, http: Http, file: zipfile.ZipFile, archive: Archive, database: str, tables: list[Table]
     ) -> list[str]:
         """Make what can be made, again and again: one may need another that comes later. Return what can't be."""
-        waiting = list(tables)
+        waiting, failures = list(tables), []
+        unlocked = _unlocked(http)
         while waiting:
             left: dict[str, str] = {}
             for table in waiting:
                 try:
-                    http.ask(without_refresh(table))
+                    http.ask(without_refresh(table), unlocked)
                 except OperationError as error:
-                    left[table.name] = str(error)
+                    left[table.name] = f"{table.name}: {error}"
                     continue
-                self._fill(http, file, archive, database, table)
+                try:
+                    self._fill(http, file, archive, database, table)
+                except OperationError as error:
+                    failures.append(f"the rows of {table.name}: {error}")
             if len(left) == len(waiting):
-                return [f"{name}: {error}" for name, error in left.items()]
+                return [*failures, *left.values()]
             waiting = [table for table in waiting if table.name in left]
-        return []
+        return failures
 
     def _fill(self, http: Http, file: zipfile.ZipFile, archive: Archive, database: str, table: Table) -> None:
         if not table.columns:
             return
-        with file.open(_member(database, table.name)) as rows:
-            number = http.write(f"INSERT INTO {_place(database, table)} ({_listed(table)}) FORMAT Native", rows)
+        try:
+            number = self._write(http, file, database, table)
+        except OperationError as error:
+            if error.code != _VIOLATED:
+                raise
+            number = self._write_unchecked(http, file, database, table)
         wanted = archive.manifest.counts.get(table.name, 0)
         if number != wanted:
             raise OperationError(f"{database}.{table.name} has got {number} rows, but {wanted} are in the archive")
+
+    def _write(self, http: Http, file: zipfile.ZipFile, database: str, table: Table) -> int:
+        with file.open(_member(database, table.name)) as rows:
+            return http.write(f"INSERT INTO {_place(database, table)} ({_listed(table)}) FORMAT Native", rows)
+
+    def _write_unchecked(self, http: Http, file: zipfile.ZipFile, database: str, table: Table) -> int:
+        """Rows from before a constraint was added need not fulfil it; nor does the server look when it is added."""
+        made, place = constraints(table.statement), _place(database, table)
+        http.ask(f"TRUNCATE TABLE {place}")
+        http.ask(f"ALTER TABLE {place} {', '.join(f'DROP CONSTRAINT {name}' for name in made)}")
+        try:
+            return self._write(http, file, database, table)
+        finally:
+            http.ask(f"ALTER TABLE {place} {', '.join(f'ADD {text}' for text in made.values())}")
 
     def _http(self, mark: str = "") -> Http:
         """The admin's statements, that read with no setting of a profile which would leave rows out."""
@@ -223,6 +261,10 @@ class ClickHouseArchiver(Archiver):
 
     def _as_user(self, user: User) -> Http:
         return Http(self._session.url, self.connection, user.name, user.password.reveal())
+
+
+def _unlocked(http: Http) -> dict[str, str]:
+    return dict.fromkeys(http.ask(_LOCKED).decode().split(), "1")
 
 
 def _text(password: Any) -> str:

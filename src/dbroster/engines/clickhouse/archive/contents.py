@@ -5,7 +5,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from dbroster.engines.clickhouse.access.row_policies import Policy, cures, hiding, read_policies
-from dbroster.engines.clickhouse.http.streams import from_hex, top_level
+from dbroster.engines.clickhouse.archive.statements import top_level
+from dbroster.engines.clickhouse.http.streams import from_hex
 from dbroster.engines.clickhouse.session import Session
 from dbroster.errors import OperationError
 

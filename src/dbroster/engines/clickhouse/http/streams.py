@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 from urllib.parse import urlencode
 
@@ -54,9 +54,9 @@ class Http:
         pause = connection.timeout * 1000 // _SILENT_PART
         self._reading = {**(resets or {}), **_READING, "http_headers_progress_interval_ms": str(pause)}
 
-    def ask(self, statement: str) -> bytes:
+    def ask(self, statement: str, settings: Mapping[str, str] | None = None) -> bytes:
         """Perform a statement and return the answer."""
-        return self._send(to_bytes(statement), {}).data
+        return self._send(to_bytes(statement), settings or {}).data
 
     def number(self, query: str) -> int:
         """Return the one number that a query finds, read as rows are."""
@@ -129,32 +129,3 @@ def _chunks(first: bytes, source: IO[bytes]) -> Iterator[bytes]:
     yield first
     while chunk := source.read(_CHUNK):
         yield chunk
-
-
-def top_level(statement: str) -> Iterable[tuple[int, str]]:
-    """Words of a statement outside of quotes and brackets, each with its place; none beside a dot, which is a name."""
-    place, depth, length = 0, 0, len(statement)
-    while place < length:
-        char = statement[place]
-        if char in "'`\"":
-            place = _end_of_quoted(statement, place)
-        elif char in "([{":
-            depth, place = depth + 1, place + 1
-        elif char in ")]}":
-            depth, place = depth - 1, place + 1
-        elif char.isalnum() or char == "_":
-            end = place
-            while end < length and (statement[end].isalnum() or statement[end] == "_"):
-                end += 1
-            if depth == 0 and "." not in (statement[place - 1 : place], statement[end : end + 1]):
-                yield place, statement[place:end]
-            place = end
-        else:
-            place += 1
-
-
-def _end_of_quoted(statement: str, place: int) -> int:
-    quote, place = statement[place], place + 1
-    while place < len(statement) and statement[place] != quote:
-        place += 2 if statement[place] == "\\" else 1
-    return place + 1
