@@ -605,7 +605,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "no lock on the server",
-        "src/dbroster/run/sync.py",
+        "src/dbroster/run/server_run.py",
         "                handler.acquire_lock()\n",
         "                handler.server()\n",
         "tests/e2e/test_command_line.py|-k|(mongodb or postgresql) and another_directory",

@@ -9,7 +9,8 @@ from dbroster.model.plan import Action
 from dbroster.model.result import Outcome, Result, Status
 from dbroster.report.run_report import Exit, as_json, as_text
 from dbroster.roster.parse import USERS_FILE, read_roster
-from dbroster.run.sync import Connect, Options, Sync
+from dbroster.run.server_run import Connect, Options
+from dbroster.run.sync import Sync
 from tests.contract.adapters import Adapter
 from tests.contract.world import World
 

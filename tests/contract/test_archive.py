@@ -20,7 +20,8 @@ from dbroster.model.result import Result, Status
 from dbroster.model.state import Lock
 from dbroster.roster.parse import read_roster
 from dbroster.run.restore import Restore, Wish
-from dbroster.run.sync import Options, Sync
+from dbroster.run.server_run import Options
+from dbroster.run.sync import Sync
 from tests.contract.team import Team, assert_well
 from tests.contract.world import OTHER_PASSWORD, PASSWORD, World
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dbroster.cli.main import main
-from dbroster.run.sync import Connect
+from dbroster.run.server_run import Connect
 from tests.fake import FakeHandler, FakeServer
 from tests.support.samples import PASSWORD
 

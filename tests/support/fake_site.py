@@ -12,7 +12,9 @@ from dbroster.model.result import Outcome, Result
 from dbroster.model.roster import Roster
 from dbroster.passwords.policy import PasswordRules
 from dbroster.report.run_report import exit_code
-from dbroster.run.sync import Options, Sync
+from dbroster.run.check import Check
+from dbroster.run.server_run import Options
+from dbroster.run.sync import Sync
 from tests.fake import FakeHandler, FakeServer, fake_connection
 
 RULES = PasswordRules(min_length=1, classes=0)
@@ -28,9 +30,15 @@ class Site:
         self.connect: Callable[[Connection], Handler] = FakeHandler.open
 
     def sync(self, wanted: Roster, *, connection: dict[str, object] | None = None, **options: Any) -> Sync:
-        settings = {"rules": RULES, **(connection or {})}
-        given = Options(self.directory, **options)
-        return Sync(fake_connection(self.server, **settings), wanted, given, self.connect, stop=self.stop)
+        return Sync(
+            self._connection(connection), wanted, Options(self.directory, **options), self.connect, stop=self.stop
+        )
+
+    def check(self, wanted: Roster, *, connection: dict[str, object] | None = None) -> Check:
+        return Check(self._connection(connection), wanted, Options(self.directory, dry_run=True), self.connect)
+
+    def _connection(self, settings: dict[str, object] | None) -> Connection:
+        return fake_connection(self.server, **{"rules": RULES, **(settings or {})})
 
     def run(self, wanted: Roster, **options: Any) -> Result:
         return self.sync(wanted, **options).run()

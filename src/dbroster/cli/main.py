@@ -21,7 +21,8 @@ from dbroster.model.result import Result
 from dbroster.model.roster import Roster
 from dbroster.report.progress import Progress, Task
 from dbroster.roster.source import UsersSource
-from dbroster.run.sync import Connect, Options, Sync, configured, load
+from dbroster.run.server_run import Connect, Options
+from dbroster.run.sync import Sync, configured, load
 
 _SYNCS = ("sync", "plan", "check", "restore")  # other_verbs.py has the rest, imported when they are asked for
 _OBJECTS = 50_000
@@ -156,13 +157,12 @@ class _Work:
         (connection,), roster = load(self.given.directory, self.engine, self.server, self.users)
         self.address = f"{connection.host}:{connection.port}"
         options = replace(self.options, command=sync_command(self.given, self.engine))
-        sync = Sync(
-            connection, roster, options, self.stopping.connect, self.task, self.stopping.wish,
-            again=self._load_again,
-        )  # fmt: skip
-        if self.given.verb != "check":
-            return sync.run()
-        return sync.check_connected() if self.given.connect else sync.check_files()
+        what = (connection, roster, options, self.stopping.connect, self.task, self.stopping.wish)
+        if self.given.verb == "check":
+            from dbroster.run.check import Check
+
+            return Check(*what).of_server() if self.given.connect else Check(*what).of_files()
+        return Sync(*what, again=self._load_again).run()
 
     def _load_again(self) -> tuple[list[Connection], Roster]:
         return load(self.given.directory, self.engine, self.server, self.users.anew())

@@ -47,7 +47,7 @@ class Result:
     """Everything that a report tells of one server. `fatal` says why nothing could be started.
 
     `plan` is the digest of the plan, `audit` the last line that this run has written to the audit log, `permit` the
-    command that does what the guard has refused.
+    command that does what the guard has refused, `judgement` what a check says of files and server in one sentence.
     """
 
     engine: str
@@ -65,6 +65,7 @@ class Result:
     fatal: str | None = None
     plan: str | None = None
     audit: Link | None = None
+    judgement: str | None = None
     stages: Mapping[str, float] = field(default_factory=dict)
 
     @property

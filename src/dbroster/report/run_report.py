@@ -196,8 +196,8 @@ def _closing_lines(result: Result) -> Iterator[str]:
     changes = [f"{counts[verb.value]} {verb.value}" for verb in Verb if counts[verb.value]]
     wrong = [f"{counts[s.value]} {s.value}" for s in (*_WENT_WRONG, Status.REFUSED) if counts[s.value]]
     total = f"{counts['users']} users, {counts['unchanged']} unchanged"
-    if result.plan is None and not (result.outcomes or result.fatal or result.refusals):
-        yield f"  {counts['users']} users; only checked: dbroster plan tells what a sync would do"
+    if result.judgement and not result.fatal:
+        yield f"  {_judgement(result)}"
     elif result.outcomes or not (result.fatal or result.refusals):
         yield f"  {total}: {', '.join([*changes, *wrong] or ['nothing to do'])}"
     if result.plan:
@@ -207,6 +207,13 @@ def _closing_lines(result: Result) -> Iterator[str]:
     stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in result.stages.items())
     if stages:
         yield f"  {counts['seconds']:.2f} s ({stages})"
+
+
+def _judgement(result: Result) -> str:
+    """What is sound must not sound as if all were."""
+    number = sum(not problem.warning for problem in result.problems)
+    but = f"; {number} problem{'s' * (number > 1)} above" if number else "; dbroster plan tells what a sync would do"
+    return f"{result.judgement}{but}"
 
 
 def printable(line: str) -> str:

@@ -22,7 +22,7 @@ from dbroster.model.roster import Roster, User
 from dbroster.model.state import ExistingUser, Lock
 from dbroster.plan.plan_digest import plan_digest
 from dbroster.roster.screening import screen
-from dbroster.run.sync import Connect, Options
+from dbroster.run.server_run import Connect, Options
 
 _NEW = "to be restored into"
 

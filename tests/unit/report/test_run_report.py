@@ -144,8 +144,16 @@ def test_nothing_to_do() -> None:
 
 
 def test_a_check_does_not_say_that_there_is_nothing_to_do() -> None:
-    assert "2 users; only checked: dbroster plan tells what a sync would do" in as_text(result(users=2))
-    assert "nothing to do" not in as_text(result(users=2))
+    sound = as_text(result(judgement="2 users and 1 template are sound"))
+    assert "2 users and 1 template are sound; dbroster plan tells what a sync would do" in sound
+    assert "nothing to do" not in sound
+
+
+def test_a_check_that_has_found_problems_does_not_sound_as_if_all_were_well() -> None:
+    problems = (Problem("weak"), Problem("in the clear", warning=True))
+    told = as_text(result(judgement="2 users and 1 template are sound", problems=problems))
+    assert "2 users and 1 template are sound; 1 problem above" in told
+    assert "are sound" not in as_text(result(judgement="2 users and 1 template are sound", fatal="no route"))
 
 
 @pytest.mark.parametrize("more", [{"fatal": "no server"}, {"refusals": ("too many",)}])

@@ -10,7 +10,9 @@ from dbroster.model.connection import Removals
 from dbroster.model.plan import Action, Verb
 from dbroster.model.result import Outcome, Result, Status
 from dbroster.report.run_report import Exit, exit_code
-from dbroster.run.sync import Options, Sync
+from dbroster.run.check import Check
+from dbroster.run.server_run import Options
+from dbroster.run.sync import Sync
 from tests.fake import FakeHandler, FakeServer, fake_connection
 from tests.fake_archive import FakeArchiver
 from tests.support.samples import roster
@@ -108,7 +110,7 @@ def test_who_would_be_taken_back_is_not_created(server: FakeServer, tmp_path: Pa
 def test_a_connected_check_tells_what_must_fail(server: FakeServer, tmp_path: Path) -> None:
     """C7: before anybody plans anything."""
     options = Options(tmp_path, dry_run=True)
-    result = Sync(fake_connection(server), roster("ann"), options, connect=Foreseeing.open).check_connected()
+    result = Check(fake_connection(server), roster("ann"), options, connect=Foreseeing.open).of_server()
     assert [p.text for p in result.problems if not p.warning] == [f"drop_database bob_old can't be done: {STUCK}"]
 
 

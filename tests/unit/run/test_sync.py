@@ -16,7 +16,8 @@ from dbroster.model.state import ExistingUser
 from dbroster.passwords.policy import PasswordRules
 from dbroster.report.run_report import as_json, as_text, exit_code
 from dbroster.roster.parse import parse_users
-from dbroster.run.sync import Options, Sync, configured, load
+from dbroster.run.server_run import Options
+from dbroster.run.sync import Sync, configured, load
 from tests.fake import FakeHandler, FakeServer, Killed, fake_connection
 from tests.fake_server import digest
 from tests.support.fake_site import Site, actions, code, short
@@ -223,7 +224,7 @@ def test_a_server_that_can_not_be_used(site: Site, error: Exception) -> None:
     site.connect = connect
     result = site.run(roster("ann"))
     assert (code(result), result.fatal) == (2, str(error))
-    assert site.sync(roster("ann")).check_connected().fatal == str(error)
+    assert site.check(roster("ann")).of_server().fatal == str(error)
 
 
 def test_privileges_that_are_missing(site: Site) -> None:
@@ -347,9 +348,9 @@ def test_invariant_2_no_password_in_anything_that_is_written(site: Site) -> None
 
 def test_check_judges_files_alone_or_with_the_server(site: Site) -> None:
     wanted = roster("ann", "x" * 33)
-    alone = site.sync(wanted, dry_run=True).check_files()
+    alone = site.check(wanted).of_files()
     assert (alone.problems, alone.users, site.server.log) == ((), 2, [])
-    connected = site.sync(wanted, dry_run=True).check_connected()
+    connected = site.check(wanted).of_server()
     assert [problem.user for problem in connected.problems] == ["x" * 33]
     assert (connected.product, connected.users) == ("Fake 1.0", 1)
     assert site.server.changes() == []
@@ -357,7 +358,7 @@ def test_check_judges_files_alone_or_with_the_server(site: Site) -> None:
 
 
 def test_a_warning_about_the_way_to_the_server(site: Site) -> None:
-    result = site.sync(roster("ann"), connection={"host": "db.example.com"}, dry_run=True).check_files()
+    result = site.check(roster("ann"), connection={"host": "db.example.com"}).of_files()
     assert [(problem.file, problem.warning) for problem in result.problems] == [("connections.yaml", True)]
     assert code(result) == 0
 
