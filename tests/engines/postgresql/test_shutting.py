@@ -1,7 +1,7 @@
 """Locked means locked: what users try to stay in, and what is said where dbroster can't end it."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from threading import Event, Thread
 
 import psycopg
@@ -83,6 +83,37 @@ def test_open_transaction_on_the_own_row_keeps_nobody_in(handler: Handler, user:
     remove(handler, user, database)
     with pytest.raises(psycopg.OperationalError):
         session.execute("SELECT 1")
+
+
+def test_login_that_takes_its_time_keeps_nobody_in(
+    handler: Handler, user: str, server: servers.PostgreSQL, log_in: LogIn
+) -> None:
+    """B2, K1: a login that the server has let pass, and that stands in no list of sessions yet, is ended."""
+    database, other = make(handler, user), f"{user}x"
+    make(handler, other)
+    entered = []
+
+    def stay(who: str, place: str) -> None:
+        login = f"host={server.host} port={server.port} user={who} password={GOOD.reveal()} dbname={place}"
+        with suppress(psycopg.Error), psycopg.connect(login, options="-c post_auth_delay=100") as session:
+            entered.append(session.execute("SELECT current_user").fetchall())
+
+    threads = [Thread(target=stay, args=at) for at in ((user, database), (user, "postgres"), (other, "postgres"))]
+    for thread in threads:
+        thread.start()
+    late = (
+        "SELECT l.pid FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)"
+        " WHERE l.locktype = 'object' AND l.classid = 'pg_database'::regclass AND usesysid IS NULL"
+    )
+    with log_in(server.admin_user, server.admin_password, "postgres") as dba:
+        while len(dba.execute(late).fetchall()) < len(threads):
+            assert all(thread.is_alive() for thread in threads)
+        handler.lock_user(user)
+        ((others,),) = dba.execute(late).fetchall()
+        dba.execute("SELECT pg_terminate_backend(%s)", [others])
+    for thread in threads:
+        thread.join()
+    assert entered == []
 
 
 def test_user_who_comes_back_all_the_time_is_locked(handler: Handler, user: str, log_in: LogIn) -> None:

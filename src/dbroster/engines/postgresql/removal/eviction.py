@@ -75,7 +75,33 @@ def shut(
         except OperationError as error:
             if error.code not in BUSY or attempt == ATTEMPTS:
                 raise hindrance or explained(session, error, users) from None
+    _end_logins(session, users)
     session.end_sessions(users)
+
+
+# which process is whose stands nowhere yet; of most others admins may not see of which type they are
+_UNSEEN: LiteralString = """
+    SELECT DISTINCT l.pid FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.locktype = 'virtualxid' AND a.usesysid IS NULL
+        AND coalesce(a.backend_type, 'client backend') = 'client backend'"""
+
+
+def _end_logins(session: Session, users: Collection[str]) -> None:
+    """End these users' logins that the server has let pass, and that are in no list of sessions yet.
+
+    With `post_auth_delay`, which everybody may set, one stays there for half an hour. Whose each is only the server
+    knows: a role can end what is its own, and nothing else.
+    """
+    patience: LiteralString = ", 5000" if session.version >= WAITS else ""
+    for (process,) in session.rows(_UNSEEN):
+        ending = sql.SQL("SELECT pg_terminate_backend({}" + patience + ")").format(process)
+        for user in users:
+            try:
+                session.run([sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(user)), ending])
+                break
+            except OperationError as error:
+                if error.code != DENIED:
+                    raise
 
 
 def _hindrance(session: Session, connection: Connection, users: Collection[str]) -> OperationError | None:
