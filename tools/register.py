@@ -80,6 +80,7 @@ FAULTS = {
     "L7": "ClickHouse: rows of a Buffer without a table are told before they are lost.",
     "L8": "ClickHouse: a column that only a view's inner table has is told before it is lost.",
     "K1": "PostgreSQL: a login of a leaver that is under way and in no list of sessions is ended.",
+    "K2": "MySQL: a login of a leaver that is under way does not let him in.",
     "K4": "MySQL, MariaDB: a FLOAT comes through an archive with all its digits.",
     "K5": "MariaDB: rows that break a CHECK come back.",
     "K6": "MySQL, MariaDB: dates that no calendar has come back as they were.",

@@ -33,16 +33,17 @@ class Dba:
         self._connection.close()
 
     def login(self, user: str, password: str, database: str | None = None, **options: Any) -> Any:
-        tls = {"ssl": ssl.create_default_context(cafile=str(self.server.ca)), **options}
-        return pymysql.connect(
-            host=self.server.host,
-            port=self.server.port,
-            user=user,
-            password=password.encode(),
-            database=database,
-            autocommit=True,
-            **tls,
-        )
+        return pymysql.connect(database=database, autocommit=True, **{**self.options(user, password), **options})
+
+    def options(self, user: str, password: str) -> dict[str, Any]:
+        """What a driver needs to log in."""
+        return {
+            "host": self.server.host,
+            "port": self.server.port,
+            "user": user,
+            "password": password.encode(),
+            "ssl": ssl.create_default_context(cafile=str(self.server.ca)),
+        }
 
     def run(self, *statements: str) -> list[tuple[Any, ...]]:
         """Run statements, and return the rows of the last one."""

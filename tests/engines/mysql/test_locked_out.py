@@ -1,7 +1,8 @@
 """Locked means locked out: no session, no event, no definer, no privilege; and everything is back with the line."""
 
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pymysql
@@ -13,6 +14,7 @@ from dbroster.model.plan import Action, Verb
 from dbroster.model.state import Lock
 from dbroster.passwords.secret import Secret
 from tests.engines.mysql.conftest import OTHER, PASSWORD, Site, give
+from tests.engines.mysql.test_archive import is_mariadb
 from tests.support.archiving import archiving
 from tests.support.waiting import wait_until
 
@@ -47,6 +49,51 @@ def test_nothing_of_a_locked_user_runs_and_everything_runs_again_with_the_line(s
     handler.grant_privileges(bob, web)
     wait_until(lambda: rows(site, f"{web}.t") > 0)
     site.dba.run_as(bob, PASSWORD, f"DROP EVENT {web}.e")
+
+
+class SlowLogin(pymysql.connections.Connection):
+    """A client that asks for another plugin, and keeps the server waiting for the answer of the right one."""
+
+    def __init__(self, began: Event, go_on: Event, **options: Any) -> None:
+        self._began, self._go_on = began, go_on
+        super().__init__(**options)
+
+    def _get_server_information(self) -> None:
+        super()._get_server_information()  # type: ignore[misc]
+        usual: str = self._auth_plugin_name  # type: ignore[has-type]
+        native = "mysql_native_password"
+        self._auth_plugin_name = "caching_sha2_password" if usual == native else native
+
+    def _process_auth(self, *question: Any) -> Any:
+        self._began.set()
+        self._go_on.wait()
+        return super()._process_auth(*question)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("by_performance_schema", ["0", "1"])
+def test_a_login_that_is_under_way_lets_nobody_in(site: Site, by_performance_schema: str) -> None:
+    """K2: MySQL lets in whoever had an open account when the login began, and tells in its end who that is."""
+    handler, bob = site.open(), site.name()
+    handler.create_user(bob, Secret(PASSWORD))
+    began, go_on, entered = Event(), Event(), Event()
+    login = site.dba.options(bob, PASSWORD)
+
+    def log_in() -> None:
+        with suppress(pymysql.Error), closing(SlowLogin(began, go_on, **login)) as raw, raw.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            entered.set()
+
+    with ExitStack() as settings:
+        if not is_mariadb(handler):
+            setting = "performance_schema_show_processlist"
+            settings.enter_context(site.setting(setting, by_performance_schema, "0"))
+        thread = Thread(target=log_in)
+        thread.start()
+        assert began.wait(30)
+        handler.lock_user(bob)
+        go_on.set()
+        thread.join()
+    assert not entered.is_set()
 
 
 def test_an_event_that_never_ends_is_ended(site: Site) -> None:

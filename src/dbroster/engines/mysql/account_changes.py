@@ -1,6 +1,7 @@
 """The part of the MySQL engine that changes accounts."""
 
 import json
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -18,6 +19,9 @@ from dbroster.passwords.verifiers import caching_sha2_many, mysql_native
 from dbroster.plan.grace_period import stamp
 
 MIN_ROUNDS = 5000
+_NOBODY = "unauthenticated user"
+_LOGIN = 1.0  # seconds that a login may take which a lock has to wait for
+_LOOK = 0.05
 
 
 class MySQLUsers(MySQLWarnings):
@@ -97,6 +101,7 @@ class MySQLUsers(MySQLWarnings):
         foreign = [] if grace else [found for found in accounts if found.lock is Lock.FOREIGN]
         if undated or foreign:
             self._write_lock(undated, foreign)
+            self._end_logins()
             self._end_sessions(names)
         if undated and grace:
             self._write_date(undated, self.now())
@@ -146,6 +151,22 @@ class MySQLUsers(MySQLWarnings):
             inside = database is None or (row["db"] is not None and self.fold_database(row["db"]) == database)
             if inside and row["User"] in names and row["User"] not in foreign:
                 self._kill(row["Id"])
+
+    def _end_logins(self) -> None:
+        """Wait for the logins that are under way, and end those that take their time: they may be a locked user's.
+
+        MySQL looks up the account when a login begins, and tells in its end whose it is. Nobody else's takes so long.
+        """
+        late = self._logging_in()
+        end = time.monotonic() + _LOGIN
+        while late and time.monotonic() < end:
+            time.sleep(_LOOK)
+            late &= self._logging_in()
+        for number in late:
+            self._kill(number)
+
+    def _logging_in(self) -> set[int]:
+        return {row["Id"] for row in self._session.rows("SHOW PROCESSLIST") if row["User"] == _NOBODY}
 
     def _kill(self, number: int) -> None:
         try:

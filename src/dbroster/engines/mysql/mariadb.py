@@ -307,6 +307,9 @@ class MariaDBHandler(MySQLHandler):
 
     # --- statements -------------------------------------------------------------------------------------------------
 
+    def _end_logins(self) -> None:
+        """Nothing: MariaDB tells from the beginning whose a login is."""
+
     def _clauses(self, passwords: Mapping[str, Secret]) -> dict[str, str]:
         """Clauses that give accounts their passwords, by verifiers made here."""
         make = ed25519 if self._plugin == "ed25519" else mysql_native
