@@ -6,20 +6,22 @@ import signal
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 import pytest
 from pymongo import MongoClient
+from pymongo.errors import ConnectionFailure
 
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
 from dbroster.engines.mongodb.session import close_client, parameters
 from dbroster.errors import ConnectError, OperationError, ServerError, Stalled
-from dbroster.model.connection import Connection
+from dbroster.model.connection import Connection, Tls
 from dbroster.passwords.secret import Secret
 from servers import MongoDB, MongoReplicaSet
 from tests.engines.mongodb.conftest import PASSWORD, Client, Site, opened
+from tests.servers.available import available
 from tests.support.bounded import within
 from tests.support.proxy import Proxy
 from tests.support.waiting import wait_until
@@ -182,3 +184,20 @@ def test_members_that_stand_still_hold_nobody_up(mongodb_server: object) -> None
             handler.lock_user(site.bob)
             handler.drop_database(site.bob, site.web)
             handler.drop_user(site.bob)
+
+
+def test_a_server_whose_connections_are_all_taken_is_named_with_the_cure() -> None:
+    """L9, C8: a leaver kept every sync out for as long as he liked, and the error spoke of an SSL handshake only."""
+    with available(lambda: MongoDB(options={"maxConns": "12"})) as server, ExitStack() as stack:
+        with opened(server) as site, site.handler() as handler:
+            site.make(handler)
+            connection = site.connection()
+        while True:
+            client = stack.enter_context(site.login(site.bob, PASSWORD, directConnection=True))
+            try:
+                client[site.web].command("ping")
+            except ConnectionFailure:
+                break
+        for tls in (connection.tls, Tls("disable")):
+            with pytest.raises(ConnectError, match="maxIncomingConnectionsOverride"):
+                connect(replace(connection, tls=tls, connect_timeout=3))

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import Any
 
 from dbroster.engines.clickhouse.access.lock_dates import locked_since
 from dbroster.engines.clickhouse.access.powers import Powers
@@ -47,8 +48,13 @@ def read_accounts(session: Session, connection: Connection, names: Sequence[str]
     """Read all accounts, or some, in one query; what their privileges and the ends of their logins say is not in it."""
     only = "" if names is None else " WHERE u.name IN ({names})"
     nodes = session.everywhere(_ACCOUNTS + only, names=names or ())
-    found = [{row[0]: _account(connection, *row) for row in rows} for rows in nodes]
+    # of two accounts of one name that count which SQL can't change: statements would hit it, or bring it to light
+    found = [{row[0]: _account(connection, *row) for row in sorted(rows, key=_is_fixed)} for rows in nodes]
     return merge(found, session.cluster, one_account)
+
+
+def _is_fixed(row: Sequence[Any]) -> bool:
+    return row[1] in READ_ONLY_STORAGES
 
 
 def _account(
@@ -76,7 +82,7 @@ def _account(
     existing = ExistingUser(
         name,
         managed=roster == ours and not protected,
-        roster=None if protected else roster,
+        roster=None if protected and storage not in READ_ONLY_STORAGES else roster,
         protected=protected,
         lock=lock,
         complete=roster != ours or (claimed and ours in rosters and (bool(shut) or not notes_lock(text))),

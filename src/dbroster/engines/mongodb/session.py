@@ -49,6 +49,11 @@ _GRACE = 2  # seconds that the server has, besides `timeout`, to say itself that
 _CLOSING = 1.0  # seconds that saying goodbye may take
 _NOISE = re.compile(r"(?s) \(configured timeouts: [^)]*\)|, (?:Timeout|full error): .*")
 _SERVER = re.compile(r"[^\s,]+:\d+(?=: )")
+_CUT_OFF = re.compile("EOF occurred|connection closed|Connection reset")
+_CROWDED = (
+    "; the server takes a new connection and closes it at once, as it does when net.maxIncomingConnections are open: "
+    "net.maxIncomingConnectionsOverride in its configuration lets in those from this machine's address all the same"
+)
 _CANCELLED = "operation cancelled"
 """What the driver says when it was told so, or has found out by itself that the server is silent."""
 
@@ -261,6 +266,9 @@ def open_session(connection: Connection) -> Session:
     except OperationError as error:
         close_client(client)
         raise ConnectError(str(error)) from None
+    except ConnectError as error:
+        close_client(client)
+        raise ConnectError(f"{error}{_CROWDED if _CUT_OFF.search(str(error)) else ''}") from None
     except BaseException:
         close_client(client)
         raise
