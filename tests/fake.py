@@ -66,7 +66,7 @@ class FakeHandler(Handler):
         return Server("Fake 1.0", self.connection.host)
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return datetime.now(UTC) + self._fake.clock_ahead
 
     def missing_privileges(self, templates: Sequence[str]) -> list[str]:
         with self._read("show my privileges"):
@@ -201,7 +201,7 @@ class FakeHandler(Handler):
                 self._fake.disconnect(session)
         if account.lock is Lock.OURS and account.since is None and self.connection.removals.grace_days:
             with self._change(Verb.LOCK_USER, user):
-                account.since = self.now()
+                account.since = self.time_of_lock()
 
     def drop_database(self, user: str, database: str) -> None:
         with self._change(Verb.DROP_DATABASE, user, database):

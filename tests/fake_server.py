@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
 
 from dbroster.errors import ConnectError, OperationError
@@ -95,6 +95,7 @@ class FakeServer:
         self.rules: list[PasswordRules] = []
         self.unreadable: set[str] = set()
         self.lock_holder: int | None = None
+        self.clock_ahead = timedelta()
         self.dead = False
         self._traps: list[_Trap] = []
         self._failures: dict[tuple[Verb, str], _Failure] = {}

@@ -10,7 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from dbroster.engines.archiver import Archiver
@@ -92,7 +92,11 @@ class Handler(ABC):
 
     @abstractmethod
     def now(self) -> datetime:
-        """The time by the server's clock, by which `lock_user` dates a lock."""
+        """The time by the server's clock."""
+
+    def time_of_lock(self) -> datetime:
+        """The time that a lock is dated with: if a clock is wrong, days of grace end rather too late than too soon."""
+        return max(self.now(), datetime.now(UTC))
 
     @abstractmethod
     def missing_privileges(self, templates: Sequence[str]) -> list[str]:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 
@@ -53,8 +53,8 @@ class Options:
 
 
 def server_time(handler: Handler) -> datetime:
-    """Return the time by the server's clock, which has dated the locks."""
-    return handler.now()
+    """Return the time by which days of grace end: of the server's clock and ours the one that is behind."""
+    return min(handler.now(), datetime.now(UTC))
 
 
 @dataclass

@@ -304,7 +304,7 @@ class ClickHouseHandler(Handler):
                 raise
         if dating and (lock is Lock.OPEN or undated):
             self._proof.forget(user)
-            dates.set_date(self._session, user, self._facts.role, self._facts.accounts_on)
+            dates.set_date(self._session, user, self.time_of_lock(), self._facts.role, self._facts.accounts_on)
 
     def _take_roles(self, account: Account) -> None:
         if account.given and (note := dba_roles.take(self._session, account, self._facts.accounts_on)):

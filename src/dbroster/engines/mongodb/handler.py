@@ -251,10 +251,10 @@ class MongoDBHandler(Handler):
         marker = account.own_marker
         noted = with_roles(inside, marker.insiders)
         if marker.locked:  # without a date: the notes are those of the first time
-            return replace(marker, locked=stamp(self.now()), insiders=noted)
+            return replace(marker, locked=stamp(self.time_of_lock()), insiders=noted)
         beside = account.roles_beside(account.databases)
         before = account.restrictions
-        return replace(marker, locked=stamp(self.now()), restrictions=before, roles=beside, insiders=noted)
+        return replace(marker, locked=stamp(self.time_of_lock()), restrictions=before, roles=beside, insiders=noted)
 
     def drop_database(self, user: str, database: str) -> None:
         """Drop the user's database, with the accounts and roles that were defined in it.

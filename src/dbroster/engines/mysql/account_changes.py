@@ -104,7 +104,7 @@ class MySQLUsers(MySQLWarnings):
             self._end_logins()
             self._end_sessions(names)
         if undated and grace:
-            self._write_date(undated, self.now())
+            self._write_date(undated, self.time_of_lock())
 
     def _drop(self, users: Sequence[str]) -> None:
         accounts = self._ours(users)

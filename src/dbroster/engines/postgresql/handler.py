@@ -375,7 +375,7 @@ class PostgreSQLHandler(Handler):
         shut = [Marker(self.connection.roster, user, locked=True) for user in undated]
         locking = [part for marker in shut for part in statements.shut_role(marker)]
         shutting.shut(self._session, self.connection, roles, locking)
-        now = self.now() if self.connection.removals.grace_days and shut else None
+        now = self.time_of_lock() if self.connection.removals.grace_days and shut else None
         self._session.run([statements.mark_role(replace(marker, since=now)) for marker in shut if now])
 
     def _drop_users(self, users: Sequence[str]) -> None:

@@ -29,9 +29,9 @@ def server_time(session: Session) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def set_date(session: Session, user: str, marker_role: str, cluster: str) -> None:
-    """Note that the account is locked since now."""
-    role = identifier(f"{marker_role}{_INFIX}{stamp(server_time(session))}")
+def set_date(session: Session, user: str, since: datetime, marker_role: str, cluster: str) -> None:
+    """Note since when the account is locked."""
+    role = identifier(f"{marker_role}{_INFIX}{stamp(since)}")
     session.run(f"CREATE ROLE IF NOT EXISTS {role}{cluster}")
     session.run(f"GRANT{cluster} {role} TO {identifier(user)}")
 
