@@ -12,10 +12,9 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 from dbroster.errors import AuditError
 from dbroster.files.read import log_problem
@@ -77,8 +76,7 @@ def check_log(path: Path) -> None:
             raise AuditError(f"the audit log {each} can't be opened: {error.strerror}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
+class _End(NamedTuple):
     """How the log ends: its last whole line, and a piece of one that was cut off when it was written."""
 
     line: bytes

@@ -6,7 +6,7 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Thread
 
 from dbroster import engines
@@ -147,7 +147,7 @@ class _Work:
         except ConfigError as error:
             number = len(error.problems)
             text = f"nothing was done: {number} problem{'s' * (number > 1)} in the files"
-            return replace(self._fatal(text), problems=tuple(error.problems))
+            return self._fatal(text)._replace(problems=tuple(error.problems))
         except Exception as error:  # noqa: BLE001 - anything else is a defect; its message may hold a secret
             return self._fatal(defect(error, verbose=self.given.verbose))
 
@@ -156,7 +156,7 @@ class _Work:
             return self._restore()
         (connection,), roster = load(self.given.directory, self.engine, self.server, self.users)
         self.address = f"{connection.host}:{connection.port}"
-        options = replace(self.options, command=sync_command(self.given, self.engine))
+        options = self.options._replace(command=sync_command(self.given, self.engine))
         what = (connection, roster, options, self.stopping.connect, self.task, self.stopping.wish)
         if self.given.verb == "check":
             from dbroster.run.check import Check

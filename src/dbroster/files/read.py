@@ -2,8 +2,8 @@
 
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dbroster.files.owners import me, place_problem
 from dbroster.model.problems import Problem
@@ -18,8 +18,7 @@ _UNSAFE_BITS = stat.S_IRWXO | stat.S_IWGRP
 _OTHER_WRITERS = stat.S_IWGRP | stat.S_IWOTH
 
 
-@dataclass(frozen=True, slots=True)
-class FileContent:
+class FileContent(NamedTuple):
     """A file's bytes, permission bits and owner; `problem` says why it can't be used, `missing` that it isn't there."""
 
     name: str

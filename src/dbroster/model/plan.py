@@ -1,8 +1,8 @@
 """What a run will do: actions, and what stands in their way."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from dbroster.model.problems import Problem
 from dbroster.passwords.secret import Secret
@@ -23,8 +23,7 @@ class Verb(StrEnum):
     RESTORE_DATABASE = "restore_database"
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(NamedTuple):
     """One change to one object; `reason` tells why, for people."""
 
     verb: Verb
@@ -34,16 +33,14 @@ class Action:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(NamedTuple):
     """A foreign object stands where the roster wants one of its own; the user is left alone."""
 
     user: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What a run will do, and the counts that the guard judges it by; `new_users` have no account at all so far.
 
     `obstacles`: by the place of an action, why the server must refuse it, so that it is not even tried.
@@ -57,5 +54,5 @@ class Plan:
     managed_users: int = 0
     managed_databases: int = 0
     unchanged: int = 0
-    obstacles: Mapping[int, str] = field(default_factory=dict)
+    obstacles: Mapping[int, str] = {}
     reservations: tuple[str, ...] = ()

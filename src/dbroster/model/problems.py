@@ -1,10 +1,9 @@
 """What a person has to mend."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """Something that a person has to mend, with the place where it stands; a warning does not raise the exit code."""
 
     text: str

@@ -1,8 +1,8 @@
 """What a run has done, as a report tells it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from dbroster.model.plan import Action, Conflict
 from dbroster.model.problems import Problem
@@ -19,8 +19,7 @@ class Status(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of an action; `code` is the server's own error code, `seconds` its wall time.
 
     `note`: what has to be known of one that is done.
@@ -34,16 +33,14 @@ class Outcome:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """A line of the audit log: its number and its SHA-256, which the next line carries."""
 
     number: int
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """Everything that a report tells of one server. `fatal` says why nothing could be started.
 
     `plan` is the digest of the plan, `audit` the last line that this run has written to the audit log, `permit` the
@@ -66,7 +63,7 @@ class Result:
     plan: str | None = None
     audit: Link | None = None
     judgement: str | None = None
-    stages: Mapping[str, float] = field(default_factory=dict)
+    stages: Mapping[str, float] = {}
 
     @property
     def seconds(self) -> float:

@@ -1,8 +1,7 @@
 """What the files want: users, templates, and what is wrong with them."""
 
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import NamedTuple, Self
 
 from dbroster.model.problems import Problem
 from dbroster.passwords.secret import Secret
@@ -10,8 +9,7 @@ from dbroster.passwords.secret import Secret
 USERS_FILE = "users.txt"
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(NamedTuple):
     """One usable line of users.txt."""
 
     name: str
@@ -19,8 +17,7 @@ class User:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Roster:
+class Roster(NamedTuple):
     """What the files want for one engine.
 
     `mentioned` are names on lines that can't be used: those accounts are left exactly as they are. `suspended` holds
@@ -29,7 +26,7 @@ class Roster:
     lines are counted in: users.txt, users.txt.age or users_command.
     """
 
-    users: Mapping[str, User] = field(default_factory=dict)
+    users: Mapping[str, User] = {}
     mentioned: frozenset[str] = frozenset()
     templates: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
@@ -46,12 +43,11 @@ class Roster:
         if problem is None:
             return self
         why = reason or f"{problem.file} may not be whole"
-        return replace(self, problems=(*self.problems, problem), suspended=(*self.suspended, why))
+        return self._replace(problems=(*self.problems, problem), suspended=(*self.suspended, why))
 
     def without(self, users: Set[str], problems: Iterable[Problem]) -> Self:
         """Return a roster in which these users are merely mentioned, and that has the problems besides its own."""
-        return replace(
-            self,
+        return self._replace(
             users={name: user for name, user in self.users.items() if name not in users},
             mentioned=self.mentioned | users,
             problems=(*self.problems, *problems),

@@ -1,10 +1,10 @@
 """What stands on a server: accounts, databases, and whether the roster's passwords are the server's."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Self
+from typing import NamedTuple, Self
 
 from dbroster.passwords.secret import Secret
 
@@ -30,16 +30,14 @@ class Lock(StrEnum):
     FOREIGN = "foreign"
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(NamedTuple):
     """The server that was reached: product with version for people (`PostgreSQL 15.18`), and its address."""
 
     product: str
     host: str
 
 
-@dataclass(frozen=True, slots=True)
-class StoredVerifier:
+class StoredVerifier(NamedTuple):
     """What a server stores instead of a password; `algorithm` names the check in `verifiers`."""
 
     algorithm: str
@@ -104,11 +102,10 @@ def differences(*found: tuple[object, str]) -> str | None:
     return ", ".join(text for wrong, text in found if wrong) or None
 
 
-@dataclass(frozen=True, slots=True)
-class Actual:
+class Actual(NamedTuple):
     """The state of a server: accounts and databases by name, what the password checks said, and why they are unsure."""
 
-    users: Mapping[str, ExistingUser] = field(default_factory=dict)
-    databases: Mapping[str, ExistingDatabase] = field(default_factory=dict)
-    passwords: Mapping[str, PasswordCheck] = field(default_factory=dict)
-    doubts: Mapping[str, str] = field(default_factory=dict)
+    users: Mapping[str, ExistingUser] = {}
+    databases: Mapping[str, ExistingDatabase] = {}
+    passwords: Mapping[str, PasswordCheck] = {}
+    doubts: Mapping[str, str] = {}

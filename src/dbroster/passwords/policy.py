@@ -2,15 +2,14 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dbroster.passwords.secret import Secret
 
 _CONTROL_CHARACTERS = re.compile(r"[\0\r\n]")
 
 
-@dataclass(frozen=True, slots=True)
-class PasswordRules:
+class PasswordRules(NamedTuple):
     """What a password must have; lengths and counts are in characters, 0 asks for nothing.
 
     `classes`: how many of lower case, upper case, digits and other characters must occur. `forbidden`: words that must

@@ -3,8 +3,8 @@
 Only what is certain removes anything: a date that is unknown, or in the future, does not.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from dbroster.model.problems import Problem
 from dbroster.model.state import ExistingUser, Lock
@@ -13,8 +13,7 @@ STAMP = "%Y-%m-%dT%H:%M:%SZ"
 """How engines write down when an account was locked: UTC, to the second."""
 
 
-@dataclass(frozen=True, slots=True)
-class Grace:
+class Grace(NamedTuple):
     """The days for which an account is kept after it was locked, and what time it is, by the server's clock."""
 
     days: int = 0

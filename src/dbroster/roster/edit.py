@@ -5,7 +5,6 @@ import shlex
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from dbroster.config.connections import USERS_COMMAND, find_connections
@@ -53,7 +52,7 @@ def judge(directory: Path, data: bytes, name: str) -> list[Problem]:
     for engine in ENGINES:
         templates, _ = parse_templates(read_file(directory / f"{engine}_databases.txt", MAX_SETTINGS).data, engine)
         for connection in find_connections(directory, engine)[0]:
-            problems += screen(replace(roster, templates=templates), connection).problems
+            problems += screen(roster._replace(templates=templates), connection).problems
     return [problem for problem in dict.fromkeys(problems) if not problem.warning]
 
 

@@ -7,9 +7,9 @@ in a problem's text is ever taken from a line, since it may hold a password.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from dbroster.errors import ConfigError
 from dbroster.files.lines import significant
@@ -28,8 +28,7 @@ MOST = 1000
 _NOTHING_REMOVED = "nothing is removed in this run"
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(NamedTuple):
     """One line that says something: `name` is None when it can't be told whose it is; `whole`: it is one line."""
 
     number: int
@@ -64,7 +63,7 @@ def read_roster(directory: Path, engine: str, source: UsersSource | None = None)
         raise ConfigError([*fatal, *roster.problems, *problems])
     broken = _few([f"{p.file} line {p.line} can't be used" for p in problems if not p.warning])
     more = _fewer(problems, templates.name)
-    return replace(roster, templates=names, problems=roster.problems + more, suspended=roster.suspended + broken)
+    return roster._replace(templates=names, problems=roster.problems + more, suspended=roster.suspended + broken)
 
 
 def _template_file(path: Path, content: FileContent) -> Iterator[Problem | None]:
@@ -153,7 +152,7 @@ def _user_lines(data: bytes, file: str, directory: Path) -> Iterator[_Line]:
 
 def _in_doubt(found: _Line, doubt: str) -> _Line:
     left = "" if found.name is None else "; this user is left as found"
-    return replace(found, problem=f"{doubt}{left}; {_NOTHING_REMOVED}", whole=False)
+    return found._replace(problem=f"{doubt}{left}; {_NOTHING_REMOVED}", whole=False)
 
 
 def _decode(raw: bytes) -> str | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 
 from dbroster.engines.base import Handler
 from dbroster.errors import DbrosterError
@@ -32,14 +31,14 @@ class Check(ServerRun):
                 plan = self.plan(roster, self.read(handler, roster), handler)
                 problems = self.problems(roster, *_foreseen(handler, plan), *handler.warnings())
         except DbrosterError as error:
-            return replace(self.of_files(), fatal=str(error))
+            return self.of_files()._replace(fatal=str(error))
         result = self._judged(roster, problems, ", and so are login and privileges")
-        return replace(result, product=server.product, host=server.host)
+        return result._replace(product=server.product, host=server.host)
 
     def _judged(self, roster: Roster, problems: tuple[Problem, ...], more: str = "") -> Result:
         users, templates = len(roster.users), len(roster.templates)
         judgement = f"{_number(users, 'user')} and {_number(templates, 'template')} are sound{more}"
-        return replace(self.blank(), users=users, problems=problems, judgement=judgement)
+        return self.blank()._replace(users=users, problems=problems, judgement=judgement)
 
 
 def _number(number: int, what: str) -> str:

@@ -6,7 +6,7 @@ meanwhile, and be at work already.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from dbroster.config.connections import CONNECTIONS_FILE, USERS_COMMAND
 from dbroster.errors import ConfigError
@@ -88,4 +88,4 @@ def _common(then: Roster, now: Roster) -> Roster:
     passwords = {name: user.password for name, user in now.users.items()}
     stale = {name for name, user in then.users.items() if passwords.get(name) != user.password}
     templates = tuple(name for name in then.templates if name in now.templates)
-    return replace(then.without(stale, ()), templates=templates)
+    return then.without(stale, ())._replace(templates=templates)

@@ -6,8 +6,9 @@ What an archive holds was written by a user. It is brought back with that user's
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dbroster import engines
 from dbroster.archive import Archive, read_archive
@@ -27,8 +28,7 @@ from dbroster.run.server_run import Connect, Options
 _NEW = "to be restored into"
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """What the command line asks for: an archive, a database other than its own, one of another user or roster."""
 
     archive: Path
@@ -54,8 +54,8 @@ class Restore:
             with ExitStack() as stack:
                 result = self._run(result, stack)
         except DbrosterError as error:
-            result = replace(result, fatal=str(error))
-        return replace(result, stages={"restore": time.perf_counter() - began})
+            result = result._replace(fatal=str(error))
+        return result._replace(stages={"restore": time.perf_counter() - began})
 
     def _run(self, result: Result, stack: ExitStack) -> Result:
         archive = read_archive(self.wish.archive)
@@ -64,14 +64,14 @@ class Restore:
         self._refuse_another(archive, user)
         handler = self._reach(stack)
         server = handler.server()
-        result = replace(result, product=server.product, host=server.host)
+        result = result._replace(product=server.product, host=server.host)
         user = self._screened(handler, user)
         if handler.fold_database(database) not in map(handler.fold_database, self.roster.databases(user.name)):
             raise self._no_database(database)
         if obstacle := handler.archiver().obstacle(archive.manifest.settings):
             raise ServerError(f"nothing was done: {obstacle}")
         steps = list(self._steps(handler, archive, user, database))
-        result = replace(result, plan=plan_digest(self.connection, steps))
+        result = result._replace(plan=plan_digest(self.connection, steps))
         outcomes: list[Outcome] = []
         fatal = None
         with Audit(self.options.audit_path, self.connection.engine, self.connection.server) as audit:
@@ -82,7 +82,7 @@ class Restore:
                 audit.end(outcomes)
             except (AuditError, ServerError) as error:
                 fatal = str(error)
-        return replace(result, outcomes=tuple(outcomes), fatal=fatal, audit=audit.last)
+        return result._replace(outcomes=tuple(outcomes), fatal=fatal, audit=audit.last)
 
     # --- what may be restored to whom -------------------------------------------------------------------------------
 

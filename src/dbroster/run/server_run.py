@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
+from typing import NamedTuple
 
 from dbroster import engines
 from dbroster.audit.hash_chain import AUDIT_FILE, check_log
@@ -29,8 +30,7 @@ Connect = Callable[[Connection], Handler]
 Clock = Callable[[Handler], datetime]
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """What the command line asks for; `audit_log` is in the config directory unless it is named.
 
     `expect` holds the digests that a plan may have; empty: any. `command`: the words of a sync that does what this one

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -84,20 +84,19 @@ class Sync(ServerRun):
             with ExitStack() as stack:
                 return self._run(result, self.reach(stack))
         except DbrosterError as error:
-            return replace(result, fatal=str(error), users=len(self.roster.users), problems=self.problems(self.roster))
+            return result._replace(fatal=str(error), users=len(self.roster.users), problems=self.problems(self.roster))
 
     def _run(self, result: Result, handler: Handler) -> Result:
         server = handler.server()
         roster = screen(self.roster, self.connection, handler)
         actual = self.read(handler, roster)
         roster, plan = self._sound_plan(roster, actual, handler)
-        plan = replace(plan, obstacles=self._obstacles(handler, plan))
+        plan = plan._replace(obstacles=self._obstacles(handler, plan))
         log = lru_cache(maxsize=1)(lambda: self._history(handler))
         guard = Guard(plan, roster, actual, self.connection.removals, self.options.max_removals, log)
         left = Leftovers(roster, actual, plan, self.connection.protected, handler.drop_words, log)
         digest = plan_digest(self.connection, plan.actions)
-        result = replace(
-            result,
+        result = result._replace(
             product=server.product,
             host=server.host,
             users=len(roster.users),
@@ -118,13 +117,13 @@ class Sync(ServerRun):
             plan=digest,
         )
         if result.refusals:
-            return replace(result, outcomes=tuple(Outcome(action, Status.REFUSED) for action in plan.actions))
+            return result._replace(outcomes=tuple(Outcome(action, Status.REFUSED) for action in plan.actions))
         if not plan.actions:
             return result
         if self.options.dry_run:
             from dbroster.run.apply import foretell
 
-            return replace(result, outcomes=foretell(plan))
+            return result._replace(outcomes=foretell(plan))
         return self._apply(result, plan, handler)
 
     def _sound_plan(self, roster: Roster, actual: Actual, handler: Handler) -> tuple[Roster, Plan]:
@@ -144,7 +143,7 @@ class Sync(ServerRun):
         pairs = renamed(plan, still, actual, handler.check_passwords)
         texts = (*reservations(pairs, plan, self.connection), *template_reservations(plan, actual))
         told = [Problem(text, warning=True) for text in texts if self.options.max_removals is not None]
-        return roster, replace(plan, reservations=texts, problems=(*plan.problems, *told))
+        return roster, plan._replace(reservations=texts, problems=(*plan.problems, *told))
 
     def _obstacles(self, handler: Handler, plan: Plan) -> dict[int, str]:
         """Find what of a plan the server must refuse, and what would be done for nothing."""
@@ -206,8 +205,7 @@ class Sync(ServerRun):
             except AuditError as error:
                 fatal = str(error)
         doubts = (Problem(audit.doubt, warning=True),) if audit.doubt else ()
-        return replace(
-            result,
+        return result._replace(
             outcomes=tuple(apply.outcomes),
             problems=result.problems + doubts,
             fatal=fatal,

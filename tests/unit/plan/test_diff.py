@@ -126,7 +126,7 @@ def test_an_account_of_which_a_part_is_missing() -> None:
 def test_parts_of_an_account_that_are_no_longer_wanted() -> None:
     found = actual([replace(OURS, surplus=("bob@old",))])
     assert short(plan(roster("bob"), found)) == [("drop_user", "bob@old")]
-    assert plan(replace(roster("bob"), suspended=("why",)), found).actions == ()
+    assert plan(roster("bob")._replace(suspended=("why",)), found).actions == ()
 
 
 @pytest.mark.parametrize(
@@ -177,12 +177,12 @@ def test_what_is_not_proven_enough_is_not_dropped() -> None:
 
 def test_invariant_8_a_suspended_roster_removes_nothing() -> None:
     for names in ((), ("bob",)):
-        wanted = replace(roster(*names), suspended=("users.txt line 2: its user can't be told",))
+        wanted = roster(*names)._replace(suspended=("users.txt line 2: its user can't be told",))
         assert plan(wanted, actual(databases=(WEB, OLD))).actions == ()
 
 
 def test_a_mentioned_user_is_left_exactly_as_it_is() -> None:
-    wanted = replace(roster("eve"), mentioned=frozenset({"bob"}))
+    wanted = roster("eve")._replace(mentioned=frozenset({"bob"}))
     found = actual([replace(OURS, complete=False, surplus=("bob@x",))], (replace(WEB, granted=False), OLD))
     assert {action.user for action in plan(wanted, found).actions} == {"eve"}
 
@@ -257,7 +257,7 @@ def test_adopting_a_database_for_a_user_of_ours() -> None:
 def test_why_a_password_is_unknown_begins_with_what_the_catalogs_show() -> None:
     """C6: the cause and its cure, not only in what words the server refuses the login."""
     bob = ExistingUser("bob", managed=True, roster="default", unusable="it may have no session: ALTER ROLE;")
-    found = replace(actual([bob], passwords={"bob": PasswordCheck.UNKNOWN}), doubts={"bob": "too many connections"})
+    found = actual([bob], passwords={"bob": PasswordCheck.UNKNOWN})._replace(doubts={"bob": "too many connections"})
     (problem,) = plan(roster("bob"), found).problems
     assert problem.text.endswith("it is left as it is: it may have no session: ALTER ROLE;")
 
@@ -347,7 +347,7 @@ def rosters(draw: st.DrawFn) -> Roster:
     where = draw(st.fixed_dictionaries({name: st.sampled_from(["listed", "mentioned", "absent"]) for name in NAMES}))
     wanted = roster(*(name for name in NAMES if where[name] == "listed"), templates=TEMPLATES)
     mentioned = frozenset(name for name in NAMES if where[name] == "mentioned")
-    return replace(wanted, mentioned=mentioned, suspended=draw(st.sampled_from([(), ("why",)])))
+    return wanted._replace(mentioned=mentioned, suspended=draw(st.sampled_from([(), ("why",)])))
 
 
 @given(rosters(), states(), st.sets(st.sampled_from(NAMES)))
@@ -396,7 +396,7 @@ def backward(mapping: Mapping[str, Any]) -> dict[str, Any]:
 @given(rosters(), states())
 def test_a_plan_does_not_depend_on_the_order_of_what_was_read(wanted: Roster, found: Actual) -> None:
     backwards = Actual(backward(found.users), backward(found.databases), backward(found.passwords))
-    assert plan(replace(wanted, users=backward(wanted.users)), backwards) == plan(wanted, found)
+    assert plan(wanted._replace(users=backward(wanted.users)), backwards) == plan(wanted, found)
 
 
 def test_actions_hold_their_passwords_in_secret() -> None:
@@ -452,6 +452,6 @@ def test_other_accounts_with_power_are_nobodys_business(account: ExistingUser, m
 
 def test_the_reason_says_what_differs() -> None:
     """M2: the password may be the same, and be kept for another way to log in."""
-    found = replace(actual(passwords={"bob": PasswordCheck.DIFFERENT}), doubts={"bob": "it is kept for SCRAM-SHA-1"})
+    found = actual(passwords={"bob": PasswordCheck.DIFFERENT})._replace(doubts={"bob": "it is kept for SCRAM-SHA-1"})
     (action,) = plan(roster("bob"), found).actions
     assert action.reason == "it is kept for SCRAM-SHA-1"

@@ -78,11 +78,11 @@ def test_without_days_of_grace_everything_goes_at_once() -> None:
 
 
 def test_a_suspended_roster_removes_nothing_that_is_due() -> None:
-    assert short(plan(locked(days=30), wanted=replace(roster("al"), suspended=("a broken line",)))) == []
+    assert short(plan(locked(days=30), wanted=roster("al")._replace(suspended=("a broken line",)))) == []
 
 
 def test_a_mentioned_user_is_left_as_found() -> None:
-    assert short(plan(locked(days=30), wanted=replace(roster("al"), mentioned=frozenset({"bob"})))) == []
+    assert short(plan(locked(days=30), wanted=roster("al")._replace(mentioned=frozenset({"bob"})))) == []
 
 
 def judged(made: Plan, *users: ExistingUser, option: str | None = None) -> Sequence[str]:

@@ -40,7 +40,7 @@ def guard(
     history: History = History(),
     reservations: tuple[str, ...] = (),
 ) -> Guard:
-    plan = replace(Differ(wanted, actual).plan(), reservations=reservations)
+    plan = Differ(wanted, actual).plan()._replace(reservations=reservations)
     return Guard(plan, wanted, actual, removals, option, lambda: history)
 
 
@@ -75,9 +75,9 @@ def test_more_than_one_and_more_than_ten_percent(removed: int, managed: int, *, 
 def test_a_part_of_an_account_is_a_removal_but_not_the_last_account() -> None:
     parts = {"u000": ExistingUser("u000", managed=True, roster="default", surplus=("u000@old",))}
     history = History(dropped={("u000@old", None): DATE})  # the host has come and gone before
-    assert guard(roster("u000"), replace(state(("u000",)), users=parts), history=history).refusals == ()
+    assert guard(roster("u000"), state(("u000",))._replace(users=parts), history=history).refusals == ()
     both = {**parts, "u001": replace(parts["u000"], name="u001", surplus=("u001@old",))}
-    (text,) = guard(roster("u000", "u001"), replace(state(people(2)), users=both)).refusals
+    (text,) = guard(roster("u000", "u001"), state(people(2))._replace(users=both)).refusals
     assert "2 of 2 managed accounts would be removed (u000@old, u001@old)" in text
 
 
@@ -88,7 +88,7 @@ def test_databases_of_removed_users_count_as_their_users() -> None:
 def test_an_account_that_dbroster_has_locked_was_judged_then() -> None:
     actual = state(people(4))
     locked = {name: replace(user, lock=Lock.OURS) for name, user in actual.users.items() if name != "u003"}
-    found = guard(roster("u003"), replace(actual, users={**actual.users, **locked}))
+    found = guard(roster("u003"), actual._replace(users={**actual.users, **locked}))
     assert found.refusals == ()
     assert found.permission == "3"
 
@@ -163,7 +163,7 @@ def test_a_template_that_a_leaver_had_too_is_a_whole_one() -> None:
 def test_the_last_one_of_an_interrupted_run_goes_on() -> None:
     actual = state(people(3), ("web",))
     databases = {**actual.databases, "u000_old": ExistingDatabase("u000_old", "u000", granted=True)}
-    assert guard(roster(*people(3)), replace(actual, databases=databases)).refusals == ()
+    assert guard(roster(*people(3)), actual._replace(databases=databases)).refusals == ()
 
 
 def test_what_was_never_finished_is_no_loss() -> None:
@@ -173,7 +173,7 @@ def test_what_was_never_finished_is_no_loss() -> None:
         name: replace(each, usable=False) if name.endswith("_new") else each for name, each in actual.databases.items()
     }
     assert guard(roster(*people(3)), actual).refusals
-    assert guard(roster(*people(3)), replace(actual, databases=unfinished)).refusals == ()
+    assert guard(roster(*people(3)), actual._replace(databases=unfinished)).refusals == ()
 
 
 def test_an_empty_template_list_needs_all() -> None:
@@ -225,7 +225,7 @@ def test_what_was_begun_is_not_counted_twice() -> None:
 
 
 def test_databases_of_a_day() -> None:
-    one = replace(roster("a"), templates=("web",))
+    one = roster("a")._replace(templates=("web",))
     history = History(databases={"x_old": 1, "y_old": 1, "z_old": 1})
     (text,) = guard(one, state(("a",), ("web", "old")), history=history).refusals
     assert "with 3 in the last 24 hours (x_old, y_old, z_old)" in text

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -210,7 +209,7 @@ def test_no_runs_without_permission_remove_more_than_the_limit_of_a_day(
         if trouble:
             site.server.kill(trouble[0], answer_lost=trouble[1])
         with suppress(Killed):
-            site.run(replace(wanted, users=users, templates=templates), connection=KEPT if grace else {})
+            site.run(wanted._replace(users=users, templates=templates), connection=KEPT if grace else {})
         site.server.revive()
         texts = [statement.text for statement in site.server.changes()]
         note(f"{sorted(chosen)} {templates} {trouble} {grace}: {[text for text in texts if 'create' not in text]}")

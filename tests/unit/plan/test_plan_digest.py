@@ -41,7 +41,7 @@ def test_engine_server_and_roster_count() -> None:
 
 def test_passwords_and_reasons_do_not_count() -> None:
     plain = Action(Verb.CREATE_USER, "ann")
-    for other in (replace(plain, password=Secret("x")), replace(plain, reason="because")):
+    for other in (plain._replace(password=Secret("x")), plain._replace(reason="because")):
         assert plan_digest(CONNECTION, [other]) == plan_digest(CONNECTION, [plain])
 
 
@@ -68,7 +68,7 @@ def site(tmp_path: Path) -> Site:
     return site
 
 
-WANTED = replace(roster("ann"), users={**roster("ann").users, **roster("cy", password=OTHER_PASSWORD).users})
+WANTED = roster("ann")._replace(users={**roster("ann").users, **roster("cy", password=OTHER_PASSWORD).users})
 
 
 def test_a_run_of_the_expected_plan(site: Site) -> None:

@@ -5,7 +5,6 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -120,7 +119,7 @@ def test_the_json_report_looks_as_documented() -> None:
     outcome = Outcome(Action(Verb.CREATE_USER, "bob"), Status.DONE)
     problems, conflicts = (Problem("text"),), (Conflict("ann", "text"),)
     result = Result("mysql", "default", False, outcomes=(outcome,), problems=problems, conflicts=conflicts)
-    result = replace(result, audit=Link(1, "0" * 64))
+    result = result._replace(audit=Link(1, "0" * 64))
     assert keys_of(sample("JSON report")) == keys_of(json.loads(as_json([result], Exit.IN_STEP, dry_run=False)))
     for status in Status:
         assert f"`{status.value}`" in CONFIGURATION

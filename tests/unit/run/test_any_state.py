@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -77,7 +77,7 @@ def rosters(draw: st.DrawFn) -> Roster:
         lines.append(line.get(draw(LISTED), ""))
     lines.append(draw(st.sampled_from(["", "", "broken"])))
     wanted = parse_users("\n".join(lines).encode())
-    return replace(wanted, templates=("web", "data"))
+    return wanted._replace(templates=("web", "data"))
 
 
 @dataclass(frozen=True)
@@ -332,8 +332,7 @@ def test_invariant_4_what_becomes_of_a_user_does_not_depend_on_another(
     for found in (alone.accounts, alone.databases):
         for name in [name for name in found if name.split("_")[0] == bad]:
             del found[name]
-    without = replace(
-        wanted,
+    without = wanted._replace(
         users={name: user for name, user in wanted.users.items() if name != bad},
         mentioned=wanted.mentioned - {bad},
     )

@@ -84,7 +84,7 @@ def test_the_first_look_at_an_account_is_never_a_hit(tmp_path: Path) -> None:
 
 
 def test_a_changed_password_misses_and_is_updated(site: Site) -> None:
-    wanted = replace(roster(*NAMES), users={**roster(*NAMES).users, "bob": user("bob", OTHER_PASSWORD)})
+    wanted = roster(*NAMES)._replace(users={**roster(*NAMES).users, "bob": user("bob", OTHER_PASSWORD)})
     Counting.asked.clear()
     assert short(site.run(wanted)) == [("done", "update_password", "bob")]
     assert Counting.asked == ["bob"]
@@ -225,9 +225,9 @@ def test_only_the_present_roster_is_kept(site: Site) -> None:
     site.run(roster("ann", "bob"), max_removals="all")
     assert cache_file(site).stat().st_size == size - 65
     both = {"ann": user("ann"), "bob": user("bob", OTHER_PASSWORD)}
-    site.run(replace(roster("ann", "bob"), users=both))  # the old entry goes; the new one is not proven yet
+    site.run(roster("ann", "bob")._replace(users=both))  # the old entry goes; the new one is not proven yet
     assert cache_file(site).stat().st_size == size - 2 * 65
-    site.run(replace(roster("ann", "bob"), users=both))
+    site.run(roster("ann", "bob")._replace(users=both))
     assert cache_file(site).stat().st_size == size - 65
     site.run(roster(), max_removals="all")
     assert not cache_file(site).exists()
@@ -248,7 +248,7 @@ def test_a_dry_run_reads_it_and_does_not_write(site: Site) -> None:
 
 
 def test_an_encrypted_roster_has_none_and_leaves_none_behind(site: Site) -> None:
-    wanted = replace(roster(*NAMES), encrypted=True)
+    wanted = roster(*NAMES)._replace(encrypted=True)
     assert sorted(asked(site, wanted, dry_run=True)) == sorted(NAMES)
     assert cache_file(site).exists()  # a dry run changes nothing
     for _ in range(2):

@@ -1,6 +1,5 @@
 """The whole story on the fake server: files, plan, guard, changes, result."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -147,7 +146,7 @@ def test_a_mentioned_user_is_left_exactly_as_it_is(site: Site) -> None:
     site.run(roster("ann", "bob", templates=("old",)))
     before = vars(site.server.accounts["bob"]).copy()
     lines = parse_users(f"ann:{PASSWORD}\nbob: spaced\n".encode())
-    result = site.run(replace(lines, templates=("web",)))
+    result = site.run(lines._replace(templates=("web",)))
     assert vars(site.server.accounts["bob"]) == before
     assert "bob_old" in site.server.databases
     assert [(p.line, p.user) for p in result.problems] == [(2, "bob")]

@@ -3,9 +3,9 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
+from typing import NamedTuple
 
 from dbroster.passwords.secret import Secret
 from dbroster.passwords.verifiers import workers
@@ -32,8 +32,7 @@ QUICK = {Algorithm.MYSQL_NATIVE}
 _HOLDING = {Algorithm.CACHING_SHA2: 4e-7, Algorithm.SHA256_PASSWORD: 4e-7, Algorithm.ED25519: 3e-4}
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """One question: whether `stored`, kept by a server for `user`, is the verifier of `password`.
 
     `stored` is the text as the server gives it; for MongoDB the JSON text of the `credentials` document.
