@@ -20,6 +20,8 @@ SELDOM = (
     "audit.verification",
     "cli.other_verbs",
     "files.write",
+    "report.table",
+    "roster.age",
     "roster.command",
     "roster.edit",
     "roster.encrypt",

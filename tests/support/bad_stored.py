@@ -8,7 +8,8 @@ from pathlib import Path
 from dbroster.archive import MANIFEST, drafting
 from dbroster.audit.hash_chain import AUDIT_FILE, head_of
 from dbroster.model.connection import Removals
-from dbroster.roster.age import AGE_FILE, RECIPIENTS_FILE
+from dbroster.model.roster import AGE_FILE
+from dbroster.roster.age import RECIPIENTS_FILE
 from tests.fake import fake_connection
 from tests.fake_server import digest
 from tests.support.bad_input import ANN, Target

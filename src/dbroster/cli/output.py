@@ -10,7 +10,6 @@ from dbroster.cli.standard_streams import mutter, put
 from dbroster.model.problems import Problem
 from dbroster.model.result import Result
 from dbroster.report.run_report import as_json, as_text, exit_code, gravest, printable, problem_text
-from dbroster.report.table import closing_table
 
 
 def tell(results: Sequence[Result], given: argparse.Namespace) -> int:
@@ -25,6 +24,8 @@ def tell(results: Sequence[Result], given: argparse.Namespace) -> int:
         colour = sys.stdout.isatty() and not given.no_color and "NO_COLOR" not in os.environ
         texts = [as_text(r, colour=colour, verbose=given.verbose, quiet=given.quiet) for r in results]
         if len(results) > 1 and not given.quiet:
+            from dbroster.report.table import closing_table  # most runs have one server
+
             texts.append(closing_table(results, codes))
         say("\n".join(filter(None, texts)), lost)
     return int(code)

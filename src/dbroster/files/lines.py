@@ -11,7 +11,7 @@ from pathlib import Path
 from shlex import quote
 from typing import NamedTuple
 
-from dbroster.model.roster import USERS_FILE
+from dbroster.model.roster import AGE_FILE
 
 BOM = b"\xef\xbb\xbf"
 
@@ -21,7 +21,7 @@ _FOREIGN = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xa8\
 _USUAL = bytes(range(0x20, 0x7F)) + b"\t\n"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _FILES_OF_OTHERS = {
-    f"{USERS_FILE}.age": "end it with dbroster edit",
+    AGE_FILE: "end it with dbroster edit",
     "users_command": "let the program end its output with a line end",
 }
 

@@ -7,6 +7,7 @@ from dbroster.model.problems import Problem
 from dbroster.passwords.secret import Secret
 
 USERS_FILE = "users.txt"
+AGE_FILE = f"{USERS_FILE}.age"
 
 
 class User(NamedTuple):

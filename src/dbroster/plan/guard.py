@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dbroster.model.connection import Removals
 from dbroster.model.plan import Action, Plan, Verb
@@ -25,21 +25,20 @@ SHOWN = 10
 _STRANGERS = "in this directory's audit log: another team's? Give each team its own `roster:` name in connections.yaml"
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(NamedTuple):
     """How much may be removed: the larger of a count and a share in percent; a count of None is no limit."""
 
-    count: int | None
+    most: int | None
     percent: int
 
     def allows(self, removed: int, managed: int) -> bool:
         """Whether so many removals out of so many managed objects are within the limit."""
-        return self.count is None or removed <= max(self.count, managed * self.percent // 100)
+        return self.most is None or removed <= max(self.most, managed * self.percent // 100)
 
     def __str__(self) -> str:
-        if self.count and self.percent:
-            return f"the larger of {self.count} and {self.percent} %"
-        return f"{self.percent} %" if self.percent else str(self.count)
+        if self.most and self.percent:
+            return f"the larger of {self.most} and {self.percent} %"
+        return f"{self.percent} %" if self.percent else str(self.most)
 
 
 def limit_of(removals: Removals, option: str | None) -> Limit:
@@ -132,7 +131,7 @@ class Guard:
 
     @property
     def _unlimited(self) -> bool:
-        return self._limit.count is None
+        return self._limit.most is None
 
     # --- why it must not --------------------------------------------------------------------------------------------
 

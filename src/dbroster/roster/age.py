@@ -15,9 +15,9 @@ from typing import Any
 from dbroster.errors import ConfigError
 from dbroster.files.read import is_utf8, mode_problem, read_file, writers_problem
 from dbroster.model.problems import Problem
+from dbroster.model.roster import AGE_FILE
 
-AGE_FILE = "users.txt.age"
-RECIPIENTS_FILE = "users.txt.age.recipients"
+RECIPIENTS_FILE = f"{AGE_FILE}.recipients"
 IDENTITY_VARIABLE = "DBROSTER_AGE_IDENTITY_FILE"
 _ARMOR = b"-----BEGIN AGE ENCRYPTED FILE-----"
 _HEADERS = (_ARMOR, b"age-encryption.org/")

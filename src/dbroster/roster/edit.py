@@ -14,8 +14,8 @@ from dbroster.files.lines import ends_whole
 from dbroster.files.read import MAX_SETTINGS, read_file
 from dbroster.files.write import replace_file
 from dbroster.model.problems import Problem
-from dbroster.model.roster import USERS_FILE
-from dbroster.roster.age import AGE_FILE, RECIPIENTS_FILE, Identities, Recipients, is_armored
+from dbroster.model.roster import AGE_FILE, USERS_FILE
+from dbroster.roster.age import RECIPIENTS_FILE, Identities, Recipients, is_armored
 from dbroster.roster.interrupts import Interrupts
 from dbroster.roster.parse import parse_templates, parse_users
 from dbroster.roster.scratch import private_file

@@ -16,8 +16,7 @@ from dbroster.errors import ConfigError
 from dbroster.files.owners import owner_problem
 from dbroster.files.read import is_utf8, mode_problem, read_file, writers_problem
 from dbroster.model.problems import Problem
-from dbroster.model.roster import USERS_FILE
-from dbroster.roster.age import AGE_FILE, Identities
+from dbroster.model.roster import AGE_FILE, USERS_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +105,8 @@ class UsersSource:
         return owner_problem(path, owner) if self.strict else None
 
     def _encrypted(self) -> Users:
+        from dbroster.roster.age import Identities
+
         path = self.directory / AGE_FILE
         content = read_file(path)
         problem = content.problem or writers_problem(path, content.mode, "says who has an account")

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from dbroster.cli.main import main
-from dbroster.roster.age import AGE_FILE, IDENTITY_VARIABLE
+from dbroster.model.roster import AGE_FILE
+from dbroster.roster.age import IDENTITY_VARIABLE
 from tests.support.command import BOTH, Command
 from tests.support.samples import PASSWORD, config, private
 from tests.support.vault import Key, age_key, files, sealed

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dbroster.errors import ConfigError
-from dbroster.roster.age import AGE_FILE, IDENTITY_VARIABLE, Identities, Recipients, is_armored
+from dbroster.model.roster import AGE_FILE
+from dbroster.roster.age import IDENTITY_VARIABLE, Identities, Recipients, is_armored
 from tests.support.samples import PASSWORD, private
 from tests.support.vault import Key, age_key, sealed, ssh_key
 

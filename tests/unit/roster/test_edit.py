@@ -15,7 +15,8 @@ import pytest
 
 from dbroster.cli.main import main
 from dbroster.files import write as storage
-from dbroster.roster.age import AGE_FILE, IDENTITY_VARIABLE, RECIPIENTS_FILE
+from dbroster.model.roster import AGE_FILE
+from dbroster.roster.age import IDENTITY_VARIABLE, RECIPIENTS_FILE
 from tests.support.samples import CONNECTIONS, OTHER_PASSWORD, PASSWORD, Terminal, config, private
 from tests.support.vault import Key, age_key, files, holding, opened, sealed
 from tests.support.waiting import running, wait_for_word

@@ -7,7 +7,8 @@ import pytest
 
 from dbroster.cli.main import main
 from dbroster.model.problems import Problem
-from dbroster.roster.age import AGE_FILE, IDENTITY_VARIABLE, RECIPIENTS_FILE
+from dbroster.model.roster import AGE_FILE
+from dbroster.roster.age import IDENTITY_VARIABLE, RECIPIENTS_FILE
 from dbroster.roster.edit import judge
 from tests.support.samples import CONNECTIONS, PASSWORD, config, full_disk, private
 from tests.support.vault import Key, age_key, files, holding, opened, ssh_key

@@ -8,8 +8,8 @@ import pytest
 
 from dbroster.errors import ConfigError
 from dbroster.files.read import MAX_BYTES
-from dbroster.model.roster import Roster
-from dbroster.roster.age import AGE_FILE, IDENTITY_VARIABLE
+from dbroster.model.roster import AGE_FILE, Roster
+from dbroster.roster.age import IDENTITY_VARIABLE
 from dbroster.roster.parse import read_roster
 from dbroster.roster.source import UsersSource
 from dbroster.run.sync import load
