@@ -24,6 +24,10 @@ FLOATS = (
     "CREATE TRIGGER noted BEFORE INSERT ON kinds FOR EACH ROW SET NEW.c = 'new'",
     "CREATE TABLE `o``dd\n-- ;` (`f\n-- ``;` FLOAT, `WHERE` VARCHAR(9) CHARACTER SET gbk)",
     "INSERT INTO `o``dd\n-- ;` VALUES (1234567, X'FEFE')",
+    "CREATE TABLE texts_and_json (j JSON, t VARCHAR(9) CHARACTER SET gbk, e ENUM('ž', 'x') CHARACTER SET cp1250,"
+    " u VARCHAR(9) CHARACTER SET utf16, c CHAR(9) CHARACTER SET cp1250, l LONGTEXT CHARACTER SET ascii)",
+    "INSERT INTO texts_and_json VALUES ('{\"ü\": [1, \"\\u005c\"]}', X'FEFE', 'ž', '😀', X'81', 'x'),"
+    " (NULL, '\"', 'x', '', '', ''), (NULL, NULL, NULL, NULL, NULL, NULL)",
 )
 ONLY_MYSQL = (
     "CREATE TABLE vectors (f FLOAT, v VECTOR(2))",
@@ -61,7 +65,11 @@ def values(site: Site, user: str, database: str, *, history: bool) -> dict[str, 
             table = f"`{name.replace('`', '``')}`"
             cursor.execute(f"SHOW COLUMNS FROM {table}")
             columns = [
-                f"{column} + 0e0" if kind_of == "float" else f"HEX({column})" if "(" in kind_of else column
+                f"{column} + 0e0"
+                if kind_of == "float"
+                else f"HEX({column})"
+                if "(" in kind_of or kind_of == "longtext"
+                else column
                 for column, kind_of in ((f"`{row[0].replace('`', '``')}`", row[1]) for row in cursor.fetchall())
             ]
             if versioned := history and kind == "SYSTEM VERSIONED" and name != "numbered":
@@ -74,7 +82,7 @@ def values(site: Site, user: str, database: str, *, history: bool) -> dict[str, 
 
 
 def test_floats_come_back_with_all_their_digits(site: Site, tmp_path: Path) -> None:
-    """A8, K4, K11: the dump programs write them as the server shows them, six digits; whatever else is in the table."""
+    """A8, K4, K11, K13: the dump programs write them as the server shows them, six digits; whatever else is there."""
     handler, user = site.open(least(site)), site.name()
     handler.connection = archiving(handler.connection, tmp_path)
     handler.create_user(user, Secret(PASSWORD))

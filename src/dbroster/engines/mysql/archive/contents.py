@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 from dbroster.engines.mysql.archive.routine_scripts import MISREAD
 from dbroster.engines.mysql.session import Session, identifier
@@ -37,16 +37,14 @@ _TEXTS = """
     AND CHARACTER_SET_NAME IS NOT NULL AND CHARACTER_SET_NAME NOT IN %s"""
 _SEQUENCES = f"{_TABLES} AND TABLE_TYPE = 'SEQUENCE'"
 _COLUMNS = """
-    SELECT TABLE_NAME AS name, COLUMN_NAME AS col, DATA_TYPE = 'float' AS is_float, GENERATION_EXPRESSION AS made
+    SELECT TABLE_NAME AS name, COLUMN_NAME AS col, DATA_TYPE AS type, GENERATION_EXPRESSION AS made,
+        CHARACTER_SET_NAME IS NOT NULL AND CHARACTER_SET_NAME NOT IN %s AS odd
     FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s AND TABLE_NAME IN (
         SELECT TABLE_NAME FROM information_schema.TABLES
         JOIN information_schema.COLUMNS USING (TABLE_SCHEMA, TABLE_NAME)
-        WHERE TABLE_SCHEMA = %s AND TABLE_TYPE <> 'VIEW' AND DATA_TYPE = 'float' AND NUMERIC_SCALE IS NULL)
+        WHERE TABLE_SCHEMA = %s AND TABLE_TYPE <> 'VIEW' AND DATA_TYPE IN ('float', 'json'))
     ORDER BY TABLE_NAME, ORDINAL_POSITION"""
 _DATES = ("row_start", "row_end")
-_JSON = (
-    "SELECT DISTINCT TABLE_NAME AS name FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s AND DATA_TYPE = 'json'"
-)
 _POWERFUL = """
     SELECT ROUTINE_SCHEMA AS db, ROUTINE_NAME AS name FROM information_schema.ROUTINES
     WHERE ROUTINE_TYPE <> 'PROCEDURE' AND SECURITY_TYPE = 'INVOKER'
@@ -60,6 +58,9 @@ _DEFINERS = """
 _CHARACTER_SET = """
     SELECT DEFAULT_CHARACTER_SET_NAME AS charset, DEFAULT_COLLATION_NAME AS collation
     FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"""
+
+
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,32 +143,46 @@ def _look(session: Session, database: str, *, views: bool) -> Contents:
 def special(session: Session, database: str, with_history: Collection[str]) -> Special:
     """Look for the tables that need more care; `with_history` are those whose history is written, too."""
     with only_reading(session):
+        columns: defaultdict[str, list[Row]] = defaultdict(list)
+        for row in session.rows(_COLUMNS, _ALL_OF_UNICODE, database, database):
+            columns[row["name"]].append(row)
+        exactly = {name: _exactly(name, rows, history=name in with_history) for name, rows in columns.items()}
+        texts = {row["name"] for row in session.rows(_TEXTS, database, _ALL_OF_UNICODE)}
         return Special(
             [row["name"] for row in session.rows(_SEQUENCES, database)],
-            _texts_of_their_own(session, database),
-            _exactly(session, database, with_history),
+            sorted(texts - {name for name, rows in columns.items() if _has_json(rows)}),
+            {name: condition for name, condition in exactly.items() if condition},
         )
 
 
-def _texts_of_their_own(session: Session, database: str) -> list[str]:
-    """MySQL takes no JSON back in this way, so a table that has some is not among them."""
-    json = {row["name"] for row in session.rows(_JSON, database)}
-    return [row["name"] for row in session.rows(_TEXTS, database, _ALL_OF_UNICODE) if row["name"] not in json]
+def _has_json(rows: Sequence[Row]) -> bool:
+    """MySQL takes no JSON back in the bytes of a dump."""
+    return any(row["type"] == "json" for row in rows)
 
 
-def _exactly(session: Session, database: str, with_history: Collection[str]) -> dict[str, str]:
-    """As the sum with a DOUBLE, in a union, a FLOAT is written with all that it holds, and not with six digits."""
-    columns: defaultdict[str, list[str]] = defaultdict(list)
-    dates: dict[str, Sequence[str]] = dict.fromkeys(with_history, _DATES)
-    for row in session.rows(_COLUMNS, database, database):
-        columns[row["name"]].append(f"{identifier(row['col'])}{' + 0e0' * int(row['is_float'])}")
-        if row["made"] == "ROW START":  # a column like others, so it is listed already
-            dates[row["name"]] = ()
-    return {
-        name: f"0 UNION ALL SELECT {', '.join([*listed, *dates.get(name, ())])} FROM {identifier(name)}"  # noqa: S608
-        f"{' FOR SYSTEM_TIME ALL' * (name in with_history)}"
-        for name, listed in columns.items()
-    }
+def _exactly(table: str, rows: Sequence[Row], *, history: bool) -> str | None:
+    """Make the dump program select all that is in a table, if it would not do so by itself.
+
+    As the sum with a DOUBLE, in a union, a FLOAT is written with all its digits, and not with six. With JSON in the
+    table, texts that may be no Unicode are selected as bytes.
+    """
+    bytes_too = _has_json(rows)
+
+    def selected(row: Row) -> str:
+        name = identifier(row["col"])
+        if row["type"] == "float":
+            return f"{name} + 0e0"
+        return f"CAST({name} AS BINARY)" if bytes_too and row["odd"] else name
+
+    listed = [selected(row) for row in rows]
+    if listed == [identifier(row["col"]) for row in rows]:
+        return None
+    if history and not any(row["made"] == "ROW START" for row in rows):  # else it is a column like others
+        listed += _DATES
+    return (
+        f"0 UNION ALL SELECT {', '.join(listed)} FROM {identifier(table)}"  # noqa: S608 - quoted
+        f"{' FOR SYSTEM_TIME ALL' * history}"
+    )
 
 
 def _unreadable(session: Session, database: str, name: str, *, view: bool) -> str | None:
