@@ -17,6 +17,7 @@ from dbroster.config.connections import CONNECTIONS_FILE, read_connections
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
 from dbroster.errors import ConnectError
+from dbroster.files.read import Files
 from dbroster.model.connection import Connection
 from dbroster.passwords.policy import PasswordRules
 from tests.support.proxy import Proxy
@@ -116,7 +117,7 @@ class Adapter(ABC):
     def connection(self, directory: Path, roster: str) -> Connection:
         """Read the connection of a roster from a connections.yaml that is written for it."""
         self.configure(directory, roster)
-        (connection,) = read_connections(directory, self.engine)
+        (connection,) = read_connections(Files(directory), self.engine)
         return connection
 
     def connect(self, connection: Connection) -> Handler:

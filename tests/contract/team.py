@@ -5,10 +5,12 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from dbroster.files.read import Files
 from dbroster.model.plan import Action
 from dbroster.model.result import Outcome, Result, Status
 from dbroster.report.run_report import Exit, as_json, as_text
 from dbroster.roster.parse import USERS_FILE, read_roster
+from dbroster.roster.source import UsersSource
 from dbroster.run.server_run import Connect, Options
 from dbroster.run.sync import Sync
 from tests.contract.adapters import Adapter
@@ -64,7 +66,7 @@ class Team:
         """Sync once, or so much later by the clock that is looked at. Raises ConfigError as `load` does."""
         connection = self.adapter.connection(self.directory, self.world.prefix)
         connection = replace(connection, removals=replace(connection.removals, grace_days=grace_days))
-        roster = read_roster(self.directory, self.adapter.engine)
+        roster = read_roster(UsersSource(Files(self.directory)), self.adapter.engine)
         options = Options(self.directory, dry_run, max_removals=removals, adopt=frozenset(adopt), jobs=jobs)
         return Sync(
             connection,

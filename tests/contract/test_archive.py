@@ -14,11 +14,13 @@ import pytest
 
 from dbroster.archive import MANIFEST, PARTIAL, read_archive
 from dbroster.errors import ConnectError, OperationError
+from dbroster.files.read import Files
 from dbroster.model.connection import Connection, Removals
 from dbroster.model.plan import Verb
 from dbroster.model.result import Result, Status
 from dbroster.model.state import Lock
 from dbroster.roster.parse import read_roster
+from dbroster.roster.source import UsersSource
 from dbroster.run.restore import Restore, Wish
 from dbroster.run.server_run import Options
 from dbroster.run.sync import Sync
@@ -44,13 +46,13 @@ class ArchivingTeam(Team):
     def archiving(self, users: dict[str, str], *, dry_run: bool = False) -> Result:
         """Sync with archives."""
         self.write_users(users)
-        roster = read_roster(self.directory, self.adapter.engine)
+        roster = read_roster(UsersSource(Files(self.directory)), self.adapter.engine)
         options = Options(self.directory, dry_run, max_removals="all")
         return Sync(self.connection, roster, options, self.adapter.connect).run()
 
     def restore(self, archive: Path, database: str | None = None, *, from_another: bool = False) -> Result:
         """Restore one archive."""
-        roster = read_roster(self.directory, self.adapter.engine)
+        roster = read_roster(UsersSource(Files(self.directory)), self.adapter.engine)
         wish = Wish(archive, database, from_another)
         return Restore(self.connection, roster, wish, Options(self.directory), self.adapter.connect).run()
 

@@ -11,6 +11,7 @@ import pytest
 from dbroster.archive import MANIFEST, PARTIAL, drafting, read_archive
 from dbroster.config.connections import read_connections
 from dbroster.errors import ConfigError, OperationError
+from dbroster.files.read import Files
 from dbroster.model.connection import Connection, Removals
 from dbroster.model.plan import Action, Verb
 from dbroster.model.result import Status
@@ -173,7 +174,7 @@ SECTION = "postgresql:\n  {host: h, username: u, password_env: HOME, removals: {
 
 def test_the_directory_is_found_from_the_config_directory(tmp_path: Path) -> None:
     config(tmp_path, connections=SECTION)
-    (connection,) = read_connections(tmp_path, "postgresql")
+    (connection,) = read_connections(Files(tmp_path), "postgresql")
     assert connection.removals.archive_dir == tmp_path / "old"
     assert not (tmp_path / "old").exists()
 
@@ -190,7 +191,7 @@ def test_a_directory_that_can_not_serve_is_a_problem(tmp_path: Path, make: objec
     config(tmp_path, connections=SECTION)
     make(tmp_path / "old")  # type: ignore[operator]
     with pytest.raises(ConfigError, match=words):
-        read_connections(tmp_path, "postgresql")
+        read_connections(Files(tmp_path), "postgresql")
 
 
 # --- plan and run -----------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from dbroster.cli.standard_streams import open_all, settle
 from dbroster.cli.stopping import Stopping, await_all
 from dbroster.config.connections import server_names
 from dbroster.errors import ConfigError, defect
+from dbroster.files.read import Files
 from dbroster.model.connection import Connection
 from dbroster.model.result import Result
 from dbroster.model.roster import Roster
@@ -89,12 +90,12 @@ def _results(given: argparse.Namespace, connect: Connect) -> list[Result]:
         frozenset(given.expect),
     )  # fmt: skip
     progress = Progress(enabled=not given.quiet)
-    users = UsersSource(given.directory, given.identity)
+    users = UsersSource(Files(given.directory), given.identity)
     stopping = Stopping(connect)
     work = [
         _Work(engine, server, given, options, users, progress.task(f"{engine} {server or ''}".rstrip()), stopping)
-        for engine in dict.fromkeys(given.engines) or configured(given.directory)
-        for server in ([given.server] if given.server else server_names(given.directory, engine))
+        for engine in dict.fromkeys(given.engines) or configured(users.files)
+        for server in ([given.server] if given.server else server_names(users.files, engine))
     ]
     with stopping.on_signals(lambda: tell([each.result_so_far() for each in work], given)):
         _serve(work, given.max_servers)
@@ -154,7 +155,7 @@ class _Work:
     def _run(self) -> Result:
         if self.given.verb == "restore":
             return self._restore()
-        (connection,), roster = load(self.given.directory, self.engine, self.server, self.users)
+        (connection,), roster = load(self.users, self.engine, self.server)
         self.address = f"{connection.host}:{connection.port}"
         options = self.options._replace(command=sync_command(self.given, self.engine))
         what = (connection, roster, options, self.stopping.connect, self.task, self.stopping.wish)
@@ -165,16 +166,16 @@ class _Work:
         return Sync(*what, again=self._load_again).run()
 
     def _load_again(self) -> tuple[list[Connection], Roster]:
-        return load(self.given.directory, self.engine, self.server, self.users.anew())
+        return load(self.users.anew(), self.engine, self.server)
 
     def _restore(self) -> Result:
         """Bring an archive back; to one server only, so that one must be named where there are several."""
         from dbroster.run.restore import Restore, Wish
 
-        names = server_names(self.given.directory, self.engine)
+        names = server_names(self.users.files, self.engine)
         if len(names) > 1 and not self.given.server:
             return self._fatal(f"there are several servers: choose one with --server ({', '.join(map(str, names))})")
-        (connection,), roster = load(self.given.directory, self.engine, self.server, self.users)
+        (connection,), roster = load(self.users, self.engine, self.server)
         wish = Wish(self.given.archive, self.given.database, self.given.from_another)
         return Restore(connection, roster, wish, self.options, self.stopping.connect).run()
 

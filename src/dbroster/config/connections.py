@@ -28,7 +28,15 @@ from dbroster.engines import ENGINES, OTHER_NAMES, options_of
 from dbroster.errors import ConfigError
 from dbroster.files.lines import ends_whole, without_end
 from dbroster.files.owners import open_problem, owner_problem
-from dbroster.files.read import MAX_SETTINGS, closed_directory_problem, mode_problem, read_file, writers_problem
+from dbroster.files.read import (
+    MAX_SETTINGS,
+    FileContent,
+    Files,
+    closed_directory_problem,
+    mode_problem,
+    read_file,
+    writers_problem,
+)
 from dbroster.model.connection import Connection, Removals, Tls
 from dbroster.model.names import did_you_mean
 from dbroster.model.problems import Problem
@@ -43,22 +51,26 @@ _QUOTED = re.compile(r"'.*'|\".*\"", re.DOTALL)
 _WRONG_TAGS = (ValueError, LookupError, AttributeError, TypeError)  # what PyYAML lets out for `!!bool maybe`
 
 
-def read_connections(directory: Path, engine: str, server: str | None = None) -> list[Connection]:
+def _content(files: Files) -> FileContent:
+    return files.read(CONNECTIONS_FILE, MAX_SETTINGS)
+
+
+def read_connections(files: Files, engine: str, server: str | None = None) -> list[Connection]:
     """Read the servers of one engine, or the one that is named.
 
     Raises ConfigError with everything that is wrong in the engine's section (of a named server: in that server's part
     of it), or with the file as a whole.
     """
-    found, problems = find_connections(directory, engine, server)
+    found, problems = find_connections(files, engine, server)
     if problems:
         raise ConfigError(problems)
     return found
 
 
-def find_connections(directory: Path, engine: str, server: str | None = None) -> tuple[list[Connection], list[Problem]]:
+def find_connections(files: Files, engine: str, server: str | None = None) -> tuple[list[Connection], list[Problem]]:
     """Read what can be read of an engine's servers, to judge a roster by their rules, and everything that is wrong."""
+    directory, content = files.directory, _content(files)
     path = directory / CONNECTIONS_FILE
-    content = read_file(path, MAX_SETTINGS)
     if content.problem:
         return [], [content.problem]
     document, lines, problems = _load(content.data, engine)
@@ -88,13 +100,12 @@ def find_connections(directory: Path, engine: str, server: str | None = None) ->
     return found, problems
 
 
-def users_command(directory: Path) -> tuple[str, ...]:
+def users_command(files: Files) -> tuple[str, ...]:
     """Return the program, with its arguments, whose output is the roster; nothing when there is none.
 
     Raises ConfigError when it can't be used. A connections.yaml that can't be read at all is told by who needs it.
     """
-    path = directory / CONNECTIONS_FILE
-    content = read_file(path)
+    content = _content(files)
     document, lines, _ = _load(content.data, "")
     if content.problem or document.get(USERS_COMMAND) is None:
         return ()
@@ -103,34 +114,37 @@ def users_command(directory: Path) -> tuple[str, ...]:
     command = TopKeys.users_command.read(section)
     if not command and not problems:
         section.problem(USERS_COMMAND, "must not be empty")
+    path = files.directory / CONNECTIONS_FILE
     unsafe = writers_problem(path, content.mode, "names a program to run") or owner_problem(path, content.owner)
     if problems or unsafe:
         raise ConfigError([*problems, *([unsafe] if unsafe else ())])
     return command
 
 
-def cut_short(directory: Path) -> Problem | None:
+def cut_short(files: Files) -> Problem | None:
     """Say that connections.yaml may have been cut: what protects databases or archives them could be in the rest."""
-    if ends_whole(read_file(directory / CONNECTIONS_FILE, MAX_SETTINGS).data):
+    if ends_whole(_content(files).data):
         return None
-    return Problem(f"{without_end(CONNECTIONS_FILE, directory)}; nothing is removed in this run", CONNECTIONS_FILE)
+    return Problem(
+        f"{without_end(CONNECTIONS_FILE, files.directory)}; nothing is removed in this run", CONNECTIONS_FILE
+    )
 
 
-def has_section(directory: Path, engine: str) -> bool:
+def has_section(files: Files, engine: str) -> bool:
     """Whether connections.yaml has a section for the engine, sound or not."""
-    content = read_file(directory / CONNECTIONS_FILE, MAX_SETTINGS)
+    content = _content(files)
     if content.problem:
         return False
     document = _load(content.data, engine)[0]
     return engine in document or any(OTHER_NAMES.get(key) == engine for key in document)
 
 
-def server_names(directory: Path, engine: str) -> Sequence[str | None]:
+def server_names(files: Files, engine: str) -> Sequence[str | None]:
     """Return the names of an engine's servers, each of which can be read by itself, whatever is wrong with another.
 
     One None where that can't be told: then only reading the section as a whole says what is there, or wrong.
     """
-    content = read_file(directory / CONNECTIONS_FILE, MAX_SETTINGS)
+    content = _content(files)
     if content.problem:
         return [None]
     document, lines, problems = _load(content.data, engine)
@@ -206,7 +220,7 @@ def _load(data: bytes, engine: str) -> tuple[dict[str, Any], dict[tuple[str | in
 
 @lru_cache(maxsize=1)
 def _parsed(data: bytes) -> Document:
-    """Parse the file once for all servers of a run, each of which reads it by itself; nobody changes what is in it."""
+    """Parse the file once for all servers of a run; nobody changes what is in it."""
     return Document(data.decode("utf-8"))
 
 

@@ -3,6 +3,7 @@
 import os
 import stat
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 from dbroster.files.owners import me, place_problem
@@ -27,6 +28,22 @@ class FileContent(NamedTuple):
     owner: int = 0
     problem: Problem | None = None
     missing: bool = False
+
+
+class Files:
+    """The files of a config directory as one run sees them: each is read once, by whoever comes first."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._contents: dict[str, FileContent] = {}
+        self._reading = Lock()
+
+    def read(self, name: str, limit: int = MAX_BYTES) -> FileContent:
+        """Return what was read of a file, or read it."""
+        with self._reading:  # each server has a thread of its own
+            if name not in self._contents:
+                self._contents[name] = read_file(self.directory / name, limit)
+            return self._contents[name]
 
 
 def read_file(path: Path, limit: int = MAX_BYTES) -> FileContent:

@@ -11,7 +11,7 @@ from dbroster.config.connections import USERS_COMMAND, find_connections
 from dbroster.engines import ENGINES
 from dbroster.errors import ConfigError
 from dbroster.files.lines import ends_whole
-from dbroster.files.read import MAX_SETTINGS, read_file
+from dbroster.files.read import MAX_SETTINGS, Files, read_file
 from dbroster.files.write import replace_file
 from dbroster.model.problems import Problem
 from dbroster.model.roster import AGE_FILE, USERS_FILE
@@ -31,7 +31,7 @@ def edit(directory: Path, identity: Path | None, again: Again, interrupts: Inter
 
     Raises ConfigError when the roster can't be read, edited or written; it is as it was before then.
     """
-    users = UsersSource(directory, identity, strict=False).usable()
+    users = UsersSource(Files(directory), identity, strict=False).usable()
     if users.name == USERS_COMMAND:
         raise ConfigError([Problem(f"the roster is what {USERS_COMMAND} prints: edit it with the tool it belongs to")])
     save = _encrypted(directory, identity, users) if users.name == AGE_FILE else _plain(directory, users)
@@ -47,11 +47,11 @@ def edit(directory: Path, identity: Path | None, again: Again, interrupts: Inter
 
 def judge(directory: Path, data: bytes, name: str) -> list[Problem]:
     """Return every problem that a sync would find in the roster, by the rules of all servers of all engines."""
-    roster = parse_users(data, name, directory)
+    roster, files = parse_users(data, name, directory), Files(directory)
     problems = [*roster.problems]
     for engine in ENGINES:
-        templates, _ = parse_templates(read_file(directory / f"{engine}_databases.txt", MAX_SETTINGS).data, engine)
-        for connection in find_connections(directory, engine)[0]:
+        templates, _ = parse_templates(files.read(f"{engine}_databases.txt", MAX_SETTINGS).data, engine)
+        for connection in find_connections(files, engine)[0]:
             problems += screen(roster._replace(templates=templates), connection).problems
     return [problem for problem in dict.fromkeys(problems) if not problem.warning]
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dbroster.errors import ConfigError
-from dbroster.files.read import read_file
+from dbroster.files.read import Files, read_file
 from dbroster.files.write import create_file, wipe_file, write_public_file
 from dbroster.model.problems import Problem
 from dbroster.model.roster import AGE_FILE, USERS_FILE
@@ -20,7 +20,7 @@ def encrypt(
 
     Raises ConfigError when the roster is not fit for a sync or anything fails; users.txt is there and whole then.
     """
-    users = UsersSource(directory, identity).usable()
+    users = UsersSource(Files(directory), identity).usable()
     if users.name != USERS_FILE:
         raise ConfigError([Problem(f"there is no {USERS_FILE} to encrypt: the roster comes from {users.name} already")])
     path, plain = directory / AGE_FILE, directory / USERS_FILE

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from dbroster.errors import ConfigError
 from dbroster.files.lines import significant
 from dbroster.files.owners import open_problem, owner_problem
-from dbroster.files.read import MAX_SETTINGS, FileContent, read_file
+from dbroster.files.read import MAX_SETTINGS, FileContent
 from dbroster.model.names import is_name, system_account
 from dbroster.model.problems import Problem
 from dbroster.model.roster import USERS_FILE as USERS_FILE
@@ -45,15 +45,15 @@ class _Line(NamedTuple):
         return None if self.whole else "it may not be a whole line"
 
 
-def read_roster(directory: Path, engine: str, source: UsersSource | None = None) -> Roster:
-    """Read the users and the engine's template list; with a source, its users are read once for all engines.
+def read_roster(source: UsersSource, engine: str) -> Roster:
+    """Read the users and the engine's template list.
 
     Lines that can't be used are problems of the roster. Raises ConfigError when a file can't be used at all: wrong
     mode, not a file, can't be decrypted, no template list. A missing users.txt is an empty roster that removes
     nothing; the guard judges it.
     """
-    users = (source or UsersSource(directory)).users
-    templates = read_file(directory / f"{engine}_databases.txt", MAX_SETTINGS)
+    users, directory = source.users, source.files.directory
+    templates = source.files.read(f"{engine}_databases.txt", MAX_SETTINGS)
     fatal = [*users.problems, *filter(None, _template_file(directory / templates.name, templates))]
     roster = _parsed(users.data, users.name, directory)
     if users.missing:

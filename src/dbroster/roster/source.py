@@ -1,7 +1,7 @@
 """Where the users come from: users.txt, users.txt.age, or the output of users_command; never two of them.
 
 Whoever needs them asks one `UsersSource`, so that a run for many engines and servers decrypts, or runs the command,
-once.
+once. It holds the other files of the run as well.
 """
 
 import os
@@ -14,7 +14,7 @@ from threading import Lock
 from dbroster.config.connections import USERS_COMMAND, users_command
 from dbroster.errors import ConfigError
 from dbroster.files.owners import owner_problem
-from dbroster.files.read import is_utf8, mode_problem, read_file, writers_problem
+from dbroster.files.read import Files, is_utf8, mode_problem, writers_problem
 from dbroster.model.problems import Problem
 from dbroster.model.roster import AGE_FILE, USERS_FILE
 
@@ -38,28 +38,36 @@ class Users:
 class UsersSource:
     """The users of one config directory, read by whoever comes first; `identity` opens users.txt.age.
 
-    If not `strict`, the file may be anybody's: who edits it changes no server.
+    `files` are the files of the same reading. If not `strict`, the roster may be anybody's: who edits it changes no
+    server.
     """
 
-    directory: Path
+    files: Files
     identity: Path | None = None
     strict: bool = True
-    _reading: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
+    _reading: Lock = field(default_factory=Lock, repr=False, compare=False)
+    _asking: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
     begun: bool = field(default=False, init=False, repr=False, compare=False)
     _next: "UsersSource | None" = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def users(self) -> Users:
         """What was read; what is wrong stands in the answer, so that it is found out once, too."""
+        if "_once" in self.__dict__:
+            return self._once
         with self._reading:  # each server has a thread of its own
             self.begun = True
             return self._once
 
     def anew(self) -> "UsersSource":
-        """Return a source that is read from now on; who asks before that begins gets the same one."""
-        with self._reading:
+        """Return a source that is read from now on, files and all; who asks before that begins gets the same one.
+
+        They are read one after the other, so that all who wait for a program to end share its next run. For that, ask
+        for `users` first, and for the files when they are there.
+        """
+        with self._asking:
             if self._next is None or self._next.begun:
-                self._next = UsersSource(self.directory, self.identity, self.strict)
+                self._next = UsersSource(Files(self.files.directory), self.identity, self.strict, self._reading)
             return self._next
 
     @cached_property
@@ -77,7 +85,7 @@ class UsersSource:
         return self.users
 
     def _read(self) -> Users:
-        command = users_command(self.directory)
+        command = users_command(self.files)
         there = list(self._there())
         if len(there) + bool(command) > 1:
             names = " and ".join([*there, *([USERS_COMMAND] if command else ())])
@@ -85,17 +93,17 @@ class UsersSource:
         if command:
             from dbroster.roster.command import output_of
 
-            return Users(USERS_COMMAND, output_of(command, self.directory))
+            return Users(USERS_COMMAND, output_of(command, self.files.directory))
         return self._encrypted() if there == [AGE_FILE] else self._plain()
 
     def _there(self) -> Iterator[str]:
         for name in (USERS_FILE, AGE_FILE):
-            if os.path.lexists(self.directory / name):  # a link that leads nowhere is there, too
+            if os.path.lexists(self.files.directory / name):  # a link that leads nowhere is there, too
                 yield name
 
     def _plain(self) -> Users:
-        path = self.directory / USERS_FILE
-        content = read_file(path)
+        path = self.files.directory / USERS_FILE
+        content = self.files.read(USERS_FILE)
         if content.missing:
             return Users(missing=content.problem)
         problem = content.problem or mode_problem(path, content.mode) or self._owner_problem(path, content.owner)
@@ -107,8 +115,8 @@ class UsersSource:
     def _encrypted(self) -> Users:
         from dbroster.roster.age import Identities
 
-        path = self.directory / AGE_FILE
-        content = read_file(path)
+        path = self.files.directory / AGE_FILE
+        content = self.files.read(AGE_FILE)
         problem = content.problem or writers_problem(path, content.mode, "says who has an account")
         problem = problem or self._owner_problem(path, content.owner)
         if problem:

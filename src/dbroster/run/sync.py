@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dbroster import engines
@@ -14,6 +13,7 @@ from dbroster.config.connections import cut_short, has_section, read_connections
 from dbroster.engines.base import Handler
 from dbroster.errors import AuditError, ConfigError, DbrosterError, OperationError
 from dbroster.files.owners import place_problem
+from dbroster.files.read import Files
 from dbroster.model.connection import Connection
 from dbroster.model.plan import Plan, Verb
 from dbroster.model.problems import Problem
@@ -35,21 +35,20 @@ if TYPE_CHECKING:
     from dbroster.audit.log import Audit
 
 
-def load(
-    directory: Path, engine: str, server: str | None = None, source: UsersSource | None = None
-) -> tuple[list[Connection], Roster]:
+def load(source: UsersSource, engine: str, server: str | None = None) -> tuple[list[Connection], Roster]:
     """Read all files that a sync of this engine needs. Raises ConfigError with every problem in every one of them."""
-    if others := place_problem(directory):
+    if others := place_problem(source.files.directory):
         raise ConfigError([Problem(others)])
     problems: list[Problem] = []
     connections: list[Connection] = []
     roster = Roster()
+    _ = source.users  # first: who waits for a program that prints them shares what is read from then on
     try:
-        connections = read_connections(directory, engine, server)
+        connections = read_connections(source.files, engine, server)
     except ConfigError as error:
         problems += error.problems
     try:
-        roster = read_roster(directory, engine, source)
+        roster = read_roster(source, engine)
     except ConfigError as error:
         problems += error.problems
     else:
@@ -57,12 +56,12 @@ def load(
             problems += roster.problems
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
-    return connections, roster.doubted(cut_short(directory))
+    return connections, roster.doubted(cut_short(source.files))
 
 
-def configured(directory: Path) -> list[str]:
+def configured(files: Files) -> list[str]:
     """Return the engines that have a section in connections.yaml; all of them when it can't be read, to say why."""
-    return [engine for engine in engines.ENGINES if has_section(directory, engine)] or list(engines.ENGINES)
+    return [engine for engine in engines.ENGINES if has_section(files, engine)] or list(engines.ENGINES)
 
 
 @dataclass

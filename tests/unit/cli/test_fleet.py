@@ -12,6 +12,7 @@ from dbroster.cli.arguments import MAX_SERVERS
 from dbroster.cli.main import main
 from dbroster.engines.base import Handler
 from dbroster.errors import ConnectError
+from dbroster.files.read import Files
 from dbroster.model.connection import Connection
 from dbroster.roster.source import UsersSource
 from dbroster.run.sync import load
@@ -133,8 +134,8 @@ def test_the_files_are_parsed_once_for_all_servers(fleet: Fleet, monkeypatch: py
     private(path, f"{path.read_text()}# which no test before has read\n")
     assert in_step(fleet.sync()) == set(NAMES)
     assert len(parsed) == 1
-    source = UsersSource(fleet.directory)
-    one, another = (load(fleet.directory, "postgresql", name, source)[1] for name in ("s0", "s1"))
+    source = UsersSource(Files(fleet.directory))
+    one, another = (load(source, "postgresql", name)[1] for name in ("s0", "s1"))
     assert one.users is another.users
 
 

@@ -14,6 +14,7 @@ from dbroster.engines import options_of
 from dbroster.engines.mysql.options import MySQLOptions
 from dbroster.engines.postgresql.options import PostgreSQLOptions
 from dbroster.errors import ConfigError
+from dbroster.files.read import Files
 from dbroster.model.connection import Connection, Removals, Tls
 from dbroster.model.problems import Problem
 from dbroster.passwords.policy import PasswordRules
@@ -25,7 +26,7 @@ LEAST = {"host": "127.0.0.1", "username": "admin", "password": "pw"}
 
 def read(directory: Path, text: str | bytes, engine: str = "mysql", server: str | None = None) -> list[Connection]:
     private(directory / "connections.yaml", text)
-    return read_connections(directory, engine, server)
+    return read_connections(Files(directory), engine, server)
 
 
 def one(directory: Path, engine: str = "mysql", **keys: object) -> Connection:
@@ -187,13 +188,13 @@ def test_names_that_are_the_same_in_the_end(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("SITE", "a")
     text = yaml.safe_dump({"mysql": [{**LEAST, "name": "${SITE}"}, {**LEAST, "name": "a"}]})
     assert all("a `name` of its own" in problem.text for problem in problems(tmp_path, text))
-    assert server_names(tmp_path, "mysql") == [None]
+    assert server_names(Files(tmp_path), "mysql") == [None]
 
 
 def test_a_named_server_is_judged_by_itself(tmp_path: Path) -> None:
     text = yaml.safe_dump({"mysql": [{**LEAST, "name": "a", "prot": 5}, {**LEAST, "name": "b"}]})
     assert [connection.server for connection in read(tmp_path, text, server="b")] == ["b"]
-    assert server_names(tmp_path, "mysql") == ["a", "b"]
+    assert server_names(Files(tmp_path), "mysql") == ["a", "b"]
     (problem,) = problems(tmp_path, text, server="a")
     assert "mysql.0.prot: unknown key" in problem.text
 
@@ -203,7 +204,7 @@ def test_a_named_server_is_judged_by_itself(tmp_path: Path) -> None:
 )
 def test_servers_that_can_be_told_only_together(tmp_path: Path, section: object) -> None:
     private(tmp_path / "connections.yaml", yaml.safe_dump({"mysql": section}))
-    assert server_names(tmp_path, "mysql") == [None]
+    assert server_names(Files(tmp_path), "mysql") == [None]
 
 
 def test_no_server_at_all(tmp_path: Path) -> None:
@@ -272,19 +273,19 @@ def test_mode_matters_when_a_password_stands_in_the_file(tmp_path: Path, keys: d
     path = private(tmp_path / "connections.yaml", yaml.safe_dump({"mysql": section}))
     path.chmod(0o644)
     if not refused:
-        assert read_connections(tmp_path, "mysql")
+        assert read_connections(Files(tmp_path), "mysql")
         return
     with pytest.raises(ConfigError, match=r"connections.yaml holds passwords and has mode 0644.*chmod 600"):
-        read_connections(tmp_path, "mysql")
+        read_connections(Files(tmp_path), "mysql")
 
 
 def test_a_password_in_another_section_counts_too(tmp_path: Path) -> None:
     text = "mysql: {host: h, username: u, password_env: HOME}\nmongodb: [{deep: {password: x}}]\n"
     private(tmp_path / "connections.yaml", text).chmod(0o640)
-    assert read_connections(tmp_path, "mysql")
+    assert read_connections(Files(tmp_path), "mysql")
     (tmp_path / "connections.yaml").chmod(0o604)
     with pytest.raises(ConfigError, match="0604"):
-        read_connections(tmp_path, "mysql")
+        read_connections(Files(tmp_path), "mysql")
 
 
 # --- everything that is wrong ---------------------------------------------------------------------------------------
@@ -338,11 +339,11 @@ def test_a_section_by_another_name(key: str, engine: str, tmp_path: Path) -> Non
     private(tmp_path / "connections.yaml", f"{key}: {section}\nclickhouse: {section}\n")
     for asked in (engine, "clickhouse"):
         with pytest.raises(ConfigError) as caught:
-            read_connections(tmp_path, asked)
+            read_connections(Files(tmp_path), asked)
         (problem,) = caught.value.problems
         assert problem.text == f"{key}: no such section: its servers belong under {engine!r}; rename it"
         assert problem.line == 1
-    assert has_section(tmp_path, engine)
+    assert has_section(Files(tmp_path), engine)
 
 
 @pytest.mark.parametrize(
@@ -371,14 +372,14 @@ def test_a_section_that_is_missing(tmp_path: Path) -> None:
     missing, unknown = problems(tmp_path, "roster: x\nmysq: {}\n")
     assert missing.text == "no section 'mysql'; did you mean 'mysq'?"
     assert unknown.text == "mysq: unknown key; did you mean 'mysql'?"
-    assert not has_section(tmp_path, "mysql")
-    assert has_section(tmp_path, "mysq")
+    assert not has_section(Files(tmp_path), "mysql")
+    assert has_section(Files(tmp_path), "mysq")
 
 
 def test_a_file_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not exist"):
-        read_connections(tmp_path, "mysql")
-    assert not has_section(tmp_path, "mysql")
+        read_connections(Files(tmp_path), "mysql")
+    assert not has_section(Files(tmp_path), "mysql")
 
 
 @pytest.mark.parametrize(

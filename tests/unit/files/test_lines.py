@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbroster.files.lines import ends_whole, significant
+from dbroster.files.read import Files
 from dbroster.roster.parse import parse_templates, parse_users, read_roster
+from dbroster.roster.source import UsersSource
 from dbroster.run.sync import load
 from tests.support.samples import CONNECTIONS, config, private
 
@@ -80,7 +82,7 @@ def test_a_template_list_that_was_cut(tmp_path: Path) -> None:
     """A7: `analyt` is no new template, and `analytics` no old one."""
     private(tmp_path / "users.txt", b"ann:pw\n")
     private(tmp_path / "mysql_databases.txt", b"web\nanalyt")
-    roster = read_roster(tmp_path, "mysql")
+    roster = read_roster(UsersSource(Files(tmp_path)), "mysql")
     assert roster.templates == ("web",)
     assert roster.suspended == ("mysql_databases.txt line 2 can't be used",)
 
@@ -153,9 +155,9 @@ def test_lines_are_numbered_as_they_stand(data: bytes) -> None:
 def test_connections_that_were_cut(tmp_path: Path) -> None:
     """A7: `protected: [a, b]` or `archive_dir` may have stood in the rest."""
     config(tmp_path, "ann:pw\n", connections=CONNECTIONS + "  removals: {grace_days: 1}")
-    (connection,), roster = load(tmp_path, "postgresql")
+    (connection,), roster = load(UsersSource(Files(tmp_path)), "postgresql")
     assert connection.removals.grace_days == 1
     assert roster.suspended == ("connections.yaml may not be whole",)
     assert f"echo >> {tmp_path}/connections.yaml" in roster.problems[0].text
     config(tmp_path, "ann:pw\n")
-    assert load(tmp_path, "postgresql")[1].suspended == ()
+    assert load(UsersSource(Files(tmp_path)), "postgresql")[1].suspended == ()

@@ -9,7 +9,8 @@ import pytest
 from dbroster.config.connections import USERS_COMMAND
 from dbroster.errors import ConfigError
 from dbroster.files.owners import me, place_problem, trusted
-from dbroster.files.read import closed_directory_problem
+from dbroster.files.read import Files, closed_directory_problem
+from dbroster.roster.source import UsersSource
 from dbroster.run.sync import load
 from tests.support.samples import CONNECTIONS, PASSWORD, config, private
 
@@ -53,12 +54,12 @@ def root(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
 
 def refused(directory: Path) -> str:
     with pytest.raises(ConfigError) as caught:
-        load(directory, "postgresql")
+        load(UsersSource(Files(directory)), "postgresql")
     return str(caught.value)
 
 
 def well(directory: Path) -> bool:
-    return list(load(directory, "postgresql")[1].users) == ["ann"]
+    return list(load(UsersSource(Files(directory)), "postgresql")[1].users) == ["ann"]
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -18,6 +18,7 @@ from dbroster.engines.mysql.mariadb import MariaDBHandler
 from dbroster.engines.mysql.options import PRIVILEGES as MYSQL_PRIVILEGES
 from dbroster.engines.mysql.state import MySQLState
 from dbroster.errors import ConfigError
+from dbroster.files.read import Files
 from dbroster.model.names import SYSTEM_ACCOUNTS, SYSTEM_PREFIXES
 from dbroster.model.plan import Action, Conflict, Verb
 from dbroster.model.problems import Problem
@@ -58,7 +59,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
             section = json.dumps({engine: {"host": "h", "username": "u", way: "x", "tls": {"mode": "require"}}})
             private(tmp_path / CONNECTIONS_FILE, section)
             with suppress(ConfigError):
-                read_connections(tmp_path, engine)
+                read_connections(Files(tmp_path), engine)
     return keys
 
 

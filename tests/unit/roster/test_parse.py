@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from dbroster.errors import ConfigError
 from dbroster.files.lines import significant
+from dbroster.files.read import Files
 from dbroster.model.names import is_name
 from dbroster.model.problems import Problem
 from dbroster.model.roster import Roster
 from dbroster.roster.parse import parse_templates, parse_users, read_roster
+from dbroster.roster.source import UsersSource
 from tests.support.samples import private
 
 
@@ -253,36 +255,36 @@ def _write(directory: Path, users: bytes | None = b"bob:pw\n", templates: bytes 
 
 
 def test_a_roster_is_read_from_both_files(tmp_path: Path) -> None:
-    roster = read_roster(_write(tmp_path), "mysql")
+    roster = read_roster(UsersSource(Files(_write(tmp_path))), "mysql")
     assert roster.databases("bob") == ("bob_web",)
     assert roster.problems == ()
 
 
 def test_a_missing_users_file_is_an_empty_roster_that_removes_nothing(tmp_path: Path) -> None:
-    roster = read_roster(_write(tmp_path, users=None), "mysql")
+    roster = read_roster(UsersSource(Files(_write(tmp_path, users=None))), "mysql")
     assert roster.users == {}
     assert roster.suspended == ("users.txt is missing",)
     assert problems(roster) == [(None, None)]
 
 
 def test_an_empty_users_file_is_an_empty_roster(tmp_path: Path) -> None:
-    roster = read_roster(_write(tmp_path, users=b""), "mysql")
+    roster = read_roster(UsersSource(Files(_write(tmp_path, users=b""))), "mysql")
     assert (dict(roster.users), roster.suspended, roster.problems) == ({}, (), ())
 
 
 def test_a_bad_template_line_suspends_removals(tmp_path: Path) -> None:
-    roster = read_roster(_write(tmp_path, templates=b"web\nto ols\n"), "mysql")
+    roster = read_roster(UsersSource(Files(_write(tmp_path, templates=b"web\nto ols\n"))), "mysql")
     assert roster.templates == ("web",)
     assert roster.suspended == ("mysql_databases.txt line 2 can't be used",)
 
 
 def test_a_repeated_template_suspends_nothing(tmp_path: Path) -> None:
-    assert read_roster(_write(tmp_path, templates=b"web\nweb\n"), "mysql").suspended == ()
+    assert read_roster(UsersSource(Files(_write(tmp_path, templates=b"web\nweb\n"))), "mysql").suspended == ()
 
 
 def _config_problems(directory: Path) -> tuple[Problem, ...]:
     with pytest.raises(ConfigError) as caught:
-        read_roster(directory, "mysql")
+        read_roster(UsersSource(Files(directory)), "mysql")
     return caught.value.problems
 
 
@@ -297,7 +299,7 @@ def test_an_open_users_file_is_refused_with_everything_else_that_is_wrong(tmp_pa
 def test_a_template_list_may_be_read_by_all(tmp_path: Path) -> None:
     _write(tmp_path)
     (tmp_path / "mysql_databases.txt").chmod(0o644)
-    assert read_roster(tmp_path, "mysql").templates == ("web",)
+    assert read_roster(UsersSource(Files(tmp_path)), "mysql").templates == ("web",)
 
 
 def test_without_a_template_list_nothing_can_start(tmp_path: Path) -> None:

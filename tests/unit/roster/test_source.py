@@ -7,7 +7,7 @@ from threading import Barrier
 import pytest
 
 from dbroster.errors import ConfigError
-from dbroster.files.read import MAX_BYTES
+from dbroster.files.read import MAX_BYTES, Files
 from dbroster.model.roster import AGE_FILE, Roster
 from dbroster.roster.age import IDENTITY_VARIABLE
 from dbroster.roster.parse import read_roster
@@ -42,7 +42,7 @@ def command(directory: Path, text: str) -> None:
 
 def texts(directory: Path) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        load(directory, "postgresql")
+        load(UsersSource(Files(directory)), "postgresql")
     assert PASSWORD not in str(caught.value)
     return [problem.text for problem in caught.value.problems]
 
@@ -59,14 +59,14 @@ def as_expected(roster: Roster, name: str) -> None:
 
 def test_users_txt(directory: Path) -> None:
     private(directory / "users.txt", PLAIN)
-    roster = read_roster(directory, "postgresql")
+    roster = read_roster(UsersSource(Files(directory)), "postgresql")
     as_expected(roster, "users.txt")
     assert not roster.encrypted
 
 
 def test_an_encrypted_roster(directory: Path, key: Key) -> None:
     (directory / AGE_FILE).write_bytes(sealed(PLAIN, key))
-    roster = read_roster(directory, "postgresql")
+    roster = read_roster(UsersSource(Files(directory)), "postgresql")
     as_expected(roster, "users.txt.age")
     assert roster.encrypted
 
@@ -74,13 +74,13 @@ def test_an_encrypted_roster(directory: Path, key: Key) -> None:
 def test_a_command_that_prints_it(directory: Path) -> None:
     (directory / "users.enc").write_bytes(PLAIN)
     command(directory, "[cat, users.enc]")
-    _, roster = load(directory, "postgresql")
+    _, roster = load(UsersSource(Files(directory)), "postgresql")
     as_expected(roster, "users_command")
     assert roster.encrypted
 
 
 def test_nowhere_is_left_to_the_guard(directory: Path) -> None:
-    roster = read_roster(directory, "postgresql")
+    roster = read_roster(UsersSource(Files(directory)), "postgresql")
     assert roster.suspended == ("users.txt is missing",)
     assert roster.users == {}
 
@@ -118,20 +118,20 @@ def test_the_command_runs_once_for_all(directory: Path, script: str) -> None:
     (directory / "users.enc").write_bytes(PLAIN)
     command(directory, f"[sh, -c, 'echo ran >> runs; {script}']")
     (directory / "mysql_databases.txt").write_text("tools\n")
-    source = UsersSource(directory)
+    source = UsersSource(Files(directory))
     for engine in ("postgresql", "mysql"):
         if script == "exit 1":
             with pytest.raises(ConfigError, match="exit code 1"):
-                read_roster(directory, engine, source)
+                read_roster(source, engine)
         else:
-            assert list(read_roster(directory, engine, source).users) == ["ann"]
+            assert list(read_roster(source, engine).users) == ["ann"]
     assert (directory / "runs").read_text() == "ran\n"
 
 
 def test_threads_that_ask_at_once_run_it_once(directory: Path) -> None:
     (directory / "users.enc").write_bytes(PLAIN)
     command(directory, "[sh, -c, 'echo ran >> runs; cat users.enc']")
-    source, together = UsersSource(directory), Barrier(4)
+    source, together = UsersSource(Files(directory)), Barrier(4)
 
     def ask(_: int) -> bytes:
         together.wait()
@@ -144,7 +144,7 @@ def test_threads_that_ask_at_once_run_it_once(directory: Path) -> None:
 
 def test_what_was_decrypted_is_not_shown(directory: Path, key: Key) -> None:
     (directory / AGE_FILE).write_bytes(sealed(PLAIN, key))
-    source = UsersSource(directory)
+    source = UsersSource(Files(directory))
     assert source.users.data == PLAIN
     assert PASSWORD not in repr(source) + repr(source.users)
 
@@ -169,7 +169,7 @@ def test_an_encrypted_roster_that_others_may_write(directory: Path, key: Key) ->
     (directory / AGE_FILE).chmod(0o664)
     assert "chmod go-w" in texts(directory)[0]
     (directory / AGE_FILE).chmod(0o644)
-    assert list(read_roster(directory, "postgresql").users) == ["ann"]
+    assert list(read_roster(UsersSource(Files(directory)), "postgresql").users) == ["ann"]
 
 
 def test_an_encrypted_roster_that_is_too_large(directory: Path, key: Key) -> None:

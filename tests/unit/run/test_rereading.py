@@ -1,17 +1,21 @@
 """A5: files that change while a run waits or works: what is removed, created, and said then."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from dbroster.engines.base import Handler
+from dbroster.files.read import Files
 from dbroster.model.connection import Connection
 from dbroster.roster.source import UsersSource
 from dbroster.run import rereading
+from dbroster.run.sync import load
 from tests.fake import FakeHandler
 from tests.support.command import ANN, BOTH, TWO, Command
 from tests.support.samples import OTHER_PASSWORD, PASSWORD, config, private
+from tests.support.waiting import wait_until
 
 PERMITTED = ("--max-removals", "all")
 
@@ -169,11 +173,31 @@ def test_the_command_runs_again_before_a_removal(command: Command) -> None:
 
 def test_the_command_runs_once_more_for_servers_that_ask_together(command: Command) -> None:
     """A5: bounded, however many servers there are: nobody needs a reading of the own that begins later."""
-    users = UsersSource(command.directory)
+    users = UsersSource(Files(command.directory))
     again = users.anew()
     assert users.anew() is again
     assert again.users.data
     assert users.anew() is not again
+
+
+def test_servers_that_wait_for_the_command_share_its_next_run(command: Command) -> None:
+    """A5: who asks while it runs waits for its end, and is answered by one more run, of which no file is older."""
+    users_command(command, "echo ran >> runs; until test -e go; do sleep 0.01; done; echo >> runs; cat users")
+    directory = command.directory
+    (directory / "users").write_text(ANN)
+    root = UsersSource(Files(directory))
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(load, root.anew(), "postgresql", "b")
+        wait_until((directory / "runs").exists)
+        private(directory / "postgresql_databases.txt", "tools\n")
+        waiting = [pool.submit(load, root.anew(), "postgresql", "a")]
+        with pytest.raises(TimeoutError):
+            waiting[0].result(timeout=0.5)  # so that it has begun, if it doesn't wait
+        waiting.append(pool.submit(load, root.anew(), "postgresql", "b"))
+        (directory / "go").touch()
+        rosters = [each.result()[1] for each in (first, *waiting)]
+    assert (directory / "runs").read_text().split() == ["ran", "ran"]
+    assert [roster.templates for roster in rosters[1:]] == [("tools",)] * 2
 
 
 def test_a_command_that_fails_the_second_time_removes_nobody(command: Command) -> None:

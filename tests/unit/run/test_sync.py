@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from dbroster.engines import ENGINES
 from dbroster.engines.base import Handler
 from dbroster.errors import ConfigError, ConnectError, OperationError, UnsupportedServer
 from dbroster.files.lock import lock_file
+from dbroster.files.read import Files
 from dbroster.model.connection import Connection
 from dbroster.model.plan import Verb
 from dbroster.model.problems import Problem
@@ -15,6 +17,7 @@ from dbroster.model.state import ExistingUser
 from dbroster.passwords.policy import PasswordRules
 from dbroster.report.run_report import as_json, as_text, exit_code
 from dbroster.roster.parse import parse_users
+from dbroster.roster.source import UsersSource
 from dbroster.run.server_run import Options
 from dbroster.run.sync import Sync, configured, load
 from tests.fake import FakeHandler, FakeServer, Killed, fake_connection
@@ -368,22 +371,22 @@ def test_a_warning_about_the_way_to_the_server(site: Site) -> None:
 def test_load_tells_every_problem_of_every_file(tmp_path: Path) -> None:
     config(tmp_path, "ann:pw\nbroken\n", templates="we b\n", connections="postgresql:\n  prot: 1\n")
     with pytest.raises(ConfigError) as caught:
-        load(tmp_path, "postgresql")
+        load(UsersSource(Files(tmp_path)), "postgresql")
     places = [(problem.file, problem.line) for problem in caught.value.problems]
     assert places[-2:] == [("users.txt", 2), ("postgresql_databases.txt", 1)]
     assert ("connections.yaml", 2) in places
 
 
 def test_load_lets_broken_lines_pass(tmp_path: Path) -> None:
-    (connection,), wanted = load(config(tmp_path, "ann:pw\nbroken\n"), "postgresql")
+    (connection,), wanted = load(UsersSource(Files(config(tmp_path, "ann:pw\nbroken\n"))), "postgresql")
     assert connection.engine == "postgresql"
     assert (list(wanted.users), len(wanted.problems)) == (["ann"], 1)
 
 
 def test_engines_that_are_configured(tmp_path: Path) -> None:
-    assert configured(tmp_path) == ["mysql", "postgresql", "clickhouse", "mongodb"]  # each will say what is missing
+    assert configured(Files(tmp_path)) == [*ENGINES]  # each will say what is missing
     private(tmp_path / "connections.yaml", "postgresql: 5\nmysql:\n")
-    assert configured(tmp_path) == ["mysql", "postgresql"]
+    assert configured(Files(tmp_path)) == ["mysql", "postgresql"]
 
 
 def test_a_full_server_is_worked_on_with_the_connection_that_is_there(site: Site) -> None:
