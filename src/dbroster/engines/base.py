@@ -8,9 +8,10 @@ action failed), with a text that holds no statement, no password and no verifier
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from dbroster.engines.archiver import Archiver
@@ -30,19 +31,28 @@ if TYPE_CHECKING:
 ATTEMPTS = 4
 FIRST_PAUSE = 0.05  # seconds; doubled after each attempt
 
+Owned = tuple[str, str]
+"""A user and a database of theirs."""
+
 
 class Handler(ABC):
     """One open connection to one server, as the admin account of connections.yaml.
 
-    Reads are plural and take a fixed number of queries, however many accounts there are. Writes are singular, and may
-    be repeated after a lost answer: doing again what is already done is a success.
+    Reads take a fixed number of queries, however many accounts there are. Writes may be repeated after a lost answer:
+    doing again what is already done is a success.
     """
 
     creation_order: ClassVar[tuple[Verb, Verb]] = (Verb.CREATE_DATABASE, Verb.GRANT_PRIVILEGES)
     """The order that claims ownership first: a kill between the two leaves something that the next run recognises."""
 
     batch_sizes: ClassVar[Mapping[Verb, int]] = {}
-    """How many actions `perform_all` takes at once, per verb; 1 where nothing is said."""
+    """How many actions `perform_all` takes, per verb; 1 where nothing is said."""
+
+    together: ClassVar[Collection[Verb]] = ()
+    """The verbs whose plural methods do many at once, by measurement faster than one by one."""
+
+    one_user_at_once: ClassVar[bool] = False
+    """Whether they are given only what is one user's, where nothing is gained by more."""
 
     groups: ClassVar[int] = 5
     """Into how many groups of new users a session's part is cut, at least: 1 where small batches take longer."""
@@ -165,42 +175,77 @@ class Handler(ABC):
         """
         return [None for _ in actions]
 
-    # --- changes: one object each -----------------------------------------------------------------------------------
+    # --- changes: an engine writes one of each pair, the plural one where doing many at once pays ---------------------
 
-    @abstractmethod
     def create_user(self, user: str, password: Secret) -> None:
         """Create the account with its marker, both at once or neither, with least privilege.
 
         An account that already carries our marker gets the password; a foreign one raises OperationError.
         """
+        self.create_users({user: password})
 
-    @abstractmethod
+    def create_users(self, passwords: Mapping[str, Secret]) -> None:
+        """Create accounts, all at once where the engine can. After an OperationError none, some or all are there."""
+        for user, password in passwords.items():
+            self.create_user(user, password)
+
     def update_user_password(self, user: str, password: Secret) -> None:
         """Set the password of a managed account, and open it again if `lock_user` had shut it."""
+        self.update_user_passwords({user: password})
 
-    @abstractmethod
+    def update_user_passwords(self, passwords: Mapping[str, Secret]) -> None:
+        """Set the passwords of managed accounts."""
+        for user, password in passwords.items():
+            self.update_user_password(user, password)
+
     def create_database(self, user: str, database: str) -> None:
         """Create the database for its managed user, closed to everybody else. A foreign one raises OperationError."""
+        self.create_databases([(user, database)])
 
-    @abstractmethod
+    def create_databases(self, owned: Sequence[Owned]) -> None:
+        """Create databases."""
+        for user, database in owned:
+            self.create_database(user, database)
+
     def grant_privileges(self, user: str, database: str) -> None:
         """Give the user exactly the wanted privileges on the own database, and take away what is too much."""
+        self.grant_databases([(user, database)])
 
-    @abstractmethod
+    def grant_databases(self, owned: Sequence[Owned]) -> None:
+        """Give users the wanted privileges on databases of their own."""
+        for user, database in owned:
+            self.grant_privileges(user, database)
+
     def lock_user(self, user: str) -> None:
         """Shut a managed account that is about to be removed, and end its sessions.
 
         With days of grace, write down when: after the sessions have ended, so that an account with a date is one that
         nobody is in. An account that dbroster had shut before without a date is treated as if it were open.
         """
+        self.lock_users([user])
 
-    @abstractmethod
+    def lock_users(self, users: Sequence[str]) -> None:
+        """Shut managed accounts."""
+        for user in users:
+            self.lock_user(user)
+
     def drop_database(self, user: str, database: str) -> None:
         """Drop a database that is proven to be this managed user's; one already gone is a success."""
+        self.drop_databases([(user, database)])
 
-    @abstractmethod
+    def drop_databases(self, owned: Sequence[Owned]) -> None:
+        """Drop databases."""
+        for user, database in owned:
+            self.drop_database(user, database)
+
     def drop_user(self, user: str) -> None:
         """Drop a managed account; the marker goes with it. One already gone is a success."""
+        self.drop_users([user])
+
+    def drop_users(self, users: Sequence[str]) -> None:
+        """Drop managed accounts."""
+        for user in users:
+            self.drop_user(user)
 
     @abstractmethod
     def adopt_user(self, user: str, password: Secret) -> None:
@@ -248,33 +293,64 @@ class Handler(ABC):
 
     # --- performing a plan ------------------------------------------------------------------------------------------
 
-    def perform(self, action: Action) -> None:
-        """Do one action by the method of its name."""
-        user, database, password = action.user, action.database, action.password
-        if password is not None:
-            {
-                Verb.ADOPT: self.adopt_user,
-                Verb.CREATE_USER: self.create_user,
-                Verb.UPDATE_PASSWORD: self.update_user_password,
-            }[action.verb](user, password)
-        elif database is not None:
-            {
-                Verb.ADOPT: self.adopt_database,
-                Verb.CREATE_DATABASE: self.create_database,
-                Verb.GRANT_PRIVILEGES: self.grant_privileges,
-                Verb.ARCHIVE_DATABASE: self.archive_database,
-                Verb.DROP_DATABASE: self.drop_database,
-            }[action.verb](user, database)
-        else:
-            {Verb.LOCK_USER: self.lock_user, Verb.DROP_USER: self.drop_user}[action.verb](user)
+    def perform(self, *actions: Action) -> None:
+        """Do actions of one verb by the method of its name, in its plural. Raises OperationError if any fails."""
+        users = [action.user for action in actions]
+        passwords = {action.user: action.password for action in actions if action.password is not None}
+        owned = [(action.user, action.database) for action in actions if action.database is not None]
+        work: dict[Verb, Callable[[], None]] = {
+            Verb.CREATE_USER: lambda: self.create_users(passwords),
+            Verb.ADOPT: lambda: self._adopt(passwords, owned),
+            Verb.UPDATE_PASSWORD: lambda: self.update_user_passwords(passwords),
+            Verb.CREATE_DATABASE: lambda: self.create_databases(owned),
+            Verb.GRANT_PRIVILEGES: lambda: self.grant_databases(owned),
+            Verb.LOCK_USER: lambda: self.lock_users(users),
+            Verb.ARCHIVE_DATABASE: lambda: self._archive(owned),
+            Verb.DROP_DATABASE: lambda: self.drop_databases(owned),
+            Verb.DROP_USER: lambda: self.drop_users(users),
+        }
+        work[actions[0].verb]()
+
+    def _adopt(self, passwords: Mapping[str, Secret], owned: Sequence[Owned]) -> None:
+        for user, password in passwords.items():
+            self.adopt_user(user, password)
+        for user, database in owned:
+            self.adopt_database(user, database)
+
+    def _archive(self, owned: Sequence[Owned]) -> None:
+        for user, database in owned:
+            self.archive_database(user, database)
 
     def perform_all(self, actions: Sequence[Action]) -> list[Outcome]:
         """Do actions of one verb and return one outcome for each, in their order.
 
-        This default does them one by one. An engine overrides it where a batch pays by measurement, and then does a
-        failed batch again through `super().perform_all`, so that each error belongs to one user.
-        Raises ConnectError only; the core then repeats the call on a new connection.
+        What is in `together` is done at once, and again one by one if that fails, so that each error belongs to one
+        user. Raises ConnectError only; the core then repeats the call on a new connection.
         """
+        if len(actions) < 2 or actions[0].verb not in self.together:
+            batches = [[action] for action in actions]
+        elif self.one_user_at_once:
+            batches = [list(own) for _, own in groupby(actions, key=lambda action: action.user)]
+        else:
+            batches = [list(actions)]
+        with self.reading_ahead(actions):
+            return [outcome for batch in batches for outcome in self._batch(batch)]
+
+    def reading_ahead(self, actions: Sequence[Action]) -> AbstractContextManager[None]:  # noqa: ARG002 - for engines
+        """Read at once what these actions will ask for, where that pays, and keep it as long as the block lasts."""
+        return nullcontext()
+
+    def _batch(self, actions: Sequence[Action]) -> list[Outcome]:
+        """Do actions at once, or else one by one."""
+        if len(actions) > 1:
+            began = time.perf_counter()
+            try:
+                self.perform(*actions)
+            except OperationError:
+                pass
+            else:
+                share = (time.perf_counter() - began) / len(actions)
+                return [Outcome(action, Status.DONE, seconds=share) for action in actions]
         return [self._attempt(action) for action in actions]
 
     def _attempt(self, action: Action) -> Outcome:
@@ -294,12 +370,3 @@ class Handler(ABC):
             break
         note = self.notes.pop(action.database or "", None)
         return Outcome(action, Status.DONE, seconds=time.perf_counter() - began, note=note)
-
-    @contextmanager
-    def batch(self, actions: Sequence[Action]) -> Iterator[list[Outcome]]:
-        """Time the block as one batch; leaving it without an error fills the list with a done outcome per action."""
-        outcomes: list[Outcome] = []
-        began = time.perf_counter()
-        yield outcomes
-        share = (time.perf_counter() - began) / max(len(actions), 1)
-        outcomes.extend(Outcome(action, Status.DONE, seconds=share) for action in actions)

@@ -5,16 +5,17 @@ comment, which names it. All appear together with what they mark. Passwords leav
 except for the logins that check them. On a cluster every node is read in the same query, and changed ON CLUSTER.
 """
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
+from operator import itemgetter
 from secrets import token_urlsafe
 from typing import ClassVar, Self
 
 from dbroster.engines.archiver import Archiver
-from dbroster.engines.base import Handler
+from dbroster.engines.base import Handler, Owned
 from dbroster.engines.clickhouse.access import given_roles as dba_roles
 from dbroster.engines.clickhouse.access import lock_dates as dates
 from dbroster.engines.clickhouse.access.grants import Grants, read_grants
@@ -37,7 +38,6 @@ from dbroster.errors import OperationError
 from dbroster.model.connection import Connection
 from dbroster.model.plan import Action, Verb
 from dbroster.model.problems import Problem
-from dbroster.model.result import Outcome
 from dbroster.model.roster import User
 from dbroster.model.state import ExistingDatabase, ExistingUser, Lock, PasswordCheck, Server
 from dbroster.passwords.policy import unprintable
@@ -68,6 +68,8 @@ class ClickHouseHandler(Handler):
         **dict.fromkeys((Verb.CREATE_DATABASE, Verb.GRANT_PRIVILEGES), LARGE_BATCH),
         Verb.DROP_DATABASE: BATCH,
     }
+    together: ClassVar[Collection[Verb]] = (Verb.GRANT_PRIVILEGES,)
+    one_user_at_once: ClassVar[bool] = True
 
     def __init__(self, connection: Connection, session: Session) -> None:
         super().__init__(connection)
@@ -211,7 +213,13 @@ class ClickHouseHandler(Handler):
         """By accounts, sizes of tables, definers of views, and what this version can do."""
         return foresee(self._session, self.connection, self._facts, actions)
 
-    # --- changes: one object each -----------------------------------------------------------------------------------
+    # --- changes ----------------------------------------------------------------------------------------------------
+
+    def reading_ahead(self, actions: Sequence[Action]) -> AbstractContextManager[None]:
+        """Look at everything at once, which takes as long as to look at one."""
+        if not actions or actions[0].verb is Verb.ADOPT:
+            return super().reading_ahead(actions)
+        return self._proof.ahead(actions)
 
     def create_user(self, user: str, password: Secret) -> None:
         """Create the account with its marker in one statement; one that is already ours gets marker and password.
@@ -268,9 +276,13 @@ class ClickHouseHandler(Handler):
             if error.code != DATABASE_EXISTS or not self._proof.own(user, database):
                 raise
 
-    def grant_privileges(self, user: str, database: str) -> None:
-        """Give the wanted privileges; if anything is too much, first take all away, as nothing else undoes parts."""
-        self._grant(user, [database])
+    def grant_databases(self, owned: Sequence[Owned]) -> None:
+        """Give the wanted privileges, all of one user's in one statement.
+
+        If anything is too much, all is taken away first, as nothing else undoes parts.
+        """
+        for user, own in groupby(owned, key=itemgetter(0)):
+            self._grant(user, [database for _, database in own])
 
     def lock_user(self, user: str) -> None:
         """Take all privileges, let the user in from nowhere, and end running queries.
@@ -388,26 +400,6 @@ class ClickHouseHandler(Handler):
         from dbroster.engines.clickhouse.archive.archiver import ClickHouseArchiver
 
         return ClickHouseArchiver(self.connection, self._session, self._facts)
-
-    # --- performing a plan ------------------------------------------------------------------------------------------
-
-    def perform_all(self, actions: Sequence[Action]) -> list[Outcome]:
-        """Look at everything at once; give a user all databases in one statement; a failed one is done one by one."""
-        if not actions or actions[0].verb is Verb.ADOPT:
-            return super().perform_all(actions)
-        with self._proof.ahead(actions):
-            if actions[0].verb is not Verb.GRANT_PRIVILEGES:
-                return super().perform_all(actions)
-            groups = [list(group) for _, group in groupby(actions, key=lambda action: action.user)]
-            return [outcome for group in groups for outcome in self._grant_all(group)]
-
-    def _grant_all(self, actions: Sequence[Action]) -> list[Outcome]:
-        try:
-            with self.batch(actions) as outcomes:
-                self._grant(actions[0].user, [action.database for action in actions if action.database])
-        except OperationError:
-            return super().perform_all(actions)
-        return outcomes
 
     # --- parts of changes -------------------------------------------------------------------------------------------
 

@@ -9,14 +9,16 @@ password in clear (MongoDB 6.0).
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, ClassVar, Self
 
 from dbroster.engines.archiver import Archiver
-from dbroster.engines.base import Handler
+from dbroster.engines.base import Handler, Owned
 from dbroster.engines.mongodb.access.accounts_inside import Insider, insiders, let_in, shut_out, with_roles
 from dbroster.engines.mongodb.access.admin_privileges import own_rights
 from dbroster.engines.mongodb.access.mechanisms import other_mechanisms, refusal, refused_mechanisms, unusable
@@ -43,7 +45,6 @@ from dbroster.errors import OperationError
 from dbroster.model.connection import Connection
 from dbroster.model.plan import Action, Verb
 from dbroster.model.problems import Problem
-from dbroster.model.result import Outcome
 from dbroster.model.roster import User
 from dbroster.model.state import ExistingDatabase, ExistingUser, Lock, PasswordCheck, Server
 from dbroster.passwords.secret import Secret
@@ -62,6 +63,8 @@ class MongoDBHandler(Handler):
     creation_order: ClassVar[tuple[Verb, Verb]] = (Verb.GRANT_PRIVILEGES, Verb.CREATE_DATABASE)
     drop_words: ClassVar[str] = 'db.getSiblingDB("{}").dropDatabase()'
     batch_sizes: ClassVar[Mapping[Verb, int]] = {Verb.GRANT_PRIVILEGES: 100}
+    together: ClassVar[Collection[Verb]] = batch_sizes.keys()
+    one_user_at_once: ClassVar[bool] = True
     default_jobs: ClassVar[int] = 8  # it makes collections for some users while it derives others' keys
 
     def __init__(self, connection: Connection, session: Session) -> None:
@@ -69,6 +72,7 @@ class MongoDBHandler(Handler):
         self._session = session
         self._lock: ServerLock | None = None
         self._seen: dict[str, Account] = {}
+        self._around: Neighbours | None = None
         self._refused: frozenset[str] = frozenset()
 
     @classmethod
@@ -201,7 +205,18 @@ class MongoDBHandler(Handler):
         reason = refusal(wanted_mechanisms(self.connection), self._refused)
         return [reason if action.password is not None else None for action in actions]
 
-    # --- changes: one object each -----------------------------------------------------------------------------------
+    # --- changes ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def reading_ahead(self, actions: Sequence[Action]) -> Iterator[None]:
+        """Look once for all databases that are granted; if that fails, for each by itself."""
+        if len(actions) > 1 and actions[0].verb is Verb.GRANT_PRIVILEGES:
+            with suppress(OperationError):
+                self._around = self._look([action.database for action in actions if action.database])
+        try:
+            yield
+        finally:
+            self._around = None
 
     def create_user(self, user: str, password: Secret) -> None:
         """Create the account with its marker and without any role; one that is already ours gets the password."""
@@ -227,9 +242,14 @@ class MongoDBHandler(Handler):
         if collection:
             self._unless(NAMESPACE_EXISTS, {"create": collection}, database)
 
-    def grant_privileges(self, user: str, database: str) -> None:
-        """Claim the database for its user, with exactly the wanted roles, and take other managed users' roles away."""
-        self._grant(user, [database], self._look([database]))
+    def grant_databases(self, owned: Sequence[Owned]) -> None:
+        """Claim databases for their users, with exactly the wanted roles, and take other managed users' roles away.
+
+        All of one user's are claimed in one command.
+        """
+        around = self._around or self._look([database for _, database in owned])
+        for user, own in groupby(owned, key=itemgetter(0)):
+            self._grant(user, [database for _, database in own], around)
 
     def lock_user(self, user: str) -> None:
         """Take all roles away and forbid the login, in one command that also notes it; then end the sessions.
@@ -314,27 +334,6 @@ class MongoDBHandler(Handler):
         from dbroster.engines.mongodb.archive import MongoDBArchiver
 
         return MongoDBArchiver(self.connection, self._session)
-
-    # --- performing a plan ------------------------------------------------------------------------------------------
-
-    def perform_all(self, actions: Sequence[Action]) -> list[Outcome]:
-        """Give a user the roles on all databases in one command, and again one by one if anything is wrong with it."""
-        if not actions or actions[0].verb is not Verb.GRANT_PRIVILEGES:
-            return super().perform_all(actions)
-        groups = [list(group) for _, group in groupby(actions, key=lambda action: action.user)]
-        try:
-            around = self._look([action.database for action in actions if action.database])
-        except OperationError:
-            return super().perform_all(actions)
-        return [outcome for group in groups for outcome in self._grant_all(group, around)]
-
-    def _grant_all(self, actions: Sequence[Action], around: Neighbours) -> list[Outcome]:
-        try:
-            with self.batch(actions) as outcomes:
-                self._grant(actions[0].user, [action.database for action in actions if action.database], around)
-        except OperationError:
-            return super().perform_all(actions)
-        return outcomes
 
     # --- parts of changes -------------------------------------------------------------------------------------------
 

@@ -35,22 +35,6 @@ class MySQLUsers(MySQLWarnings):
             with suppress(OperationError):  # the account is none of ours any more
                 self._forget_claims([(user, database)])
 
-    def create_user(self, user: str, password: Secret) -> None:
-        """Create the missing accounts of a user, one per host; those that are ours and have a password get it."""
-        self._create({user: password})
-
-    def update_user_password(self, user: str, password: Secret) -> None:
-        """Set the password of all accounts of a user, and open those that `lock_user` had shut."""
-        self._update({user: password})
-
-    def lock_user(self, user: str) -> None:
-        """Shut the accounts of a user, noting that it was us; nothing of theirs runs on, and no session stays."""
-        self._lock([user])
-
-    def drop_user(self, user: str) -> None:
-        """Drop all our accounts of `bob`, or the one that is named as `bob@10.%`."""
-        self._drop([user])
-
     def adopt_user(self, user: str, password: Secret) -> None:
         """Set marker and password of the accounts on the configured hosts, and create those that are missing."""
         accounts = [found for found in self._accounts_of([user]) if self._view.concerns(found)]
@@ -62,9 +46,10 @@ class MySQLUsers(MySQLWarnings):
         foreign = [found for found in accounts if not self._view.is_ours(found)]
         if foreign:
             self._write_adoption(foreign, clause)
-        self._create({user: password})
+        self.create_users({user: password})
 
-    def _create(self, passwords: Mapping[str, Secret]) -> None:
+    def create_users(self, passwords: Mapping[str, Secret]) -> None:
+        """Create the missing accounts of users, one per host; those that are ours and have a password get it."""
         standing = self._ours(passwords)
         clauses = self._clauses(passwords)
         there = {found.key for found in standing}
@@ -73,7 +58,8 @@ class MySQLUsers(MySQLWarnings):
             self._write_accounts(absent, clauses)
         self._set_passwords((found for found in standing if mysql_accounts.by_password(found)), clauses)
 
-    def _update(self, passwords: Mapping[str, Secret]) -> None:
+    def update_user_passwords(self, passwords: Mapping[str, Secret]) -> None:
+        """Set the passwords of all accounts of users, and open those that `lock_user` had shut."""
         standing = self._ours(passwords)
         if gone := passwords.keys() - {found.name for found in standing}:
             raise OperationError(f"{', '.join(sorted(gone))} has no account any more; the next run creates it")
@@ -88,10 +74,11 @@ class MySQLUsers(MySQLWarnings):
             if group:
                 self._write_passwords(group, clauses, opening=shut_by_us)
 
-    def _lock(self, users: Sequence[str]) -> None:
-        """End the sessions before, as an open transaction might hold something; and after, as some may have come.
+    def lock_users(self, users: Sequence[str]) -> None:
+        """Shut the accounts of users, noting that it was us; nothing of theirs runs on, and no session stays.
 
-        What somebody else has locked and is kept for days of grace is left exactly as it is.
+        Sessions are ended before, as an open transaction might hold something; and after, as some may have come. What
+        somebody else has locked and is kept for days of grace is left exactly as it is.
         """
         accounts = self._ours(users)
         names = {found.name for found in accounts}
@@ -106,7 +93,8 @@ class MySQLUsers(MySQLWarnings):
         if undated and grace:
             self._write_date(undated, self.time_of_lock())
 
-    def _drop(self, users: Sequence[str]) -> None:
+    def drop_users(self, users: Sequence[str]) -> None:
+        """Drop all our accounts of `bob`, or the one that is named as `bob@10.%`."""
         accounts = self._ours(users)
         if accounts:
             self._session.run(f"DROP USER IF EXISTS {accounts_list(found.key for found in accounts)}")

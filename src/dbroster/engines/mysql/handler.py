@@ -5,11 +5,12 @@ databases are written down, too, before they are created: killed in between, the
 Passwords travel as verifiers only, so neither general log nor binary log ever holds one.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import ClassVar
 
 from dbroster.engines.archiver import Archiver
+from dbroster.engines.base import Owned
 from dbroster.engines.mysql.access import ways_in as mysql_neighbours
 from dbroster.engines.mysql.access.accounts import Account, Key
 from dbroster.engines.mysql.access.database_owners import Estate, Look
@@ -26,8 +27,7 @@ from dbroster.engines.mysql.session import (
     literal,
 )
 from dbroster.errors import OperationError
-from dbroster.model.plan import Action, Verb
-from dbroster.model.result import Outcome
+from dbroster.model.plan import Verb
 
 ACCOUNTS_AT_ONCE = 100  # in one message; more gain nothing
 DATABASES_AT_ONCE = 50  # looked at together
@@ -44,6 +44,7 @@ class MySQLHandler(MySQLUsers):
         **dict.fromkeys(LISTED, ACCOUNTS_AT_ONCE),
         **dict.fromkeys((Verb.CREATE_DATABASE, Verb.GRANT_PRIVILEGES, Verb.DROP_DATABASE), DATABASES_AT_ONCE),
     }
+    together: ClassVar[Collection[Verb]] = batch_sizes.keys()
 
     drop_words: ClassVar[str] = "DROP DATABASE `{}`;"
     groups: ClassVar[int] = 2  # more would be more round trips
@@ -54,20 +55,21 @@ class MySQLHandler(MySQLUsers):
 
     # --- creating ---------------------------------------------------------------------------------------------------
 
-    def create_database(self, user: str, database: str) -> None:
-        """Claim the database for the user's accounts, create it, and note that it was created. A foreign one raises."""
-        estate = self._estate(user, database)
-        try:
-            self._create_databases([estate])
-        except OperationError as error:
-            if error.code != DATABASE_EXISTS:
-                raise
-            self._disclaim([estate])
-            raise OperationError(
-                f"somebody else has created the database {database} in the meantime; rename it, or take it over with "
-                f"--adopt {user}",
-                DATABASE_EXISTS,
-            ) from None
+    def create_databases(self, owned: Sequence[Owned]) -> None:
+        """Claim databases for their users' accounts, create them, and note that they were created."""
+        with self._looking(owned) as estates:
+            try:
+                self._create_databases(estates)
+            except OperationError as error:
+                if error.code != DATABASE_EXISTS or len(owned) > 1:
+                    raise
+                self._disclaim(estates)
+                user, database = owned[0]
+                raise OperationError(
+                    f"somebody else has created the database {database} in the meantime; rename it, or take it over "
+                    f"with --adopt {user}",
+                    DATABASE_EXISTS,
+                ) from None
 
     def _create_databases(self, estates: Sequence[Estate]) -> None:
         for estate in estates:
@@ -101,22 +103,25 @@ class MySQLHandler(MySQLUsers):
 
     # --- privileges -------------------------------------------------------------------------------------------------
 
-    def grant_privileges(self, user: str, database: str) -> None:
-        """Give the user's accounts exactly the wanted privileges, spelled right, and take those of all others."""
-        estate = self._estate(user, database)
-        if not estate.exists:
-            raise OperationError(f"there is no database {database} any more; the next run creates it")
-        self._refuse_foreign(estate)
-        self._mark_and_grant(estate)
+    def grant_databases(self, owned: Sequence[Owned]) -> None:
+        """Give users' accounts exactly the wanted privileges, spelled right, and take those of all others."""
+        with self._looking(owned) as estates:
+            for estate in estates:
+                if not estate.exists:
+                    raise OperationError(f"there is no database {estate.database} any more; the next run creates it")
+                self._refuse_foreign(estate)
+            self._mark_and_grant(estates)
 
-    def _mark_and_grant(self, estate: Estate) -> None:
-        """Do what can be done. Raises OperationError for the rest."""
-        stuck = self._stuck_on(estate)
-        with self._session.together():
-            self._write_marks([estate])
-            self._grant(estate)
+    def _mark_and_grant(self, estates: Sequence[Estate]) -> None:
+        """Do all, or what can be done of one. Raises OperationError for the rest."""
+        stuck = [text for text in map(self._stuck_on, estates) if text]
+        if not (stuck and len(estates) > 1):
+            with self._session.together():
+                self._write_marks(estates)
+                for estate in estates:
+                    self._grant(estate)
         if stuck:
-            raise OperationError(stuck)
+            raise OperationError(stuck[0])
 
     def _stuck_on(self, estate: Estate) -> str | None:
         return self._stuck(self._excess(estate), self._fine_rivals(estate.user, estate.database))
@@ -166,13 +171,14 @@ class MySQLHandler(MySQLUsers):
         reason = "there is no such database" if found is None else found.protected
         if reason or (found and found.owner not in (None, user)):
             raise OperationError(f"{database} can't be adopted for {user}: {reason or 'somebody else has it'}")
-        self._mark_and_grant(self._estate(user, database))
+        self._mark_and_grant([self._estate(user, database)])
 
     # --- dropping ---------------------------------------------------------------------------------------------------
 
-    def drop_database(self, user: str, database: str) -> None:
-        """Drop the database, the grants on it, and the claim, which goes last."""
-        self._drop_databases([self._estate(user, database)])
+    def drop_databases(self, owned: Sequence[Owned]) -> None:
+        """Drop databases, the grants on them, and the claims, which go last."""
+        with self._looking(owned) as estates:
+            self._drop_databases(estates)
 
     def _drop_databases(self, estates: Sequence[Estate]) -> None:
         for estate in estates:
@@ -280,6 +286,15 @@ class MySQLHandler(MySQLUsers):
 
     # --- looking ----------------------------------------------------------------------------------------------------
 
+    @contextmanager
+    def _looking(self, owned: Sequence[Owned]) -> Iterator[list[Estate]]:
+        """Look at databases and their users at once; in the block, nothing of that is looked at again."""
+        self._ahead = self._look({user for user, _ in owned}, {database for _, database in owned})
+        try:
+            yield [self._estate(user, database) for user, database in owned]
+        finally:
+            self._ahead = None
+
     def _estate(self, user: str, database: str) -> Estate:
         if not self._rules.belongs(user, database):
             raise OperationError(f"{database} is no name of a database of {user}")
@@ -313,58 +328,6 @@ class MySQLHandler(MySQLUsers):
         return [
             self._rules.spelled(name) for name, found in self.get_existing_databases().items() if found.owner == user
         ]
-
-    # --- many at once -----------------------------------------------------------------------------------------------
-
-    def perform_all(self, actions: Sequence[Action]) -> list[Outcome]:
-        """Change many by lists and in few messages; what fails is done again one by one."""
-        if len(actions) > 1 and actions[0].verb in self.batch_sizes:
-            with suppress(OperationError):
-                with self.batch(actions) as outcomes:
-                    self._perform_list(actions)
-                return outcomes
-        return super().perform_all(actions)
-
-    def _perform_list(self, actions: Sequence[Action]) -> None:
-        passwords = {action.user: action.password for action in actions if action.password}
-        match actions[0].verb:
-            case Verb.CREATE_USER:
-                self._create(passwords)
-            case Verb.UPDATE_PASSWORD:
-                self._update(passwords)
-            case Verb.LOCK_USER:
-                self._lock([action.user for action in actions])
-            case Verb.DROP_USER:
-                self._drop([action.user for action in actions])
-            case _:
-                self._perform_on_databases(actions)
-
-    def _perform_on_databases(self, actions: Sequence[Action]) -> None:
-        owned = [(action.user, action.database) for action in actions if action.database]
-        self._ahead = self._look({user for user, _ in owned}, {database for _, database in owned})
-        try:
-            estates = [self._estate(user, database) for user, database in owned]
-            match actions[0].verb:
-                case Verb.CREATE_DATABASE:
-                    self._create_databases(estates)
-                case Verb.DROP_DATABASE:
-                    self._drop_databases(estates)
-                case _:
-                    self._grant_all(estates)
-        finally:
-            self._ahead = None
-
-    def _grant_all(self, estates: Sequence[Estate]) -> None:
-        for estate in estates:
-            if not estate.exists:
-                raise OperationError(f"there is no database {estate.database} any more")
-            self._refuse_foreign(estate)
-            if stuck := self._stuck_on(estate):
-                raise OperationError(stuck)
-        with self._session.together():
-            self._write_marks(estates)
-            for estate in estates:
-                self._grant(estate)
 
     # --- statements that MariaDB words differently ------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from typing import ClassVar, LiteralString, Self
 from psycopg import sql
 
 from dbroster.engines.archiver import Archiver
-from dbroster.engines.base import Handler
+from dbroster.engines.base import Handler, Owned
 from dbroster.engines.postgresql import statements
 from dbroster.engines.postgresql.beforehand.warnings import warnings
 from dbroster.engines.postgresql.markers import Claim, Marker, marker_role
@@ -29,7 +29,6 @@ from dbroster.errors import OperationError
 from dbroster.model.connection import Connection
 from dbroster.model.plan import Action, Verb
 from dbroster.model.problems import Problem
-from dbroster.model.result import Outcome
 from dbroster.model.roster import User
 from dbroster.model.state import ExistingDatabase, ExistingUser, Lock, PasswordCheck, Server
 from dbroster.passwords.policy import unprintable
@@ -57,6 +56,7 @@ class PostgreSQLHandler(Handler):
         Verb.LOCK_USER: _BATCH,
         Verb.DROP_USER: _BATCH,
     }
+    together: ClassVar[Collection[Verb]] = batch_sizes.keys()
 
     def __init__(self, connection: Connection, session: Session) -> None:
         super().__init__(connection)
@@ -189,17 +189,24 @@ class PostgreSQLHandler(Handler):
 
         return foresee(self._session, self.connection, actions)
 
-    # --- changes: one object each -----------------------------------------------------------------------------------
+    # --- changes ----------------------------------------------------------------------------------------------------
 
-    def create_user(self, user: str, password: Secret) -> None:
-        """Create the role with its marker; a role that is already ours gets the password."""
-        self._create_users({user: password})
+    def create_users(self, passwords: Mapping[str, Secret]) -> None:
+        """Create the roles with their markers; a role that is already ours gets the password."""
+        existing = self._users(passwords)
+        self._change_passwords({user: passwords[user] for user in passwords if user not in existing}, self._creation)
+        self._update_passwords({user: passwords[user] for user in existing})
 
-    def update_user_password(self, user: str, password: Secret) -> None:
-        """Set the password, and open the role if dbroster had shut it; a lock of somebody else's stays."""
-        shutting.past_holders(
-            self._session, self.connection, [user], None, lambda: self._update_passwords({user: password})
-        )
+    def update_user_passwords(self, passwords: Mapping[str, Secret]) -> None:
+        """Set the passwords, and open the roles that dbroster had shut; a lock of somebody else's stays."""
+        self._past_holders(list(passwords), None, lambda: self._update_passwords(passwords))
+
+    def _past_holders(self, users: Sequence[str], database: str | None, act: Callable[[], None]) -> None:
+        """Change one user in spite of who holds it; of several it is not known who, and each is tried by itself."""
+        if len(users) > 1:
+            act()
+        else:
+            shutting.past_holders(self._session, self.connection, users, database, act)
 
     def create_database(self, user: str, database: str) -> None:
         """Create the database closed to all, for `grant_privileges` to open; one that is ours already will do.
@@ -218,15 +225,21 @@ class PostgreSQLHandler(Handler):
         claim = self._claim(user, database)
         self._session.run([statements.create_database(claim, options.encoding, options.locale)])
 
-    def grant_privileges(self, user: str, database: str) -> None:
-        """Close the database to all but its owner, mark it and open it, in one transaction."""
-        shutting.past_holders(
-            self._session, self.connection, [user], database, lambda: self._finish_databases([(user, database)])
-        )
+    def grant_databases(self, owned: Sequence[Owned]) -> None:
+        """Close the databases to all but their owners, mark them and open them, in one transaction."""
+        users = [user for user, _ in owned]
+        self._past_holders(users, owned[0][1], lambda: self._finish_databases(owned))
 
-    def lock_user(self, user: str) -> None:
-        """Forbid the login, note in the marker that it was us, and end the role's sessions."""
-        self._lock_users([user])
+    def lock_users(self, users: Sequence[str]) -> None:
+        """Forbid the login, note in the marker that it was us, and end the roles' sessions."""
+        roles = self._managed(users, gone_is_fine=True)
+        self._reach(roles)
+        undated = [user for user, role in roles.items() if role.lock is not Lock.FOREIGN and role.locked_since is None]
+        shut = [Marker(self.connection.roster, user, locked=True) for user in undated]
+        locking = [part for marker in shut for part in statements.shut_role(marker)]
+        shutting.shut(self._session, self.connection, roles, locking)
+        now = self.time_of_lock() if self.connection.removals.grace_days and shut else None
+        self._session.run([statements.mark_role(replace(marker, since=now)) for marker in shut if now])
 
     def drop_database(self, user: str, database: str) -> None:
         """Drop the user's database, ending the sessions in it."""
@@ -251,9 +264,17 @@ class PostgreSQLHandler(Handler):
             first.append(statements.claim_database(self._marker_role, self._claim(user, database)))
         return first
 
-    def drop_user(self, user: str) -> None:
-        """Drop the role. One that still owns something, or has privileges elsewhere, stays, and the error names it."""
-        self._drop_users([user])
+    def drop_users(self, users: Sequence[str]) -> None:
+        """Drop the roles. One that still owns something, or has privileges elsewhere, stays; the error names it."""
+        roles = self._managed(users, gone_is_fine=True)
+        try:
+            self._session.run([statements.drop_role(user) for user in roles])
+        except OperationError as error:
+            if error.code != DEPENDED_ON:
+                raise shutting.explained(self._session, error, roles) from None
+            found = dependencies(self._session, roles)
+            advice = f"; {explain(self._session, self.connection, found)}" if found else ""
+            raise OperationError(f"{error}{advice}", error.code) from None
 
     def adopt_user(self, user: str, password: Secret) -> None:
         """Put our marker and the password on a foreign role; whether it may log in stays as it is."""
@@ -296,36 +317,7 @@ class PostgreSQLHandler(Handler):
 
         return PostgreSQLArchiver(self.connection, self._session)
 
-    # --- performing a plan ------------------------------------------------------------------------------------------
-
-    def perform_all(self, actions: Sequence[Action]) -> list[Outcome]:
-        """Do a batch in one transaction, and again one by one if anything is wrong with it."""
-        if len(actions) > 1 and actions[0].verb in self.batch_sizes:
-            try:
-                with self.batch(actions) as outcomes:
-                    self._perform_batch(actions)
-            except OperationError:
-                return super().perform_all(actions)
-            return outcomes
-        return super().perform_all(actions)
-
-    def _perform_batch(self, actions: Sequence[Action]) -> None:
-        users = [action.user for action in actions]
-        passwords = {action.user: action.password for action in actions if action.password}
-        pairs = [(action.user, action.database) for action in actions if action.database]
-        work: dict[Verb, Callable[[], None]] = {
-            Verb.CREATE_USER: lambda: self._create_users(passwords),
-            Verb.UPDATE_PASSWORD: lambda: self._update_passwords(passwords),
-            Verb.GRANT_PRIVILEGES: lambda: self._finish_databases(pairs),
-            Verb.LOCK_USER: lambda: self._lock_users(users),
-            Verb.DROP_USER: lambda: self._drop_users(users),
-        }
-        work[actions[0].verb]()
-
-    def _create_users(self, passwords: Mapping[str, Secret]) -> None:
-        existing = self._users(passwords)
-        self._change_passwords({user: passwords[user] for user in passwords if user not in existing}, self._creation)
-        self._update_passwords({user: passwords[user] for user in existing})
+    # --- parts of changes -------------------------------------------------------------------------------------------
 
     def _creation(self, user: str, verifier: str) -> list[sql.Composable]:
         role = statements.create_role(self._marker(user), verifier)
@@ -353,7 +345,7 @@ class PostgreSQLHandler(Handler):
             secrets = [secret.reveal() for secret in passwords.values()]
             self._session.run_unlogged(changes, [*secrets, *verifiers.values()])
 
-    def _finish_databases(self, pairs: Sequence[tuple[str, str]]) -> None:
+    def _finish_databases(self, pairs: Sequence[Owned]) -> None:
         found = self._databases([database for _, database in pairs])
         self._prove_own(pairs, found)
         for state in found.values():
@@ -367,27 +359,6 @@ class PostgreSQLHandler(Handler):
         limit = PostgreSQLOptions.of(self.connection).connection_limit
         claim = self._claim(user, state.existing.name)
         return statements.finish_database(self._marker_role, claim, state, limit, self._session.version)
-
-    def _lock_users(self, users: Sequence[str]) -> None:
-        roles = self._managed(users, gone_is_fine=True)
-        self._reach(roles)
-        undated = [user for user, role in roles.items() if role.lock is not Lock.FOREIGN and role.locked_since is None]
-        shut = [Marker(self.connection.roster, user, locked=True) for user in undated]
-        locking = [part for marker in shut for part in statements.shut_role(marker)]
-        shutting.shut(self._session, self.connection, roles, locking)
-        now = self.time_of_lock() if self.connection.removals.grace_days and shut else None
-        self._session.run([statements.mark_role(replace(marker, since=now)) for marker in shut if now])
-
-    def _drop_users(self, users: Sequence[str]) -> None:
-        roles = self._managed(users, gone_is_fine=True)
-        try:
-            self._session.run([statements.drop_role(user) for user in roles])
-        except OperationError as error:
-            if error.code != DEPENDED_ON:
-                raise shutting.explained(self._session, error, roles) from None
-            found = dependencies(self._session, roles)
-            advice = f"; {explain(self._session, self.connection, found)}" if found else ""
-            raise OperationError(f"{error}{advice}", error.code) from None
 
     # --- what proves that something is ours -------------------------------------------------------------------------
 
@@ -409,7 +380,7 @@ class PostgreSQLHandler(Handler):
                 raise OperationError(f"role {name!r} is not managed by dbroster and is left alone: {reason}")
         return found
 
-    def _prove_own(self, pairs: Sequence[tuple[str, str]], found: Mapping[str, DatabaseState]) -> None:
+    def _prove_own(self, pairs: Sequence[Owned], found: Mapping[str, DatabaseState]) -> None:
         """Raise OperationError for a database that, as read just now, is not proven to be its user's."""
         for user, database in pairs:
             if database not in found:
