@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import ClassVar, Self
 
-from dbroster.engines.base import Handler
+from dbroster.engines.base import Handler, gone, prove_managed, prove_own
 from dbroster.errors import LockHeld, OperationError
 from dbroster.model.connection import Connection, EngineOptions
 from dbroster.model.plan import Verb
@@ -245,15 +245,17 @@ class FakeHandler(Handler):
 
     def _ours(self, user: str) -> Account:
         account = self._fake.accounts.get(user)
-        if account is None or not self._existing_user(user, account).managed:
-            raise OperationError(f"the account {user} is not managed by the roster {self.connection.roster}")
+        if account is None:
+            raise gone(user)
+        prove_managed(user, self._existing_user(user, account), self.connection.roster)
         return account
 
     def _owned(self, user: str, database: str) -> Database:
         self._ours(user)
         existing = self._fake.databases.get(database)
-        if existing is None or (existing.mark, existing.named) != (user, database):
-            raise OperationError(f"there is no database {database} of {user}")
+        if existing is None:
+            raise OperationError(f"there is no database {database} any more")
+        prove_own(user, database, existing.mark if existing.named == database else None)
         return existing
 
     @contextmanager

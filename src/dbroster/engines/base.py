@@ -271,8 +271,7 @@ class Handler(ABC):
         found = self.get_existing_databases().get(database)
         if found is None or (found.owner == user and not found.usable):
             return
-        if found.owner != user:
-            raise OperationError(f"database {database!r} is not proven to be {user}'s and is left alone")
+        prove_own(user, database, found.owner)
         archiver = self.archiver()
         archiver.close(user, database)
         extension, method = archiver.extension, archiver.method
@@ -370,3 +369,37 @@ class Handler(ABC):
             break
         note = self.notes.pop(action.database or "", None)
         return Outcome(action, Status.DONE, seconds=time.perf_counter() - began, note=note)
+
+
+# --- what is ours, by what an engine has read just before a change --------------------------------------------------
+
+
+def gone(name: str) -> OperationError:
+    """Say of an account that it is no longer there."""
+    return OperationError(f"the account {name} does not exist any more; the next run creates it")
+
+
+def prove_managed(name: str, existing: ExistingUser | None, roster: str) -> None:
+    """Raise OperationError for an account that is not of our roster, or no longer there."""
+    if existing is None:
+        raise gone(name)
+    if not existing.managed:
+        reason = existing.protected or _whose(name, existing, roster)
+        raise OperationError(f"the account {existing.name} is not managed by dbroster and is left alone: {reason}")
+
+
+def _whose(name: str, existing: ExistingUser, roster: str) -> str:
+    if existing.marked_for:
+        return f"it carries the marker of {existing.marked_for}"
+    if existing.roster not in (None, roster):
+        return f"it belongs to the roster {existing.roster!r}"
+    return (
+        f"it does not carry the marker of the roster {roster!r}; take it over with --adopt {name}, or use another name"
+    )
+
+
+def prove_own(user: str, database: str, owner: str | None, reason: str | None = None) -> None:
+    """Raise OperationError for a database whose owner, by the engine's own proof, is not this user."""
+    if owner != user:
+        why = f": {reason}" if reason else ""
+        raise OperationError(f"the database {database} is not proven to be {user}'s and is left alone{why}")

@@ -18,7 +18,7 @@ from operator import itemgetter
 from typing import Any, ClassVar, Self
 
 from dbroster.engines.archiver import Archiver
-from dbroster.engines.base import Handler, Owned
+from dbroster.engines.base import Handler, Owned, gone, prove_managed
 from dbroster.engines.mongodb.access.accounts_inside import Insider, insiders, let_in, shut_out, with_roles
 from dbroster.engines.mongodb.access.admin_privileges import own_rights
 from dbroster.engines.mongodb.access.mechanisms import other_mechanisms, refusal, refused_mechanisms, unusable
@@ -297,10 +297,9 @@ class MongoDBHandler(Handler):
 
     def drop_user(self, user: str) -> None:
         """Drop the account. One that still has a database stays: nobody would know any more whose that is."""
-        account = self._account(user)
+        account = self._managed_if_any(user)
         if account is None:
             return
-        self._refuse_unmanaged(user, account)
         left = sorted(set(account.databases) & set(self._session.database_names(account.databases)))
         if left:
             raise OperationError(f"user {user!r} still has databases and stays: {', '.join(left)}")
@@ -417,13 +416,13 @@ class MongoDBHandler(Handler):
 
     def _managed(self, user: str) -> Account:
         """Read an account just before a change. Raises OperationError for one that is not ours, or no longer there."""
-        account = self._account(user)
+        account = self._managed_if_any(user)
         if account is None:
-            raise OperationError(f"user {user!r} does not exist any more")
-        self._refuse_unmanaged(user, account)
+            raise gone(user)
         return account
 
-    def _refuse_unmanaged(self, user: str, account: Account) -> None:
-        if not account.existing.managed:
-            reason = account.existing.protected or f"it has no marker of roster {self.connection.roster!r}"
-            raise OperationError(f"user {user!r} is not managed by dbroster and is left alone: {reason}")
+    def _managed_if_any(self, user: str) -> Account | None:
+        account = self._account(user)
+        if account:
+            prove_managed(user, account.existing, self.connection.roster)
+        return account

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dbroster.engines.base import prove_own
 from dbroster.engines.mongodb.options import MongoDBOptions
 from dbroster.engines.mongodb.session import Session
 from dbroster.errors import OperationError
@@ -112,9 +113,8 @@ class Account:
 
     def prove_own(self, database: str) -> None:
         """Raise OperationError for a database that is not proven to be this account's."""
-        if database not in self.databases:
-            name = self.existing.name
-            raise OperationError(f"database {database!r} is not proven to be {name}'s and is left alone")
+        name = self.existing.name
+        prove_own(name, database, name if database in self.databases else None)
 
     def roles_on(self, database: str) -> set[str]:
         """Names of the roles that the account holds on a database."""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 
+from dbroster.engines.base import gone, prove_managed
 from dbroster.engines.mysql.access import accounts as mysql_accounts
 from dbroster.engines.mysql.access import markers as mysql_marks
 from dbroster.engines.mysql.access.accounts import Account, Key
@@ -61,8 +62,8 @@ class MySQLUsers(MySQLWarnings):
     def update_user_passwords(self, passwords: Mapping[str, Secret]) -> None:
         """Set the passwords of all accounts of users, and open those that `lock_user` had shut."""
         standing = self._ours(passwords)
-        if gone := passwords.keys() - {found.name for found in standing}:
-            raise OperationError(f"{', '.join(sorted(gone))} has no account any more; the next run creates it")
+        if absent := passwords.keys() - {found.name for found in standing}:
+            raise gone(", ".join(sorted(absent)))
         self._set_passwords(standing, self._clauses(passwords))
 
     def _set_passwords(self, accounts: Iterable[Account], clauses: Mapping[str, str]) -> None:
@@ -112,16 +113,11 @@ class MySQLUsers(MySQLWarnings):
             if found.key in parts or ((found.name, "") in parts and self._view.concerns(found))
         ]
         for found in accounts:
-            self._refuse_untouchable(found)
-            if not self._view.is_ours(found):
-                raise OperationError(
-                    f"{found} is not managed by roster {self._view.roster!r}; take it over with --adopt {found.name}, "
-                    "or use another name"
-                )
+            prove_managed(found.name, self._view.existing(found), self._view.roster)
         return accounts
 
     def _refuse_untouchable(self, found: Account) -> None:
-        if reason := self._view.protection(found.name) or found.powers:
+        if reason := self._view.existing(found).protected:
             raise OperationError(f"{found} is never touched: {reason}")
 
     def _accounts_of(self, names: Collection[str]) -> list[Account]:

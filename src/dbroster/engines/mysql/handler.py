@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import ClassVar
 
 from dbroster.engines.archiver import Archiver
-from dbroster.engines.base import Owned
+from dbroster.engines.base import Owned, prove_own
 from dbroster.engines.mysql.access import ways_in as mysql_neighbours
 from dbroster.engines.mysql.access.accounts import Account, Key
 from dbroster.engines.mysql.access.database_owners import Estate, Look
@@ -182,11 +182,9 @@ class MySQLHandler(MySQLUsers):
 
     def _drop_databases(self, estates: Sequence[Estate]) -> None:
         for estate in estates:
-            if estate.exists and not estate.is_theirs:
-                raise OperationError(
-                    f"the database {estate.database} is not proven to be {estate.user}'s: no account of theirs claims "
-                    "it; drop it by hand"
-                )
+            if estate.exists:
+                owner = estate.user if estate.is_theirs else None
+                prove_own(estate.user, estate.database, owner, "no account of theirs claims it; drop it by hand")
         theirs = [estate for estate in estates if estate.is_theirs]
         for estate in theirs:
             if stuck := self._stuck((grant, grant.privileges) for grant in estate.grants):

@@ -13,7 +13,7 @@ from typing import ClassVar, LiteralString, Self
 from psycopg import sql
 
 from dbroster.engines.archiver import Archiver
-from dbroster.engines.base import Handler, Owned
+from dbroster.engines.base import Handler, Owned, prove_managed, prove_own
 from dbroster.engines.postgresql import statements
 from dbroster.engines.postgresql.beforehand.warnings import warnings
 from dbroster.engines.postgresql.markers import Claim, Marker, marker_role
@@ -372,12 +372,8 @@ class PostgreSQLHandler(Handler):
         """Read roles just before a change. Raises OperationError for one that is not ours, or no longer there."""
         found = self._users(names)
         for name in names:
-            role = found.get(name)
-            if role is None and not gone_is_fine:
-                raise OperationError(f"role {name!r} does not exist any more")
-            if role and not role.managed:
-                reason = role.protected or f"its comment is not the marker of roster {self.connection.roster!r}"
-                raise OperationError(f"role {name!r} is not managed by dbroster and is left alone: {reason}")
+            if name in found or not gone_is_fine:
+                prove_managed(name, found.get(name), self.connection.roster)
         return found
 
     def _prove_own(self, pairs: Sequence[Owned], found: Mapping[str, DatabaseState]) -> None:
@@ -386,9 +382,7 @@ class PostgreSQLHandler(Handler):
             if database not in found:
                 raise OperationError(f"database {database!r} does not exist any more")
             existing = found[database].existing
-            if existing.owner != user:
-                whose = f"it belongs to {existing.holder}"
-                raise OperationError(f"database {database!r} is not proven to be {user}'s and is left alone: {whose}")
+            prove_own(user, database, existing.owner, f"it belongs to {existing.holder}")
 
     def _reach(self, users: Collection[str]) -> None:
         """Let an admin who is no superuser act for these users: by a membership that inherits and may SET ROLE."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from dbroster.engines.base import gone, prove_managed, prove_own
 from dbroster.engines.clickhouse.access.grants import Grants, read_grants
 from dbroster.engines.clickhouse.access.show_create_users import Shown, show
 from dbroster.engines.clickhouse.account import Account
@@ -80,23 +81,15 @@ class Proof:
         """One of our accounts. Raises OperationError for one that is not ours, or is gone."""
         account = self.managed_if_any(user)
         if account is None:
-            raise OperationError(f"the account {user} does not exist any more")
+            raise gone(user)
         return account
 
     def managed_if_any(self, user: str) -> Account | None:
         """One of our accounts, or None where nobody has the name. Raises OperationError for one that is not ours."""
         account = self.account(user)
-        if account is not None and not account.existing.managed:
-            raise OperationError(
-                f"the account {user} is not managed by dbroster and is left alone: {self._reason(account)}"
-            )
+        if account:
+            prove_managed(user, account.existing, self._roster)
         return account
-
-    def _reason(self, account: Account) -> str:
-        found = account.existing
-        if found.protected or found.marked_for:
-            return found.protected or f"it carries the marker of {found.marked_for}"
-        return f"it does not carry the marker of the roster {self._roster!r}"
 
     def claimed_if_any(self, user: str) -> Account | None:
         """One of our accounts whose marker names it, since nothing else may be removed; None where there is none."""
@@ -118,8 +111,8 @@ class Proof:
     def own(self, user: str, database: str) -> ExistingDatabase | None:
         """The database, if it exists. Raises OperationError for one that is not this user's."""
         found = self.database(database)
-        if found and found.owner != user:
-            raise OperationError(f"the database {database} is not proven to be {user}'s and is left alone")
+        if found:
+            prove_own(user, database, found.owner)
         return found
 
     def granted(self, database: str) -> Grants:

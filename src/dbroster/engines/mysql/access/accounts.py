@@ -82,6 +82,17 @@ class View:
         """Whether the account is ours, or stands where ours would be."""
         return self.is_ours(account) or account.host in self.hosts
 
+    def existing(self, account: Account) -> ExistingUser:
+        """Describe one account: whether it is ours to change, and why not."""
+        protected = self.protection(account.name) or account.powers
+        return ExistingUser(
+            str(account),
+            managed=self.is_ours(account) and not protected,
+            roster=account.roster,
+            protected=protected,
+            marked_for=account.marked_for,
+        )
+
     def summary(self, name: str, accounts: Sequence[Account]) -> ExistingUser | None:
         """Describe all accounts of one name; None when none of them stands in our way."""
         near = [account for account in accounts if self.concerns(account)]
