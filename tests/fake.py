@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import ClassVar, Self
 
 from dbroster.engines.base import Handler, gone, prove_managed, prove_own
-from dbroster.errors import LockHeld, OperationError
+from dbroster.errors import OperationError, SyncLockHeld
 from dbroster.model.connection import Connection, EngineOptions
 from dbroster.model.plan import Verb
 from dbroster.model.problems import Problem
@@ -72,11 +72,11 @@ class FakeHandler(Handler):
         with self._read("show my privileges"):
             return list(self._fake.lacking)
 
-    def acquire_lock(self) -> None:
+    def acquire_sync_lock(self) -> None:
         with self._read("take the lock"):
             holder = self._fake.lock_holder
             if holder != self._session and self._fake.sessions.get(holder or 0) == self.connection.username:
-                raise LockHeld(f"session {holder} of the fake server is synchronising")
+                raise SyncLockHeld(f"session {holder} of the fake server is synchronising")
             self._fake.lock_holder = self._session
 
     def prepare(self) -> None:

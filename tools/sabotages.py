@@ -37,14 +37,14 @@ SABOTAGES = [
     Sabotage(
         "MySQL: a marker that names another account counts",
         _ENGINES + "mysql/state.py",
-        'named = mark.account == mysql_marks.named((row["User"], row["Host"]))',
+        'named = mark.account == markers.named((row["User"], row["Host"]))',
         "named = mark.account is not None",
         "tests/engines/mysql/test_markers.py|-k|renamed and mysql",
     ),
     Sabotage(
         "MariaDB: any number marks an account",
         _ENGINES + "mysql/mariadb.py",
-        "mysql_marks.tag(r, key) in tags",
+        "markers.tag(r, key) in tags",
         "tags",
         "tests/engines/mysql/test_markers.py|-k|renamed and mariadb",
     ),
@@ -156,7 +156,7 @@ SABOTAGES = [
     Sabotage(
         "ClickHouse: a locked user keeps its privileges",
         _ENGINES + "clickhouse/handler.py",
-        "            self._facts.revoke(user)\n",
+        "            self._server.revoke(user)\n",
         "",
         "tests/engines/clickhouse/test_staying.py|-k|refreshable",
     ),
@@ -191,7 +191,7 @@ SABOTAGES = [
     Sabotage(
         "ClickHouse: a new password makes an account valid for ever",
         _ENGINES + "clickhouse/handler.py",
-        "end = self._proof.end(user)",
+        "end = self._ownership.end(user)",
         "end = None",
         "tests/engines/clickhouse/test_staying.py|-k|to_come",
     ),
@@ -606,7 +606,7 @@ SABOTAGES = [
     Sabotage(
         "no lock on the server",
         "src/dbroster/run/server_run.py",
-        "                handler.acquire_lock()\n",
+        "                handler.acquire_sync_lock()\n",
         "                handler.server()\n",
         "tests/e2e/test_command_line.py|-k|(mongodb or postgresql) and another_directory",
     ),
@@ -653,7 +653,7 @@ SABOTAGES = [
         "tests/unit/roster/test_scratch.py",
     ),
     Sabotage(
-        "the verification cache knows everybody",
+        "the password cache knows everybody",
         "src/dbroster/run/password_cache.py",
         "return entry in self._entries",
         "return bool(self._entries)",

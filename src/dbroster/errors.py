@@ -7,7 +7,7 @@
     │   │   └── Stalled                the server did not answer in time; not tried again
     │   ├── UnsupportedServer      product, version or role (replica, pooler) of the server
     │   ├── PrivilegeError         carries what the admin lacks
-    │   └── LockHeld               another sync is at work
+    │   └── SyncLockHeld               another sync is at work
     ├── AuditError             the audit log can't be written: no change may be made       exit 2
     └── OperationError         one action on one object failed; never leaves `apply`       exit 1
 
@@ -70,7 +70,7 @@ class PrivilegeError(ServerError):
         self.missing = tuple(missing)
 
 
-class LockHeld(ServerError):  # noqa: N818 - reads as what it is
+class SyncLockHeld(ServerError):  # noqa: N818 - reads as what it is
     """Another sync holds the lock; the text says who."""
 
 

@@ -164,7 +164,7 @@ def _killed(world: World, wanted: Sequence[Action], moment: int, *, answer_lost:
 CALLS: dict[str, Callable[[Handler], object]] = {
     "get_existing_users": lambda handler: handler.get_existing_users(),
     "get_existing_databases": lambda handler: handler.get_existing_databases(),
-    "acquire_lock": lambda handler: handler.acquire_lock(),
+    "acquire_sync_lock": lambda handler: handler.acquire_sync_lock(),
     "create_user": lambda handler: handler.create_user("nobody", Secret(PASSWORD)),
     "lock_user": lambda handler: handler.lock_user("nobody"),
     "perform_all": lambda handler: handler.perform_all(actions(Verb.CREATE_USER, ["nobody", "nobody2"])),
@@ -192,9 +192,9 @@ def test_close_never_raises(world: World) -> None:
 
 
 def test_the_lock_ends_with_the_connection(world: World) -> None:
-    world.open().acquire_lock()
+    world.open().acquire_sync_lock()
     world.adapter.end_connections()
-    world.open().acquire_lock()
+    world.open().acquire_sync_lock()
 
 
 def test_check_passwords_needs_no_account_that_nobody_asked_for(world: World) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dbroster.errors import LockHeld
+from dbroster.errors import SyncLockHeld
 from dbroster.model.plan import Verb
 from dbroster.model.roster import User
 from dbroster.passwords.secret import Secret
@@ -57,12 +57,12 @@ def test_prepare_may_be_repeated(world: World) -> None:
 
 def test_one_sync_at_a_time(world: World) -> None:
     second = world.open()
-    world.handler.acquire_lock()
-    with pytest.raises(LockHeld) as caught:
-        second.acquire_lock()
+    world.handler.acquire_sync_lock()
+    with pytest.raises(SyncLockHeld) as caught:
+        second.acquire_sync_lock()
     assert str(caught.value)
     world.handler.close()
-    second.acquire_lock()
+    second.acquire_sync_lock()
 
 
 def test_usual_names_are_accepted(world: World) -> None:

@@ -90,7 +90,7 @@ def test_a_sync_from_another_directory_is_refused_by_the_server(site: Site) -> N
     site.users("ann")
     holder = site.adapter.connect(site.adapter.connection(site.directory, site.prefix))
     with holder:
-        holder.acquire_lock()
+        holder.acquire_sync_lock()
         run = site.run()
         assert run.code == 2
         assert "another sync" in run.result["error"]

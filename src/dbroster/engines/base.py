@@ -113,8 +113,8 @@ class Handler(ABC):
         """Statements that would give the admin what it lacks for a sync; empty when nothing is missing."""
 
     @abstractmethod
-    def acquire_lock(self) -> None:
-        """Hold the server's lock against a second sync until `close`. Raises LockHeld, naming who has it."""
+    def acquire_sync_lock(self) -> None:
+        """Hold the server's lock against a second sync until `close`. Raises SyncLockHeld, naming who has it."""
 
     @abstractmethod
     def prepare(self) -> None:

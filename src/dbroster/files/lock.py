@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from errno import EACCES, ENOSPC, EROFS
 from pathlib import Path
 
-from dbroster.errors import LockHeld, ServerError
+from dbroster.errors import ServerError, SyncLockHeld
 from dbroster.files.owners import trusted
 
 
@@ -17,7 +17,7 @@ from dbroster.files.owners import trusted
 def lock_file(path: Path) -> Iterator[None]:
     """Hold the lock while the block runs; the system frees it when the process ends, however it ends.
 
-    Raises LockHeld with the holder's process id and start, ServerError when the file can't be written.
+    Raises SyncLockHeld with the holder's process id and start, ServerError when the file can't be written.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
@@ -44,7 +44,7 @@ def _take(descriptor: int, path: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.pread(descriptor, 200, 0).decode("ascii", "replace").strip() or "another process"
-        raise LockHeld(f"another sync is at work: {holder} holds {path}") from None
+        raise SyncLockHeld(f"another sync is at work: {holder} holds {path}") from None
     except OSError as error:
         raise ServerError(f"the lock file {path} can't be locked: {error.strerror}") from None
     now = datetime.now(UTC).isoformat(timespec="seconds")

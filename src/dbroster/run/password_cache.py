@@ -1,4 +1,4 @@
-"""The verification cache: which passwords were found right before, so that the slow computation is spared.
+"""The password cache: which passwords were found right before, so that the slow computation is spared.
 
 One file per server. Each line is an HMAC, under the file's own random key, of a user, the password, what the server
 stores of it, and every setting that the answer hangs on; so a change of any of these misses. The file may be deleted

@@ -124,7 +124,7 @@ class Restore:
             raise PrivilegeError(missing)
         if missing := handler.archiver().missing():
             raise ServerError("nothing can be restored here:\n" + "\n".join(f"  {text}" for text in missing))
-        handler.acquire_lock()
+        handler.acquire_sync_lock()
         return handler
 
     def _screened(self, handler: Handler, user: User) -> User:

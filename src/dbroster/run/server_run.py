@@ -86,7 +86,7 @@ class ServerRun:
                 raise PrivilegeError(missing)
             self._refuse_without_archiver(handler)
             if not self.options.dry_run:
-                handler.acquire_lock()
+                handler.acquire_sync_lock()
             return handler
 
     def _refuse_without_archiver(self, handler: Handler) -> None:

@@ -8,7 +8,7 @@ from dbroster.engines import connect
 from dbroster.engines.base import Handler
 from dbroster.engines.clickhouse import sync_lock as clickhouse_lock
 from dbroster.engines.clickhouse.beforehand.cluster_checks import replicates_accounts
-from dbroster.errors import ConnectError, LockHeld, OperationError, UnsupportedServer
+from dbroster.errors import ConnectError, OperationError, SyncLockHeld, UnsupportedServer
 from dbroster.model.connection import Connection
 from dbroster.model.roster import User
 from dbroster.model.state import PasswordCheck
@@ -131,9 +131,9 @@ def test_who_manages_accounts_is_never_adopted(adapter: ClickHouseAdapter, handl
 def test_the_lock_names_its_holder(describe: Describe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clickhouse_lock, "PATIENCE", 0.0)
     with connect(describe()) as first, connect(describe()) as second:
-        first.acquire_lock()
-        with pytest.raises(LockHeld, match=r"dbroster \d+@\S+ \w+ \(default\) from 127.0.0.1 since \d+ s"):
-            second.acquire_lock()
+        first.acquire_sync_lock()
+        with pytest.raises(SyncLockHeld, match=r"dbroster \d+@\S+ \w+ \(default\) from 127.0.0.1 since \d+ s"):
+            second.acquire_sync_lock()
 
 
 def test_a_users_query_that_looks_like_the_lock_is_none(
@@ -143,14 +143,14 @@ def test_a_users_query_that_looks_like_the_lock_is_none(
     bob, role = prefix + "bob", prefix + "admins"
     handler.create_user(bob, GOOD)
     with adapter.hold_lock_as(bob, GOOD.reveal()), connect(describe()) as first:
-        first.acquire_lock()
+        first.acquire_sync_lock()
     adapter._do(f"CREATE ROLE {quoted(role)}")
     adapter._do(f"GRANT CREATE USER ON *.* TO {quoted(role)}")
     adapter._do(f"GRANT {quoted(role)} TO {quoted(bob)}")
     monkeypatch.setattr(clickhouse_lock, "PATIENCE", 2.0)
-    told = pytest.raises(LockHeld, match="KILL QUERY WHERE query_id = 'dbroster-sync-1'")
+    told = pytest.raises(SyncLockHeld, match="KILL QUERY WHERE query_id = 'dbroster-sync-1'")
     with adapter.hold_lock_as(bob, GOOD.reveal()), connect(describe()) as second, told:
-        second.acquire_lock()
+        second.acquire_sync_lock()
     adapter._do(f"DROP ROLE {quoted(role)}")
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from dbroster.engines import connect
 from dbroster.engines.clickhouse import sync_lock as clickhouse_lock
-from dbroster.errors import LockHeld, Stalled
+from dbroster.errors import Stalled, SyncLockHeld
 from dbroster.passwords.secret import Secret
 from tests.e2e.site import OTHER_PASSWORD, PASSWORD, ROOT, Site
 from tests.engines.clickhouse.adapter import HttpProxy, literal, quoted
@@ -205,9 +205,9 @@ def test_the_lock_holds_on_both_nodes(cluster: Clustered, tmp_path: Path, monkey
     site = site_on(cluster, tmp_path)
     first, second = (cluster.connection(tmp_path, site.prefix, node) for node in (0, 1))
     with connect(first) as holder, connect(second) as late:
-        holder.acquire_lock()
-        with pytest.raises(LockHeld, match="KILL QUERY ON CLUSTER `both` WHERE query_id"):
-            late.acquire_lock()
+        holder.acquire_sync_lock()
+        with pytest.raises(SyncLockHeld, match="KILL QUERY ON CLUSTER `both` WHERE query_id"):
+            late.acquire_sync_lock()
 
 
 def test_queries_of_a_leaver_end_on_the_other_node(cluster: Clustered, site: Site) -> None:

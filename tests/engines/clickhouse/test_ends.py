@@ -52,7 +52,7 @@ def everything(handler: Handler) -> None:
     """All that a sync does before it changes anything, and a change."""
     user = handler.connection.roster + "bob"
     handler.missing_privileges(["web"])
-    handler.acquire_lock()
+    handler.acquire_sync_lock()
     existing = handler.get_existing_users()
     handler.get_existing_databases()
     handler.check_passwords([User(user, GOOD, 1)], existing)
@@ -242,7 +242,7 @@ def test_a_run_hardly_waits_for_the_lock_of_the_one_before(describe: Describe) -
     for _ in range(8):
         with connect(describe()) as handler:
             began = time.monotonic()
-            handler.acquire_lock()
+            handler.acquire_sync_lock()
             waited += time.monotonic() - began
     assert waited < 3 * BUSY  # it was more than a second each time
 

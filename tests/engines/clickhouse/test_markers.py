@@ -178,7 +178,7 @@ def test_a_life_on_24_8(old: ClickHouseAdapter, tmp_path: Path) -> None:
             old._do(statement.rstrip(";"))
     with connect(limited) as handler:
         assert handler.missing_privileges(["web"]) == []
-        handler.acquire_lock()
+        handler.acquire_sync_lock()
         handler.prepare()
         make(handler, bob)
         assert old.can_write(bob, GOOD.reveal(), f"{bob}_web")

@@ -46,7 +46,7 @@ def test_everything_goes_through_tls(
     tls = Tls("verify-full", ca)
     bob = prefix + "bob"
     with connect(describe(host=host, port=relay.port, tls=tls)) as handler:
-        handler.acquire_lock()
+        handler.acquire_sync_lock()
         handler.prepare()
         handler.create_user(bob, GOOD)
         handler.create_database(bob, f"{bob}_web")

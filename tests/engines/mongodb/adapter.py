@@ -148,9 +148,12 @@ class MongoDBAdapter(Adapter):
     def hold_lock_as(self, user: str, password: str) -> Iterator[None]:
         """By connections that call themselves a sync's lock: one that has logged in, and one that has not."""
         name = f"dbroster lock 0badf00d {os.getpid()}@elsewhere"
-        with self._connect(user, password, appname=name) as client, self._connect(None, None, appname=name) as outsider:
+        with (
+            self._connect(user, password, appname=name) as client,
+            self._connect(None, None, appname=name) as not_logged_in,
+        ):
             client.list_database_names()
-            outsider.admin.command("ping")
+            not_logged_in.admin.command("ping")
             yield
 
     def accounts(self) -> set[str]:

@@ -47,7 +47,7 @@ def do_as_told(site: Site, statements: list[str]) -> None:
 def live(site: Site, handler: Handler) -> None:
     """Everything that happens to a user."""
     assert handler.missing_privileges(["web"]) == []
-    handler.acquire_lock()
+    handler.acquire_sync_lock()
     site.make(handler)
     assert handler.get_existing_users()[site.bob].managed
     handler.update_user_password(site.bob, Secret(OTHER))

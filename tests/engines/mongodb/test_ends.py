@@ -91,7 +91,7 @@ def test_a_server_process_that_stands_still(mongodb_server: object) -> None:
     """C1: each kind of step ends with the server named, and closing the connection does not wait."""
     with MongoDB() as server, opened(server) as site:
         connection = limited(site.connection(), server.port)
-        for step in ("get_existing_users", "acquire_lock", "now", "warnings"):
+        for step in ("get_existing_users", "acquire_sync_lock", "now", "warnings"):
             handler = connect(connection)
             with standing_still(server):
                 with within(6), pytest.raises(ConnectError, match=f"127.0.0.1:{server.port}"):
@@ -171,7 +171,7 @@ def test_members_that_stand_still_hold_nobody_up(mongodb_server: object) -> None
         connection = replace(site.connection(), connect_timeout=2, timeout=5)
         with standing_still(others[0]), connect(connection) as handler:
             with within(5):
-                handler.acquire_lock()
+                handler.acquire_sync_lock()
             with within(30):
                 make_at_last(site, handler)
         with connect(connection) as handler, standing_still(*others):

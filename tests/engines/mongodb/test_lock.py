@@ -15,7 +15,7 @@ from dbroster.engines import connect
 from dbroster.engines.mongodb import sync_lock as mongodb_lock
 from dbroster.engines.mongodb.access.admin_privileges import needed
 from dbroster.engines.mongodb.options import MongoDBOptions
-from dbroster.errors import LockHeld
+from dbroster.errors import SyncLockHeld
 from dbroster.model.connection import Connection
 from dbroster.passwords.secret import Secret
 from servers import MongoDB, MongoReplicaSet
@@ -33,7 +33,7 @@ from dbroster.passwords.secret import Secret
 host, port, user, ca = sys.argv[1:]
 password = Secret(sys.stdin.readline().strip())
 with connect(Connection("mongodb", "default", host, int(port), user, password, tls=Tls("verify-full", ca))) as handler:
-    handler.acquire_lock()
+    handler.acquire_sync_lock()
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -73,7 +73,7 @@ def least(site: Site) -> Iterator[Connection]:
 def test_who_has_not_logged_in_holds_no_lock(site: Site) -> None:
     """B1: any client may choose an application name; nobody needs a login for that."""
     with play_a_sync(site, None, None), site.handler() as handler:
-        handler.acquire_lock()
+        handler.acquire_sync_lock()
         assert handler.warnings() == []
 
 
@@ -90,7 +90,7 @@ def test_a_user_of_the_roster_holds_no_lock(site: Site, least: Connection) -> No
             play_a_sync(site, site.bob, PASSWORD),
             play_a_sync(site, "evil", PASSWORD, authSource=site.web),
         ):
-            handler.acquire_lock()
+            handler.acquire_sync_lock()
             assert len(handler.warnings()) == 2
             texts = " ".join(problem.text for problem in handler.warnings())
             assert f"connection of {site.bob}@admin calls itself a sync" in texts
@@ -103,7 +103,7 @@ def test_who_could_make_no_account_holds_no_lock(site: Site, least: Connection, 
     """B1: a role on admin alone is not enough."""
     name = make_user(site, "admin", f"{site.bob}app", {"role": role, "db": "admin"})
     with play_a_sync(site, name, PASSWORD), connect(least) as handler:
-        handler.acquire_lock()
+        handler.acquire_sync_lock()
 
 
 def test_a_roster_user_to_whom_a_dba_gave_power_holds_no_lock(site: Site, least: Connection) -> None:
@@ -112,7 +112,7 @@ def test_a_roster_user_to_whom_a_dba_gave_power_holds_no_lock(site: Site, least:
         site.make(handler)
         site.dba.admin.command("grantRolesToUser", site.bob, roles=[{"role": "userAdminAnyDatabase", "db": "admin"}])
         with play_a_sync(site, site.bob, PASSWORD):
-            handler.acquire_lock()
+            handler.acquire_sync_lock()
 
 
 def test_any_admin_holds_the_lock(site: Site, least: Connection) -> None:
@@ -128,9 +128,9 @@ def test_any_admin_holds_the_lock(site: Site, least: Connection) -> None:
     for one in admins:
         for another in admins:
             with connect(one) as handler, connect(another) as late:
-                handler.acquire_lock()
-                with pytest.raises(LockHeld, match=f"{one.username}@"):
-                    late.acquire_lock()
+                handler.acquire_sync_lock()
+                with pytest.raises(SyncLockHeld, match=f"{one.username}@"):
+                    late.acquire_sync_lock()
     site.dba.ops.command("dropUser", other)
 
 
@@ -149,10 +149,10 @@ def test_an_admin_who_sees_only_the_auth_database(site: Site) -> None:
             play_a_sync(site, site.bob, PASSWORD),
             play_a_sync(site, "evil", PASSWORD, authSource=site.web),
         ):
-            handler.acquire_lock()
+            handler.acquire_sync_lock()
         for other in (late, root):
-            with pytest.raises(LockHeld):
-                other.acquire_lock()
+            with pytest.raises(SyncLockHeld):
+                other.acquire_sync_lock()
 
 
 def test_the_lock_ends_with_its_process(site: Site) -> None:
@@ -166,30 +166,30 @@ def test_the_lock_ends_with_its_process(site: Site) -> None:
         process.stdin.write(server.admin_password + "\n")
         process.stdin.flush()
         assert process.stdout.readline() == "held\n"
-        with site.handler() as handler, pytest.raises(LockHeld, match=f" {process.pid}@"):
-            handler.acquire_lock()
+        with site.handler() as handler, pytest.raises(SyncLockHeld, match=f" {process.pid}@"):
+            handler.acquire_sync_lock()
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     with pytest.MonkeyPatch.context() as patch, site.handler() as handler:
         patch.setattr(mongodb_lock, "PATIENCE", 5.0)
-        handler.acquire_lock()
+        handler.acquire_sync_lock()
 
 
 def test_the_lock_outlives_an_election(mongodb_server: object) -> None:
     """B1: a second sync that finds another primary finds the lock there, too; a member that is down stops nobody."""
     with MongoReplicaSet(members=3) as server, opened(server) as site:
         with site.handler() as handler:
-            handler.acquire_lock()
+            handler.acquire_sync_lock()
             server.step_down()
             server.primary()
-            with site.handler() as late, pytest.raises(LockHeld, match="root@admin"):
-                late.acquire_lock()
+            with site.handler() as late, pytest.raises(SyncLockHeld, match="root@admin"):
+                late.acquire_sync_lock()
         secondary = next(node for node in server.nodes if node is not server.primary())
         secondary.kill()
         uri = f"mongodb://{','.join(server.hosts)}/?replicaSet=rs1"
         with pytest.MonkeyPatch.context() as patch, site.handler(uri=uri) as handler:
             patch.setattr(mongodb_lock, "PATIENCE", 5.0)
-            handler.acquire_lock()
+            handler.acquire_sync_lock()
 
 
 def restart(server: MongoDB) -> None:
@@ -200,21 +200,21 @@ def restart(server: MongoDB) -> None:
 def test_a_run_takes_its_lock_again_after_the_server_has_started_anew(mongodb_server: object) -> None:
     """B1: or another sync, which can't see it any more, would run beside it."""
     with MongoDB() as server, opened(server) as site, site.handler() as handler:
-        handler.acquire_lock()
+        handler.acquire_sync_lock()
         restart(server)
         elsewhere = replace(site.connection(), jobs=2)
-        with site.handler(), connect(elsewhere) as late, pytest.raises(LockHeld, match="root@admin"):
-            late.acquire_lock()
+        with site.handler(), connect(elsewhere) as late, pytest.raises(SyncLockHeld, match="root@admin"):
+            late.acquire_sync_lock()
 
 
 def test_a_run_whose_lock_another_one_has_taken_meanwhile_ends(mongodb_server: object) -> None:
     """B1: it gets no new connection any more."""
     with MongoDB() as server, opened(server) as site, site.handler() as handler:
-        handler.acquire_lock()
+        handler.acquire_sync_lock()
         restart(server)
         with connect(replace(site.connection(), jobs=2)) as faster:
-            faster.acquire_lock()
-            with pytest.raises(LockHeld, match="root@admin"):
+            faster.acquire_sync_lock()
+            with pytest.raises(SyncLockHeld, match="root@admin"):
                 connect(site.connection())
         with site.handler() as again:
             assert again.missing_privileges(["web"]) == []

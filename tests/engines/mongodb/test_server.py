@@ -9,7 +9,7 @@ from pymongo.server_description import ServerDescription
 from dbroster.engines.mongodb import sync_lock as mongodb_lock
 from dbroster.engines.mongodb.options import MongoDBOptions
 from dbroster.engines.mongodb.session import Session, open_session
-from dbroster.errors import ConnectError, LockHeld, OperationError, UnsupportedServer
+from dbroster.errors import ConnectError, OperationError, SyncLockHeld, UnsupportedServer
 from dbroster.model.connection import Tls
 from servers import MongoDB
 from tests.engines.mongodb.conftest import PASSWORD, Site, opened
@@ -21,9 +21,9 @@ def test_a_replica_set_is_found_from_one_member_and_from_a_uri(set_site: Site, m
     with set_site.handler() as handler, set_site.handler(uri=uri) as other:
         set_site.make(handler)
         assert other.get_existing_databases()[set_site.web].granted
-        handler.acquire_lock()
-        with pytest.raises(LockHeld, match="dbroster lock"):
-            other.acquire_lock()
+        handler.acquire_sync_lock()
+        with pytest.raises(SyncLockHeld, match="dbroster lock"):
+            other.acquire_sync_lock()
 
 
 def test_who_does_not_see_its_own_lock_has_none(site: Site, set_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,14 +31,14 @@ def test_who_does_not_see_its_own_lock_has_none(site: Site, set_site: Site, monk
     session = open_session(site.connection())
     try:
         with pytest.raises(ConnectError):
-            mongodb_lock.acquire_lock(session, set_site.connection())
+            mongodb_lock.acquire_sync_lock(session, set_site.connection())
         with (
             MongoDB() as other,
             opened(other) as elsewhere,
-            pytest.raises(LockHeld, match="does not show the connection"),
+            pytest.raises(SyncLockHeld, match="does not show the connection"),
         ):
-            mongodb_lock.acquire_lock(session, elsewhere.connection())
-        mongodb_lock.acquire_lock(session, site.connection()).close()
+            mongodb_lock.acquire_sync_lock(session, elsewhere.connection())
+        mongodb_lock.acquire_sync_lock(session, site.connection()).close()
     finally:
         session.close()
 

@@ -15,7 +15,7 @@ from dbroster.engines import connect
 from dbroster.engines.base import Handler
 from dbroster.engines.postgresql import sync_lock as postgresql_lock
 from dbroster.engines.postgresql.session import open_session
-from dbroster.errors import ConnectError, LockHeld, OperationError, UnsupportedServer
+from dbroster.errors import ConnectError, OperationError, SyncLockHeld, UnsupportedServer
 from dbroster.model.connection import Connection, Tls
 from dbroster.model.roster import User
 from dbroster.model.state import PasswordCheck
@@ -188,11 +188,11 @@ def test_admin_keeps_what_an_upgrade_takes_from_createrole(
 def test_lock_counts_in_all_databases(describe: Describe, other_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgresql_lock, "PATIENCE", 0.3)
     with connect(describe()) as first, connect(describe(options={"maintenance_database": other_database})) as second:
-        first.acquire_lock()
-        with pytest.raises(LockHeld, match=r"dbroster \d+@.* from 127\.0\.0\.1 since 20\d\d-"):
-            second.acquire_lock()
+        first.acquire_sync_lock()
+        with pytest.raises(SyncLockHeld, match=r"dbroster \d+@.* from 127\.0\.0\.1 since 20\d\d-"):
+            second.acquire_sync_lock()
         first.close()
-        second.acquire_lock()
+        second.acquire_sync_lock()
 
 
 # --- passwords by login -----------------------------------------------------------------------------------------------

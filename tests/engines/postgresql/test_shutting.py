@@ -12,7 +12,7 @@ from dbroster.engines import connect
 from dbroster.engines.base import Handler
 from dbroster.engines.postgresql import sync_lock as postgresql_lock
 from dbroster.engines.postgresql.sync_lock import KEY
-from dbroster.errors import LockHeld, OperationError
+from dbroster.errors import OperationError, SyncLockHeld
 from dbroster.model.connection import Connection
 from dbroster.model.state import ExistingUser, Lock
 from dbroster.passwords.secret import Secret
@@ -58,7 +58,7 @@ def test_no_user_holds_the_sync_lock(
             session.execute("SET application_name = 'dbroster 1@backup-host'")
             session.execute("SELECT pg_advisory_lock(%s + n) FROM generate_series(0, 300) n", [KEY])
             session.execute("SELECT pg_advisory_lock(%s, n) FROM generate_series(0, 300) n", [KEY >> 32])
-        handler.acquire_lock()
+        handler.acquire_sync_lock()
 
 
 def test_admins_still_keep_each_other_out(describe: Describe, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,9 +66,9 @@ def test_admins_still_keep_each_other_out(describe: Describe, monkeypatch: pytes
     monkeypatch.setattr(postgresql_lock, "PATIENCE", 0.3)
     for first, second in (("superuser", "weak"), ("weak", "superuser"), ("reader", "weak")):
         with connect(describe(first)) as holder, connect(describe(second)) as other:
-            holder.acquire_lock()
-            with pytest.raises(LockHeld, match="server process"):
-                other.acquire_lock()
+            holder.acquire_sync_lock()
+            with pytest.raises(SyncLockHeld, match="server process"):
+                other.acquire_sync_lock()
 
 
 # --- locking ----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.errors import LockHeld, ServerError
+from dbroster.errors import ServerError, SyncLockHeld
 from dbroster.files.lock import lock_file
 from tests.support.samples import full_disk
 
@@ -30,7 +30,10 @@ def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path: Path) -
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(LockHeld, match=f"another sync is at work: process {holder.pid}, since 2"), lock_file(path):
+        with (
+            pytest.raises(SyncLockHeld, match=f"another sync is at work: process {holder.pid}, since 2"),
+            lock_file(path),
+        ):
             pass
         holder.kill()
     with lock_file(path):
@@ -38,7 +41,7 @@ def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path: Path) -
 
 
 def test_one_holder_in_one_process_too(tmp_path: Path) -> None:
-    with lock_file(tmp_path / "lock"), pytest.raises(LockHeld), lock_file(tmp_path / "lock"):
+    with lock_file(tmp_path / "lock"), pytest.raises(SyncLockHeld), lock_file(tmp_path / "lock"):
         pass
 
 

@@ -1,4 +1,4 @@
-"""The verification cache: what it spares, what it never answers for, and what its file is."""
+"""The password cache: what it spares, what it never answers for, and what its file is."""
 
 import os
 import subprocess

@@ -25,15 +25,15 @@ from dbroster.engines.clickhouse.access.shared_tables import open_engines, reach
 from dbroster.engines.clickhouse.access.show_create_users import Shown, show
 from dbroster.engines.clickhouse.account import Account
 from dbroster.engines.clickhouse.beforehand.refusals import foresee, not_adoptable, other_ways, several_methods
-from dbroster.engines.clickhouse.beforehand.server_checks import Facts
+from dbroster.engines.clickhouse.beforehand.server_checks import ServerRules
 from dbroster.engines.clickhouse.cluster.merged_state import divided
 from dbroster.engines.clickhouse.markers import Marker, changed, clause
 from dbroster.engines.clickhouse.options import ClickHouseOptions
 from dbroster.engines.clickhouse.removal.drop_database import Drops
-from dbroster.engines.clickhouse.removal.ownership import Proof
+from dbroster.engines.clickhouse.removal.ownership import Ownership
 from dbroster.engines.clickhouse.session import DATABASE_EXISTS, DENIED, USER_EXISTS, Session, identifier, literal
 from dbroster.engines.clickhouse.state import SYSTEM_DATABASES, read_accounts, read_databases, with_end, with_powers
-from dbroster.engines.clickhouse.sync_lock import ServerLock
+from dbroster.engines.clickhouse.sync_lock import SyncLock
 from dbroster.errors import OperationError
 from dbroster.model.connection import Connection
 from dbroster.model.plan import Action, Verb
@@ -74,9 +74,9 @@ class ClickHouseHandler(Handler):
     def __init__(self, connection: Connection, session: Session) -> None:
         super().__init__(connection)
         self._session = session
-        self._facts = Facts(session, connection)
-        self._lock = ServerLock(session, connection)
-        self._proof = Proof(session, connection)
+        self._server = ServerRules(session, connection)
+        self._lock = SyncLock(session, connection)
+        self._ownership = Ownership(session, connection)
         self._drops = Drops(session, connection)
         self._powers: Powers | None = None
         self._shown: dict[str, Shown] | None = None
@@ -116,23 +116,23 @@ class ClickHouseHandler(Handler):
 
     def missing_privileges(self, templates: Sequence[str]) -> list[str]:  # noqa: ARG002 - the same for all databases
         """GRANT statements for what the admin lacks; all of them when it may not even look at its own grants."""
-        return self._facts.missing_privileges()
+        return self._server.missing_privileges()
 
-    def acquire_lock(self) -> None:
-        """Hold a sleeping query of a fixed id until `close`. Raises LockHeld, naming who has it."""
+    def acquire_sync_lock(self) -> None:
+        """Hold a sleeping query of a fixed id until `close`. Raises SyncLockHeld, naming who has it."""
         self._lock.acquire()
 
     def prepare(self) -> None:
         """Create the role that marks accounts, if it is not there; drop those of dates that are no longer used."""
         with suppress(OperationError):  # which may take a privilege that is needed for nothing else
-            dates.drop_unused(self._session, self._facts.role, self._facts.accounts_on)
-        if not self._facts.role_exists():
-            self._session.run(f"CREATE ROLE IF NOT EXISTS {identifier(self._facts.role)}{self._facts.accounts_on}")
+            dates.drop_unused(self._session, self._server.role, self._server.accounts_on)
+        if not self._server.role_exists():
+            self._session.run(f"CREATE ROLE IF NOT EXISTS {identifier(self._server.role)}{self._server.accounts_on}")
 
     def warnings(self) -> list[Problem]:
         """A marker role that gives privileges, queries that can't be ended, and what was seen by the last reads."""
         powers = self._powers or Powers.read(self._session)
-        texts = dict.fromkeys((*self._facts.warnings(powers), *self._oddities, *self._notes, *self._session.notes))
+        texts = dict.fromkeys((*self._server.warnings(powers), *self._oddities, *self._notes, *self._session.notes))
         return [Problem(text, warning=True) for text in texts]
 
     # --- names and passwords that this server can carry -------------------------------------------------------------
@@ -159,7 +159,7 @@ class ClickHouseHandler(Handler):
         self._powers, self._shown = powers, shown
         found = {}
         accounts = read_accounts(self._session, self.connection)
-        self._oddities = [*dba_roles.left(accounts.values(), self._facts.accounts_on), *other_ways(accounts.values())]
+        self._oddities = [*dba_roles.left(accounts.values(), self._server.accounts_on), *other_ways(accounts.values())]
         for name, account in accounts.items():
             known = with_powers(account, powers)
             found[name] = (with_end(known, shown[name]) if name in shown else known).existing
@@ -174,15 +174,15 @@ class ClickHouseHandler(Handler):
         powers, owners = self._powers or Powers.read(self._session), {n: d.owner for n, d in described.items()}
         users = sorted(set(filter(None, owners.values())))
         for user in users:
-            self._notes += powers.intrusions(self._facts.tree, user, owners)
+            self._notes += powers.intrusions(self._server.tree, user, owners)
         if users:
-            self._notes += open_engines(powers, self._facts.role, users)
+            self._notes += open_engines(powers, self._server.role, users)
             self._notes += reaching(self._session, owners)
         return described
 
     def _described(self, database: ExistingDatabase, grants: Grants) -> ExistingDatabase:
         """Add whether its owner, and nobody else of the roster, has the wanted privileges, or who has it otherwise."""
-        tree, wanted, owner = self._facts.tree, self._facts.tree.leaves(self._facts.wanted), database.owner
+        tree, wanted, owner = self._server.tree, self._server.tree.leaves(self._server.wanted), database.owner
         granted = grants.on(database.name)
         if owner is None:
             return replace(database, holder=next(iter(granted)) if len(granted) == 1 else None)
@@ -190,7 +190,7 @@ class ClickHouseHandler(Handler):
         differs = [] if right else [f"{owner} has not all privileges"]
         for user, entry in granted.items():
             surplus = entry.surplus(tree, wanted if user == owner else frozenset())
-            beyond = self._facts.beyond_the_admin(surplus) if surplus else frozenset()
+            beyond = self._server.beyond_the_admin(surplus) if surplus else frozenset()
             right = right and surplus <= beyond
             if not surplus <= beyond:
                 differs.append(f"{user} has more than wanted" if user == owner else f"{user} may enter")
@@ -211,7 +211,7 @@ class ClickHouseHandler(Handler):
 
     def foresee(self, actions: Sequence[Action]) -> list[str | None]:
         """By accounts, sizes of tables, definers of views, and what this version can do."""
-        return foresee(self._session, self.connection, self._facts, actions)
+        return foresee(self._session, self.connection, self._server, actions)
 
     # --- changes ----------------------------------------------------------------------------------------------------
 
@@ -219,14 +219,14 @@ class ClickHouseHandler(Handler):
         """Look at everything at once, which takes as long as to look at one."""
         if not actions or actions[0].verb is Verb.ADOPT:
             return super().reading_ahead(actions)
-        return self._proof.ahead(actions)
+        return self._ownership.ahead(actions)
 
     def create_user(self, user: str, password: Secret) -> None:
         """Create the account with its marker in one statement; one that is already ours gets marker and password.
 
         A password would replace LDAP and the like, by which a DBA lets it in.
         """
-        account = self._proof.managed_if_any(user)
+        account = self._ownership.managed_if_any(user)
         if account:
             if account.missing:
                 account = self._complete(user, password)
@@ -234,7 +234,7 @@ class ClickHouseHandler(Handler):
             if account.by_password:
                 self.update_user_password(user, password)
             return
-        marks = f"DEFAULT ROLE {identifier(self._facts.role)} {clause(self.connection.roster, user)}"
+        marks = f"DEFAULT ROLE {identifier(self._server.role)} {clause(self.connection.roster, user)}"
         try:
             self._set_password("CREATE USER", user, password, marks)
         except OperationError as error:
@@ -246,10 +246,10 @@ class ClickHouseHandler(Handler):
 
     def update_user_password(self, user: str, password: Secret) -> None:
         """Set the password, and open the account if dbroster had shut it; a lock of somebody else's stays."""
-        account = self._proof.managed(user)
+        account = self._ownership.managed(user)
         if len(account.methods) > 1:
             raise OperationError(several_methods(account))
-        end = self._proof.end(user)
+        end = self._ownership.end(user)
         shut_by_us = account.shut_somewhere
         self._forget_dates(user, account)
         clauses = [f"VALID UNTIL {literal(end)}"] if end else []
@@ -261,19 +261,19 @@ class ClickHouseHandler(Handler):
 
     def create_database(self, user: str, database: str) -> None:
         """Create the database with its marker; nobody has privileges on it yet."""
-        self._proof.managed(user)
-        found = self._proof.own(user, database)
+        self._ownership.managed(user)
+        found = self._ownership.own(user, database)
         if found and found.usable:
             return
         engine = ClickHouseOptions.of(self.connection).database_engine
         marker = literal(str(Marker(self.connection.roster, user, database)))
         form = f" ENGINE = {engine}" if engine else ""
-        name = f"{'IF NOT EXISTS ' if found else ''}{identifier(database)}{self._facts.databases_on}"
-        self._proof.forget(database)
+        name = f"{'IF NOT EXISTS ' if found else ''}{identifier(database)}{self._server.databases_on}"
+        self._ownership.forget(database)
         try:
             self._session.run(f"CREATE DATABASE {name}{form} COMMENT {marker}")
         except OperationError as error:
-            if error.code != DATABASE_EXISTS or not self._proof.own(user, database):
+            if error.code != DATABASE_EXISTS or not self._ownership.own(user, database):
                 raise
 
     def grant_databases(self, owned: Sequence[Owned]) -> None:
@@ -290,7 +290,7 @@ class ClickHouseHandler(Handler):
         Without privileges nothing of the user runs any more, like refreshable views. Those on databases of the roster
         come back with the user. The marker then notes that it was us who locked the account.
         """
-        account = self._proof.claimed_if_any(user)
+        account = self._ownership.claimed_if_any(user)
         if account is None:
             return
         if account.missing:
@@ -300,58 +300,58 @@ class ClickHouseHandler(Handler):
         # with days of grace, a lock of somebody else is left exactly as it is
         if lock is Lock.OPEN or undated or (lock is Lock.FOREIGN and not dating):
             self._forget_dates(user, account)
-            self._proof.forget(user)
-            self._facts.revoke(user)
+            self._ownership.forget(user)
+            self._server.revoke(user)
         if lock is not Lock.FOREIGN or not dating:
             self._take_roles(account)
         if lock is Lock.OPEN or undated:
             note = changed(self._session, self.connection.roster, user, locked=True)
             self._session.run(
-                f"ALTER USER {identifier(user)}{self._facts.accounts_on} HOST NONE DEFAULT ROLE NONE {note}"
+                f"ALTER USER {identifier(user)}{self._server.accounts_on} HOST NONE DEFAULT ROLE NONE {note}"
             )
         try:
-            self._session.run(f"KILL QUERY{self._facts.databases_on} WHERE user = {literal(user)} ASYNC")
+            self._session.run(f"KILL QUERY{self._server.databases_on} WHERE user = {literal(user)} ASYNC")
         except OperationError as error:
             if error.code != DENIED:  # a warning has said so; without ON CLUSTER the server would just find none
                 raise
         if dating and (lock is Lock.OPEN or undated):
-            self._proof.forget(user)
-            dates.set_date(self._session, user, self.time_of_lock(), self._facts.role, self._facts.accounts_on)
+            self._ownership.forget(user)
+            dates.set_date(self._session, user, self.time_of_lock(), self._server.role, self._server.accounts_on)
 
     def _take_roles(self, account: Account) -> None:
-        if account.given and (note := dba_roles.take(self._session, account, self._facts.accounts_on)):
-            self._proof.forget(account.existing.name)
+        if account.given and (note := dba_roles.take(self._session, account, self._server.accounts_on)):
+            self._ownership.forget(account.existing.name)
             self.notes[""] = note
 
     def _forget_dates(self, user: str, account: Account) -> None:
         """Before anything else: an account without a date is never removed by its date."""
         if account.dates:
-            self._proof.forget(user)
-            dates.forget_dates(self._session, user, account.dates, self._facts.accounts_on)
+            self._ownership.forget(user)
+            dates.forget_dates(self._session, user, account.dates, self._server.accounts_on)
 
     def drop_database(self, user: str, database: str) -> None:
         """Take back the privileges on the user's database, drop it, and wait until its tables are gone.
 
         Privileges outlive their database, and would let the user into a foreign one of that name.
         """
-        account = self._proof.claimed_if_any(user)
+        account = self._ownership.claimed_if_any(user)
         if account and account.missing:
             self._complete(user)
-        exists = self._proof.own(user, database)
-        granted = self._proof.granted(database)
-        self._proof.forget(database)
+        exists = self._ownership.own(user, database)
+        granted = self._ownership.granted(database)
+        self._ownership.forget(database)
         for name in granted.on(database):
-            self._facts.revoke(name, database)
+            self._server.revoke(name, database)
         if exists:
-            note = self._drops.drop(user, database, self._facts.databases_on)
+            note = self._drops.drop(user, database, self._server.databases_on)
             if note:
                 self.notes[database] = note
 
     def drop_user(self, user: str) -> None:
         """Drop the account; one that views in foreign databases still need stays, and the error says so."""
-        if self._proof.claimed_if_any(user):
-            self._proof.forget(user)
-            self._session.run(f"DROP USER IF EXISTS {identifier(user)}{self._facts.accounts_on}")
+        if self._ownership.claimed_if_any(user):
+            self._ownership.forget(user)
+            self._session.run(f"DROP USER IF EXISTS {identifier(user)}{self._server.accounts_on}")
 
     def adopt_user(self, user: str, password: Secret) -> None:
         """Give a foreign account our marker, then the password; hosts and other privileges stay as they are.
@@ -363,35 +363,35 @@ class ClickHouseHandler(Handler):
         reason = not_adoptable(with_powers(account, powers), self.connection.roster) if account else "there is none"
         if account is None or reason:
             raise OperationError(f"the account {user} can't be adopted: {reason}")
-        self._proof.forget(user)
+        self._ownership.forget(user)
         self._mark(user, account)
         self.update_user_password(user, password)
 
     def _mark(self, user: str, account: Account) -> None:
         """Give an account what it lacks of our marker; hosts, other roles and other settings stay as they are."""
-        self._proof.forget(user)
-        role = identifier(self._facts.role)
+        self._ownership.forget(user)
+        role = identifier(self._server.role)
         if not account.has_role:
-            self._session.run(f"GRANT{self._facts.accounts_on} {role} TO {identifier(user)}")
+            self._session.run(f"GRANT{self._server.accounts_on} {role} TO {identifier(user)}")
             if account.default_roles is not None:
                 roles = ", ".join([*map(identifier, account.default_roles), role])
-                self._session.run(f"ALTER USER {identifier(user)}{self._facts.accounts_on} DEFAULT ROLE {roles}")
+                self._session.run(f"ALTER USER {identifier(user)}{self._server.accounts_on} DEFAULT ROLE {roles}")
         if not account.claimed or (account.notes_lock and account.existing.lock is Lock.OPEN):
             mark = changed(self._session, self.connection.roster, user)
-            self._session.run(f"ALTER USER {identifier(user)}{self._facts.accounts_on} {mark}")
+            self._session.run(f"ALTER USER {identifier(user)}{self._server.accounts_on} {mark}")
 
     def adopt_database(self, user: str, database: str) -> None:
         """Put our marker on a foreign database, then grant it. The server must know MODIFY COMMENT for databases."""
-        self._proof.managed(user)
-        found = self._proof.database(database)
+        self._ownership.managed(user)
+        found = self._ownership.database(database)
         reason = "there is no such database" if found is None else found.protected
         if found is None or reason or found.owner not in (None, user):
             raise OperationError(f"the database {database} can't be adopted: {reason or 'somebody else has it'}")
         if found.owner is None:
             marker = literal(str(Marker(self.connection.roster, user, database)))
-            self._proof.forget(database)
+            self._ownership.forget(database)
             self._session.run(
-                f"ALTER DATABASE {identifier(database)}{self._facts.databases_on} MODIFY COMMENT {marker}",
+                f"ALTER DATABASE {identifier(database)}{self._server.databases_on} MODIFY COMMENT {marker}",
             )
         self.grant_privileges(user, database)
 
@@ -399,42 +399,42 @@ class ClickHouseHandler(Handler):
         """Over HTTP."""
         from dbroster.engines.clickhouse.archive.archiver import ClickHouseArchiver
 
-        return ClickHouseArchiver(self.connection, self._session, self._facts)
+        return ClickHouseArchiver(self.connection, self._session, self._server)
 
     # --- parts of changes -------------------------------------------------------------------------------------------
 
     def _grant(self, user: str, databases: Sequence[str]) -> None:
-        self._proof.managed(user)
+        self._ownership.managed(user)
         for database in databases:
-            if not self._proof.own(user, database):
+            if not self._ownership.own(user, database):
                 raise OperationError(f"the database {database} does not exist any more")
-        tree, wanted = self._facts.tree, self._facts.tree.leaves(self._facts.wanted)
+        tree, wanted = self._server.tree, self._server.tree.leaves(self._server.wanted)
         for database in databases:
-            granted = self._proof.granted(database)
-            self._proof.forget(database)
+            granted = self._ownership.granted(database)
+            self._ownership.forget(database)
             for name, entry in granted.on(database).items():
                 surplus = entry.surplus(tree, wanted if name == user else frozenset())
-                if entry.cut or surplus - self._facts.beyond_the_admin(surplus):
-                    self._facts.revoke(name, database)
-        listed = ", ".join(self._facts.wanted)
+                if entry.cut or surplus - self._server.beyond_the_admin(surplus):
+                    self._server.revoke(name, database)
+        listed = ", ".join(self._server.wanted)
         elements = ", ".join(f"{listed} ON {identifier(database)}.*" for database in databases)
-        self._session.run(f"GRANT{self._facts.accounts_on} {elements} TO {identifier(user)}")
+        self._session.run(f"GRANT{self._server.accounts_on} {elements} TO {identifier(user)}")
 
     def _complete(self, user: str, password: Secret | None = None) -> Account:
         """Create an account of ours on the nodes that lack it, where other statements fail; shut, for a leaver."""
         shut = "" if password else "HOST NONE "
-        marks = f"{shut}DEFAULT ROLE {identifier(self._facts.role)} "
+        marks = f"{shut}DEFAULT ROLE {identifier(self._server.role)} "
         marks += clause(self.connection.roster, user, locked=password is None)
         self._set_password("CREATE USER IF NOT EXISTS", user, password or Secret(token_urlsafe(32)), marks)
-        return self._proof.managed(user)
+        return self._ownership.managed(user)
 
     def _set_password(self, verb: str, user: str, password: Secret, clause: str) -> None:
         salt = clickhouse_salt()
         verifier = clickhouse_sha256(password.reveal(), salt)
         auth = f"IDENTIFIED WITH sha256_hash BY {literal(verifier)} SALT {literal(salt)}"
-        self._proof.forget(user)
+        self._ownership.forget(user)
         self._session.run(
-            f"{verb} {identifier(user)}{self._facts.accounts_on} {auth} {clause}".rstrip(),
+            f"{verb} {identifier(user)}{self._server.accounts_on} {auth} {clause}".rstrip(),
             [password.reveal(), verifier, salt],
         )
 

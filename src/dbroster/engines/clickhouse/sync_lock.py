@@ -27,7 +27,7 @@ from urllib.parse import urlencode
 from dbroster.engines.clickhouse.access.powers import powerful
 from dbroster.engines.clickhouse.http.requests import Line
 from dbroster.engines.clickhouse.session import Session, identifier, literal
-from dbroster.errors import ConnectError, LockHeld, ServerError
+from dbroster.errors import ConnectError, ServerError, SyncLockHeld
 from dbroster.model.connection import Connection
 
 QUERY_ID = "dbroster-sync-"
@@ -54,7 +54,7 @@ class _Running(NamedTuple):
     text: str
 
 
-class ServerLock:
+class SyncLock:
     """Held while its connection is open."""
 
     def __init__(self, session: Session, connection: Connection) -> None:
@@ -64,12 +64,12 @@ class ServerLock:
         self._line: Line | None = None
 
     def acquire(self) -> None:
-        """Take the lock. Raises LockHeld, naming who has it, ConnectError, and ServerError for a refused query."""
+        """Take the lock. Raises SyncLockHeld, naming who has it, ConnectError, and ServerError for a refused query."""
         deadline, pause = time.monotonic() + PATIENCE, 0.1
         holder = self._take_or_name_holder()
         while holder:
             if time.monotonic() > deadline:
-                raise LockHeld(
+                raise SyncLockHeld(
                     f"another sync is at work on this server: {holder.text}; try again when it has ended, or, if its "
                     f"machine is dead: KILL QUERY{self._on()} WHERE query_id = {literal(holder.query_id)}"
                 )

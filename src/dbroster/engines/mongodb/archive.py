@@ -97,7 +97,7 @@ class MongoDBArchiver(Archiver):
                     indexes = listed(database, "listIndexes", name) if entry["type"] != "view" else []
                 file.writestr(member + _METADATA, _metadata(entry, indexes))
         draft.file.flush()
-        _verify(draft, database)
+        _read_back(draft, database)
 
     def _copy(self, collection: Collection[Any], target: IO[bytes]) -> int:
         number = 0
@@ -210,7 +210,7 @@ def _metadata(entry: Mapping[str, Any], indexes: list[Any]) -> str:
     return json_util.dumps(document, json_options=_JSON)
 
 
-def _verify(draft: Draft, database: str) -> None:
+def _read_back(draft: Draft, database: str) -> None:
     """Read every document again; the zip file has a checksum of its own for each collection."""
     try:
         with zipfile.ZipFile(draft.path) as file:

@@ -8,7 +8,7 @@ import re
 import time
 
 from dbroster.engines.mongodb.access.accounts_inside import insiders, shut_out
-from dbroster.engines.mongodb.access.surroundings import Neighbours
+from dbroster.engines.mongodb.access.surroundings import Surroundings
 from dbroster.engines.mongodb.session import ADMIN, MAX_TIME_EXPIRED, Session
 from dbroster.engines.mongodb.state import role_documents, shell_command
 from dbroster.errors import OperationError
@@ -23,7 +23,7 @@ _PAUSE = 0.05  # seconds; doubled each time
 class Drop:
     """The drop of one database; its user has no roles on it any more, and nobody else of the roster has."""
 
-    def __init__(self, session: Session, user: str, database: str, around: Neighbours) -> None:
+    def __init__(self, session: Session, user: str, database: str, around: Surroundings) -> None:
         self._session = session
         self._user = user
         self._database = database

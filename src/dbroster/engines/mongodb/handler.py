@@ -23,7 +23,7 @@ from dbroster.engines.mongodb.access.accounts_inside import Insider, insiders, l
 from dbroster.engines.mongodb.access.admin_privileges import own_rights
 from dbroster.engines.mongodb.access.mechanisms import other_mechanisms, refusal, refused_mechanisms, unusable
 from dbroster.engines.mongodb.access.open_server import access_control_is_off, lets_everybody_in
-from dbroster.engines.mongodb.access.surroundings import Neighbours, possible_owners
+from dbroster.engines.mongodb.access.surroundings import Surroundings, possible_owners
 from dbroster.engines.mongodb.drop_database import Drop
 from dbroster.engines.mongodb.names import DATABASE_BYTES, USER_BYTES, refuse_name, refuse_password
 from dbroster.engines.mongodb.options import MongoDBOptions
@@ -40,7 +40,7 @@ from dbroster.engines.mongodb.state import (
     wanted_mechanisms,
     wanted_roles,
 )
-from dbroster.engines.mongodb.sync_lock import ServerLock, acquire_lock, confirm_lock
+from dbroster.engines.mongodb.sync_lock import SyncLock, acquire_sync_lock, confirm_sync_lock
 from dbroster.errors import OperationError
 from dbroster.model.connection import Connection
 from dbroster.model.plan import Action, Verb
@@ -70,20 +70,20 @@ class MongoDBHandler(Handler):
     def __init__(self, connection: Connection, session: Session) -> None:
         super().__init__(connection)
         self._session = session
-        self._lock: ServerLock | None = None
+        self._lock: SyncLock | None = None
         self._seen: dict[str, Account] = {}
-        self._around: Neighbours | None = None
+        self._around: Surroundings | None = None
         self._refused: frozenset[str] = frozenset()
 
     @classmethod
     def open(cls, connection: Connection) -> Self:
         """Connect as the admin; again only while the run holds its lock.
 
-        Raises ConnectError, UnsupportedServer (too old, no TLS, managed, sharded), and LockHeld.
+        Raises ConnectError, UnsupportedServer (too old, no TLS, managed, sharded), and SyncLockHeld.
         """
         handler = cls(connection, open_session(connection))
         try:
-            confirm_lock(handler._session, connection)
+            confirm_sync_lock(handler._session, connection)
         except BaseException:
             handler.close()
             raise
@@ -116,9 +116,9 @@ class MongoDBHandler(Handler):
         missing = own_rights(self._session).statements(self._session.auth_database)
         return [] if missing and lets_everybody_in(self.connection) else missing
 
-    def acquire_lock(self) -> None:
-        """Hold connections that other syncs see, until `close`. Raises LockHeld, naming who has them."""
-        self._lock = acquire_lock(self._session, self.connection)
+    def acquire_sync_lock(self) -> None:
+        """Hold connections that other syncs see, until `close`. Raises SyncLockHeld, naming who has them."""
+        self._lock = acquire_sync_lock(self._session, self.connection)
 
     def prepare(self) -> None:
         """Nothing to do: the marker is a part of the account."""
@@ -336,10 +336,10 @@ class MongoDBHandler(Handler):
 
     # --- parts of changes -------------------------------------------------------------------------------------------
 
-    def _look(self, databases: Sequence[str]) -> Neighbours:
-        return Neighbours.look(self._session, self.connection, databases)
+    def _look(self, databases: Sequence[str]) -> Surroundings:
+        return Surroundings.look(self._session, self.connection, databases)
 
-    def _grant(self, user: str, databases: Sequence[str], around: Neighbours, *, foreign: bool = False) -> None:
+    def _grant(self, user: str, databases: Sequence[str], around: Surroundings, *, foreign: bool = False) -> None:
         account = self._managed(user)
         claimed = [name for name in databases if name not in account.databases]
         self._refuse_claim(user, claimed, None if foreign else around)
@@ -349,11 +349,11 @@ class MongoDBHandler(Handler):
             self._update(account, replace(marker, databases=(*marker.databases, *claimed)), roles)
         self._take_from_others(user, databases, around)
 
-    def _take_from_others(self, user: str, databases: Sequence[str], around: Neighbours) -> None:
+    def _take_from_others(self, user: str, databases: Sequence[str], around: Surroundings) -> None:
         for name, given in around.roles_of_others(user, databases):
             self._unless(USER_NOT_FOUND, {"revokeRolesFromUser": name, "roles": role_documents(given)})
 
-    def _refuse_claim(self, user: str, databases: Sequence[str], around: Neighbours | None) -> None:
+    def _refuse_claim(self, user: str, databases: Sequence[str], around: Surroundings | None) -> None:
         """Raise OperationError for a database that can't become this user's; one that exists may not be `around`."""
         if not databases:
             return

@@ -38,7 +38,7 @@ from dbroster.engines.mongodb.session import (
     parameters,
     translated,
 )
-from dbroster.errors import ConnectError, LockHeld, OperationError
+from dbroster.errors import ConnectError, OperationError, SyncLockHeld
 from dbroster.model.connection import Connection
 
 PATIENCE = 5.0
@@ -50,7 +50,7 @@ _MEMBER_PATIENCE = 1.0
 _ROLE = " lock"
 
 
-class ServerLock:
+class SyncLock:
     """The admin's connections that are the lock, one to each member, until `close`."""
 
     def __init__(self, session: Session, connection: Connection) -> None:
@@ -81,7 +81,7 @@ class ServerLock:
         return self._connection == connection
 
     def confirm(self, session: Session) -> None:
-        """Take the lock again in case that the server has forgotten it. Raises LockHeld and ConnectError."""
+        """Take the lock again in case that the server has forgotten it. Raises SyncLockHeld and ConnectError."""
         with self._taking:
             self._session = session  # a new one, which knows where the primary is
             if self._is_shown(self._visitors_of_primary()):
@@ -90,7 +90,7 @@ class ServerLock:
                 self._connect(session.members()[0])
             obstacle = self.take()
         if obstacle:
-            raise LockHeld(obstacle)
+            raise SyncLockHeld(obstacle)
 
     def take(self) -> str | None:
         """Connect to each member; say why the lock is not ours, as far as there is a reason, else None."""
@@ -158,20 +158,20 @@ class ServerLock:
         return None
 
 
-_held: WeakSet[ServerLock] = WeakSet()
+_held: WeakSet[SyncLock] = WeakSet()
 
 
-def confirm_lock(session: Session, connection: Connection) -> None:
-    """See that the run of this connection still holds its lock, when it has one. Raises LockHeld and ConnectError."""
+def confirm_sync_lock(session: Session, connection: Connection) -> None:
+    """See that the run of this connection still holds its lock, if it has one. Raises SyncLockHeld, ConnectError."""
     for lock in [lock for lock in _held if lock.is_for(connection)]:
         lock.confirm(session)
 
 
-def acquire_lock(session: Session, connection: Connection) -> ServerLock:
-    """Return the lock, held until it is closed. Raises LockHeld, naming who has it."""
+def acquire_sync_lock(session: Session, connection: Connection) -> SyncLock:
+    """Return the lock, held until it is closed. Raises SyncLockHeld, naming who has it."""
     deadline = time.monotonic() + PATIENCE
     while True:
-        lock = ServerLock(session, connection)
+        lock = SyncLock(session, connection)
         try:
             obstacle = lock.take()
         except BaseException:
@@ -182,5 +182,5 @@ def acquire_lock(session: Session, connection: Connection) -> ServerLock:
             return lock
         lock.close()
         if time.monotonic() > deadline:
-            raise LockHeld(obstacle)
+            raise SyncLockHeld(obstacle)
         time.sleep(random.uniform(0.1, 0.3))  # noqa: S311 - only so that two don't keep meeting

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from dbroster.engines.base import gone, prove_managed
 from dbroster.engines.mysql.access import accounts as mysql_accounts
-from dbroster.engines.mysql.access import markers as mysql_marks
+from dbroster.engines.mysql.access import markers
 from dbroster.engines.mysql.access.accounts import Account, Key
 from dbroster.engines.mysql.access.database_owners import Look
 from dbroster.engines.mysql.session import NO_SUCH_THREAD, NOT_OWNER_OF_THREAD, account, literal
@@ -175,7 +175,7 @@ class MySQLUsers(MySQLWarnings):
         """One statement for each, since each marker names its account. It fails if the account exists."""
         with self._session.together():
             for key in keys:
-                marker = mysql_marks.attribute(**mysql_marks.marker(self._view.roster, key))
+                marker = markers.attribute(**markers.marker(self._view.roster, key))
                 clause = clauses[key[0]]
                 self._session.run(f"CREATE USER {account(*key)} {clause} ATTRIBUTE {literal(marker)}", [clause])
 
@@ -186,7 +186,7 @@ class MySQLUsers(MySQLWarnings):
                 self._session.run(
                     f"ALTER USER {account(*found.key)} ATTRIBUTE {literal(json.dumps({'dbroster': None}))}"
                 )
-                marker = mysql_marks.attribute(**mysql_marks.marker(self._view.roster, found.key))
+                marker = markers.attribute(**markers.marker(self._view.roster, found.key))
                 self._session.run(f"ALTER USER {account(*found.key)} {clause} ATTRIBUTE {literal(marker)}", [clause])
             self._discard_second_passwords(accounts)
 
@@ -268,4 +268,4 @@ def accounts_list(keys: Iterable[Key], clauses: Mapping[str, str] | None = None)
 
 
 def _attribute(**entries: object) -> str:
-    return literal(mysql_marks.attribute(**entries))
+    return literal(markers.attribute(**entries))

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Owned, prove_own
-from dbroster.engines.mysql.access import ways_in as mysql_neighbours
+from dbroster.engines.mysql.access import ways_in
 from dbroster.engines.mysql.access.accounts import Account, Key
 from dbroster.engines.mysql.access.database_owners import Estate, Look
 from dbroster.engines.mysql.access.grants import Grant
@@ -151,7 +151,7 @@ class MySQLHandler(MySQLUsers):
 
     def _revoke(self, grant: Grant, excess: Collection[str]) -> None:
         if excess and self._may_revoke(grant):
-            self._session.run(mysql_neighbours.revoke(grant, excess))
+            self._session.run(ways_in.revoke(grant, excess))
 
     def _revoke_fine(self, estate: Estate) -> None:
         for fine in self._fine_rivals(estate.user, estate.database):

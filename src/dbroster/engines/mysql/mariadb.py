@@ -18,9 +18,9 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, NamedTuple
 
 from dbroster.engines.base import Handler
-from dbroster.engines.mysql import prepared_transactions as mysql_prepared
+from dbroster.engines.mysql import prepared_transactions
 from dbroster.engines.mysql.access import accounts as mysql_accounts
-from dbroster.engines.mysql.access import markers as mysql_marks
+from dbroster.engines.mysql.access import markers
 from dbroster.engines.mysql.access.accounts import Account, Key
 from dbroster.engines.mysql.access.database_owners import Estate
 from dbroster.engines.mysql.account_changes import accounts_list
@@ -97,8 +97,8 @@ class MariaDBHandler(MySQLHandler):
 
     def __init__(self, connection: Connection, session: Session) -> None:
         super().__init__(connection, session)
-        self._role = mysql_marks.roster_role(connection.roster)
-        self._lock_tag = mysql_marks.tag(connection.roster, ("", "locked"))
+        self._role = markers.roster_role(connection.roster)
+        self._lock_tag = markers.tag(connection.roster, ("", "locked"))
         self._roles_there: set[str] = set()
         self._to_mark: list[tuple[str, str]] = []
 
@@ -149,7 +149,7 @@ class MariaDBHandler(MySQLHandler):
                 self._write_comment(user, name)
 
     def _write_comment(self, user: str, name: str) -> None:
-        comment = mysql_marks.comment(self._view.roster, user, name)
+        comment = markers.comment(self._view.roster, user, name)
         self._session.run(f"ALTER DATABASE {identifier(name)} COMMENT {literal(comment)}", of_database=True)
 
     def _create_roles(self, names: Iterable[str]) -> None:
@@ -165,7 +165,7 @@ class MariaDBHandler(MySQLHandler):
 
     def _marker_roles(self) -> dict[str, "_Role"]:
         """Find the roles of this roster that exist, those of templates included."""
-        templates = mysql_marks.claim_role(self._view.roster, "%").replace("_", r"\_")
+        templates = markers.claim_role(self._view.roster, "%").replace("_", r"\_")
         rows = self._session.rows(_MARKER_ROLES, self._role, templates)
         return {row["name"]: _Role(*(bool(row[field]) for field in _Role._fields)) for row in rows}
 
@@ -175,7 +175,7 @@ class MariaDBHandler(MySQLHandler):
 
     def refuse_database(self, name: str) -> str | None:
         """As MySQL, and by the length of the role that says whose it is."""
-        role = mysql_marks.claim_role(self._view.roster, name.partition("_")[2])
+        role = markers.claim_role(self._view.roster, name.partition("_")[2])
         if len(role) > self._max_user():
             return f"the role {role} would have {len(role)} characters, {self.product} takes {self._max_user()}"
         return super().refuse_database(name)
@@ -194,7 +194,7 @@ class MariaDBHandler(MySQLHandler):
         return super()._obstacle(action, leaving, definers)
 
     def _claim_role(self, action: Action) -> str:
-        return mysql_marks.claim_role(self._view.roster, self._rules.template(action.user, action.database or ""))
+        return markers.claim_role(self._view.roster, self._rules.template(action.user, action.database or ""))
 
     def password_rules(self) -> Sequence[PasswordRules]:
         """Read the rules of simple_password_check. Source: MariaDB documentation, "Simple Password Check Plugin"."""
@@ -258,14 +258,12 @@ class MariaDBHandler(MySQLHandler):
         """Find out whose mark it is that a renamed or copied account carries: of a user whom a comment names."""
         if not any(found.marked_for for found in accounts):
             return accounts
-        comments = (mysql_marks.read_comment(text) for text in self._read_databases().values())
+        comments = (markers.read_comment(text) for text in self._read_databases().values())
         users = {said.user for said in comments if said and said.roster == self._view.roster}
         hosts = {*self._view.hosts, *(found.host for found in accounts)}
-        names = {mysql_marks.tag(self._view.roster, key): key for key in itertools.product(users, hosts)}
+        names = {markers.tag(self._view.roster, key): key for key in itertools.product(users, hosts)}
         return [
-            replace(
-                found, marked_for=next((mysql_marks.named(names[tag]) for tag in found.tags if tag in names), OTHER)
-            )
+            replace(found, marked_for=next((markers.named(names[tag]) for tag in found.tags if tag in names), OTHER))
             if found.marked_for
             else found
             for found in accounts
@@ -280,11 +278,11 @@ class MariaDBHandler(MySQLHandler):
             else entry.get("plugin", "mysql_native_password")
         )
         numbers = {limit: int(entry.get(limit, 0)) for limit in LIMITS}
-        mark = mysql_marks.tag(self._view.roster, key)
-        tags = {number for number in numbers.values() if mysql_marks.is_tag(number)}
-        ours = [role.split(":")[1] for role in roles if role.startswith(mysql_marks.ROLE_PREFIX)]
+        mark = markers.tag(self._view.roster, key)
+        tags = {number for number in numbers.values() if markers.is_tag(number)}
+        ours = [role.split(":")[1] for role in roles if role.startswith(markers.ROLE_PREFIX)]
         rosters = dict.fromkeys([self._view.roster, *ours])
-        roster = next((r for r in rosters if mysql_marks.tag(r, key) in tags), None) if tags else None
+        roster = next((r for r in rosters if markers.tag(r, key) in tags), None) if tags else None
         locked, noted = bool(entry.get("account_locked")), roster is not None and self._lock_tag in tags
         copied = roster is None and bool(tags) and (not ours or self._view.roster in ours)
         return Account(
@@ -299,9 +297,9 @@ class MariaDBHandler(MySQLHandler):
             tags=tuple(tags),
             unusable=self._unusable_entry(entry, plugin),
             renewable=int(entry.get("max_user_connections", 0)) >= 0,
-            claims=mysql_marks.claimed(roster, roles) if roster else {},
+            claims=markers.claimed(roster, roles) if roster else {},
             roles=roles,
-            limits=tuple(limit for limit, number in numbers.items() if number == 0 or mysql_marks.is_tag(number)),
+            limits=tuple(limit for limit, number in numbers.items() if number == 0 or markers.is_tag(number)),
             mark_in=next((limit for limit, number in numbers.items() if number == mark), None),
         )
 
@@ -325,7 +323,7 @@ class MariaDBHandler(MySQLHandler):
             self._session.run(f"GRANT {identifier(self._role)} TO {accounts_list(wanted)}")
 
     def _mark(self, key: Key, limit: str = "max_updates") -> str:
-        return f"WITH {LIMITS[limit]} {mysql_marks.tag(self._view.roster, key)}"
+        return f"WITH {LIMITS[limit]} {markers.tag(self._view.roster, key)}"
 
     def _write_adoption(self, accounts: Iterable[Account], clause: str) -> None:
         """Mark accounts as ours, without what a renamed or copied one has brought along."""
@@ -370,7 +368,7 @@ class MariaDBHandler(MySQLHandler):
         wanted = {self.fold_database(f"{a.name}_{template}"): a.name for a in accounts for template in a.claims}
         there = self._read_databases(list(wanted)) if wanted else {}
         for name, text in there.items():
-            if text != mysql_marks.comment(self._view.roster, wanted[name], name):
+            if text != markers.comment(self._view.roster, wanted[name], name):
                 self._write_comment(wanted[name], name)
 
     def _write_date(self, accounts: Iterable[Account], date: datetime) -> None:
@@ -382,7 +380,7 @@ class MariaDBHandler(MySQLHandler):
 
     def _create_statement(self, estate: Estate) -> str:
         name = self.fold_database(estate.database)
-        comment = mysql_marks.comment(self._view.roster, estate.user, name)
+        comment = markers.comment(self._view.roster, estate.user, name)
         return f"{super()._create_statement(estate)} COMMENT {literal(comment)}"
 
     def _write_databases(self, estates: Sequence[Estate]) -> None:
@@ -407,7 +405,7 @@ class MariaDBHandler(MySQLHandler):
     def _write_claims(self, claims: Iterable[tuple[Key, str]]) -> None:
         groups: defaultdict[str, list[Key]] = defaultdict(list)
         for key, template in claims:
-            groups[mysql_marks.claim_role(self._view.roster, template)].append(key)
+            groups[markers.claim_role(self._view.roster, template)].append(key)
         self._create_roles(groups)
         for role, keys in groups.items():
             self._session.run(f"GRANT {identifier(role)} TO {accounts_list(keys)}")
@@ -417,8 +415,8 @@ class MariaDBHandler(MySQLHandler):
 
         Before 10.6 a drop and a prepared transaction wait for each other until the server is killed.
         """
-        if self._version() < (10, 6) and mysql_prepared.keeps(self._session, self.connection, name):
-            raise OperationError(mysql_prepared.REASON)
+        if self._version() < (10, 6) and prepared_transactions.keeps(self._session, self.connection, name):
+            raise OperationError(prepared_transactions.REASON)
         try:
             super()._drop_schema(user, name)
         except OperationError as error:
@@ -430,7 +428,7 @@ class MariaDBHandler(MySQLHandler):
         groups: defaultdict[str, list[Key]] = defaultdict(list)
         for estate in estates:
             template = self._rules.template(estate.user, estate.database)
-            role = mysql_marks.claim_role(self._view.roster, template)
+            role = markers.claim_role(self._view.roster, template)
             groups[role] += [found.key for found in estate.accounts if template in found.claims]
         for role, keys in groups.items():
             if keys:

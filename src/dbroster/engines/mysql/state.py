@@ -12,9 +12,7 @@ from typing import Any, ClassVar, Self
 
 from dbroster.engines.base import Handler
 from dbroster.engines.mysql.access import accounts as mysql_accounts
-from dbroster.engines.mysql.access import database_owners as mysql_databases
-from dbroster.engines.mysql.access import markers as mysql_marks
-from dbroster.engines.mysql.access import ways_in as mysql_neighbours
+from dbroster.engines.mysql.access import database_owners, markers, ways_in
 from dbroster.engines.mysql.access.accounts import Account, Key, View
 from dbroster.engines.mysql.access.admin_privileges import Held, held, missing_grants
 from dbroster.engines.mysql.access.database_owners import Claims, Survey
@@ -22,7 +20,7 @@ from dbroster.engines.mysql.access.grants import MAX_NAME, SYSTEM_DATABASES, Gra
 from dbroster.engines.mysql.access.ways_in import FineGrant
 from dbroster.engines.mysql.options import MySQLOptions
 from dbroster.engines.mysql.session import Greeting, Session, account, identifier, reading
-from dbroster.errors import LockHeld, OperationError, UnsupportedServer
+from dbroster.errors import OperationError, SyncLockHeld, UnsupportedServer
 from dbroster.model.connection import Connection
 from dbroster.model.problems import Problem
 from dbroster.model.roster import User
@@ -190,7 +188,7 @@ class MySQLState(Handler):
             return False
         return True
 
-    def acquire_lock(self) -> None:
+    def acquire_sync_lock(self) -> None:
         """Hold a lock of the server until `close`; the server frees it when this connection ends, however it ends.
 
         Any user may hold any lock whose name it knows. So the name is random, and stands where only admins can read:
@@ -206,7 +204,7 @@ class MySQLState(Handler):
                 statement = "SELECT GET_LOCK(%s, %s) AS held, IS_USED_LOCK(%s) AS holder"
                 row = self._session.rows(statement, name, LOCK_PATIENCE, name)[0]
                 if row["held"] != 1:
-                    raise LockHeld(f"another sync is at work on this server: {self._session_words(row['holder'])}")
+                    raise SyncLockHeld(f"another sync is at work on this server: {self._session_words(row['holder'])}")
 
     def _lock_names(self) -> list[str]:
         statement = f"SELECT User AS name FROM mysql.{self.tables[0]} WHERE Host = %s AND User LIKE %s"  # noqa: S608 - constants
@@ -318,8 +316,8 @@ class MySQLState(Handler):
         self._grants_of_all = self._table(accounts, grants)
         self._fine = self._fine_table(accounts)
         taken, holders = (
-            mysql_databases.taken(grants, others, self._rules),
-            mysql_databases.holders(grants, self._rules),
+            database_owners.taken(grants, others, self._rules),
+            database_owners.holders(grants, self._rules),
         )
         self._survey = Survey(
             databases,
@@ -383,7 +381,7 @@ class MySQLState(Handler):
     def _table(self, accounts: Iterable[Account], grants: Iterable[Grant]) -> GrantTable:
         ours = {a.key for a in accounts if self._view.is_ours(a)}
         return GrantTable(
-            (grant for grant in grants if (grant.user, grant.host) in ours or mysql_neighbours.is_public(grant)),
+            (grant for grant in grants if (grant.user, grant.host) in ours or ways_in.is_public(grant)),
             self._rules,
         )
 
@@ -394,7 +392,7 @@ class MySQLState(Handler):
         except OperationError:
             self._fine_unseen = True
             return {}
-        return mysql_neighbours.by_database(grants, {a.key for a in accounts if self._view.is_ours(a)}, self._rules)
+        return ways_in.by_database(grants, {a.key for a in accounts if self._view.is_ours(a)}, self._rules)
 
     def _read_grants(self, users: Collection[str] | None = None) -> list[Grant]:
         """Read mysql.db: information_schema has the same in a form that takes ten times as long."""
@@ -419,7 +417,7 @@ class MySQLState(Handler):
         roles = {role for role, _ in edges}
         held: defaultdict[Key, list[str]] = defaultdict(list)
         for role, grantee in edges:
-            held[grantee].append(mysql_marks.named(role))
+            held[grantee].append(markers.named(role))
         rows = self._session.rows(
             _USERS.format(privileges=", ".join(self._privilege_columns("user"))),
             users is None,
@@ -441,8 +439,8 @@ class MySQLState(Handler):
         self, row: Mapping[str, Any], powerful: bool, granted_as_role: bool, roles: tuple[str, ...]
     ) -> Account:
         attributes = json.loads(row["User_attributes"] or "{}")
-        mark = mysql_marks.read_attribute(attributes.get("metadata") or {})
-        named = mark.account == mysql_marks.named((row["User"], row["Host"]))
+        mark = markers.read_attribute(attributes.get("metadata") or {})
+        named = mark.account == markers.named((row["User"], row["Host"]))
         locked, expired = (row[column] == "Y" for column in ("account_locked", "password_expired"))
         expired = expired or bool(row["overdue"])
         stored = bytes.fromhex(row["verifier"] or "").decode("utf-8", "replace")

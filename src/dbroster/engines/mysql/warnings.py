@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from dbroster.engines.mysql import prepared_transactions as mysql_prepared
-from dbroster.engines.mysql.access import ways_in as mysql_neighbours
+from dbroster.engines.mysql import prepared_transactions
+from dbroster.engines.mysql.access import ways_in
 from dbroster.engines.mysql.access.accounts import Account, Key
 from dbroster.engines.mysql.access.grants import Grant
 from dbroster.engines.mysql.access.ways_in import FineGrant
@@ -50,7 +50,7 @@ class MySQLWarnings(MySQLState):
         """Ways into databases that no grant of dbroster's opens, and older passwords that still log in."""
         ours = [found for found in accounts if self._view.is_ours(found)]
         owners = self._survey.owners if self._survey else {}
-        texts = list(mysql_neighbours.told(ours, self._edges, self._all_grants, owners, self._rules))
+        texts = list(ways_in.told(ours, self._edges, self._all_grants, owners, self._rules))
         texts += [
             f"an older password of {found} still logs in: ALTER USER {account(*found.key)} DISCARD OLD PASSWORD;"
             for found in ours
@@ -91,7 +91,7 @@ class MySQLWarnings(MySQLState):
         self._notes = [*self._taken_by_locks(actions, accounts)]
         self._renewed = {action.user for action in actions if action.verb is Verb.UPDATE_PASSWORD}
         drops = {(a.user, a.database) for a in actions if a.verb is Verb.DROP_DATABASE and a.database}
-        held = mysql_prepared.held(self._session, self.connection, drops)
+        held = prepared_transactions.held(self._session, self.connection, drops)
         new = {action.database for action in actions if action.verb is Verb.CREATE_DATABASE and action.database}
         return [
             self._intrusion(action.user, action.database, new=action.database in new)
@@ -150,7 +150,7 @@ class MySQLWarnings(MySQLState):
 
     def _stuck(self, excess: Iterable[tuple[Grant, Collection[str]]], fine: Iterable[FineGrant] = ()) -> str | None:
         """Word what only a more powerful account can take away: a grant whose name has no backslashes, for one."""
-        statements = [mysql_neighbours.revoke(grant, some) for grant, some in excess if not self._may_revoke(grant)]
+        statements = [ways_in.revoke(grant, some) for grant, some in excess if not self._may_revoke(grant)]
         statements += [grant.revoke() for grant in fine if not self._may_revoke_fine(grant)]
         if not statements:
             return None
@@ -209,4 +209,4 @@ class MySQLWarnings(MySQLState):
 
 
 def _held(action: Action, held: Collection[str]) -> str | None:
-    return mysql_prepared.REASON if action.verb is Verb.DROP_DATABASE and action.database in held else None
+    return prepared_transactions.REASON if action.verb is Verb.DROP_DATABASE and action.database in held else None

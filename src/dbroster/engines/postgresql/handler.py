@@ -20,11 +20,11 @@ from dbroster.engines.postgresql.markers import Claim, Marker, marker_role
 from dbroster.engines.postgresql.names import refuse_database, refuse_role
 from dbroster.engines.postgresql.options import PostgreSQLOptions
 from dbroster.engines.postgresql.password_logins import check_logins
-from dbroster.engines.postgresql.removal import eviction as shutting
+from dbroster.engines.postgresql.removal import eviction
 from dbroster.engines.postgresql.removal.dependencies import dependencies, explain
 from dbroster.engines.postgresql.session import DEPENDED_ON, DUPLICATE, MEMBERSHIP_OPTIONS, Session, open_session
 from dbroster.engines.postgresql.state import DatabaseState, read_databases, read_users
-from dbroster.engines.postgresql.sync_lock import acquire_lock
+from dbroster.engines.postgresql.sync_lock import acquire_sync_lock
 from dbroster.errors import OperationError
 from dbroster.model.connection import Connection
 from dbroster.model.plan import Action, Verb
@@ -118,9 +118,9 @@ class PostgreSQLHandler(Handler):
             return []
         return [self._session.text(statements.give_marker_role(self._marker_role, self._session.admin))]
 
-    def acquire_lock(self) -> None:
-        """Hold an advisory lock until `close`. Raises LockHeld, naming who has it."""
-        acquire_lock(self._session)
+    def acquire_sync_lock(self) -> None:
+        """Hold an advisory lock until `close`. Raises SyncLockHeld, naming who has it."""
+        acquire_sync_lock(self._session)
 
     def prepare(self) -> None:
         """Create the role whose settings mark databases, once for each roster."""
@@ -206,7 +206,7 @@ class PostgreSQLHandler(Handler):
         if len(users) > 1:
             act()
         else:
-            shutting.past_holders(self._session, self.connection, users, database, act)
+            eviction.past_holders(self._session, self.connection, users, database, act)
 
     def create_database(self, user: str, database: str) -> None:
         """Create the database closed to all, for `grant_privileges` to open; one that is ours already will do.
@@ -237,7 +237,7 @@ class PostgreSQLHandler(Handler):
         undated = [user for user, role in roles.items() if role.lock is not Lock.FOREIGN and role.locked_since is None]
         shut = [Marker(self.connection.roster, user, locked=True) for user in undated]
         locking = [part for marker in shut for part in statements.shut_role(marker)]
-        shutting.shut(self._session, self.connection, roles, locking)
+        eviction.shut(self._session, self.connection, roles, locking)
         now = self.time_of_lock() if self.connection.removals.grace_days and shut else None
         self._session.run([statements.mark_role(replace(marker, since=now)) for marker in shut if now])
 
@@ -247,13 +247,13 @@ class PostgreSQLHandler(Handler):
         if found:
             self._prove_own([(user, database)], found)
             self._reach([user])
-            shutting.past_owner(
+            eviction.past_owner(
                 self._session, self.connection, user, database, lambda: self._drop_database(user, found[database])
             )
 
     def _drop_database(self, user: str, state: DatabaseState) -> None:
         self._session.run(self._before_drop(user, state))
-        shutting.drop_database(self._session, state.existing.name)
+        eviction.drop_database(self._session, state.existing.name)
 
     def _before_drop(self, user: str, state: DatabaseState) -> list[sql.Composable]:
         """Take away what its owner has put in the way of a drop, and claim what a broken drop would leave unclaimed."""
@@ -271,7 +271,7 @@ class PostgreSQLHandler(Handler):
             self._session.run([statements.drop_role(user) for user in roles])
         except OperationError as error:
             if error.code != DEPENDED_ON:
-                raise shutting.explained(self._session, error, roles) from None
+                raise eviction.explained(self._session, error, roles) from None
             found = dependencies(self._session, roles)
             advice = f"; {explain(self._session, self.connection, found)}" if found else ""
             raise OperationError(f"{error}{advice}", error.code) from None
@@ -308,7 +308,7 @@ class PostgreSQLHandler(Handler):
     def archive_database(self, user: str, database: str) -> None:
         """Roll back what users have prepared in it first, whose locks pg_dump would wait for."""
         if database in self._databases([database]):
-            shutting.roll_back(self._session, self.connection, [user], database)
+            eviction.roll_back(self._session, self.connection, [user], database)
         super().archive_database(user, database)
 
     def archiver(self) -> Archiver:

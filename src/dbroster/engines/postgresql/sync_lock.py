@@ -10,7 +10,7 @@ import secrets
 import time
 
 from dbroster.engines.postgresql.session import Session
-from dbroster.errors import LockHeld
+from dbroster.errors import SyncLockHeld
 
 KEY = 0x6462726F73746572
 """The upper half ("dbro" in ASCII) is in every sync's lock; the lower half is each one's own."""
@@ -19,8 +19,8 @@ PATIENCE = 5.0
 """Seconds; the lock of a killed sync lives on until its server process has finished the statement it was at."""
 
 
-def acquire_lock(session: Session) -> None:
-    """Take an advisory lock for as long as the session lives. Raises LockHeld, naming who has it.
+def acquire_sync_lock(session: Session) -> None:
+    """Take an advisory lock for as long as the session lives. Raises SyncLockHeld, naming who has it.
 
     Advisory locks count per database (manual, "Advisory Locks"), but pg_locks shows those of all databases. Each
     sync locks first and looks then, so two can't both succeed.
@@ -28,7 +28,7 @@ def acquire_lock(session: Session) -> None:
     deadline = time.monotonic() + PATIENCE
     while holder := _lock_or_name_holder(session):
         if time.monotonic() > deadline:
-            raise LockHeld(f"another sync is at work on this server: {holder}; try again when it has ended")
+            raise SyncLockHeld(f"another sync is at work on this server: {holder}; try again when it has ended")
         time.sleep(random.uniform(0.1, 0.3))  # noqa: S311 - only so that two don't keep meeting
 
 

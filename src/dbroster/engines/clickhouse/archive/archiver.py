@@ -23,7 +23,7 @@ from dbroster.engines.clickhouse.archive.contents import (
     without_refresh,
 )
 from dbroster.engines.clickhouse.archive.statements import constraints
-from dbroster.engines.clickhouse.beforehand.server_checks import Facts
+from dbroster.engines.clickhouse.beforehand.server_checks import ServerRules
 from dbroster.engines.clickhouse.http.streams import Http, to_bytes
 from dbroster.engines.clickhouse.options import ClickHouseOptions
 from dbroster.engines.clickhouse.removal.running_queries import end_queries, refuse_beside
@@ -67,10 +67,10 @@ class ClickHouseArchiver(Archiver):
     extension: ClassVar[str] = "zip"
     method: ClassVar[str] = "CREATE statements and Native files"
 
-    def __init__(self, connection: Connection, session: Session, facts: Facts) -> None:
+    def __init__(self, connection: Connection, session: Session, server: ServerRules) -> None:
         super().__init__(connection)
         self._session = session
-        self._facts = facts
+        self._server = server
 
     def missing(self) -> list[str]:
         """A query that can't be ended may go on writing; and on a cluster one node's rows are not all.
@@ -79,13 +79,13 @@ class ClickHouseArchiver(Archiver):
         """
         if ClickHouseOptions.of(self.connection).cluster:
             return ["with `cluster` set, one node holds only a part of the rows: archive with the cluster's own BACKUP"]
-        return self._facts.missing_to_end_queries()
+        return self._server.missing_to_end_queries()
 
     def close(self, user: str, database: str) -> None:
         """Take all privileges of the roster's users on the database; its comment goes on saying whose it is."""
         holders = read_grants(self._session, self.connection.roster, [database], few=True).on(database)
         for name in holders:
-            self._facts.revoke(name, database)
+            self._server.revoke(name, database)
         end_queries(self._session, {user, *holders}, self.connection.timeout)
 
     def losses(self, database: str) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from dbroster.engines.clickhouse.access.powers import Powers
 from dbroster.engines.clickhouse.account import Account
-from dbroster.engines.clickhouse.beforehand.server_checks import Facts
+from dbroster.engines.clickhouse.beforehand.server_checks import ServerRules
 from dbroster.engines.clickhouse.removal.drop_database import endless, needed
 from dbroster.engines.clickhouse.removal.ownership import unnamed
 from dbroster.engines.clickhouse.session import Session, identifier
@@ -30,7 +30,9 @@ _DEFINERS = """
     WHERE definer IN ({users}) AND database NOT IN ({databases}) ORDER BY definer, database, name"""
 
 
-def foresee(session: Session, connection: Connection, facts: Facts, actions: Sequence[Action]) -> list[str | None]:
+def foresee(
+    session: Session, connection: Connection, server: ServerRules, actions: Sequence[Action]
+) -> list[str | None]:
     """Return for each action why it must fail, or None. Raises ConnectError, OperationError."""
     accounts = read_accounts(session, connection, sorted({action.user for action in actions}))
     if any(action.verb is Verb.ADOPT and action.password for action in actions):
@@ -48,7 +50,7 @@ def foresee(session: Session, connection: Connection, facts: Facts, actions: Seq
                 return unnamed(connection.roster, action.user)
             return definers.get(action.user) if action.verb is Verb.DROP_USER else kept.get(action.database or "")
         if action.verb is Verb.ADOPT and action.database:
-            return _not_commented(connection, facts, action.database)
+            return _not_commented(connection, server, action.database)
         return _not_changed(connection, action, account) if account and action.password else None
 
     return [reason(action) for action in actions]
@@ -98,15 +100,15 @@ def _not_changed(connection: Connection, action: Action, account: Account) -> st
     return several_methods(account) if len(account.methods) > 1 else None
 
 
-def _not_commented(connection: Connection, facts: Facts, database: str) -> str | None:
+def _not_commented(connection: Connection, server: ServerRules, database: str) -> str | None:
     """Why a database can't be marked. Servers before 25 can't change the comment of one that exists."""
-    if not facts.tree.known([_COMMENTING]):
+    if not server.tree.known([_COMMENTING]):
         name, old = identifier(database), identifier(f"{database}_old")
         return (
             f"this version of ClickHouse can't mark a database that exists; let dbroster make a new one, and move the "
             f"tables there: RENAME DATABASE {name} TO {old};"
         )
-    if not facts.may(_COMMENTING):
+    if not server.may(_COMMENTING):
         return f"the admin account may not mark it: GRANT {_COMMENTING} ON *.* TO {identifier(connection.username)};"
     return None
 

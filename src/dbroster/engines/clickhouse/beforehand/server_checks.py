@@ -32,7 +32,7 @@ _MAY_MARK = """
         AND (user_name = currentUser() OR role_name IN (SELECT role_name FROM system.enabled_roles))"""
 
 
-class Facts:
+class ServerRules:
     """The server's privileges, where statements have to run, and what the admin may do.
 
     `databases_on`, `accounts_on`: the ON CLUSTER clauses, or nothing. `wanted`: the privileges of every user.

@@ -24,7 +24,7 @@ _FRESH = 2.0
 """Seconds for which a removal trusts what was read ahead; one before it in the batch may take minutes."""
 
 
-class Proof:
+class Ownership:
     """Accounts, databases and privileges, as the server has them right now or had them when the batch began."""
 
     def __init__(self, session: Session, connection: Connection) -> None:

@@ -21,7 +21,7 @@ class Stranger:
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbours:
+class Surroundings:
     """Databases of the wanted names, in whatever case, and accounts that have roles on them."""
 
     databases: Collection[str]
@@ -30,7 +30,7 @@ class Neighbours:
     strangers: Sequence[Stranger]
 
     @classmethod
-    def look(cls, session: Session, connection: Connection, databases: Sequence[str]) -> "Neighbours":
+    def look(cls, session: Session, connection: Connection, databases: Sequence[str]) -> "Surroundings":
         """Look around databases in two queries."""
         holders: dict[str, Account] = {}
         strangers: list[Stranger] = []
