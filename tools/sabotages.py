@@ -641,8 +641,8 @@ SABOTAGES = [
     Sabotage(
         "the plain text of an edit that is at work is wiped",
         "src/dbroster/roster/scratch.py",
-        "    except BlockingIOError:\n        return False",
-        "    except BlockingIOError:\n        return True",
+        "return taken(descriptor) and bool(",
+        "return bool(",
         "tests/unit/roster/test_scratch.py",
     ),
     Sabotage(

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dbroster.errors import OperationError
+from dbroster.files.lock import taken
 from dbroster.files.read import closed_directory_problem, sync_directory
 from dbroster.model.connection import Connection
 
@@ -185,12 +186,9 @@ def _is_abandoned(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return taken(descriptor)
     finally:
         os.close(descriptor)
-    return True
 
 
 def _write_manifest(archive: Path, manifest: Manifest) -> None:

@@ -17,7 +17,8 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from dbroster.errors import AuditError
-from dbroster.files.read import log_problem
+from dbroster.files.lock import taken
+from dbroster.files.read import log_problem, sync_directory
 from dbroster.model.result import Link
 
 RUN = "run"
@@ -228,9 +229,9 @@ class _File:
         """Wait for the lock, but not for ever: somebody's stopped process must not hang every sync."""
         deadline = time.monotonic() + PATIENCE
         while True:
-            with self._errors("locked"), suppress(BlockingIOError):
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
+            with self._errors("locked"):
+                if taken(self._descriptor):
+                    return
             if time.monotonic() > deadline:
                 raise AuditError(f"{self.path} is locked by another process for more than {PATIENCE:.0f} s")
             time.sleep(_PAUSE)
@@ -266,11 +267,7 @@ class _File:
         with self._errors("written"):
             os.fdatasync(self._descriptor)
             if self._new:
-                directory = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
-                try:
-                    os.fsync(directory)
-                finally:
-                    os.close(directory)
+                sync_directory(self.path.parent)
                 self._new = False
 
     def end(self) -> _End:

@@ -1,4 +1,4 @@
-"""A local lock: two syncs of one config directory on one machine exclude each other before they reach the server."""
+"""Local locks: two syncs of one config directory on one machine exclude each other before they reach the server."""
 
 import fcntl
 import os
@@ -11,6 +11,15 @@ from pathlib import Path
 
 from dbroster.errors import ServerError, SyncLockHeld
 from dbroster.files.owners import trusted
+
+
+def taken(descriptor: int) -> bool:
+    """Take the lock of an open file, if nobody else holds it; it ends with the descriptor. Raises OSError."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager
@@ -41,10 +50,9 @@ def _take(descriptor: int, path: Path) -> None:
         text = f"the lock file {path} belongs to another user (uid {status.st_uid}), who may hold it for ever"
         raise ServerError(f"{text}; remove it: rm {path}")
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(descriptor, 200, 0).decode("ascii", "replace").strip() or "another process"
-        raise SyncLockHeld(f"another sync is at work: {holder} holds {path}") from None
+        if not taken(descriptor):
+            holder = os.pread(descriptor, 200, 0).decode("ascii", "replace").strip() or "another process"
+            raise SyncLockHeld(f"another sync is at work: {holder} holds {path}")
     except OSError as error:
         raise ServerError(f"the lock file {path} can't be locked: {error.strerror}") from None
     now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,6 +1,5 @@
 """Writing files so that there is always the old one or the new one, and wiping them."""
 
-import fcntl
 import os
 import stat
 import tempfile
@@ -10,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dbroster.errors import ConfigError
+from dbroster.files.lock import taken
 from dbroster.files.read import read_file, sync_directory
 from dbroster.model.problems import Problem
 
@@ -88,7 +88,7 @@ def _alone_in(directory: Path) -> Iterator[None]:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         end = time.monotonic() + PATIENCE
-        while not _taken(descriptor):
+        while not taken(descriptor):
             if time.monotonic() > end:
                 text = f"another process holds {directory} locked; nothing was changed; see: fuser -v {directory}"
                 raise ConfigError([Problem(text)])
@@ -96,14 +96,6 @@ def _alone_in(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _taken(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 @contextmanager

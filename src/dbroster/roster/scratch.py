@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from dbroster.files.lock import taken
 from dbroster.files.write import failing, wipe_file
 
 _PREFIX = "dbroster-edit-"
@@ -74,11 +75,7 @@ def _wipe_abandoned(place: Path) -> None:
 
 def _is_abandoned(descriptor: int) -> bool:
     """Whether nobody holds its lock; an empty one may have been made just now, by somebody who waits for the lock."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return bool(os.listdir(descriptor))
+    return taken(descriptor) and bool(os.listdir(descriptor))
 
 
 @contextmanager
