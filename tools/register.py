@@ -87,6 +87,7 @@ FAULTS = {
     "K5": "MariaDB: rows that break a CHECK come back.",
     "K6": "MySQL, MariaDB: dates that no calendar has come back as they were.",
     "K7": "MySQL: code with a comment at its end comes back.",
+    "K9": "MySQL: what mandatory_roles open to everybody is told.",
     "K13": "MySQL: texts that Unicode does not know come back from a table with JSON, too.",
     "K12": "A clock that is wrong ends no days of grace too soon.",
     "K11": "MariaDB: sequences come back before the tables that need them.",

@@ -74,7 +74,7 @@ def values(site: Site, user: str, database: str, *, history: bool) -> dict[str, 
             ]
             if versioned := history and kind == "SYSTEM VERSIONED" and name != "numbered":
                 columns += ["ROW_START", "ROW_END"] if name == "versioned" else []
-            if name == "numbered":
+            if name == "numbered" or (name == "explicit" and not history):
                 columns = columns[:1]
             cursor.execute(f"SELECT {', '.join(columns)} FROM {table}{' FOR SYSTEM_TIME ALL' * versioned}")
             found[name] = sorted(map(repr, cursor.fetchall()))

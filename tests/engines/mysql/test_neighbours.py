@@ -106,6 +106,41 @@ def test_another_users_data_through_a_role_is_told(site: Site) -> None:
         site.dba.run(f"DROP ROLE {outer}", f"DROP ROLE {inner}")
 
 
+def test_roles_that_everybody_has_are_told(mysql: Site) -> None:
+    """B6, B7, K9: mandatory_roles, by themselves and through a role, with a database and with global privileges."""
+    handler = mysql.open(mysql.least())
+    bob, _, web = two(mysql, handler)
+    role, inner, strong = mysql.name(), mysql.name(), mysql.name()
+    mysql.dba.run(
+        f"CREATE ROLE {role}, {inner}, {strong}", f"GRANT SELECT ON `{bob}\\_web`.* TO {inner}",
+        f"GRANT {inner} TO {role}", f"GRANT SELECT ON *.* TO {strong}",
+    )  # fmt: skip
+    try:
+        with mysql.setting("mandatory_roles", f"'`{role}`@`%`,{strong}'", "''"):
+            told = texts(mysql.open(mysql.least()))
+            assert f"everybody reaches {web}: REVOKE SELECT ON `{bob}\\_web`.* FROM '{inner}'@'%';" in told
+            assert f"everybody has the role {strong}, which holds global privileges" in told
+            assert f"SET PERSIST mandatory_roles = '`{role}`@`%`';" in told
+    finally:
+        mysql.dba.run(f"DROP ROLE {role}, {inner}, {strong}")
+    assert "everybody" not in texts(mysql.open(mysql.least()))
+
+
+def test_a_user_who_is_a_mandatory_role_is_told_before(mysql: Site) -> None:
+    """C7, K9: the server refuses to drop it."""
+    handler = mysql.open(mysql.least())
+    bob, _, _ = two(mysql, handler)
+    with mysql.setting("mandatory_roles", f"'{bob}'", "''"):
+        seeing = mysql.open(mysql.least())
+        seeing.get_existing_users()
+        (foreseen,) = seeing.foresee([Action(Verb.DROP_USER, bob)])
+        assert foreseen
+        assert "SET PERSIST mandatory_roles = '';" in foreseen
+        mysql.dba.run(foreseen.rpartition("take it out: ")[2].replace("PERSIST", "GLOBAL").rstrip(";"))
+        handler.lock_user(bob)
+        handler.drop_user(bob)
+
+
 def test_a_user_who_was_granted_as_a_role_stays_ours(mysql: Site) -> None:
     """B6, A11: any account can be a role on MySQL; it is told, and hinders no removal."""
     handler = mysql.open(mysql.least())

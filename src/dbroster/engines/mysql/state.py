@@ -35,6 +35,7 @@ LOCK_PATIENCE = 3  # seconds
 SETTINGS = (
     "version", "lower_case_table_names", "partial_revokes", "read_only", "super_read_only", "general_log",
     "caching_sha2_password_digest_rounds", "strict_password_validation", "default_password_lifetime", "datadir",
+    "mandatory_roles",
 )  # fmt: skip
 # tables with a column for each privilege are read with all of them as one text or word: the driver takes a microsecond
 # for each value
@@ -87,6 +88,7 @@ class MySQLState(Handler):
         self._view = View(connection.roster, hosts, connection.protected, connection.username)
         self._survey: Survey | None = None
         self._edges: list[tuple[Key, Key]] = []
+        self._powerful: Set[Key] = frozenset()
         self._all_grants: list[Grant] = []
         self._fine: dict[str, list[FineGrant]] | None = None
         self._fine_unseen = False
@@ -428,6 +430,7 @@ class MySQLState(Handler):
         }
         static = {(row["User"], row["Host"]) for row in rows if row["privileged"]}
         powerful = mysql_accounts.with_roles(dynamic | static, edges)
+        self._powerful = powerful if users is None else self._powerful
         return [
             self._account(row, key in powerful, key in roles, tuple(held.get(key, ())))
             for row in rows

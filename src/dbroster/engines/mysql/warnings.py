@@ -50,7 +50,14 @@ class MySQLWarnings(MySQLState):
         """Ways into databases that no grant of dbroster's opens, and older passwords that still log in."""
         ours = [found for found in accounts if self._view.is_ours(found)]
         owners = self._survey.owners if self._survey else {}
-        texts = list(ways_in.told(ours, self._edges, self._all_grants, owners, self._rules))
+        mandatory = self._mandatory()
+        texts = list(ways_in.told(ours, self._edges, self._all_grants, owners, self._rules, mandatory))
+        texts += [
+            f"everybody has the role {role[0]}, which holds global privileges; to take it out of mandatory_roles: "
+            f"{ways_in.without_role(mandatory, role)}"
+            for role in mandatory
+            if role in self._powerful
+        ]
         texts += [
             f"an older password of {found} still logs in: ALTER USER {account(*found.key)} DISCARD OLD PASSWORD;"
             for found in ours
@@ -60,6 +67,9 @@ class MySQLWarnings(MySQLState):
             statements = " ".join(f"GRANT SELECT ON mysql.{t} TO {account(*self._admin)};" for t in FINE_TABLES)
             texts.append(f"grants on single tables and routines can't be seen; to see them: {statements}")
         return texts
+
+    def _mandatory(self) -> list[Key]:
+        return ways_in.mandatory_roles(self._settings.get("mandatory_roles", ""))
 
     def _server_warnings(self) -> list[str]:
         found = []
@@ -112,6 +122,10 @@ class MySQLWarnings(MySQLState):
                 f"{action.user} is the DEFINER of {', '.join(places[:5])}, which would fail without the account: drop "
                 "them or give them another DEFINER first"
             )
+        mandatory = [role for role in self._mandatory() if role[0] == action.user]
+        if action.verb is Verb.DROP_USER and mandatory:
+            cure = ways_in.without_role(self._mandatory(), mandatory[0])
+            return f"{action.user} is one of the server's mandatory_roles, which can't be dropped; take it out: {cure}"
         if action.database is None or self._grants_of_all is None or action.user in leaving:
             return None
         named = self._grants_of_all.reaching(action.database)

@@ -1,5 +1,6 @@
 """Ways into other users' databases beside grants on databases: single tables, roles, and what everybody may. Pure."""
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from dbroster.engines.mysql.session import account, identifier
 PUBLIC = "PUBLIC"
 _SPECIAL = {"GRANT": "GRANT OPTION", "DELETE VERSIONING ROWS": "DELETE HISTORY"}
 SHOWN = 5
+_ROLE = re.compile(r"(?:`([^`]*)`|'([^']*)'|([^@,\s`']+))(?:@(?:`([^`]*)`|'([^']*)'|([^,\s`']+)))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,18 @@ def is_public(grant: Grant) -> bool:
     return grant.user == PUBLIC and not grant.host and "%" not in grant.pattern.replace("\\%", "")
 
 
+def mandatory_roles(setting: str) -> list[Key]:
+    """Read MySQL's setting of this name: roles that everybody has, as `r1`@`%`,r2."""
+    found = (match.groups("") for match in _ROLE.finditer(setting))
+    return [("".join(parts[:3]), "".join(parts[3:]) or "%") for parts in found]
+
+
+def without_role(roles: Iterable[Key], role: Key) -> str:
+    """Word how one of the mandatory roles is taken out."""
+    rest = ",".join(f"{identifier(name)}@{identifier(host)}" for name, host in roles if (name, host) != role)
+    return f"SET PERSIST mandatory_roles = '{rest}';"
+
+
 def by_database(grants: Iterable[FineGrant], ours: Collection[Key], rules: Rules) -> dict[str, list[FineGrant]]:
     """Sort the fine grants of our accounts, and those of everybody, by database."""
     found: defaultdict[str, list[FineGrant]] = defaultdict(list)
@@ -79,10 +93,11 @@ def told(
     grants: Iterable[Grant],
     owners: Mapping[str, str],
     rules: Rules,
+    mandatory: Collection[Key] = (),
 ) -> Iterator[str]:
     """Tell who of these accounts gets into whose database by ways that the admin account can't close.
 
-    `edges` holds (role, grantee), `owners` the user of each database.
+    `edges` holds (role, grantee), `owners` the user of each database, `mandatory` roles that everybody has.
     """
     roles: defaultdict[Key, set[Key]] = defaultdict(set)
     for role, holder in edges:
@@ -90,11 +105,12 @@ def told(
             roles[holder].add(role)
     held: defaultdict[Key, list[Grant]] = defaultdict(list)
     wanted = {role for found in roles.values() for role in found}
+    of_all = {*mandatory, *(inner for role in mandatory for inner in _closure(role, roles))}
     for grant in grants:
         key = (grant.user, grant.host)
         if key in wanted:
             held[key].append(grant)
-        elif not grant.user or (grant.user == PUBLIC and not is_public(grant)):
+        if key in of_all or not grant.user or (grant.user == PUBLIC and not is_public(grant)):
             yield from _everybody(grant, owners, rules)
     for found in accounts:
         for role in sorted(_closure(found.key, roles)):
