@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from dbroster.audit.hash_chain import RUN
+from dbroster.audit.log_files import RUN
 from tests.contract.adapters import Adapter
 from tests.e2e.site import PASSWORD, ROOT, TEMPLATES, Run
 from tests.support.proxy import Proxy

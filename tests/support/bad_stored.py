@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dbroster.archive import MANIFEST, drafting
-from dbroster.audit.hash_chain import AUDIT_FILE, head_of
+from dbroster.audit.log_files import AUDIT_FILE, head_of
 from dbroster.model.connection import Removals
 from dbroster.model.roster import AGE_FILE
 from dbroster.roster.age import RECIPIENTS_FILE

@@ -5,10 +5,8 @@ never rotated: whoever appends holds it, so several processes and threads make o
 """
 
 import fcntl
-import hashlib
 import json
 import os
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,65 +14,14 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
+from dbroster.audit.log_files import MAX_LINE, ORIGIN, TORN, digest, entry_of, head_of, judge, number_of, read_record
 from dbroster.errors import AuditError
 from dbroster.files.lock import taken
-from dbroster.files.read import log_problem, sync_directory
+from dbroster.files.read import sync_directory
 from dbroster.model.result import Link
 
-RUN = "run"
-PERMITTED = "removals permitted by --max-removals"
-"""What two entries say that are read again: by `audit`, and by `history`, which a run without changes may need."""
-AUDIT_FILE = "audit.jsonl"
-HEAD_SUFFIX = ".head"
-ORIGIN = Link(0, "0" * 64)
-TORN = "torn"
-MAX_LINE = 1024 * 1024
 PATIENCE = 10.0  # seconds to wait for the lock; whoever appends holds it for some microseconds
 _PAUSE = 0.002
-_RECORD = re.compile(rb"(\d{20}) ([0-9a-f]{64})\n")
-
-
-def digest(line: bytes) -> str:
-    """Return the hash that the next line carries; `line` is without its line end."""
-    return hashlib.sha256(line).hexdigest()
-
-
-def entry_of(line: bytes) -> dict[str, Any] | None:
-    """Return what a line says, None if it is no line of an audit log."""
-    try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return entry if isinstance(entry, dict) else None
-
-
-def number_of(entry: Mapping[str, Any]) -> int:
-    """Return the number of a line; 0 for one that was written before there was a chain."""
-    number = entry.get("number")
-    return number if type(number) is int and number > 0 else 0
-
-
-def read_record(data: bytes) -> Link | None:
-    """Return what a head file says; a new one is empty. None if that is not what dbroster writes."""
-    match = _RECORD.fullmatch(data)
-    if match is None:
-        return None if data else ORIGIN
-    return Link(int(match[1]), match[2].decode())
-
-
-def head_of(path: Path) -> Path:
-    """Return the head file of a log."""
-    return path.with_name(path.name + HEAD_SUFFIX)
-
-
-def check_log(path: Path) -> None:
-    """Raise AuditError where something at the path, or at that of its head, can't be an audit log; makes no file."""
-    for each in (path, head_of(path)):
-        try:
-            with suppress(FileNotFoundError):
-                _judge(each, os.lstat(each))
-        except OSError as error:
-            raise AuditError(f"the audit log {each} can't be opened: {error.strerror}") from None
 
 
 class _End(NamedTuple):
@@ -199,11 +146,11 @@ class _File:
     def _open(self) -> None:
         with self._errors("opened"):
             with suppress(FileNotFoundError):  # a device must not even be opened
-                _judge(self.path, os.lstat(self.path))
+                judge(self.path, os.lstat(self.path))
             descriptor = os.open(self.path, self._flags, 0o600)
             try:
                 status = os.fstat(descriptor)
-                _judge(self.path, status)
+                judge(self.path, status)
                 if status.st_mode & 0o007:
                     os.fchmod(descriptor, status.st_mode & 0o660)
             except BaseException:
@@ -293,9 +240,3 @@ class _File:
             yield
         except OSError as error:
             raise AuditError(f"the audit log {self.path} can't be {what}: {error.strerror}") from None
-
-
-def _judge(path: Path, status: os.stat_result) -> None:
-    problem = log_problem(path, status)
-    if problem:
-        raise AuditError(f"the audit log {problem}")

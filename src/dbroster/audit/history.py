@@ -14,8 +14,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from dbroster.audit.hash_chain import PERMITTED, RUN, entry_of, head_of, number_of, read_record
-from dbroster.audit.log_files import in_order, lines_of, log_files
+from dbroster.audit.log_files import (
+    PERMITTED,
+    RUN,
+    entry_of,
+    head_of,
+    in_order,
+    lines_of,
+    log_files,
+    number_of,
+    read_record,
+)
 from dbroster.errors import AuditError
 from dbroster.model.plan import Verb
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from dbroster.audit.hash_chain import PERMITTED, RUN, Chain
+from dbroster.audit.hash_chain import Chain
+from dbroster.audit.log_files import PERMITTED, RUN
 from dbroster.model.plan import Action, Verb
 from dbroster.model.result import Link, Outcome, Status
 

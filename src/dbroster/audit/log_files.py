@@ -1,22 +1,81 @@
-"""The files of an audit log: the log itself and what logrotate has made of it, line by line, in the log's order."""
+"""The files of an audit log: what its lines and its head say; the log itself and what logrotate has made of it."""
 
-import bz2
-import gzip
-import lzma
+import hashlib
+import json
 import os
 import re
 import stat
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
-from dbroster.audit.hash_chain import MAX_LINE, entry_of, number_of
 from dbroster.errors import AuditError
+from dbroster.files.read import log_problem
+from dbroster.model.result import Link
 
+RUN = "run"
+PERMITTED = "removals permitted by --max-removals"
+"""What two entries say that are read again: by `audit`, and by `history`, which a run without changes may need."""
+AUDIT_FILE = "audit.jsonl"
+HEAD_SUFFIX = ".head"
+ORIGIN = Link(0, "0" * 64)
+TORN = "torn"
+MAX_LINE = 1024 * 1024
+_RECORD = re.compile(rb"(\d{20}) ([0-9a-f]{64})\n")
 _ROTATED = re.compile(r"([.-])(\d[\d-]*)(\.(gz|xz|bz2))?$")
 """What logrotate puts behind the name: a number, or a date in one of many forms; and what it is packed with."""
+
+
+def digest(line: bytes) -> str:
+    """Return the hash that the next line carries; `line` is without its line end."""
+    return hashlib.sha256(line).hexdigest()
+
+
+def entry_of(line: bytes) -> dict[str, Any] | None:
+    """Return what a line says, None if it is no line of an audit log."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+def number_of(entry: Mapping[str, Any]) -> int:
+    """Return the number of a line; 0 for one that was written before there was a chain."""
+    number = entry.get("number")
+    return number if type(number) is int and number > 0 else 0
+
+
+def read_record(data: bytes) -> Link | None:
+    """Return what a head file says; a new one is empty. None if that is not what dbroster writes."""
+    match = _RECORD.fullmatch(data)
+    if match is None:
+        return None if data else ORIGIN
+    return Link(int(match[1]), match[2].decode())
+
+
+def head_of(path: Path) -> Path:
+    """Return the head file of a log."""
+    return path.with_name(path.name + HEAD_SUFFIX)
+
+
+def check_log(path: Path) -> None:
+    """Raise AuditError where something at the path, or at that of its head, can't be an audit log; makes no file."""
+    for each in (path, head_of(path)):
+        try:
+            with suppress(FileNotFoundError):
+                judge(each, os.lstat(each))
+        except OSError as error:
+            raise AuditError(f"the audit log {each} can't be opened: {error.strerror}") from None
+
+
+def judge(path: Path, status: os.stat_result) -> None:
+    """Raise AuditError where nothing that is written to a file of the log could be believed."""
+    problem = log_problem(path, status)
+    if problem:
+        raise AuditError(f"the audit log {problem}")
 
 
 def log_files(path: Path) -> list[Path]:
@@ -47,6 +106,8 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 def lines_of(path: Path, size: int) -> Iterator[bytes]:
     """Yield the lines with their ends, no longer than one may be."""
+    import lzma  # a run that changes nothing reads no log
+
     try:
         with opened(path) as file:
             plain = _unpacked(file, path.suffix)
@@ -59,6 +120,10 @@ def lines_of(path: Path, size: int) -> Iterator[bytes]:
 
 
 def _unpacked(file: BinaryIO, suffix: str) -> IO[bytes]:
+    import bz2
+    import gzip
+    import lzma
+
     if suffix == ".gz":
         return cast(IO[bytes], gzip.GzipFile(fileobj=file))
     if suffix == ".xz":

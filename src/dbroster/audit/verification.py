@@ -12,8 +12,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dbroster.audit.hash_chain import ORIGIN, TORN, digest, entry_of, head_of, number_of, read_record
-from dbroster.audit.log_files import in_order, lines_of, log_files, opened
+from dbroster.audit.log_files import (
+    ORIGIN,
+    TORN,
+    digest,
+    entry_of,
+    head_of,
+    in_order,
+    lines_of,
+    log_files,
+    number_of,
+    opened,
+    read_record,
+)
 from dbroster.errors import AuditError
 from dbroster.model.result import Link
 

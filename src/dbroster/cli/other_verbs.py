@@ -8,7 +8,7 @@ from io import TextIOWrapper
 from select import select
 
 from dbroster.audit import verification as verify
-from dbroster.audit.hash_chain import AUDIT_FILE
+from dbroster.audit.log_files import AUDIT_FILE
 from dbroster.cli.output import complain, say
 from dbroster.cli.standard_streams import mutter
 from dbroster.errors import ConfigError, DbrosterError, defect

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from dbroster.audit.hash_chain import AUDIT_FILE
+from dbroster.audit.log_files import AUDIT_FILE
 from dbroster.cli.standard_streams import mutter, put
 from dbroster.model.problems import Problem
 from dbroster.model.result import Result

@@ -10,7 +10,7 @@ from threading import Event
 from typing import NamedTuple
 
 from dbroster import engines
-from dbroster.audit.hash_chain import AUDIT_FILE, check_log
+from dbroster.audit.log_files import AUDIT_FILE, check_log
 from dbroster.config.connections import archive_warning, transport_warning
 from dbroster.engines.base import Handler
 from dbroster.errors import OperationError, PrivilegeError, ServerError

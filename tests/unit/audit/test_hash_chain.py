@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from dbroster.audit import hash_chain as chain
-from dbroster.audit.hash_chain import ORIGIN, Chain, check_log, digest, head_of, read_record
+from dbroster.audit.hash_chain import Chain
+from dbroster.audit.log_files import ORIGIN, check_log, digest, head_of, read_record
 from dbroster.audit.verification import verify
 from dbroster.errors import AuditError
 from dbroster.model.result import Link

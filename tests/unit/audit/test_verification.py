@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbroster.audit.hash_chain import Chain, digest, head_of
-from dbroster.audit.log_files import log_files
+from dbroster.audit.hash_chain import Chain
+from dbroster.audit.log_files import digest, head_of, log_files
 from dbroster.audit.verification import as_text, verify
 from dbroster.cli.main import main
 from dbroster.errors import AuditError

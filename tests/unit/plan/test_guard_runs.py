@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from dbroster.audit.hash_chain import PERMITTED
+from dbroster.audit.log_files import PERMITTED
 from dbroster.model.connection import Removals
 from dbroster.model.plan import Verb
 from dbroster.model.result import Result, Status
