@@ -1,31 +1,20 @@
-"""The command line: a sync, plan or check of every server, each in a thread of its own; other_verbs.py has the rest."""
+"""The command line: `dbroster VERB`, and each engine's own script, which is a sync."""
 
 import argparse
 import gc
 import sys
-from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from threading import Thread
 
-from dbroster import engines
-from dbroster.cli.arguments import parser, sync_command
-from dbroster.cli.output import tell
+from dbroster import __version__, engines
+from dbroster.cli.arguments import EPILOG, Parser, sentence, sync_options
+from dbroster.cli.output import complain
 from dbroster.cli.standard_streams import open_all, settle
-from dbroster.cli.stopping import Stopping, await_all
-from dbroster.config.connections import server_names
-from dbroster.errors import ConfigError, defect
-from dbroster.files.read import Files
-from dbroster.model.connection import Connection
-from dbroster.model.result import Result
-from dbroster.model.roster import Roster
-from dbroster.report.progress import Progress, Task
-from dbroster.roster.source import UsersSource
-from dbroster.run.server_run import Connect, Options
-from dbroster.run.sync import Sync, configured, load
+from dbroster.cli.stopping import Connect
+from dbroster.cli.verbs import VERBS, module_of
+from dbroster.errors import ConfigError, DbrosterError, defect
+from dbroster.model.problems import Problem
+from dbroster.report.run_report import Exit
 
-_SYNCS = ("sync", "plan", "check", "restore")  # other_verbs.py has the rest, imported when they are asked for
 _OBJECTS = 50_000
 
 
@@ -47,17 +36,40 @@ def main(arguments: Sequence[str] | None = None, engine: str | None = None, conn
 
 
 def _main(arguments: Sequence[str], engine: str | None, connect: Connect) -> int:
-    given = parser(engine).parse_args(arguments)
-    if not engine and given.verb not in _SYNCS:
-        from dbroster.cli.other_verbs import run_verb
-
-        return run_verb(given)
-    given.engines = [engine] if engine else given.engines
+    given = parser(engine, next(iter(arguments), None)).parse_args(arguments)
     if engine:
-        given.verb = "sync"
-    if given.verb == "plan":
-        given.dry_run = True
-    return tell(_results(given, connect), given)
+        given.verb, given.engines = "sync", [engine]
+    try:
+        return module_of(given.verb).run(given, connect)
+    except ConfigError as error:
+        complain(error.problems)
+    except DbrosterError as error:
+        complain([Problem(str(error))])
+    except Exception as error:  # noqa: BLE001 - a defect; its message may hold a secret
+        complain([Problem(defect(error))])
+    return Exit.NOT_STARTED
+
+
+def parser(engine: str | None, wanted: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser of `dbroster`, or with an engine named that of the engine's own script.
+
+    Where the verb is known that is `wanted`, the others are not even imported.
+    """
+    if engine:
+        single = Parser(
+            description=f"Bring the accounts and databases on {engine} in step with users.txt.", epilog=EPILOG
+        )
+        sync_options(single)
+        return single
+    whole = Parser(
+        prog="dbroster", description="Keep developers' accounts and databases in step with users.txt.", epilog=EPILOG
+    )
+    whole.add_argument("--version", action="version", version=f"dbroster {__version__}")
+    verbs = whole.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name in (wanted,) if wanted in VERBS else VERBS:
+        verb = module_of(name)
+        verb.arguments(verbs.add_parser(name, help=verb.HELP, description=sentence(verb.HELP)))
+    return whole
 
 
 def mysql_sync() -> int:
@@ -78,109 +90,6 @@ def clickhouse_sync() -> int:
 def mongodb_sync() -> int:
     """Run as `mongodb-sync`."""
     return main(engine="mongodb")
-
-
-# --- running --------------------------------------------------------------------------------------------------------
-
-
-def _results(given: argparse.Namespace, connect: Connect) -> list[Result]:
-    """Serve every server in a thread of its own, so many at once as are asked for, and return the results in order."""
-    options = Options(
-        given.directory, given.dry_run, given.jobs, given.max_removals, frozenset(given.adopt), given.audit_log,
-        frozenset(given.expect),
-    )  # fmt: skip
-    progress = Progress(enabled=not given.quiet)
-    users = UsersSource(Files(given.directory), given.identity)
-    stopping = Stopping(connect)
-    work = [
-        _Work(engine, server, given, options, users, progress.task(f"{engine} {server or ''}".rstrip()), stopping)
-        for engine in dict.fromkeys(given.engines) or configured(users.files)
-        for server in ([given.server] if given.server else server_names(users.files, engine))
-    ]
-    with stopping.on_signals(lambda: tell([each.result_so_far() for each in work], given)):
-        _serve(work, given.max_servers)
-    progress.close()
-    return [each.result_so_far() for each in work]
-
-
-def _serve(work: Sequence["_Work"], at_once: int) -> None:
-    """Do what `ThreadPoolExecutor` would, whose import takes as long as a login."""
-    left = deque(work)
-
-    def take() -> None:
-        with suppress(IndexError):
-            while True:
-                left.popleft().run()
-
-    threads = [Thread(target=take, name=f"dbroster-server_{number}") for number in range(min(at_once, len(work)))]
-    for thread in threads:
-        thread.start()
-    await_all(threads)
-
-
-@dataclass
-class _Work:
-    """One server; `server` is None where only reading the engine's section as a whole can tell what is there."""
-
-    engine: str
-    server: str | None
-    given: argparse.Namespace
-    options: Options
-    users: UsersSource
-    task: Task
-    stopping: Stopping
-    result: Result | None = None
-    address: str = "the server"
-
-    def run(self) -> Result:
-        """Serve it; a defect in dbroster itself must not stop the others, and must not show what it held."""
-        self.result = self._guarded()
-        return self.result
-
-    def result_so_far(self) -> Result:
-        """The result, or that there is none: the run had to end before this server answered."""
-        text = "did not answer before the run had to end; changes made so far are in the audit log: run again"
-        return self.result or self._fatal(f"{self.address} {text}")
-
-    def _guarded(self) -> Result:
-        try:
-            return self._run()
-        except ConfigError as error:
-            number = len(error.problems)
-            text = f"nothing was done: {number} problem{'s' * (number > 1)} in the files"
-            return self._fatal(text)._replace(problems=tuple(error.problems))
-        except Exception as error:  # noqa: BLE001 - anything else is a defect; its message may hold a secret
-            return self._fatal(defect(error, verbose=self.given.verbose))
-
-    def _run(self) -> Result:
-        if self.given.verb == "restore":
-            return self._restore()
-        (connection,), roster = load(self.users, self.engine, self.server)
-        self.address = f"{connection.host}:{connection.port}"
-        options = self.options._replace(command=sync_command(self.given, self.engine))
-        what = (connection, roster, options, self.stopping.connect, self.task, self.stopping.wish)
-        if self.given.verb == "check":
-            from dbroster.run.check import Check
-
-            return Check(*what).of_server() if self.given.connect else Check(*what).of_files()
-        return Sync(*what, again=self._load_again).run()
-
-    def _load_again(self) -> tuple[list[Connection], Roster]:
-        return load(self.users.anew(), self.engine, self.server)
-
-    def _restore(self) -> Result:
-        """Bring an archive back; to one server only, so that one must be named where there are several."""
-        from dbroster.run.restore import Restore, Wish
-
-        names = server_names(self.users.files, self.engine)
-        if len(names) > 1 and not self.given.server:
-            return self._fatal(f"there are several servers: choose one with --server ({', '.join(map(str, names))})")
-        (connection,), roster = load(self.users, self.engine, self.server)
-        wish = Wish(self.given.archive, self.given.database, self.given.from_another)
-        return Restore(connection, roster, wish, self.options, self.stopping.connect).run()
-
-    def _fatal(self, text: str) -> Result:
-        return Result(self.engine, self.server or "default", self.given.dry_run, fatal=text)
 
 
 if __name__ == "__main__":

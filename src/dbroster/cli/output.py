@@ -5,21 +5,21 @@ import os
 import sys
 from collections.abc import Sequence
 
-from dbroster.audit.log_files import AUDIT_FILE
 from dbroster.cli.standard_streams import mutter, put
 from dbroster.model.problems import Problem
 from dbroster.model.result import Result
 from dbroster.report.run_report import as_json, as_text, exit_code, gravest, printable, problem_text
+from dbroster.run.server_run import Options
 
 
-def tell(results: Sequence[Result], given: argparse.Namespace) -> int:
+def tell(results: Sequence[Result], given: argparse.Namespace, options: Options) -> int:
     """Print the report of all servers, as the arguments ask for it, and return the exit code."""
     codes = [exit_code(r, detailed=given.detailed_exitcode) for r in results]
     code = gravest(codes)
-    log = given.audit_log or given.directory / AUDIT_FILE
-    lost = f"; the exit code is {int(code)}" + ("" if given.dry_run else f", and what was done stands in {log}")
+    stands = "" if options.dry_run else f", and what was done stands in {options.audit_path}"
+    lost = f"; the exit code is {int(code)}{stands}"
     if given.output == "json":
-        say(as_json(results, code, dry_run=given.dry_run) + "\n", lost)
+        say(as_json(results, code, dry_run=options.dry_run) + "\n", lost)
     else:
         colour = sys.stdout.isatty() and not given.no_color and "NO_COLOR" not in os.environ
         texts = [as_text(r, colour=colour, verbose=given.verbose, quiet=given.quiet) for r in results]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dbroster.audit.log import Audit
-from dbroster.cli import arguments
+from dbroster.cli.main import parser
 from dbroster.config.connections import CONNECTIONS_FILE, read_connections
 from dbroster.engines import ENGINES as ENGINE_NAMES
 from dbroster.engines.mysql.access.admin_privileges import Held, missing_grants
@@ -87,7 +87,7 @@ def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser
 
 
 def test_every_command_line_option_is_documented_and_no_other() -> None:
-    every = [*parsers(arguments.parser(None)), *parsers(arguments.parser("mysql"))]
+    every = [*parsers(parser(None)), *parsers(parser("mysql"))]
     options = {option for parser in every for action in parser._actions for option in action.option_strings}
     table = CONFIGURATION.partition("| option | meaning |")[2].partition("\n\n")[0]
     first_cells = " ".join(re.findall(r"^\| (.*?) \| ", table, re.MULTILINE))

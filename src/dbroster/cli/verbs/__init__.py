@@ -1,0 +1,26 @@
+"""The verbs of `dbroster`, a module each; it is imported when its verb is asked for, or when all are told."""
+
+import argparse
+from importlib import import_module
+from typing import Protocol, cast
+
+from dbroster.cli.stopping import Connect
+
+VERBS = ("sync", "plan", "check", "audit", "encrypt", "edit", "restore")
+
+
+class Verb(Protocol):
+    """What the module of a verb has; `HELP` is one line of the list of verbs."""
+
+    HELP: str
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the verb's own arguments."""
+
+    def run(self, given: argparse.Namespace, connect: Connect) -> int:
+        """Do it, and return the exit code. Raises ConfigError and the like where nothing can be reported on."""
+
+
+def module_of(verb: str) -> Verb:
+    """Import a verb's module."""
+    return cast("Verb", import_module(f"dbroster.cli.verbs.{verb}"))

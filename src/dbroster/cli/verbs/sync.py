@@ -1,0 +1,54 @@
+"""`dbroster sync`, and each engine's own script: bring servers in step with users.txt."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from dbroster.cli.arguments import EPILOG, engine_arguments, sync_options
+from dbroster.cli.servers import OneServer, serve
+from dbroster.cli.stopping import Connect
+from dbroster.model.result import Result
+from dbroster.run.server_run import Options
+from dbroster.run.sync import Sync
+
+HELP = "bring servers in step with users.txt"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what a sync can be told."""
+    parser.epilog = EPILOG
+    engine_arguments(parser)
+    sync_options(parser)
+
+
+def run(given: argparse.Namespace, connect: Connect) -> int:
+    """Sync every server that is asked for."""
+    options = Options(
+        given.directory, given.dry_run, given.jobs, given.max_removals, frozenset(given.adopt), given.audit_log,
+        frozenset(given.expect),
+    )  # fmt: skip
+    return serve(given, options, connect, _sync)
+
+
+def _sync(server: OneServer) -> Result:
+
+    connection, roster = server.load()
+    options = server.options._replace(command=sync_command(server.given, server.engine))
+    return Sync(connection, roster, options, *server.means, again=server.load_again).run()
+
+
+def sync_command(given: argparse.Namespace, engine: str) -> tuple[str, ...]:
+    """Return the words of a sync of one engine that does what these arguments ask for: no dry run, no other options."""
+    program = Path(sys.argv[0])
+    known = (Path(folder, "python3") for folder in os.get_exec_path())
+    found = next((path for path in known if os.access(path, os.X_OK)), None)  # `shutil.which` takes long to import
+    python = "python3" if str(found) == sys.executable else sys.executable
+    words = [python, str(program)] if program.suffix == ".py" else [program.name or "dbroster"]
+    if program.name == "__main__.py":
+        words = [python, "-m", "dbroster"]
+    if not program.stem.endswith(("_sync", "-sync")):
+        words += ["sync", engine]
+    named = (("--config", given.directory), ("--identity", given.identity), ("--audit-log", given.audit_log))
+    words += [word for option, value in named if value is not None for word in (option, str(value))]
+    return (*words, *(word for user in given.adopt for word in ("--adopt", user)))
