@@ -189,7 +189,8 @@ def test_the_file_is_private_and_holds_no_name_no_password_and_no_verifier(site:
     stored = digest(PASSWORD)
     for secret in (*NAMES, PASSWORD, stored, stored.upper(), digest(stored), "default", "fake"):
         assert secret.encode() not in data
-        assert secret.encode().hex().encode() not in data
+        # four hex digits are in a random key now and then
+        assert len(secret) < 3 or secret.encode().hex().encode() not in data
     assert {path.name for path in site.directory.iterdir()} == {
         "audit.jsonl",
         "audit.jsonl.head",
