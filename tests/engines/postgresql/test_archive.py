@@ -320,7 +320,7 @@ def test_what_its_owner_has_no_rights_on_is_archived(archiver: Handler, user: st
 def test_members_of_an_extension_that_are_the_users_own_are_archived(
     archiver: Handler, user: str, log_in: LogIn
 ) -> None:
-    """A8: pg_dump leaves an extension's members to the extension, which knows nothing of a user's own."""
+    """A8, K8: pg_dump leaves an extension's members to the extension, which knows nothing of a user's own."""
     database = make(archiver, user)
     with log_in(user, HOSTILE, database) as raw:
         if not raw.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'hstore'").fetchall():
@@ -331,12 +331,14 @@ def test_members_of_an_extension_that_are_the_users_own_are_archived(
                 CREATE FUNCTION own(int) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE TYPE pair AS (a int, b int);
                 ALTER EXTENSION hstore ADD TABLE member; ALTER EXTENSION hstore ADD SEQUENCE "S q";
                 ALTER EXTENSION hstore ADD FUNCTION own(int); ALTER EXTENSION hstore ADD TYPE pair;
+                CREATE CAST (pair AS text) WITH INOUT; ALTER EXTENSION hstore ADD CAST (pair AS text);
             """)
     there_and_back(archiver, user, HOSTILE, database)
     with log_in(user, HOSTILE, database) as raw:
         assert raw.execute("SELECT a FROM member").fetchall() == [(7,)]
         if raw.execute("SELECT 1 FROM pg_extension WHERE extname = 'hstore'").fetchall():
             assert raw.execute("SELECT own(1), (1, 2)::pair::text, 'a=>1'::hstore -> 'a' FROM \"S q\"").fetchall()
+            assert raw.execute("SELECT castmethod FROM pg_cast WHERE castsource = 'pair'::regtype").fetchall()
 
 
 def test_row_level_security_is_as_before_when_an_archive_fails(superuser: Handler, user: str, tmp_path: Path,

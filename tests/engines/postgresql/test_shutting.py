@@ -12,7 +12,7 @@ from dbroster.engines import connect
 from dbroster.engines.base import Handler
 from dbroster.engines.postgresql import sync_lock as postgresql_lock
 from dbroster.engines.postgresql.sync_lock import KEY
-from dbroster.errors import OperationError, SyncLockHeld
+from dbroster.errors import ConnectError, OperationError, SyncLockHeld
 from dbroster.model.connection import Connection
 from dbroster.model.state import ExistingUser, Lock
 from dbroster.passwords.secret import Secret
@@ -69,6 +69,20 @@ def test_admins_still_keep_each_other_out(describe: Describe, monkeypatch: pytes
             holder.acquire_sync_lock()
             with pytest.raises(SyncLockHeld, match="server process"):
                 other.acquire_sync_lock()
+
+
+def test_server_without_room_for_a_lock_is_told_with_what_ends_it(
+    handler: Handler, user: str, log_in: LogIn, describe: Describe
+) -> None:
+    """B4, K3: a user who takes all locks that the server has keeps everybody out."""
+    database = make(handler, user)
+    with log_in(user, GOOD.reveal(), database) as session:
+        with pytest.raises(psycopg.errors.OutOfMemory):
+            session.execute("SELECT count(pg_advisory_lock(n)) FROM generate_series(1, 1000000) n")
+        with pytest.raises(ConnectError, match="pg_terminate_backend"):
+            connect(describe())
+        session.execute("SELECT pg_advisory_unlock_all()")
+    connect(describe()).close()
 
 
 # --- locking ----------------------------------------------------------------------------------------------------------

@@ -252,6 +252,8 @@ def _a_place(refusal: str, admin: str) -> str:
     role = quoted(admin)
     if "too many connections for role" in refusal:
         return f"; the admin may have more: ALTER ROLE {role} CONNECTION LIMIT -1;"
+    if _NO_LOCKS in refusal:
+        return _LOCKED
     if not any(words in refusal for words in _FULL):
         return ""
     return f"{_TAKEN} GRANT pg_use_reserved_connections TO {role};"
@@ -263,6 +265,13 @@ _TAKEN = (
     " pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'bob'; then ALTER ROLE \"bob\" CONNECTION"
     " LIMIT 20; keeps him from doing it again. From PostgreSQL 16 on the admin can have places of its own:"
     " ALTER SYSTEM SET reserved_connections = 5; (needs a restart) and"
+)
+_NO_LOCKS = "out of shared memory"
+_LOCKED = (
+    "; the server has no room for another lock, and lets nobody in. One session can do that by pg_advisory_lock. Who is"
+    " in sees by whom: SELECT pid, usename, count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) GROUP BY 1, 2"
+    " ORDER BY 3 DESC; a superuser ends it: SELECT pg_terminate_backend(PID); if nobody is in, kill PID on the server's"
+    " machine does it, too: its processes are called `postgres: USER DATABASE ...`"
 )
 _FULL = ("remaining connection slots are reserved", "too many clients already", "too many connections for database")
 

@@ -47,7 +47,10 @@ HIDDEN: LiteralString = """
         WHERE d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass AND (classid, objid) IN (
             SELECT classid, objid FROM pg_shdepend WHERE deptype = 'o'
                 AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-                AND refobjid = (SELECT oid FROM pg_roles WHERE rolname = current_user))
+                AND refobjid = (SELECT oid FROM pg_roles WHERE rolname = current_user)
+            UNION ALL SELECT 'pg_cast'::regclass, c.oid FROM pg_cast c  -- has no owner, and belongs to a type's
+            JOIN pg_type t ON t.oid IN (castsource, casttarget) JOIN pg_roles r ON r.oid = typowner
+            WHERE rolname = current_user)
             AND NOT EXISTS (SELECT 1 FROM pg_available_extension_versions v
                 WHERE v.name = extname AND v.version = extversion AND NOT v.superuser)
     )
