@@ -21,7 +21,7 @@ from dbroster.files.read import MAX_BYTES
 from dbroster.model.connection import Connection
 from dbroster.model.roster import User
 from dbroster.model.state import ExistingUser
-from dbroster.passwords.verifiers import QUICK
+from dbroster.passwords.verifiers.algorithms import QUICK
 
 _HEAD = b"dbroster verification cache 1\n"
 _WHOLE = re.compile(re.escape(_HEAD) + rb"(?:[0-9a-f]{64}\n)+")

@@ -15,7 +15,7 @@ from pymongo.errors import PyMongoError
 
 from dbroster.engines.base import Handler
 from dbroster.model.connection import Connection
-from dbroster.passwords.verifiers import saslprep_offender
+from dbroster.passwords.verifiers.saslprep import saslprep_offender
 from servers import MongoDB
 from tests.contract.adapters import Adapter, Refused
 from tests.support.proxy import Proxy

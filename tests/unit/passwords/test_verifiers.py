@@ -9,11 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbroster.passwords import verifiers
 from dbroster.passwords.secret import Secret
-from dbroster.passwords.verifiers import Algorithm, Check, matches_many
-from dbroster.passwords.verifiers.scram import scram_keys
-from dbroster.passwords.verifiers.sha_crypt import sha256_crypt
+from dbroster.passwords.verifiers.algorithms import Algorithm, Check
+from dbroster.passwords.verifiers.batch import matches_many
+from dbroster.passwords.verifiers.digests import (
+    clickhouse_salt,
+    clickhouse_sha256,
+    clickhouse_sha256_matches,
+    mysql_native,
+)
+from dbroster.passwords.verifiers.ed25519 import ed25519
+from dbroster.passwords.verifiers.saslprep import saslprep, saslprep_offender
+from dbroster.passwords.verifiers.scram import mongodb_matches, postgresql_matches, scram_keys, scram_sha_256
+from dbroster.passwords.verifiers.sha_crypt import caching_sha2, caching_sha2_matches, sha256_crypt
 
 USER = "bob"
 SALT = b"s" * 20
@@ -39,11 +47,11 @@ def md5(text: str) -> str:
 
 # how a server's text comes about; two kinds belong to PostgreSQL
 MAKERS: dict[str, Callable[[str], str]] = {
-    "scram": lambda password: verifiers.scram_sha_256(password, iterations=1),
+    "scram": lambda password: scram_sha_256(password, iterations=1),
     "md5": lambda password: "md5" + md5(password + USER),
-    "mysql_native_password": lambda password: verifiers.mysql_native(password.encode()),
-    "ed25519": lambda password: verifiers.ed25519(password.encode()),
-    "caching_sha2_password": lambda password: verifiers.caching_sha2(password.encode()).decode(),
+    "mysql_native_password": lambda password: mysql_native(password.encode()),
+    "ed25519": lambda password: ed25519(password.encode()),
+    "caching_sha2_password": lambda password: caching_sha2(password.encode()).decode(),
     "sha256_password": lambda password: f"$5${SALT.decode()}${sha256_crypt(password.encode(), SALT, 5000).decode()}",
 }
 each_kind = pytest.mark.parametrize("kind", MAKERS)
@@ -136,16 +144,16 @@ def test_sha256_crypt_equals_the_vectors_of_its_specification(password: str, cry
     ids=["RFC 8032 test 1", "RFC 8032 test 2", "RFC 8032 test 3", "MariaDB's manual"],
 )
 def test_ed25519_equals_published_vectors(seed: str, public: str) -> None:
-    assert verifiers.ed25519(bytes.fromhex(seed)) == public
+    assert ed25519(bytes.fromhex(seed)) == public
 
 
 def test_plain_digests_equal_known_values() -> None:
-    assert verifiers.mysql_native(b"password") == "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19"
-    assert verifiers.mysql_native(b"mypass") == "*6C8989366EAF75BB670AD8EA7A7FC1176A95CEF4"
+    assert mysql_native(b"password") == "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19"
+    assert mysql_native(b"mypass") == "*6C8989366EAF75BB670AD8EA7A7FC1176A95CEF4"
     abc = "BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD"  # FIPS 180-2's example
-    assert verifiers.clickhouse_sha256("a", "bc") == abc
-    assert {len(verifiers.clickhouse_salt()) for _ in range(9)} == {64}
-    assert len({verifiers.clickhouse_salt() for _ in range(9)}) == 9
+    assert clickhouse_sha256("a", "bc") == abc
+    assert {len(clickhouse_salt()) for _ in range(9)} == {64}
+    assert len({clickhouse_salt() for _ in range(9)}) == 9
 
 
 @pytest.mark.parametrize(
@@ -160,9 +168,9 @@ def test_plain_digests_equal_known_values() -> None:
     ],
 )
 def test_clickhouse_hash_as_the_server_shows_it(stored: str, answer: bool | None) -> None:
-    assert verifiers.clickhouse_sha256_matches("a", stored) is answer
+    assert clickhouse_sha256_matches("a", stored) is answer
     if answer is False:
-        assert verifiers.clickhouse_sha256_matches("abc", stored)
+        assert clickhouse_sha256_matches("abc", stored)
 
 
 def test_saslprep_equals_pymongo() -> None:
@@ -179,10 +187,10 @@ def test_saslprep_equals_pymongo() -> None:
         chr, [*range(0xD800), *range(0xE000, 0x10000), *range(0x10000, 0x20000, 3), *range(0xE0000, 0xE0100)]
     ):
         for text in (char, f"a{char}b", f"\u05d0{char}\u05d1"):
-            prepared = answer(verifiers.saslprep, text)
+            prepared = answer(saslprep, text)
             assert prepared == answer(reference, text), ascii(text)
             carried = prepared is not None and char != "\u200b"
-            assert carried == (verifiers.saslprep_offender(text) is None), ascii(text)
+            assert carried == (saslprep_offender(text) is None), ascii(text)
 
 
 def test_postgresql_verifiers_equal_those_of_libpq() -> None:
@@ -203,7 +211,7 @@ def test_postgresql_verifiers_equal_those_of_libpq() -> None:
     for password in [*special, *(text for text in HOSTILE if "\0" not in text)]:
         for method in (b"scram-sha-256", b"md5"):
             stored = connection.encrypt_password(password.encode(), USER.encode(), method).decode()
-            assert verifiers.postgresql_matches(password, USER, stored), ascii(password)
+            assert postgresql_matches(password, USER, stored), ascii(password)
 
 
 @each_kind
@@ -259,20 +267,20 @@ def test_a_damaged_scram_verifier_is_none(head: str) -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: verifiers.scram_sha_256(""),
-        lambda: verifiers.scram_sha_256("x", salt=b""),
-        lambda: verifiers.scram_sha_256("x", iterations=0),
-        lambda: verifiers.caching_sha2(b""),
-        lambda: verifiers.caching_sha2(b"x" * 257),
-        lambda: verifiers.caching_sha2(b"x", salt=b"short"),
-        lambda: verifiers.caching_sha2(b"x", salt=b"$" * 20),
-        lambda: verifiers.caching_sha2(b"x", rounds=4000),
-        lambda: verifiers.caching_sha2(b"x", rounds=5500),
-        lambda: verifiers.caching_sha2(b"x", rounds=4_096_000),
-        lambda: verifiers.mysql_native(b""),
-        lambda: verifiers.ed25519(b""),
-        lambda: verifiers.clickhouse_sha256("", "salt"),
-        lambda: verifiers.clickhouse_sha256("x", ""),
+        lambda: scram_sha_256(""),
+        lambda: scram_sha_256("x", salt=b""),
+        lambda: scram_sha_256("x", iterations=0),
+        lambda: caching_sha2(b""),
+        lambda: caching_sha2(b"x" * 257),
+        lambda: caching_sha2(b"x", salt=b"short"),
+        lambda: caching_sha2(b"x", salt=b"$" * 20),
+        lambda: caching_sha2(b"x", rounds=4000),
+        lambda: caching_sha2(b"x", rounds=5500),
+        lambda: caching_sha2(b"x", rounds=4_096_000),
+        lambda: mysql_native(b""),
+        lambda: ed25519(b""),
+        lambda: clickhouse_sha256("", "salt"),
+        lambda: clickhouse_sha256("x", ""),
     ],
 )
 def test_what_would_make_a_useless_account_is_refused(make: Callable[[], object]) -> None:
@@ -281,18 +289,18 @@ def test_what_would_make_a_useless_account_is_refused(make: Callable[[], object]
 
 
 def test_caching_sha2_has_mysqls_form() -> None:
-    stored = verifiers.caching_sha2(b"pencil", rounds=10000)
+    stored = caching_sha2(b"pencil", rounds=10000)
     assert (len(stored), stored[:7], stored[7:27].isalnum()) == (70, b"$A$00A$", True)
-    assert stored != verifiers.caching_sha2(b"pencil", rounds=10000)
-    by_server = verifiers.caching_sha2(b"pencil", bytes(range(1, 21)))  # with a line feed
-    assert verifiers.caching_sha2_matches(b"pencil", by_server) is True
+    assert stored != caching_sha2(b"pencil", rounds=10000)
+    by_server = caching_sha2(b"pencil", bytes(range(1, 21)))  # with a line feed
+    assert caching_sha2_matches(b"pencil", by_server) is True
 
 
 def test_what_mysql_denies_the_login_for_is_not_the_wanted_state() -> None:
     too_few_rounds = b"$A$001$" + SALT + sha256_crypt(b"pencil", SALT, 1000)
-    assert verifiers.caching_sha2_matches(b"pencil", too_few_rounds) is False
+    assert caching_sha2_matches(b"pencil", too_few_rounds) is False
     too_long = b"x" * 257
-    assert verifiers.caching_sha2_matches(too_long, b"$A$005$" + SALT + sha256_crypt(too_long, SALT, 5000)) is False
+    assert caching_sha2_matches(too_long, b"$A$005$" + SALT + sha256_crypt(too_long, SALT, 5000)) is False
 
 
 def test_the_user_name_salts_md5() -> None:
@@ -301,18 +309,18 @@ def test_the_user_name_salts_md5() -> None:
 
 def test_mongodb_asks_every_mechanism() -> None:
     new, old = credentials("new"), credentials("old")
-    assert verifiers.mongodb_matches("new", USER, new) is True
-    assert verifiers.mongodb_matches("old", USER, new) is False
-    assert verifiers.mongodb_matches("new", "eve", new) is False  # SCRAM-SHA-1 mixes the user in
+    assert mongodb_matches("new", USER, new) is True
+    assert mongodb_matches("old", USER, new) is False
+    assert mongodb_matches("new", "eve", new) is False  # SCRAM-SHA-1 mixes the user in
     for name in new:
-        assert verifiers.mongodb_matches("new", USER, {name: new[name]}) is True
-        assert verifiers.mongodb_matches("new", USER, new | {name: old[name]}) is False
+        assert mongodb_matches("new", USER, {name: new[name]}) is True
+        assert mongodb_matches("new", USER, new | {name: old[name]}) is False
 
 
 def test_mongodb_normalises() -> None:
     composed = {"SCRAM-SHA-256": credentials("é")["SCRAM-SHA-256"]}
-    assert verifiers.mongodb_matches("e\u0301", USER, composed) is True
-    assert verifiers.mongodb_matches("tab\t", USER, composed) is False
+    assert mongodb_matches("e\u0301", USER, composed) is True
+    assert mongodb_matches("tab\t", USER, composed) is False
 
 
 @pytest.mark.parametrize("mechanism", ["SCRAM-SHA-1", "SCRAM-SHA-256"])
@@ -321,25 +329,25 @@ def test_mongodb_normalises() -> None:
 def test_damaged_mongodb_credentials_are_never_true(mechanism: str, field: str, value: object) -> None:
     damaged = credentials("pencil")
     damaged[mechanism][field] = value
-    assert not verifiers.mongodb_matches("pencil", USER, damaged)
+    assert not mongodb_matches("pencil", USER, damaged)
 
 
 @pytest.mark.parametrize("unknown", [{}, {"external": True}, {"SCRAM-SHA-256": {}}, {"SCRAM-SHA-1": None}])
 def test_unknown_mongodb_credentials_are_none(unknown: dict[str, object]) -> None:
-    assert verifiers.mongodb_matches("pencil", USER, unknown) is None
+    assert mongodb_matches("pencil", USER, unknown) is None
 
 
 @pytest.mark.parametrize("password", ["", "Correct horse: battery'\\", "é e\u0301 ﬁ \u00a0", "\u05d01\u05d0"])
 def test_a_password_that_mongodb_can_carry_has_no_offender(password: str) -> None:
-    assert verifiers.saslprep_offender(password) is None
+    assert saslprep_offender(password) is None
 
 
 @pytest.mark.parametrize("char", ["😀", "\u200b", "\t", "\0", "\x7f", "\ufffd", "\u1e9e", "\ue000", "\u2028", "\u05d0"])
 def test_saslprep_offender_names_the_code_point(char: str) -> None:
-    assert verifiers.saslprep_offender(f"Correct {char} battery") == f"U+{ord(char):04X}"
+    assert saslprep_offender(f"Correct {char} battery") == f"U+{ord(char):04X}"
 
 
 def test_saslprep_offender_of_nothing_left_and_of_the_original_text() -> None:
-    assert verifiers.saslprep_offender("\u00ad\u00ad") == "U+00AD"
-    assert verifiers.saslprep_offender("\u05d01") == "U+05D0"  # right-to-left text must end so, too
-    assert verifiers.saslprep_offender("a\ufb1d") == "U+FB1D"  # normalised, it is U+05D9 U+05B4
+    assert saslprep_offender("\u00ad\u00ad") == "U+00AD"
+    assert saslprep_offender("\u05d01") == "U+05D0"  # right-to-left text must end so, too
+    assert saslprep_offender("a\ufb1d") == "U+FB1D"  # normalised, it is U+05D9 U+05B4

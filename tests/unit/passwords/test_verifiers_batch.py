@@ -16,7 +16,11 @@ import pytest
 
 from dbroster.passwords import verifiers
 from dbroster.passwords.secret import Secret
-from dbroster.passwords.verifiers import Algorithm, Check, matches_many, workers
+from dbroster.passwords.verifiers import workers
+from dbroster.passwords.verifiers.algorithms import Algorithm, Check
+from dbroster.passwords.verifiers.batch import caching_sha2_many, matches_many
+from dbroster.passwords.verifiers.scram import scram_sha_256
+from dbroster.passwords.verifiers.sha_crypt import caching_sha2_matches
 from tests.unit.passwords.test_verifiers import MAKERS, USER, check, credentials
 
 
@@ -37,7 +41,7 @@ def test_matches_many_answers_in_order() -> None:
 
 
 def test_equal_checks_are_computed_once() -> None:
-    slow = check("scram", "pencil", verifiers.scram_sha_256("pencil", iterations=1_000_000))
+    slow = check("scram", "pencil", scram_sha_256("pencil", iterations=1_000_000))
     began = time.process_time()
     assert matches_many([slow] * 100, 1) == [True] * 100
     assert time.process_time() - began < 15  # a hundred times would take at least 20 s
@@ -91,11 +95,11 @@ def test_processes_give_the_same_answers_and_show_no_password() -> None:
 def test_processes_make_verifiers_too() -> None:
     passwords = [Secret(f"pencil-{number}é") for number in range(60)]
     made: list[bytes] = []
-    seen, shown = watched(lambda: made.extend(verifiers.caching_sha2_many(passwords, 10_000)))
+    seen, shown = watched(lambda: made.extend(caching_sha2_many(passwords, 10_000)))
     assert seen
     assert b"pencil" not in shown
     assert len(set(made)) == 60
-    assert all(verifiers.caching_sha2_matches(p.bytes(), v) for p, v in zip(passwords, made, strict=True))
+    assert all(caching_sha2_matches(p.bytes(), v) for p, v in zip(passwords, made, strict=True))
 
 
 def test_few_checks_start_no_process() -> None:
@@ -149,7 +153,7 @@ def test_a_helper_ends_when_nobody_feeds_it() -> None:
     out, _ = helper.communicate('["caching_sha2", [["pencil", 5000]]]\n', timeout=30)
     assert helper.returncode == 0
     (made,) = json.loads(out)
-    assert verifiers.caching_sha2_matches(b"pencil", bytes.fromhex(made))
+    assert caching_sha2_matches(b"pencil", bytes.fromhex(made))
 
 
 def test_a_helper_imports_little() -> None:
@@ -164,7 +168,9 @@ def test_a_helper_imports_little() -> None:
 
 ODD_CALLER = """
 from dbroster.passwords.secret import Secret
-from dbroster.passwords.verifiers import Algorithm, Check, ed25519, matches_many
+from dbroster.passwords.verifiers.algorithms import Algorithm, Check
+from dbroster.passwords.verifiers.ed25519 import ed25519
+from dbroster.passwords.verifiers.batch import matches_many
 stored = Secret(ed25519(b'pencil'))
 print(set(matches_many([Check(Algorithm.ED25519, str(n), Secret('pencil'), stored) for n in range(2000)], 2)))
 """

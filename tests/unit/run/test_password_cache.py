@@ -15,7 +15,7 @@ from dbroster.model.connection import Connection
 from dbroster.model.roster import Roster, User
 from dbroster.model.state import ExistingUser, PasswordCheck, StoredVerifier
 from dbroster.passwords.secret import Secret
-from dbroster.passwords.verifiers import Algorithm
+from dbroster.passwords.verifiers.algorithms import Algorithm
 from dbroster.run.password_cache import Cache
 from tests.fake import FakeHandler, FakeServer, fake_connection
 from tests.fake_server import digest

@@ -42,7 +42,7 @@ from dbroster.model.roster import User
 from dbroster.model.state import ExistingDatabase, ExistingUser, Lock, PasswordCheck, Server
 from dbroster.passwords.policy import unprintable
 from dbroster.passwords.secret import Secret
-from dbroster.passwords.verifiers import clickhouse_salt, clickhouse_sha256
+from dbroster.passwords.verifiers.digests import clickhouse_salt, clickhouse_sha256
 
 BATCH = 50
 """Actions that are looked at together; each is a statement of its own, but for one user's grants."""

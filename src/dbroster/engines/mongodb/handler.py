@@ -48,7 +48,8 @@ from dbroster.model.problems import Problem
 from dbroster.model.roster import User
 from dbroster.model.state import ExistingDatabase, ExistingUser, Lock, PasswordCheck, Server
 from dbroster.passwords.secret import Secret
-from dbroster.passwords.verifiers import Algorithm, Check, matches_many
+from dbroster.passwords.verifiers.algorithms import Algorithm, Check
+from dbroster.passwords.verifiers.batch import matches_many
 from dbroster.plan.grace_period import stamp
 
 

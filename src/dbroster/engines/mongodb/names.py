@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from dbroster.passwords.policy import unprintable
 from dbroster.passwords.secret import Secret
-from dbroster.passwords.verifiers import saslprep_offender
+from dbroster.passwords.verifiers.saslprep import saslprep_offender
 
 DATABASE_BYTES = 63
 """Longer names are refused by the server (manual, "MongoDB Limits and Thresholds")."""

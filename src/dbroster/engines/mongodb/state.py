@@ -19,7 +19,7 @@ from dbroster.model.connection import Connection
 from dbroster.model.names import system_account
 from dbroster.model.state import ExistingDatabase, ExistingUser, Lock, StoredVerifier, differences
 from dbroster.passwords.secret import Secret
-from dbroster.passwords.verifiers import Algorithm
+from dbroster.passwords.verifiers.algorithms import Algorithm
 from dbroster.plan.grace_period import read_stamp
 
 NOWHERE = [{"clientSource": ["255.255.255.255"]}]

@@ -16,7 +16,8 @@ from dbroster.engines.mysql.warnings import MySQLWarnings
 from dbroster.errors import OperationError
 from dbroster.model.state import Lock
 from dbroster.passwords.secret import Secret
-from dbroster.passwords.verifiers import caching_sha2_many, mysql_native
+from dbroster.passwords.verifiers.batch import caching_sha2_many
+from dbroster.passwords.verifiers.digests import mysql_native
 from dbroster.plan.grace_period import stamp
 
 MIN_ROUNDS = 5000

@@ -32,7 +32,8 @@ from dbroster.model.plan import Action, Verb
 from dbroster.model.state import StoredVerifier
 from dbroster.passwords.policy import PasswordRules
 from dbroster.passwords.secret import Secret
-from dbroster.passwords.verifiers import ed25519, mysql_native
+from dbroster.passwords.verifiers.digests import mysql_native
+from dbroster.passwords.verifiers.ed25519 import ed25519
 
 VALIDATOR, VALIDATION = "simple_password_check", "PASSWORD VALIDATION"
 OTHER = "another account"

@@ -27,7 +27,8 @@ from dbroster.model.roster import User
 from dbroster.model.state import ExistingDatabase, ExistingUser, PasswordCheck, Server, StoredVerifier
 from dbroster.passwords.policy import PasswordRules, unprintable
 from dbroster.passwords.secret import Secret
-from dbroster.passwords.verifiers import Algorithm, Check, matches_many
+from dbroster.passwords.verifiers.algorithms import Algorithm, Check
+from dbroster.passwords.verifiers.batch import matches_many
 from dbroster.plan.grace_period import read_stamp
 
 LOCK_PREFIX = "dbroster-lock:"

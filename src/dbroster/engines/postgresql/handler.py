@@ -33,7 +33,9 @@ from dbroster.model.roster import User
 from dbroster.model.state import ExistingDatabase, ExistingUser, Lock, PasswordCheck, Server
 from dbroster.passwords.policy import unprintable
 from dbroster.passwords.secret import Secret
-from dbroster.passwords.verifiers import Algorithm, Check, matches_many, scram_sha_256
+from dbroster.passwords.verifiers.algorithms import Algorithm, Check
+from dbroster.passwords.verifiers.batch import matches_many
+from dbroster.passwords.verifiers.scram import scram_sha_256
 
 _BATCH = 50
 

@@ -16,7 +16,7 @@ from dbroster.model.connection import Connection
 from dbroster.model.names import system_account
 from dbroster.model.state import ExistingDatabase, ExistingUser, Lock, StoredVerifier, differences
 from dbroster.passwords.secret import Secret
-from dbroster.passwords.verifiers import Algorithm
+from dbroster.passwords.verifiers.algorithms import Algorithm
 
 _SYSTEM_DATABASES = {
     "postgres",

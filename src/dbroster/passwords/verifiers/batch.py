@@ -3,45 +3,17 @@
 import json
 import os
 from collections.abc import Sequence
-from enum import StrEnum
 from itertools import chain
-from typing import NamedTuple
 
 from dbroster.passwords.secret import Secret
 from dbroster.passwords.verifiers import workers
+from dbroster.passwords.verifiers.algorithms import Algorithm, Check
 from dbroster.passwords.verifiers.digests import mysql_native_matches
 from dbroster.passwords.verifiers.scram import mongodb_matches, postgresql_matches
 from dbroster.passwords.verifiers.sha_crypt import rounds_of
 
-
-class Algorithm(StrEnum):
-    """How a stored verifier is checked. MySQL's and MariaDB's have the names of their plugins."""
-
-    POSTGRESQL = "postgresql"
-    MONGODB = "mongodb"
-    CACHING_SHA2 = "caching_sha2_password"
-    SHA256_PASSWORD = "sha256_password"  # noqa: S105 - a plugin
-    ED25519 = "ed25519"
-    MYSQL_NATIVE = "mysql_native_password"
-
-
-QUICK = {Algorithm.MYSQL_NATIVE}
-"""Checked in a microsecond or two: not worth remembering."""
-
 # these hold the interpreter's lock while they compute, so that threads gain nothing; seconds per round
 _HOLDING = {Algorithm.CACHING_SHA2: 4e-7, Algorithm.SHA256_PASSWORD: 4e-7, Algorithm.ED25519: 3e-4}
-
-
-class Check(NamedTuple):
-    """One question: whether `stored`, kept by a server for `user`, is the verifier of `password`.
-
-    `stored` is the text as the server gives it; for MongoDB the JSON text of the `credentials` document.
-    """
-
-    algorithm: Algorithm
-    user: str
-    password: Secret
-    stored: Secret
 
 
 _Job = tuple[Algorithm, str, str, str]  # a check with its secrets in clear; what the pipe to a process carries

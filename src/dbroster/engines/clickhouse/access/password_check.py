@@ -8,7 +8,7 @@ from dbroster.engines.clickhouse.http.connections import AT_ONCE
 from dbroster.engines.clickhouse.session import Session
 from dbroster.model.roster import User
 from dbroster.model.state import ExistingUser, Lock, PasswordCheck
-from dbroster.passwords.verifiers import clickhouse_sha256_matches
+from dbroster.passwords.verifiers.digests import clickhouse_sha256_matches
 
 LOGINS = 5
 """Logins that share a connection before another one is opened: a handshake costs as much as six of them."""

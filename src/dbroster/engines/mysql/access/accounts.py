@@ -7,7 +7,7 @@ from datetime import datetime
 from dbroster.model.names import system_account
 from dbroster.model.problems import Problem
 from dbroster.model.state import ExistingUser, Lock, PasswordCheck, StoredVerifier
-from dbroster.passwords.verifiers import Algorithm
+from dbroster.passwords.verifiers.algorithms import Algorithm
 
 Key = tuple[str, str]
 """User name and host."""

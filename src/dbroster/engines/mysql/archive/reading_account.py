@@ -14,7 +14,7 @@ from dbroster.engines.mysql.session import Session, account, identifier, literal
 from dbroster.errors import ConnectError, OperationError
 from dbroster.model.connection import Connection
 from dbroster.passwords.secret import Secret
-from dbroster.passwords.verifiers import mysql_native
+from dbroster.passwords.verifiers.digests import mysql_native
 
 READS = frozenset({"SELECT", "SHOW VIEW", "TRIGGER", "EVENT", "EXECUTE"})
 """What a database has to be readable by, as a whole."""
