@@ -49,7 +49,6 @@ from dbroster.model.roster import User
 from dbroster.model.state import ExistingDatabase, ExistingUser, Lock, PasswordCheck, Server
 from dbroster.passwords.secret import Secret
 from dbroster.passwords.verifiers.algorithms import Algorithm, Check
-from dbroster.passwords.verifiers.batch import matches_many
 from dbroster.plan.grace_period import stamp
 
 
@@ -180,6 +179,8 @@ class MongoDBHandler(Handler):
 
     def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
         """Compare with the stored credentials; other mechanisms than wanted count as a different password."""
+        from dbroster.passwords.verifiers.batch import matches_many  # most runs remember all passwords
+
         stored = {user.name: v.value for user in users if user.name in existing for v in existing[user.name].verifiers}
         checks = [
             Check(Algorithm.MONGODB, user.name, user.password, stored[user.name])

@@ -28,7 +28,6 @@ from dbroster.model.state import ExistingDatabase, ExistingUser, PasswordCheck, 
 from dbroster.passwords.policy import PasswordRules, unprintable
 from dbroster.passwords.secret import Secret
 from dbroster.passwords.verifiers.algorithms import Algorithm, Check
-from dbroster.passwords.verifiers.batch import matches_many
 from dbroster.plan.grace_period import read_stamp
 
 LOCK_PREFIX = "dbroster-lock:"
@@ -365,6 +364,8 @@ class MySQLState(Handler):
 
     def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
         """Compute each stored verifier anew from the roster's password, in parallel processes when there are many."""
+        from dbroster.passwords.verifiers.batch import matches_many  # most runs remember all passwords
+
         asked = [user for user in users if user.name in existing]
         stored = [(user, verifier) for user in asked for verifier in existing[user.name].verifiers]
         known = [(user, verifier) for user, verifier in stored if mysql_accounts.is_known(verifier.algorithm)]
