@@ -836,4 +836,11 @@ SABOTAGES = [
         'from dbroster.report import table  # noqa\n"""Lines of the files',
         LINT,
     ),
+    Sabotage(
+        "an engine's options import its driver",
+        _ENGINES + "mysql/options.py",
+        '"""Keys of connections.yaml',
+        'import pymysql  # noqa\n"""Keys of connections.yaml',
+        LINT,
+    ),
 ]
