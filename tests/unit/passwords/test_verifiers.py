@@ -18,7 +18,7 @@ from dbroster.passwords.verifiers.digests import (
     clickhouse_sha256_matches,
     mysql_native,
 )
-from dbroster.passwords.verifiers.ed25519 import ed25519
+from dbroster.passwords.verifiers.ed25519 import ed25519, sodium, times_base
 from dbroster.passwords.verifiers.saslprep import saslprep, saslprep_offender
 from dbroster.passwords.verifiers.scram import mongodb_matches, postgresql_matches, scram_keys, scram_sha_256
 from dbroster.passwords.verifiers.sha_crypt import caching_sha2, caching_sha2_matches, sha256_crypt
@@ -143,8 +143,19 @@ def test_sha256_crypt_equals_the_vectors_of_its_specification(password: str, cry
     ],
     ids=["RFC 8032 test 1", "RFC 8032 test 2", "RFC 8032 test 3", "MariaDB's manual"],
 )
-def test_ed25519_equals_published_vectors(seed: str, public: str) -> None:
+def test_ed25519_equals_published_vectors(seed: str, public: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ed25519(bytes.fromhex(seed)) == public
+    monkeypatch.setattr("dbroster.passwords.verifiers.ed25519.sodium", lambda: None)
+    assert ed25519(bytes.fromhex(seed)) == public
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_both_multiplications_are_the_same(scalar: bytes) -> None:
+    """Of clamped scalars, as RFC 8032 makes them: libsodium refuses the neutral element."""
+    clamped = bytes([scalar[0] & 248, *scalar[1:31], scalar[31] & 63 | 64])
+    multiply = sodium()
+    assert multiply is not None, "PyNaCl belongs to what tests need"
+    assert multiply(clamped) == times_base(clamped)
 
 
 def test_plain_digests_equal_known_values() -> None:

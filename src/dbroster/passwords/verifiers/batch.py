@@ -9,6 +9,7 @@ from dbroster.passwords.secret import Secret
 from dbroster.passwords.verifiers import workers
 from dbroster.passwords.verifiers.algorithms import Algorithm, Check
 from dbroster.passwords.verifiers.digests import mysql_native_matches
+from dbroster.passwords.verifiers.ed25519 import ed25519_matches, sodium
 from dbroster.passwords.verifiers.scram import mongodb_matches, postgresql_matches
 from dbroster.passwords.verifiers.sha_crypt import rounds_of
 
@@ -26,14 +27,18 @@ def matches_many(checks: Sequence[Check], processors: int | None = None) -> list
     """
     jobs = [_job(check) for check in checks]
     unique = list(dict.fromkeys(jobs))
-    heavy = [job for job in unique if job[0] in _HOLDING]
-    light = [job for job in unique if job[0] not in _HOLDING]
+    heavy = [job for job in unique if _holds(job[0])]
+    light = [job for job in unique if not _holds(job[0])]
     seconds = sum(_HOLDING[job[0]] * rounds_of(job[3]) for job in heavy)
     answers: dict[_Job, bool | None] = dict(
         zip(heavy, workers.compute("matches", [_heavy(*job) for job in heavy], seconds, processors), strict=True)
     )
     answers |= zip(light, _by_threads(light, processors or os.cpu_count() or 1), strict=True)
     return [answers[job] for job in jobs]
+
+
+def _holds(algorithm: Algorithm) -> bool:
+    return algorithm in _HOLDING and not (algorithm is Algorithm.ED25519 and sodium())
 
 
 def caching_sha2_many(passwords: Sequence[Secret], rounds: int) -> list[bytes]:
@@ -69,6 +74,8 @@ def _light(algorithm: str, user: str, password: str, stored: str) -> bool | None
             return _mongodb(password, user, stored)
         case Algorithm.MYSQL_NATIVE:
             return mysql_native_matches(password.encode(), stored)
+        case Algorithm.ED25519:
+            return ed25519_matches(password.encode(), stored)
     raise ValueError(f"there is no algorithm {algorithm}")
 
 

@@ -1,6 +1,7 @@
 """Ed25519 public keys (RFC 8032 section 5.1) of passwords, as MariaDB's ed25519 plugin stores them.
 
-In pure Python, because common libraries take seeds of 32 bytes only and MariaDB takes the password as the seed. It
+Common libraries take seeds of 32 bytes only, and MariaDB takes the password as the seed: so the scalar is made here,
+and multiplied by PyNaCl where that is installed (it comes with PyMySQL's extra `ed25519`), else in pure Python. That
 does not run in constant time; the password file that it serves lies on the same machine.
 """
 
@@ -8,6 +9,7 @@ import base64
 import hashlib
 import hmac
 import re
+from collections.abc import Callable
 from functools import cache
 
 _PRIME = 2**255 - 19
@@ -42,7 +44,24 @@ def ed25519_matches(password: bytes, stored: str) -> bool | None:
 def _public_key(seed: bytes) -> str:
     scalar = int.from_bytes(hashlib.sha512(seed).digest()[:32], "little")
     scalar = (scalar & ((1 << 254) - 8)) | (1 << 254)  # RFC 8032 5.1.5: multiple of 8, highest bit fixed
-    return base64.b64encode(_encoded(_times_base(scalar))).decode().rstrip("=")
+    multiply = sodium() or times_base
+    return base64.b64encode(multiply(scalar.to_bytes(32, "little"))).decode().rstrip("=")
+
+
+@cache
+def sodium() -> Callable[[bytes], bytes] | None:
+    """Return libsodium's multiplication of the base point by a scalar of 32 bytes; None without PyNaCl."""
+    try:
+        from nacl.bindings import crypto_scalarmult_ed25519_base_noclamp
+    except ImportError:
+        return None
+    multiply: Callable[[bytes], bytes] = crypto_scalarmult_ed25519_base_noclamp
+    return multiply
+
+
+def times_base(scalar: bytes) -> bytes:
+    """Return the base point times a scalar of 32 bytes, without any library."""
+    return _encoded(_times_base(int.from_bytes(scalar, "little")))
 
 
 def _times_base(scalar: int) -> _Point:
