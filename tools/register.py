@@ -81,6 +81,8 @@ FAULTS = {
     "L7": "ClickHouse: rows of a Buffer without a table are told before they are lost.",
     "L8": "ClickHouse: a column that only a view's inner table has is told before it is lost.",
     "L9": "MongoDB: a server whose connections are all taken is told, with what lets the admin in.",
+    "L10": "MongoDB: what a leaver does on another member of the set ends with the lock.",
+    "L11": "MongoDB: an operation that a leaver has sent without a session ends with the lock.",
     "K1": "PostgreSQL: a login of a leaver that is under way and in no list of sessions is ended.",
     "K2": "MySQL: a login of a leaver that is under way does not let him in.",
     "K3": "PostgreSQL: a server without room for a lock is told with what ends that.",

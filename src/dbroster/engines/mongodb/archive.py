@@ -20,9 +20,10 @@ from pymongo.collection import Collection
 
 from dbroster.archive import DAMAGED, Archive, Draft
 from dbroster.engines.archiver import Archiver
-from dbroster.engines.mongodb.access.accounts_inside import insiders, shut_out
 from dbroster.engines.mongodb.access.admin_privileges import own_rights
 from dbroster.engines.mongodb.access.open_server import lets_everybody_in
+from dbroster.engines.mongodb.accounts_inside import insiders, shut_out
+from dbroster.engines.mongodb.end_operations import end_operations
 from dbroster.engines.mongodb.options import MongoDBOptions
 from dbroster.engines.mongodb.session import ADMIN, Session, open_session
 from dbroster.engines.mongodb.state import read_accounts
@@ -69,7 +70,7 @@ class MongoDBArchiver(Archiver):
                 roles = [{"role": role, "db": database} for role in account.roles_on(database)]
                 where = self._session.auth_database
                 self._session.change(where, {"revokeRolesFromUser": name, "roles": roles})
-                self._session.command(ADMIN, {"killAllSessions": [{"user": name, "db": where}]})
+                end_operations(self._session, [{"user": name, "db": where}])
         shut_out(self._session, insiders(self._session, [database]))
 
     def losses(self, database: str) -> Iterator[str]:

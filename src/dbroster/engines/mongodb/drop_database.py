@@ -7,8 +7,9 @@ and an account defined inside the database may do so for ever; so those go first
 import re
 import time
 
-from dbroster.engines.mongodb.access.accounts_inside import insiders, shut_out
 from dbroster.engines.mongodb.access.surroundings import Surroundings
+from dbroster.engines.mongodb.accounts_inside import insiders, shut_out
+from dbroster.engines.mongodb.end_operations import end_operations
 from dbroster.engines.mongodb.session import ADMIN, MAX_TIME_EXPIRED, Session
 from dbroster.engines.mongodb.state import role_documents, shell_command
 from dbroster.errors import OperationError
@@ -54,8 +55,7 @@ class Drop:
 
     def _drop_again(self) -> None:
         """An open transaction of the user was in the way, or it only takes longer."""
-        who = {"user": self._user, "db": self._session.auth_database}
-        self._session.command(ADMIN, {"killAllSessions": [who]})
+        end_operations(self._session, [{"user": self._user, "db": self._session.auth_database}])
         try:
             self._session.change(self._database, {"dropDatabase": 1}, limit=self._session.timeout)
         except OperationError as error:

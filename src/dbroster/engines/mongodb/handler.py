@@ -19,15 +19,16 @@ from typing import Any, ClassVar, Self
 
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler, Owned, gone, prove_managed
-from dbroster.engines.mongodb.access.accounts_inside import Insider, insiders, let_in, shut_out, with_roles
 from dbroster.engines.mongodb.access.admin_privileges import own_rights
 from dbroster.engines.mongodb.access.mechanisms import other_mechanisms, refusal, refused_mechanisms, unusable
 from dbroster.engines.mongodb.access.open_server import access_control_is_off, lets_everybody_in
 from dbroster.engines.mongodb.access.surroundings import Surroundings, possible_owners
+from dbroster.engines.mongodb.accounts_inside import Insider, insiders, let_in, shut_out, with_roles
 from dbroster.engines.mongodb.drop_database import Drop
+from dbroster.engines.mongodb.end_operations import end_operations
 from dbroster.engines.mongodb.names import DATABASE_BYTES, USER_BYTES, refuse_name, refuse_password
 from dbroster.engines.mongodb.options import MongoDBOptions
-from dbroster.engines.mongodb.session import ADMIN, NAMESPACE_EXISTS, USER_EXISTS, USER_NOT_FOUND, Session, open_session
+from dbroster.engines.mongodb.session import NAMESPACE_EXISTS, USER_EXISTS, USER_NOT_FOUND, Session, open_session
 from dbroster.engines.mongodb.state import (
     NOWHERE,
     SYSTEM_DATABASES,
@@ -383,8 +384,7 @@ class MongoDBHandler(Handler):
         )
 
     def _end_sessions(self, user: str) -> None:
-        who = {"user": user, "db": self._session.auth_database}
-        self._session.command(ADMIN, {"killAllSessions": [who]})
+        end_operations(self._session, [{"user": user, "db": self._session.auth_database}])
 
     def _update(self, account: Account, marker: Marker, roles: Sequence[Role], **more: object) -> None:
         """Change marker and roles in one command; what others have written into customData stays."""

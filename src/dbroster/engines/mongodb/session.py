@@ -66,6 +66,7 @@ class Session:
     def __init__(self, client: MongoClient[Document], connection: Connection) -> None:
         """Read once what the server is. Raises UnsupportedServer, ConnectError and OperationError."""
         self.client = client
+        self.connection = connection
         self.timeout = connection.timeout
         self.address = f"{connection.host}:{connection.port}"
         self._ended = ""

@@ -14,8 +14,9 @@ whoever connects again for the run that holds it takes it again first, or ends i
 import random
 import secrets
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from threading import Lock
 from typing import Any
 from weakref import WeakSet
@@ -125,6 +126,20 @@ class SyncLock:
         ):
             self._client[ADMIN].command("ping")
 
+    def ask_others(self, do: Callable[[Callable[[Mapping[str, Any]], Document]], None]) -> None:
+        """Let something be asked of each member but the primary, as far as it answers."""
+        with self._taking:
+            for member in self._session.members()[1:]:
+                if not self._is_down(member):
+                    self._target = member
+                    admin = self._client.get_database(ADMIN, read_preference=ReadPreference.NEAREST)
+                    with (
+                        suppress(ConnectError, OperationError),
+                        translated(self._session.secrets),
+                        pymongo.timeout(_MEMBER_PATIENCE),
+                    ):
+                        do(partial(admin.command, read_preference=ReadPreference.NEAREST))
+
     def _is_down(self, member: Address) -> bool:
         known = self._client.topology_description.server_descriptions().get(member)
         return known is not None and known.error is not None
@@ -165,6 +180,12 @@ def confirm_sync_lock(session: Session, connection: Connection) -> None:
     """See that the run of this connection still holds its lock, if it has one. Raises SyncLockHeld, ConnectError."""
     for lock in [lock for lock in _held if lock.is_for(connection)]:
         lock.confirm(session)
+
+
+def ask_other_members(connection: Connection, do: Callable[[Callable[[Mapping[str, Any]], Document]], None]) -> None:
+    """Let something be asked of each member but the primary, by the run that holds its lock on them."""
+    for lock in [lock for lock in _held if lock.is_for(connection)]:
+        lock.ask_others(do)
 
 
 def acquire_sync_lock(session: Session, connection: Connection) -> SyncLock:

@@ -25,7 +25,7 @@ def needed(auth_database: str) -> Privileges:
             _accounts(auth_database),
             ("createUser", "changePassword", "changeCustomData", "setAuthenticationRestriction"),
         ),
-        (_CLUSTER, ("listDatabases", "killAnySession", "inprog")),
+        (_CLUSTER, ("listDatabases", "killAnySession", "killop", "inprog")),
     ]
 
 

@@ -7,6 +7,7 @@ roles on it when its user is locked, and get them back when that is opened again
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from dbroster.engines.mongodb.end_operations import end_operations
 from dbroster.engines.mongodb.session import Session
 from dbroster.errors import OperationError
 
@@ -46,7 +47,7 @@ def shut_out(session: Session, found: Collection[Insider]) -> None:
             _roles(session, "revokeRolesFromUser", insider)
     if found:
         who = [{"user": insider["user"], "db": insider["db"]} for insider in found]
-        session.command("admin", {"killAllSessions": who})
+        end_operations(session, who)
 
 
 def let_in(session: Session, noted: Iterable[Insider]) -> None:
