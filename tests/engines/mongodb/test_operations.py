@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
+from pymongo import MongoClient, WriteConcern
 from pymongo.errors import PyMongoError
 
 from servers import MongoReplicaSet
@@ -85,7 +85,8 @@ def test_what_runs_on_another_member_is_ended(*, in_session: bool) -> None:
     with MongoReplicaSet(members=3) as server, opened(server) as site, site.handler() as handler:
         handler.acquire_sync_lock()
         site.make(handler)
-        site.dba[site.web].c.insert_one({})
+        everywhere = site.dba.get_database(site.web, write_concern=WriteConcern(w=3))
+        everywhere.c.insert_one({})  # so each member knows the account by now
         (other, _) = [node.port for node in server.nodes if node.port != server.port]
         with under_way(site, other, READING, in_session=in_session) as running:
             handler.lock_user(site.bob)
