@@ -542,10 +542,10 @@ SABOTAGES = [
     ),
     Sabotage(
         "a quiet run drops silently",
-        "src/dbroster/report/run_report.py",
+        "src/dbroster/report/text.py",
         "or o.note or _takes(o)]",
         "or o.note]",
-        "tests/unit/report/test_run_report.py",
+        "tests/unit/report/test_formats.py",
     ),
     Sabotage(
         "what a removal leaves is not told",

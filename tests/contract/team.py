@@ -8,7 +8,10 @@ from pathlib import Path
 from dbroster.files.read import Files
 from dbroster.model.plan import Action
 from dbroster.model.result import Outcome, Result, Status
-from dbroster.report.run_report import Exit, as_json, as_text
+from dbroster.report.exit_codes import Exit
+from dbroster.report.json_document import as_json
+from dbroster.report.report import Report
+from dbroster.report.text import as_text
 from dbroster.roster.parse import USERS_FILE, read_roster
 from dbroster.roster.source import UsersSource
 from dbroster.run.server_run import Connect, Options
@@ -121,4 +124,4 @@ def performed(outcomes: Sequence[Outcome]) -> list[Action]:
 def reports(*results: Result) -> str:
     """Every text that a run may print."""
     texts = [as_text(result, verbose=verbose) for result in results for verbose in (True, False)]
-    return "\n".join([*texts, as_json(results, Exit.IN_STEP, dry_run=False), repr(results)])
+    return "\n".join([*texts, as_json(Report(results, [], Exit.IN_STEP, dry_run=False)), repr(results)])

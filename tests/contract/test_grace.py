@@ -10,7 +10,7 @@ from dbroster.model.connection import Removals
 from dbroster.model.plan import Verb
 from dbroster.model.result import Result
 from dbroster.model.state import Lock
-from dbroster.report.run_report import Exit, exit_code
+from dbroster.report.exit_codes import Exit, exit_code
 from dbroster.run import apply
 from tests.contract.team import Team, assert_well, performed
 from tests.contract.world import OTHER_PASSWORD, PASSWORD, World

@@ -14,6 +14,7 @@ from dbroster.engines import ENGINES
 from dbroster.model.connection import Removals
 from dbroster.plan.guard import limit_of
 from dbroster.plan.plan_digest import DIGITS
+from dbroster.report.formats import FORMATS
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
@@ -99,7 +100,7 @@ def common_options(parser: argparse.ArgumentParser) -> None:
     """What every verb that works on servers can be told."""
     files_options(parser)
     parser.add_argument("--server", metavar="NAME", help="only this one of the servers that the section lists")
-    parser.add_argument("--output", choices=("text", "json"), default="text", help="how to report (default: text)")
+    parser.add_argument("--output", choices=tuple(FORMATS), default="text", help="how to report (default: text)")
     parser.add_argument("--quiet", action="store_true", help="report only what a person must look at")
     parser.add_argument("--verbose", action="store_true", help="report the seconds of each action, too")
     parser.add_argument("--no-color", action="store_true", help="no colours, as with NO_COLOR in the environment")

@@ -13,7 +13,7 @@ from dbroster.cli.stopping import Connect
 from dbroster.cli.verbs import VERBS, module_of
 from dbroster.errors import ConfigError, DbrosterError, defect
 from dbroster.model.problems import Problem
-from dbroster.report.run_report import Exit
+from dbroster.report.exit_codes import Exit
 
 _OBJECTS = 50_000
 

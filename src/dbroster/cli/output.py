@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from dbroster.cli.standard_streams import mutter, put
 from dbroster.model.problems import Problem
 from dbroster.model.result import Result
-from dbroster.report.run_report import as_json, as_text, exit_code, gravest, printable, problem_text
+from dbroster.report.exit_codes import exit_code, gravest
+from dbroster.report.formats import FORMATS
+from dbroster.report.report import Report
+from dbroster.report.text import printable, problem_text
 from dbroster.run.server_run import Options
 
 
@@ -18,16 +21,9 @@ def tell(results: Sequence[Result], given: argparse.Namespace, options: Options)
     code = gravest(codes)
     stands = "" if options.dry_run else f", and what was done stands in {options.audit_path}"
     lost = f"; the exit code is {int(code)}{stands}"
-    if given.output == "json":
-        say(as_json(results, code, dry_run=options.dry_run) + "\n", lost)
-    else:
-        colour = sys.stdout.isatty() and not given.no_color and "NO_COLOR" not in os.environ
-        texts = [as_text(r, colour=colour, verbose=given.verbose, quiet=given.quiet) for r in results]
-        if len(results) > 1 and not given.quiet:
-            from dbroster.report.table import closing_table  # most runs have one server
-
-            texts.append(closing_table(results, codes))
-        say("\n".join(filter(None, texts)), lost)
+    colour = sys.stdout.isatty() and not given.no_color and "NO_COLOR" not in os.environ
+    report = Report(results, codes, code, options.dry_run, colour, given.verbose, given.quiet)
+    say(FORMATS[given.output](report), lost)
     return int(code)
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from dbroster.model.plan import Verb
 from dbroster.model.result import Result, Status
-from dbroster.report.run_report import Exit, summary
+from dbroster.report.exit_codes import Exit
+from dbroster.report.summary import summary
 
 WIDTH = 100
 _SHORT = {"database": "db", "password": "passwd", "privileges": ""}

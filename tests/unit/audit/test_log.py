@@ -20,7 +20,10 @@ from dbroster.errors import AuditError
 from dbroster.model.plan import Action, Verb
 from dbroster.model.result import Outcome, Status
 from dbroster.passwords.secret import Secret
-from dbroster.report.run_report import Exit, as_json, as_text
+from dbroster.report.exit_codes import Exit
+from dbroster.report.json_document import as_json
+from dbroster.report.report import Report
+from dbroster.report.text import as_text
 from tests.fake import FakeHandler
 from tests.fake_server import FakeServer
 from tests.support.fake_site import Site, code
@@ -207,7 +210,7 @@ def test_a_run_tells_where_the_log_ended(site: Site) -> None:
     last = verify(site.directory / "audit.jsonl").last
     assert result.audit == last
     assert f"  audit log: line number 8 is {last.digest}\n" in as_text(result)
-    (told,) = json.loads(as_json([result], Exit.IN_STEP, dry_run=False))["results"]
+    (told,) = json.loads(as_json(Report([result], [], Exit.IN_STEP, dry_run=False)))["results"]
     assert told["audit"] == {"number": 8, "head": last.digest}
     again = site.run(roster("ann"))
     assert again.audit is None  # nothing was done, nothing was written

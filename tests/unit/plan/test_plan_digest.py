@@ -13,7 +13,10 @@ from dbroster.model.plan import Action, Verb
 from dbroster.model.result import Status
 from dbroster.passwords.secret import Secret
 from dbroster.plan.plan_digest import plan_digest, unexpected
-from dbroster.report.run_report import Exit, as_json, as_text
+from dbroster.report.exit_codes import Exit
+from dbroster.report.json_document import as_json
+from dbroster.report.report import Report
+from dbroster.report.text import as_text
 from tests.fake import FakeServer, fake_connection
 from tests.support.fake_site import Site, code
 from tests.support.samples import OTHER_PASSWORD, roster
@@ -75,7 +78,7 @@ def test_a_run_of_the_expected_plan(site: Site) -> None:
     dry = site.run(WANTED, dry_run=True)
     assert dry.plan is not None
     assert f"\n  plan {dry.plan}\n" in as_text(dry)
-    (told,) = json.loads(as_json([dry], Exit.IN_STEP, dry_run=True))["results"]
+    (told,) = json.loads(as_json(Report([dry], [], Exit.IN_STEP, dry_run=True)))["results"]
     assert told["plan"] == dry.plan
     assert site.run(WANTED, dry_run=True, expect=frozenset({dry.plan})).outcomes == dry.outcomes
     wet = site.run(WANTED, expect=frozenset({"0" * 24, dry.plan}))

@@ -23,7 +23,9 @@ from dbroster.model.names import SYSTEM_ACCOUNTS, SYSTEM_PREFIXES
 from dbroster.model.plan import Action, Conflict, Verb
 from dbroster.model.problems import Problem
 from dbroster.model.result import Link, Outcome, Result, Status
-from dbroster.report.run_report import Exit, as_json
+from dbroster.report.exit_codes import Exit
+from dbroster.report.json_document import as_json
+from dbroster.report.report import Report
 from dbroster.settings.section import Section
 from tests.support.samples import private
 from tools import proofs
@@ -121,7 +123,9 @@ def test_the_json_report_looks_as_documented() -> None:
     problems, conflicts = (Problem("text"),), (Conflict("ann", "text"),)
     result = Result("mysql", "default", False, outcomes=(outcome,), problems=problems, conflicts=conflicts)
     result = result._replace(audit=Link(1, "0" * 64))
-    assert keys_of(sample("JSON report")) == keys_of(json.loads(as_json([result], Exit.IN_STEP, dry_run=False)))
+    assert keys_of(sample("JSON report")) == keys_of(
+        json.loads(as_json(Report([result], [], Exit.IN_STEP, dry_run=False)))
+    )
     for status in Status:
         assert f"`{status.value}`" in CONFIGURATION
 

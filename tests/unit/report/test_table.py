@@ -4,7 +4,7 @@ from typing import Any
 
 from dbroster.model.plan import Action, Verb
 from dbroster.model.result import Outcome, Result, Status
-from dbroster.report.run_report import Exit
+from dbroster.report.exit_codes import Exit
 from dbroster.report.table import WIDTH, closing_table
 
 

@@ -9,7 +9,7 @@ from dbroster.errors import OperationError
 from dbroster.model.connection import Removals
 from dbroster.model.plan import Action, Verb
 from dbroster.model.result import Outcome, Result, Status
-from dbroster.report.run_report import Exit, exit_code
+from dbroster.report.exit_codes import Exit, exit_code
 from dbroster.run.check import Check
 from dbroster.run.server_run import Options
 from dbroster.run.sync import Sync

@@ -15,7 +15,10 @@ from dbroster.model.problems import Problem
 from dbroster.model.result import Status
 from dbroster.model.state import ExistingUser
 from dbroster.passwords.policy import PasswordRules
-from dbroster.report.run_report import as_json, as_text, exit_code
+from dbroster.report.exit_codes import exit_code
+from dbroster.report.json_document import as_json
+from dbroster.report.report import Report
+from dbroster.report.text import as_text
 from dbroster.roster.parse import parse_users
 from dbroster.roster.source import UsersSource
 from dbroster.run.server_run import Options
@@ -337,8 +340,10 @@ def test_invariant_2_no_password_in_anything_that_is_written(site: Site) -> None
     site.server.fail(Verb.CREATE_USER, "cy")
     result = site.run(roster("ann", "bob", "cy", password="S3cr3t-of-all-users"))
     weak = site.run(roster("ann", password="S3cr3t"), connection={"rules": PasswordRules()})
-    told = [as_text(each, verbose=True) + as_json([each], exit_code(each, detailed=False), dry_run=False) + repr(each)
-            for each in (result, weak)]  # fmt: skip
+    told = [
+        as_text(each, verbose=True) + as_json(Report([each], [], exit_code(each, detailed=False))) + repr(each)
+        for each in (result, weak)
+    ]
     files = [path.read_text() for path in site.directory.iterdir()]
     assert len(files) == 3  # the audit log, its head and the lock
     assert all("S3cr3t" not in text for text in told + files)

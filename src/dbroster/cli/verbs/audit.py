@@ -9,7 +9,7 @@ from dbroster.audit.verification import as_text, verify
 from dbroster.cli.arguments import config_option, sentence
 from dbroster.cli.output import say
 from dbroster.cli.stopping import Connect
-from dbroster.report.run_report import Exit
+from dbroster.report.exit_codes import Exit
 
 HELP = "what belongs to the audit log"
 

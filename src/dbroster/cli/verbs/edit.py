@@ -13,7 +13,7 @@ from dbroster.cli.standard_streams import mutter
 from dbroster.cli.stopping import Connect
 from dbroster.errors import ConfigError
 from dbroster.model.problems import Problem
-from dbroster.report.run_report import Exit
+from dbroster.report.exit_codes import Exit
 from dbroster.roster.edit import edit
 from dbroster.roster.interrupts import Interrupts
 

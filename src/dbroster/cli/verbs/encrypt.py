@@ -6,7 +6,7 @@ from pathlib import Path
 from dbroster.cli.arguments import files_options
 from dbroster.cli.output import say
 from dbroster.cli.stopping import Connect
-from dbroster.report.run_report import Exit
+from dbroster.report.exit_codes import Exit
 from dbroster.roster.encrypt import encrypt
 from dbroster.roster.interrupts import Interrupts
 

@@ -1,16 +1,14 @@
-"""What a run tells: text for people and JSON for programs, with the same words for dry and real runs."""
+"""A report for people, with the same words for dry and real runs."""
 
-import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from enum import IntEnum
-from typing import Any
+from collections.abc import Iterator
 
 from dbroster.model.plan import Verb
 from dbroster.model.problems import Problem
 from dbroster.model.result import Outcome, Result, Status
+from dbroster.report.exit_codes import WENT_WRONG
+from dbroster.report.report import Report
+from dbroster.report.summary import summary
 
-JSON_VERSION = 1
 _COLOURS = {
     Status.PLANNED: "36",
     Status.DONE: "32",
@@ -21,110 +19,16 @@ _COLOURS = {
 }
 _TAKES = (Verb.LOCK_USER, Verb.DROP_DATABASE, Verb.DROP_USER)
 _TAKEN = "35"
-_WENT_WRONG = (Status.FAILED, Status.SKIPPED, Status.NOT_ATTEMPTED)
 
 
-class Exit(IntEnum):
-    """The exit codes."""
+def as_texts(report: Report) -> str:
+    """Return the reports of all servers, and where there are several the table that closes them."""
+    told = [as_text(r, colour=report.colour, verbose=report.verbose, quiet=report.quiet) for r in report.results]
+    if len(report.results) > 1 and not report.quiet:
+        from dbroster.report.table import closing_table  # most runs have one server
 
-    IN_STEP = 0
-    INCOMPLETE = 1
-    NOT_STARTED = 2
-    REFUSED = 3
-    PENDING = 4
-
-
-_GRAVITY = (Exit.IN_STEP, Exit.INCOMPLETE, Exit.PENDING, Exit.NOT_STARTED, Exit.REFUSED)
-
-
-def gravest(codes: Iterable[Exit]) -> Exit:
-    """Return the one that stands for several servers; changes pending on one never hide that another is refused."""
-    return max(codes, key=_GRAVITY.index, default=Exit.IN_STEP)
-
-
-def exit_code(result: Result, *, detailed: bool) -> Exit:
-    """Judge one result; `detailed` tells a dry run with changes to make from one without."""
-    if result.fatal is not None:
-        return Exit.NOT_STARTED
-    if result.refusals:
-        return Exit.REFUSED
-    if detailed and result.pending:
-        return Exit.PENDING
-    wrong = any(outcome.status in _WENT_WRONG for outcome in result.outcomes)
-    if wrong or result.conflicts or any(not problem.warning for problem in result.problems):
-        return Exit.INCOMPLETE
-    return Exit.IN_STEP
-
-
-# --- JSON -----------------------------------------------------------------------------------------------------------
-
-
-def as_json(results: Sequence[Result], code: Exit, *, dry_run: bool) -> str:
-    """Return one JSON document for all servers."""
-    document = {
-        "version": JSON_VERSION,
-        "dry_run": dry_run,
-        "exit_code": int(code),
-        "results": [_json_result(result) for result in results],
-    }
-    return json.dumps(document, indent=2)
-
-
-def _json_result(result: Result) -> dict[str, Any]:
-    return {
-        "engine": result.engine,
-        "server": result.server,
-        "product": result.product,
-        "actions": [_json_outcome(outcome) for outcome in result.outcomes],
-        "problems": [_json_problem(problem) for problem in result.problems],
-        "conflicts": [{"user": conflict.user, "text": conflict.text} for conflict in result.conflicts],
-        "refusals": list(result.refusals),
-        "permit": result.permit,
-        "error": result.fatal,
-        "plan": result.plan,
-        "audit": {"number": result.audit.number, "head": result.audit.digest} if result.audit else None,
-        "summary": summary(result),
-    }
-
-
-def _json_outcome(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "action": outcome.action.verb.value,
-        "user": outcome.action.user,
-        "database": outcome.action.database,
-        "reason": outcome.action.reason,
-        "status": outcome.status.value,
-        "error": outcome.error,
-        "code": outcome.code,
-        "seconds": round(outcome.seconds, 6),
-        "note": outcome.note,
-    }
-
-
-def _json_problem(problem: Problem) -> dict[str, Any]:
-    return {
-        "file": problem.file,
-        "line": problem.line,
-        "user": problem.user,
-        "text": problem.text,
-        "warning": problem.warning,
-    }
-
-
-def summary(result: Result) -> dict[str, int | float]:
-    """Count what was done (in a dry run: what is planned), what went wrong, and the seconds of the whole run."""
-    done = Counter(o.action.verb for o in result.outcomes if o.status in (Status.DONE, Status.PLANNED))
-    wrong = Counter(o.status for o in result.outcomes)
-    return {
-        "users": result.users,
-        **{verb.value: done[verb] for verb in Verb},
-        **{status.value: wrong[status] for status in (*_WENT_WRONG, Status.REFUSED)},
-        "unchanged": result.unchanged,
-        "seconds": round(result.seconds, 3),
-    }
-
-
-# --- text -----------------------------------------------------------------------------------------------------------
+        told.append(closing_table(report.results, report.codes))
+    return "\n".join(filter(None, told))
 
 
 def as_text(result: Result, *, colour: bool = False, verbose: bool = False, quiet: bool = False) -> str:
@@ -147,7 +51,7 @@ def _headline(result: Result) -> str:
 
 
 def _outcome_lines(result: Result, *, colour: bool, verbose: bool, quiet: bool) -> Iterator[str]:
-    shown = [o for o in result.outcomes if not quiet or o.status in _WENT_WRONG or o.note or _takes(o)]
+    shown = [o for o in result.outcomes if not quiet or o.status in WENT_WRONG or o.note or _takes(o)]
     names = [(o.action.database or o.action.user) for o in shown]
     width = max(map(len, names), default=0)
     for outcome, name in zip(shown, names, strict=True):
@@ -194,7 +98,7 @@ def problem_text(problem: Problem) -> str:
 def _closing_lines(result: Result) -> Iterator[str]:
     counts = summary(result)
     changes = [f"{counts[verb.value]} {verb.value}" for verb in Verb if counts[verb.value]]
-    wrong = [f"{counts[s.value]} {s.value}" for s in (*_WENT_WRONG, Status.REFUSED) if counts[s.value]]
+    wrong = [f"{counts[s.value]} {s.value}" for s in (*WENT_WRONG, Status.REFUSED) if counts[s.value]]
     total = f"{counts['users']} users, {counts['unchanged']} unchanged"
     if result.judgement and not result.fatal:
         yield f"  {_judgement(result)}"

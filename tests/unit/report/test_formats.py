@@ -11,7 +11,11 @@ from dbroster.model.plan import Action, Conflict, Verb
 from dbroster.model.problems import Problem
 from dbroster.model.result import Outcome, Result, Status
 from dbroster.passwords.secret import Secret
-from dbroster.report.run_report import Exit, as_json, as_text, exit_code, gravest, printable, problem_text, summary
+from dbroster.report.exit_codes import Exit, exit_code, gravest
+from dbroster.report.json_document import as_json
+from dbroster.report.report import Report
+from dbroster.report.summary import summary
+from dbroster.report.text import as_text, printable, problem_text
 
 CREATE = Action(Verb.CREATE_USER, "bob", None, Secret("S3cr3t-password"), "in users.txt, not on the server")
 GRANT = Action(Verb.GRANT_PRIVILEGES, "bob", "bob_web", reason="new database")
@@ -78,7 +82,7 @@ def test_the_json_document_has_the_shape_of_the_design() -> None:
         users=3,
         unchanged=2,
     )
-    document = json.loads(as_json([found], Exit.INCOMPLETE, dry_run=False))
+    document = json.loads(as_json(Report([found], [], Exit.INCOMPLETE, dry_run=False)))
     assert (document["version"], document["dry_run"], document["exit_code"]) == (1, False, 1)
     (part,) = document["results"]
     assert (part["engine"], part["server"], part["product"]) == ("postgresql", "default", "PostgreSQL 15.18")
@@ -102,8 +106,10 @@ def test_the_json_document_has_the_shape_of_the_design() -> None:
 
 
 def test_json_of_no_server_and_of_several() -> None:
-    assert json.loads(as_json([], Exit.IN_STEP, dry_run=True))["results"] == []
-    assert len(json.loads(as_json([result(), result(server="b")], Exit.IN_STEP, dry_run=True))["results"]) == 2
+    assert json.loads(as_json(Report([], [], Exit.IN_STEP, dry_run=True)))["results"] == []
+    assert (
+        len(json.loads(as_json(Report([result(), result(server="b")], [], Exit.IN_STEP, dry_run=True)))["results"]) == 2
+    )
 
 
 def test_a_dry_run_counts_what_is_planned() -> None:
@@ -202,7 +208,7 @@ def test_a_refusal_shows_what_it_refuses_and_the_command_that_would_do_it() -> N
         "  3 users, 0 unchanged: 2 refused\n"
         "  0.25 s (read 0.25)\n"
     )
-    (part,) = json.loads(as_json([found], Exit.REFUSED, dry_run=True))["results"]
+    (part,) = json.loads(as_json(Report([found], [], Exit.REFUSED, dry_run=True)))["results"]
     assert [action["status"] for action in part["actions"]] == ["refused", "refused"]
     assert (part["permit"], part["summary"]["refused"], part["summary"]["drop_database"]) == (found.permit, 2, 0)
 
@@ -270,7 +276,7 @@ def test_no_text_moves_a_terminal_s_cursor_or_looks_like_a_line_of_ours(text: st
     own = [line for line in told.splitlines()[1:] if line.startswith("  ") and not line.startswith("   ")]
     assert len(own) == 8
     told.encode()
-    as_json([found], Exit.IN_STEP, dry_run=False).encode("ascii")
+    as_json(Report([found], [], Exit.IN_STEP, dry_run=False)).encode("ascii")
 
 
 def test_lines_that_an_error_needs_stay_lines() -> None:
@@ -279,7 +285,7 @@ def test_lines_that_an_error_needs_stay_lines() -> None:
 
 def test_invariant_2_no_secret_in_any_report() -> None:
     found = result(outcomes=(outcome(), outcome(Status.FAILED, error="x")))
-    texts = [as_text(found, verbose=True), as_json([found], Exit.IN_STEP, dry_run=False), repr(found)]
+    texts = [as_text(found, verbose=True), as_json(Report([found], [], Exit.IN_STEP, dry_run=False)), repr(found)]
     assert all("S3cr3t" not in text for text in texts)
 
 

@@ -1,0 +1,9 @@
+"""The formats of a report by their names; a new one is a module of its own and a line here."""
+
+from collections.abc import Callable, Mapping
+
+from dbroster.report.json_document import as_json
+from dbroster.report.report import Report
+from dbroster.report.text import as_texts
+
+FORMATS: Mapping[str, Callable[[Report], str]] = {"text": as_texts, "json": as_json}
