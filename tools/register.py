@@ -83,6 +83,8 @@ FAULTS = {
     "L9": "MongoDB: a server whose connections are all taken is told, with what lets the admin in.",
     "L10": "MongoDB: what a leaver does on another member of the set ends with the lock.",
     "L11": "MongoDB: an operation that a leaver has sent without a session ends with the lock.",
+    "P1": "ClickHouse: no setting of the admin's that shows UUIDs in statements keeps a view's rows from coming back.",
+    "P2": "MongoDB: an account inside a leaver's database keeps no role on his other databases.",
     "K1": "PostgreSQL: a login of a leaver that is under way and in no list of sessions is ended.",
     "K2": "MySQL: a login of a leaver that is under way does not let him in.",
     "K3": "PostgreSQL: a server without room for a lock is told with what ends that.",

@@ -8,7 +8,7 @@ import pytest
 from dbroster.engines import connect
 from dbroster.model.connection import Connection
 from tests.engines.clickhouse.adapter import ClickHouseAdapter, quoted
-from tests.engines.clickhouse.test_archive import PASSWORD, make
+from tests.engines.clickhouse.test_archive import PASSWORD, make, make_admin
 from tests.support.archiving import archive, archiving, there_and_back
 
 KEYWORDS = ("TO", "_TO", "x1.TO", "to", "ENGINE", "EMPTY", "REFRESH", "AS", "SQL")
@@ -83,3 +83,21 @@ def test_a_column_that_only_the_inner_table_of_a_view_has_is_told(
         inner = f".inner_id.{adapter.ask(bob, PASSWORD, found).strip()}"
         adapter.ask(bob, PASSWORD, f"ALTER TABLE {d}.`{inner}` ADD COLUMN y UInt8, ADD COLUMN z UInt8 ALIAS 1")
         assert list(handler.archiver().losses(database)) == ["the column y, which only the inner table of m has"]
+
+
+def test_a_view_comes_back_whatever_the_admin_is_shown_of_uuids(
+    adapter: ClickHouseAdapter, describe: Callable[..., Connection], bob: str, tmp_path: Path
+) -> None:
+    """P1, A8: its rows were archived as those of a table of that UUID, and the restore could not make the view."""
+    admin = make_admin(adapter, bob)
+    setting = "show_table_uuid_in_table_create_query_if_not_nil"
+    adapter._do(f"ALTER USER {quoted(admin['username'])} SETTINGS {setting} = 1")
+    with connect(archiving(describe(**admin), tmp_path)) as handler:
+        database = make(handler, bob)
+        d = quoted(database)
+        adapter.ask(bob, PASSWORD, f"CREATE TABLE {d}.t (x UInt8) ENGINE = MergeTree ORDER BY x")
+        view = f"CREATE MATERIALIZED VIEW {d}.m ENGINE = MergeTree ORDER BY x AS SELECT x FROM {d}.t"
+        adapter.ask(bob, PASSWORD, view)
+        adapter.ask(bob, PASSWORD, f"INSERT INTO {d}.t VALUES (7)")
+        assert there_and_back(handler, bob, PASSWORD, database).manifest.counts == {"m": 1, "t": 1}
+        assert adapter._do(f"SELECT * FROM {d}.m").strip() == "7"

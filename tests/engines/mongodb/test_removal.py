@@ -96,6 +96,22 @@ def test_accounts_inside_his_databases_are_locked_and_opened_with_their_owner(si
     assert site.dba.admin["system.users"].count_documents({"db": site.web}) == 0
 
 
+def test_accounts_inside_lose_their_roles_on_his_other_databases_too(site: Site) -> None:
+    """P2, B3: an account inside one database of his that had a role on another one went on in that for days."""
+    other = f"{site.bob}_other"
+    with site.handler() as handler:
+        site.make(handler)
+        handler.grant_privileges(site.bob, other)
+        roles = [{"role": "read", "db": site.web}, {"role": "readWrite", "db": other}]
+        site.dba[site.web].command("createUser", "evil", pwd=PASSWORD, roles=roles)
+        handler.lock_user(site.bob)
+        assert site.dba[site.web].command("usersInfo", "evil")["users"][0]["roles"] == []
+        handler.update_user_password(site.bob, Secret(PASSWORD))
+        given = site.dba[site.web].command("usersInfo", "evil")["users"][0]["roles"]
+        assert sorted(given, key=lambda role: role["role"]) == roles
+    site.dba.drop_database(other)
+
+
 def test_what_somebody_else_keeps_locked_is_left_alone_in_days_of_grace(site: Site) -> None:
     """B3: accounts inside keep what dbroster could not give back."""
     grace = replace(site.connection(), removals=Removals(grace_days=7))

@@ -43,7 +43,7 @@ _OWN_SETTINGS = {
     **dict.fromkeys((
         "max_execution_time", "max_result_rows", "max_result_bytes", "max_rows_to_read", "max_bytes_to_read",
         "max_rows_to_read_leaf", "max_bytes_to_read_leaf", "limit", "offset", "final", "use_query_cache",
-        "join_use_nulls", "transform_null_in",
+        "join_use_nulls", "transform_null_in", "show_table_uuid_in_table_create_query_if_not_nil",
     ), "0"),
     "additional_table_filters": "{}", "additional_result_filter": "",
 }  # fmt: skip

@@ -1,7 +1,7 @@
 """Accounts that are defined inside users' databases: an owner of such a database (dbOwner) can make some.
 
-They can do no more than their database allows, but they outlive the lock of its user, and its drop: so they lose their
-roles on it when its user is locked, and get them back when that is opened again.
+They outlive the lock of its user, and its drop: so they lose their roles, wherever these are, when its user is locked,
+and get them back when that is opened again. Roles on databases of the server itself are nothing that an owner can give.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -9,10 +9,11 @@ from typing import Any
 
 from dbroster.engines.mongodb.end_operations import end_operations
 from dbroster.engines.mongodb.session import Session
+from dbroster.engines.mongodb.state import SYSTEM_DATABASES
 from dbroster.errors import OperationError
 
 Insider = Mapping[str, Any]
-"""Name, database, and names of the roles that the account holds on that database."""
+"""Name, database, and the roles that the account holds with their databases; a name alone is one on that database."""
 
 
 def insiders(session: Session, databases: Collection[str]) -> list[Insider]:
@@ -29,9 +30,8 @@ def insiders(session: Session, databases: Collection[str]) -> list[Insider]:
 
 
 def _insider(document: Mapping[str, Any]) -> Insider:
-    where = document["db"]
-    roles = [role["role"] for role in document.get("roles", ()) if role["db"] == where]
-    return {"user": document["user"], "db": where, "roles": roles}
+    roles = [role for role in document.get("roles", ()) if role["db"] not in SYSTEM_DATABASES]
+    return {"user": document["user"], "db": document["db"], "roles": roles}
 
 
 def with_roles(found: Iterable[Insider], noted: Iterable[Insider]) -> tuple[Insider, ...]:
@@ -53,10 +53,11 @@ def shut_out(session: Session, found: Collection[Insider]) -> None:
 def let_in(session: Session, noted: Iterable[Insider]) -> None:
     """Give the roles back that `shut_out` has taken, to those who are still there."""
     for insider in noted:
-        try:
-            _roles(session, "grantRolesToUser", insider)
-        except OperationError:  # somebody has dropped the account, or a role of its database, meanwhile
-            continue
+        for role in insider["roles"]:
+            try:
+                _roles(session, "grantRolesToUser", {**insider, "roles": [role]})
+            except OperationError:  # somebody has dropped the account, or the role, meanwhile
+                continue
 
 
 def _roles(session: Session, command: str, insider: Insider) -> None:
