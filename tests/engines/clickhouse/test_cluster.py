@@ -346,11 +346,13 @@ def test_a_silent_disk_of_another_user_stops_no_queue(cluster: Clustered, site: 
     node = cluster.adapters[1]
     site.configure(timeout=8)
     site.users("ann", "cy")
+    # whoever asks for a table's storage policy now waits for the disk, too
+    node.ask(ann, PASSWORD, f"CREATE TABLE {quoted(f'{ann}_web')}.t (x UInt8) ENGINE = MergeTree ORDER BY x")
     with silent_disk(node, ann) as query, within(30):
         run = site.run("--max-removals", "all")
         told = f"on the node {cluster.nodes[1].name} the query {query} of {ann} is at work"
         errors = [a["error"] for a in run.result["actions"] if a["status"] == "failed"]
-        assert errors
+        assert errors, run.out + run.err
         assert all(told in error for error in errors)
     assert cluster.accounts(site.prefix) == [{ann, site.name("cy"), bob}] * 2
     cluster.nodes[1].kill()  # a client of S3 tries again for very long

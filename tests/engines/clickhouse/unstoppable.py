@@ -41,6 +41,8 @@ def unstoppable(
     wait_until(lambda: adapter._do(running).strip() != "0")
     yield
     thread.join(4 * LONG * BUSY)
+    # a client that has been broken off ends long before what the server is at
+    wait_until(lambda: adapter._do(running).strip() == "0", 4 * LONG)
 
 
 def _rows(adapter: ClickHouseAdapter) -> int:

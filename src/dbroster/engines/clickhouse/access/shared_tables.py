@@ -13,9 +13,11 @@ from dbroster.engines.clickhouse.access.replica_paths import ENGINE, REPLICAS, m
 from dbroster.engines.clickhouse.session import Session, identifier
 
 _DISK = "a disk"
+# by the statement: a server that is asked for a table's storage policy waits for every disk that is being made just now
 _TABLES = f"""
     SELECT database, name, engine, engine_full FROM system.tables WHERE engine IN ({{engines}}) UNION ALL
-    SELECT database, name, '{_DISK}', '' FROM system.tables WHERE startsWith(storage_policy, '__') UNION ALL
+    SELECT database, name, '{_DISK}', '' FROM system.tables
+        WHERE match(engine_full, '\\\\b(disk\\\\s*=\\\\s*disk\\\\(|storage_policy\\\\s*=\\\\s*''__)') UNION ALL
     {REPLICAS}"""  # noqa: S608 - constants
 _MERGE_LOOKS = "25.8"
 """From here on Merge shows only what its reader may read; 25.1 to 25.7 were not tried."""
