@@ -155,3 +155,39 @@ def test_code_with_a_comment_at_its_end_comes_back(site: Site, tmp_path: Path) -
         before = fill(site, user, PASSWORD, database, "CREATE TABLE t (a INT)", *COMMENTED)
         there_and_back(handler, user, PASSWORD, database)
         assert fill(site, user, PASSWORD, database) == before
+
+
+ALIKE = (
+    "CREATE TABLE a (f FLOAT)",
+    "INSERT INTO a VALUES (1234567)",
+    "CREATE TABLE A (n INT)",
+    "INSERT INTO A VALUES (1)",
+    "CREATE TABLE t (x VARCHAR(9) CHARACTER SET cp1250)",
+    "CREATE TABLE T (x VARCHAR(9) CHARACTER SET cp1250)",
+    "INSERT INTO t VALUES (X'81')",
+    "INSERT INTO T VALUES (X'81')",
+    "CREATE TABLE v (n INT)",
+    "INSERT INTO v VALUES (2)",
+    "CREATE VIEW V AS SELECT n FROM v",
+    "CREATE TABLE b (n INT)",
+    "INSERT INTO b VALUES (3)",
+    "CREATE TABLE gone (n INT)",
+    "CREATE VIEW B AS SELECT n FROM gone",
+    "DROP TABLE gone",
+)
+
+
+def test_tables_whose_names_differ_only_in_case_come_back(site: Site, tmp_path: Path) -> None:
+    """A8, N1: what a dump program is told to leave out takes along all that is called alike."""
+    handler, user = site.open(least(site)), site.name()
+    handler.connection = archiving(handler.connection, tmp_path)
+    handler.create_user(user, Secret(PASSWORD))
+    database = give(handler, user)
+    with closing(site.dba.login(user, PASSWORD, database)) as raw, raw.cursor() as cursor:
+        for statement in ALIKE:
+            cursor.execute(statement)
+    found = ", ".join(f"(SELECT HEX({column}) FROM `{database}`.{name})" for name, column in
+                      (("a", "f"), ("A", "n"), ("t", "x"), ("T", "x"), ("v", "n"), ("V", "n"), ("b", "n")))  # fmt: skip
+    before = site.dba.run(f"SELECT {found}")
+    there_and_back(handler, user, PASSWORD, database)
+    assert site.dba.run(f"SELECT {found}") == before

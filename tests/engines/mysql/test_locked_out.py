@@ -7,6 +7,7 @@ from typing import Any
 
 import pymysql
 import pytest
+from pymysql.constants import COMMAND
 
 from dbroster.engines.mysql.archive.archiver import MySQLArchiver
 from dbroster.model.connection import Removals
@@ -94,6 +95,24 @@ def test_a_login_that_is_under_way_lets_nobody_in(site: Site, by_performance_sch
         go_on.set()
         thread.join()
     assert not entered.is_set()
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_change_of_the_user_that_is_never_finished_keeps_nobody_in(site: Site, *, own: bool) -> None:
+    """N5: MySQL's SHOW PROCESSLIST waits for it, for as long as the client likes, and so did each lock."""
+    handler, bob, al = site.open(), site.name(), site.name()
+    for user in (bob, al):
+        handler.create_user(user, Secret(PASSWORD))
+    with closing(site.dba.login(bob if own else al, PASSWORD)) as raw:
+        with raw.cursor() as cursor:
+            cursor.execute("SET SESSION net_read_timeout = 3000")
+        other = b"caching_sha2_password" if is_mariadb(handler) else b"mysql_native_password"
+        raw._execute_command(COMMAND.COM_CHANGE_USER, bob.encode() + b"\0\0\0\x2d\0" + other + b"\0\0")
+        raw._read_packet()
+        handler.lock_user(bob)
+        with pytest.raises(pymysql.err.MySQLError):
+            raw.ping(reconnect=False)
+    handler.drop_user(bob)
 
 
 def test_an_event_that_never_ends_is_ended(site: Site) -> None:

@@ -22,6 +22,7 @@ from dbroster.plan.grace_period import stamp
 
 MIN_ROUNDS = 5000
 _NOBODY = "unauthenticated user"
+_CHANGE_USER = "Change user"  # COM_CHANGE_USER, which logs in within a session that is somebody else's until its end
 _LOGIN = 1.0  # seconds that a login may take which a lock has to wait for
 _LOOK = 0.05
 
@@ -132,7 +133,7 @@ class MySQLUsers(MySQLWarnings):
         account: where a foreign account has the name too, all are left alone.
         """
         foreign = {found.name for found in self._accounts_of(names) if not self._view.is_ours(found)}
-        for row in self._session.rows("SHOW PROCESSLIST"):
+        for row in self._session.processes():
             inside = database is None or (row["db"] is not None and self.fold_database(row["db"]) == database)
             if inside and row["User"] in names and row["User"] not in foreign:
                 self._kill(row["Id"])
@@ -151,7 +152,9 @@ class MySQLUsers(MySQLWarnings):
             self._kill(number)
 
     def _logging_in(self) -> set[int]:
-        return {row["Id"] for row in self._session.rows("SHOW PROCESSLIST") if row["User"] == _NOBODY}
+        return {
+            row["Id"] for row in self._session.processes() if row["User"] == _NOBODY or row["Command"] == _CHANGE_USER
+        }
 
     def _kill(self, number: int) -> None:
         try:

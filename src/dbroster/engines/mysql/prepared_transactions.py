@@ -33,7 +33,7 @@ def held(session: Session, connection: Connection, databases: Collection[tuple[s
             return set()
     except OperationError:  # without PROCESS
         return set()
-    at_work = {row["User"] for row in session.rows("SHOW PROCESSLIST")}
+    at_work = {row["User"] for row in session.processes()}
     end = time.monotonic() + PATIENCE
     asked = (name for user, name in databases if user not in at_work and time.monotonic() < end)
     return {name for name in asked if _is_held(session, connection, name)}

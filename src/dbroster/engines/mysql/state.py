@@ -214,7 +214,7 @@ class MySQLState(Handler):
         return sorted(row["name"] for row in rows)
 
     def _session_words(self, number: int) -> str:
-        visible = (row for row in self._session.rows("SHOW PROCESSLIST") if row["Id"] == number)
+        visible = (row for row in self._session.processes() if row["Id"] == number)
         return next(
             (f"connection {number}, {row['User']} from {row['Host']}" for row in visible), f"connection {number}"
         )

@@ -38,7 +38,10 @@ _LEAST_AT_ONCE, _MOST_AT_ONCE = 4096, 1024 * 1024 - 1025
 """Bytes of rows that the dump programs put into one statement: what they allow at least, and what is usual."""
 
 _ONLY_MYSQL = ("--set-gtid-purged=OFF", "--column-statistics=1")
-_ONLY_ROUTINES = ("--no-create-info", "--no-data", "--skip-triggers", "--skip-events")
+_ONLY_TABLES = ("--skip-routines", "--skip-events")
+_ONLY_CODE = ("--no-create-info", "--no-data", "--skip-triggers")
+_AT_ONCE = 1000
+"""Tables that are named in one call: far from what a command line holds."""
 
 _HISTORY = "--dump-history"
 _KNOWS_HISTORY = (10, 11)
@@ -170,12 +173,7 @@ class MySQLArchiver(Archiver):
             dated = [name for name in state.versioned if name not in state.by_transactions]
             special = contents.special(session, database, dated if self._writes_history() else ())
             done = self._dump_few(draft, connection, state, special, written.skipped)
-            rest = [*_ignored(database, (*state.broken, *done)), *self._history(state), *written.skipped]
-            if self._mariadb:
-                self._dump_by_parts(draft, connection, state, written, rest)
-            else:
-                _append(draft, written.before)
-                self._run_dump(draft, connection, [*rest, database])
+            self._dump_rest(draft, connection, state, done, written)
         _append(draft, written.behind)
         self._note_longest(draft)
 
@@ -187,7 +185,7 @@ class MySQLArchiver(Archiver):
         MariaDB's program refuses to write the history of a table whose versions are transactions, and tables may need
         sequences. Rows with texts that Unicode does not know are written as they are, numbers with all their digits.
         """
-        few = [*skipped, "--skip-routines", "--skip-events"]
+        few = [*skipped, *_ONLY_TABLES]
         history = self._history(state)
         without = [name for name in state.by_transactions if name not in state.broken]
         raw = [name for name in special.texts if name not in (*state.broken, *without)]
@@ -208,22 +206,26 @@ class MySQLArchiver(Archiver):
         dump(raw, *history, "--no-create-info", "--default-character-set=binary")
         return [*special.sequences, *without, *whole, *raw]
 
-    def _dump_by_parts(
-        self, draft: Draft, connection: Connection, state: Contents, written: Scripts, rest: Sequence[str]
+    def _dump_rest(
+        self, draft: Draft, connection: Connection, state: Contents, done: Collection[str], written: Scripts
     ) -> None:
-        """Dump the tables, then the routines, then the views, which need both.
+        """Dump the other tables, then routines and events, then the views, which need both.
 
+        Each by its name: what the programs are told to leave out takes along all names that differ only in case.
         MariaDB's program runs functions when it opens views, so it has no more rights than the user then. But only the
         admin sees what routines say.
         """
-        views = _ignored(state.database, state.views)
-        self._run_dump(draft, connection, [*views, *rest, "--skip-routines", state.database])
-        if "--skip-routines" not in rest:
-            self._run_dump(draft, self.connection, [*_ONLY_ROUTINES, *views, state.database])
+        whole = [name for name in state.tables if name not in state.broken]
+        rest = [name for name in whole if name not in done]
+        for start in range(0, len(rest), _AT_ONCE):
+            few = [*_ONLY_TABLES, *written.skipped, *self._history(state)]
+            self._run_dump(draft, connection, [*few, "--", state.database, *rest[start : start + _AT_ONCE]])
+        nothing = [] if whole else _ignored(state.database, (*state.tables, *state.views))
+        code = [*_ONLY_CODE, *written.skipped, *nothing, "--", state.database, *whole[:1]]
+        self._run_dump(draft, self.connection, code)
         _append(draft, written.before)
         if readable := [name for name in state.views if name not in state.broken]:
-            few = ["--skip-routines", "--skip-events", "--skip-triggers"]
-            self._run_dump(draft, connection, [*few, "--", state.database, *readable])
+            self._run_dump(draft, connection, [*_ONLY_TABLES, "--skip-triggers", "--", state.database, *readable])
 
     def _history(self, state: Contents) -> list[str]:
         return [_HISTORY] if state.versioned and self._writes_history() else []

@@ -32,7 +32,7 @@ _VIEWS = (
     "SELECT TABLE_NAME AS name, CHARACTER_SET_CLIENT AS charset FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s"
 )
 _TEXTS = """
-    SELECT DISTINCT c.TABLE_NAME AS name FROM information_schema.COLUMNS c JOIN information_schema.TABLES t
+    SELECT c.TABLE_NAME AS name FROM information_schema.COLUMNS c JOIN information_schema.TABLES t
     USING (TABLE_SCHEMA, TABLE_NAME) WHERE c.TABLE_SCHEMA = %s AND TABLE_TYPE <> 'VIEW'
     AND CHARACTER_SET_NAME IS NOT NULL AND CHARACTER_SET_NAME NOT IN %s"""
 _SEQUENCES = f"{_TABLES} AND TABLE_TYPE = 'SEQUENCE'"
@@ -77,6 +77,7 @@ class Contents:
     versioned: Sequence[str]
     by_transactions: Sequence[str]
     foreign: Sequence[tuple[str, str]]
+    tables: Sequence[str]
     views: Sequence[str]
 
 
@@ -136,8 +137,8 @@ def _look(session: Session, database: str, *, views: bool) -> Contents:
         if row["name"] not in broken
         and not database.lower().startswith(row["definer"].rpartition("@")[0].lower() + "_")
     ]
-    all_views = [row["name"] for row in tables if row["type"] == "VIEW"]
-    return Contents(database, broken, definitions, versioned, by_transactions, foreign, all_views)
+    by_kind = [[row["name"] for row in tables if (row["type"] == "VIEW") is views] for views in (False, True)]
+    return Contents(database, broken, definitions, versioned, by_transactions, foreign, *by_kind)
 
 
 def special(session: Session, database: str, with_history: Collection[str]) -> Special:
