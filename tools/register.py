@@ -98,6 +98,7 @@ FAULTS = {
     "K12": "A clock that is wrong ends no days of grace too soon.",
     "K11": "MariaDB: sequences come back before the tables that need them.",
     "N1": "MySQL, MariaDB: tables whose names differ only in case are all in an archive.",
+    "N6": "PostgreSQL: nobody whom a leaver has let into a database of his runs his code.",
     "N5": "MySQL: a session that never finishes a change of its user keeps no removal out, and nobody in.",
 }
 

@@ -101,8 +101,12 @@ def test_a_login_that_is_under_way_lets_nobody_in(site: Site, by_performance_sch
 def test_a_change_of_the_user_that_is_never_finished_keeps_nobody_in(site: Site, *, own: bool) -> None:
     """N5: MySQL's SHOW PROCESSLIST waits for it, for as long as the client likes, and so did each lock."""
     handler, bob, al = site.open(), site.name(), site.name()
+    site.dba.run("SET GLOBAL event_scheduler = ON")
     for user in (bob, al):
         handler.create_user(user, Secret(PASSWORD))
+    event = f"{give(handler, bob)}.e ON SCHEDULE EVERY 1 SECOND DO SELECT SLEEP(1000)"
+    site.dba.run_as(bob, PASSWORD, f"CREATE EVENT {event}")
+    wait_until(lambda: sessions(site, bob) > 0)
     with closing(site.dba.login(bob if own else al, PASSWORD)) as raw:
         with raw.cursor() as cursor:
             cursor.execute("SET SESSION net_read_timeout = 3000")
@@ -112,6 +116,8 @@ def test_a_change_of_the_user_that_is_never_finished_keeps_nobody_in(site: Site,
         handler.lock_user(bob)
         with pytest.raises(pymysql.err.MySQLError):
             raw.ping(reconnect=False)
+    wait_until(lambda: sessions(site, bob) == 0)
+    handler.drop_database(bob, f"{bob}_web")
     handler.drop_user(bob)
 
 

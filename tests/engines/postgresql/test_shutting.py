@@ -6,11 +6,13 @@ from threading import Event, Thread
 
 import psycopg
 import pytest
+from psycopg import sql
 
 import servers
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
 from dbroster.engines.postgresql import sync_lock as postgresql_lock
+from dbroster.engines.postgresql.handler import PostgreSQLHandler
 from dbroster.engines.postgresql.sync_lock import KEY
 from dbroster.errors import ConnectError, OperationError, SyncLockHeld
 from dbroster.model.connection import Connection
@@ -128,6 +130,31 @@ def test_login_that_takes_its_time_keeps_nobody_in(
     for thread in threads:
         thread.join()
     assert entered == []
+
+
+def test_nobody_whom_a_leaver_has_let_in_runs_his_code(
+    handler: Handler, user: str, server: servers.PostgreSQL, log_in: LogIn
+) -> None:
+    """B3, N6: a function that works with his rights is his way back, whoever calls it; so are members of his role."""
+    database, other = make(handler, user), f"{user}x"
+    make(handler, other)
+    with log_in(user, GOOD.reveal(), database) as session:
+        session.execute(f"GRANT CONNECT ON DATABASE {database} TO {other}, PUBLIC")
+        session.execute("CREATE FUNCTION f() RETURNS text SECURITY DEFINER LANGUAGE sql AS 'SELECT current_user::text'")
+    with log_in(server.admin_user, server.admin_password, "postgres") as dba:
+        assert isinstance(handler, PostgreSQLHandler)
+        handler._session.run([sql.SQL("GRANT {} TO {}").format(sql.Identifier(user), sql.Identifier(other))])
+        guest = log_in(other, GOOD.reveal(), database)
+        assert guest.execute("SELECT public.f()").fetchall() == [(user,)]
+        handler.lock_user(user)
+        with pytest.raises(psycopg.OperationalError):
+            guest.execute("SELECT public.f()")
+        with pytest.raises(psycopg.OperationalError):
+            log_in(other, GOOD.reveal(), database)
+        assert dba.execute("SELECT 1 FROM pg_auth_members WHERE roleid = %s::regrole AND member = %s::regrole",
+                           [user, other]).fetchall() == []  # fmt: skip
+    handler.update_user_password(user, GOOD)
+    log_in(user, GOOD.reveal(), database).close()
 
 
 def test_user_who_comes_back_all_the_time_is_locked(handler: Handler, user: str, log_in: LogIn) -> None:

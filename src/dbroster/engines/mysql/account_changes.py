@@ -5,6 +5,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
 from dbroster.engines.base import gone, prove_managed
 from dbroster.engines.mysql.access import accounts as mysql_accounts
@@ -23,6 +24,7 @@ from dbroster.plan.grace_period import stamp
 MIN_ROUNDS = 5000
 _NOBODY = "unauthenticated user"
 _CHANGE_USER = "Change user"  # COM_CHANGE_USER, which logs in within a session that is somebody else's until its end
+_EVENT = ("system user", "Connect")
 _LOGIN = 1.0  # seconds that a login may take which a lock has to wait for
 _LOOK = 0.05
 
@@ -133,10 +135,18 @@ class MySQLUsers(MySQLWarnings):
         account: where a foreign account has the name too, all are left alone.
         """
         foreign = {found.name for found in self._accounts_of(names) if not self._view.is_ours(found)}
-        for row in self._session.processes():
+        for row in self._sessions():
             inside = database is None or (row["db"] is not None and self.fold_database(row["db"]) == database)
             if inside and row["User"] in names and row["User"] not in foreign:
                 self._kill(row["Id"])
+
+    def _sessions(self) -> list[dict[str, Any]]:
+        """Find all sessions. Whose an event is only SHOW PROCESSLIST tells, and it may have to wait for nobody."""
+        found = self._session.processes()
+        if not any((row["User"], row["Command"]) == _EVENT for row in found):
+            return found
+        self._end_logins()
+        return self._session.rows("SHOW PROCESSLIST")
 
     def _end_logins(self) -> None:
         """Wait for the logins that are under way, and end those that take their time: they may be a locked user's.

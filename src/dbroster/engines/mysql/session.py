@@ -145,7 +145,7 @@ class Session:
         """Return the sessions on the server, as SHOW PROCESSLIST does.
 
         MySQL lets that wait for a client that has begun COM_CHANGE_USER, for as long as that client likes;
-        performance_schema waits for nobody.
+        performance_schema waits for nobody, but does not tell whose an event is.
         """
         if not self.compound:
             with suppress(OperationError):

@@ -234,13 +234,17 @@ class PostgreSQLHandler(Handler):
         self._past_holders(users, owned[0][1], lambda: self._finish_databases(owned))
 
     def lock_users(self, users: Sequence[str]) -> None:
-        """Forbid the login, note in the marker that it was us, and end the roles' sessions."""
+        """Forbid the login, note in the marker that it was us, shut the roles' databases, and end the sessions."""
         roles = self._managed(users, gone_is_fine=True)
         self._reach(roles)
         undated = [user for user, role in roles.items() if role.lock is not Lock.FOREIGN and role.locked_since is None]
         shut = [Marker(self.connection.roster, user, locked=True) for user in undated]
         locking = [part for marker in shut for part in statements.shut_role(marker)]
-        eviction.shut(self._session, self.connection, roles, locking)
+        every = read_databases(self._session, self.connection)
+        own = {name: state for name, state in every.items() if state.existing.owner in roles}
+        members = {(state.existing.owner or "", *member) for state in own.values() for member in state.members}
+        locking += [statements.take_membership(*each, self._session.version) for each in sorted(members)]
+        eviction.shut(self._session, self.connection, roles, locking, own)
         now = self.time_of_lock() if self.connection.removals.grace_days and shut else None
         self._session.run([statements.mark_role(replace(marker, since=now)) for marker in shut if now])
 

@@ -57,17 +57,25 @@ _WRITERS: LiteralString = """
 
 
 def shut(
-    session: Session, connection: Connection, users: Collection[str], statements: Iterable[sql.Composable]
+    session: Session,
+    connection: Connection,
+    users: Collection[str],
+    statements: Iterable[sql.Composable],
+    databases: Collection[str],
 ) -> None:
     """Run the statements that lock these users, while nothing of theirs can stand in the way, and end their sessions.
 
     A transaction of theirs that has changed the own role holds its row. So their sessions end before the lock, and
     what they have prepared is rolled back; the lock follows before they can be in again, and then all end again.
+    Nobody else stays in their databases, either, since a function of theirs may work with their rights.
     """
-    locking = list(statements)
+    guests = session.rows(_GUESTS, [list(databases)])
+    let_in = {database: [guest for place, guest in guests if place == database] for database, _ in guests}
+    locking = [*statements, *(_closed(*each) for each in let_in.items())]
     patience = [sql.SQL("SET LOCAL lock_timeout = '2s'")] if locking else []
     for attempt in range(1, ATTEMPTS + 1):
         session.end_sessions(users, patient=False)
+        _end_guests(session, databases)
         hindrance = _hindrance(session, connection, users)
         try:
             session.run([*patience, *locking])
@@ -75,8 +83,31 @@ def shut(
         except OperationError as error:
             if error.code not in BUSY or attempt == ATTEMPTS:
                 raise hindrance or explained(session, error, users) from None
-    _end_logins(session, users)
+    _end_logins(session, [*users, *{guest for _, guest in guests if guest}])
     session.end_sessions(users)
+    _end_guests(session, databases)
+
+
+# whom a user has let into own databases, and everybody ('') where these are open
+_GUESTS: LiteralString = """
+    SELECT DISTINCT d.datname::text, coalesce(r.rolname::text, '') FROM pg_database d
+    CROSS JOIN LATERAL aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x
+    LEFT JOIN pg_roles r ON r.oid = x.grantee WHERE d.datname = ANY(%s) AND x.grantee <> d.datdba ORDER BY 1, 2"""
+
+
+def _closed(database: str, guests: Collection[str]) -> sql.Composable:
+    roles = sql.SQL(", ").join(sql.Identifier(guest) if guest else sql.SQL("PUBLIC") for guest in guests)
+    return sql.SQL("REVOKE ALL ON DATABASE {} FROM {} CASCADE").format(sql.Identifier(database), roles)
+
+
+def _end_guests(session: Session, databases: Iterable[str]) -> None:
+    """End all sessions in these databases that this admin may end."""
+    for database in databases:
+        try:
+            end_sessions_in(session, database)
+        except OperationError as error:
+            if error.code != DENIED and not error.retryable:
+                raise
 
 
 # which process is whose stands nowhere yet; of most others admins may not see of which type they are
