@@ -98,6 +98,9 @@ FAULTS = {
     "K12": "A clock that is wrong ends no days of grace too soon.",
     "K11": "MariaDB: sequences come back before the tables that need them.",
     "N1": "MySQL, MariaDB: tables whose names differ only in case are all in an archive.",
+    "N2": "MySQL, MariaDB: generated columns that a restore would compute in another way are told before.",
+    "N3": "MySQL: rows that a check would refuse in a restore are told before.",
+    "N4": "MySQL: foreign keys to what is not unique come back.",
     "N6": "PostgreSQL: nobody whom a leaver has let into a database of his runs his code.",
     "N5": "MySQL: a session that never finishes a change of its user keeps no removal out, and nobody in.",
 }

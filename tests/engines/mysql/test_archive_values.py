@@ -191,3 +191,52 @@ def test_tables_whose_names_differ_only_in_case_come_back(site: Site, tmp_path: 
     before = site.dba.run(f"SELECT {found}")
     there_and_back(handler, user, PASSWORD, database)
     assert site.dba.run(f"SELECT {found}") == before
+
+
+def test_foreign_keys_to_what_is_not_unique_come_back(mysql: Site, tmp_path: Path) -> None:
+    """N4: MySQL before 8.4 made them without being asked, and a table of that time still has them."""
+    handler, user = mysql.open(least(mysql)), mysql.name()
+    handler.connection = archiving(handler.connection, tmp_path)
+    handler.create_user(user, Secret(PASSWORD))
+    database = give(handler, user)
+    with closing(mysql.dba.login(user, PASSWORD, database)) as raw, raw.cursor() as cursor:
+        for statement in (
+            "SET SESSION restrict_fk_on_non_standard_key = 0",
+            "CREATE TABLE parent (id INT, KEY (id))",
+            "CREATE TABLE child (id INT, FOREIGN KEY (id) REFERENCES parent (id))",
+            "INSERT INTO parent VALUES (1), (1)",
+            "INSERT INTO child VALUES (1)",
+        ):
+            cursor.execute(statement)
+    there_and_back(handler, user, PASSWORD, database)
+    assert mysql.dba.run(f"SELECT id FROM `{database}`.child") == [(1,)]
+
+
+COMPUTED = (
+    "SET time_zone = '+05:00'",
+    "CREATE TABLE same (i INT AS (ts IS NULL) STORED, ts TIMESTAMP NULL, n DECIMAL(9, 2) AS (a / 3) STORED, a INT,"
+    " half INT AS (a / 2) STORED, t VARCHAR(9) AS (CONCAT(a, 'it''s\\\\ü')) STORED, d DOUBLE AS (a / 3e0) STORED,"
+    " at DATETIME(3) AS (b) STORED, b DATETIME(3), CHECK (a > 0))",
+    "INSERT INTO same (ts, a, b) VALUES ('2026-01-01 03:00:00', 7, '2026-01-01 03:00:00.567'), (NULL, NULL, NULL)",
+    "CREATE TABLE days (ts TIMESTAMP NULL, d DATE AS (DATE(ts)) STORED, t VARCHAR(30) AS (CONCAT(ts)) STORED)",
+    "INSERT INTO days (ts) VALUES ('2026-01-01 03:00:00')",
+    "CREATE TABLE office (ts TIMESTAMP NULL, CONSTRAINT open_then CHECK (HOUR(ts) BETWEEN 2 AND 18))",
+    "INSERT INTO office VALUES ('2026-01-01 03:00:00')",
+)
+
+
+def test_what_a_restore_would_work_out_in_another_way_is_told(site: Site) -> None:
+    """N2, N3: it computes generated columns, and at MySQL checks, in UTC; their rows may come from another zone."""
+    handler, user = site.open(least(site)), site.name()
+    handler.create_user(user, Secret(PASSWORD))
+    database = give(handler, user)
+    with closing(site.dba.login(user, PASSWORD, database)) as raw, raw.cursor() as cursor:
+        for statement in COMPUTED:
+            cursor.execute(statement)
+    before = handler._session.rows("SELECT @@SESSION.sql_mode, @@SESSION.time_zone")
+    told = list(handler.archiver().losses(database))
+    checked = [] if is_mariadb(handler) else ["rows of office so that its check open_then"]
+    wanted = ["column days.d,", "column days.t,", *checked]
+    assert [any(part in text for text in told) for part in wanted] == [True] * len(wanted), told
+    assert len(told) == len(wanted), told
+    assert handler._session.rows("SELECT @@SESSION.sql_mode, @@SESSION.time_zone") == before

@@ -15,6 +15,7 @@ from dbroster.engines import programs as tools
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.mysql.access.admin_privileges import Held, held
 from dbroster.engines.mysql.archive import contents
+from dbroster.engines.mysql.archive.computed import recomputed
 from dbroster.engines.mysql.archive.contents import Contents, Special
 from dbroster.engines.mysql.archive.reading_account import READS, reader, reading_session
 from dbroster.engines.mysql.archive.routine_scripts import Scripts, scripts
@@ -57,6 +58,9 @@ By force it goes on after an error, so that one object which a user can't make a
 
 _UNCHECKED = "--init-command=SET SESSION check_constraint_checks = 0"
 """Rows that MariaDB has taken without a check come back without one."""
+
+_ANY_KEY = "--init-command=SET SESSION foreign_key_checks = 0 /*!80400 , restrict_fk_on_non_standard_key = 0 */"
+"""Foreign keys to what is not unique come back, as MySQL before 8.4 made them."""
 
 _MODE, _DATES_TOO = b"SQL_MODE='NO_AUTO_VALUE_ON_ZERO", b",ALLOW_INVALID_DATES"
 _HEAD = 2048
@@ -160,6 +164,7 @@ class MySQLArchiver(Archiver):
         unwritten = state.by_transactions if self._writes_history() else state.versioned
         for name in unwritten:
             yield f"the history of the system-versioned table {name}"
+        yield from recomputed(self._session, database, mariadb=self._mariadb)
         for name, definer in state.foreign:
             yield f"{name} in a form that its user can make again, since {definer} has defined it"
 
@@ -303,7 +308,7 @@ class MySQLArchiver(Archiver):
         with tools.memory_file(_option_file(password)) as file, archive.path.open("rb") as source:
             said = tools.run(
                 [self._program("client"), f"--defaults-file=/proc/self/fd/{file}", *self._login(user.name), *_CLIENT,
-                 *([_UNCHECKED] if self._mariadb else ()), f"--database={database}"],
+                 _UNCHECKED if self._mariadb else _ANY_KEY, f"--database={database}"],
                 self.connection, environment=_ENVIRONMENT, secrets=[password], descriptors=[file], source=source,
                 forced=tools.ERROR,
             )  # fmt: skip

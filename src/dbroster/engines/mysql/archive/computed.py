@@ -1,0 +1,112 @@
+"""What a restore works out anew: values of generated columns, and whether a check takes a row.
+
+It does so in UTC, as a dump is written, and with the server's own settings; whoever has written the rows may have had
+others. Generated columns and checks call no functions of users.
+"""
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from dbroster.engines.mysql.session import Session, identifier
+from dbroster.errors import OperationError
+
+_READ_WRONG = "COALESCE(CONVERT(CAST(CONVERT({0} USING latin1) AS BINARY) USING utf8mb4), {0})"
+"""MySQL shows the UTF-8 of an expression as if it were latin1."""
+
+_GENERATED = """
+    SELECT TABLE_NAME AS name, COLUMN_NAME AS col, DATA_TYPE AS type, COLUMN_TYPE AS spelled,
+        {made} AS made, CHARACTER_SET_NAME AS charset
+    FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s AND EXTRA LIKE '%%STORED GENERATED%%'
+        AND DATA_TYPE <> 'float' AND GENERATION_EXPRESSION NOT IN ('ROW START', 'ROW END')
+    ORDER BY TABLE_NAME, ORDINAL_POSITION"""
+_CHECKS = """
+    SELECT TABLE_NAME AS name, c.CONSTRAINT_NAME AS rule, {made} AS made
+    FROM information_schema.CHECK_CONSTRAINTS c JOIN information_schema.TABLE_CONSTRAINTS t
+        ON t.CONSTRAINT_SCHEMA = c.CONSTRAINT_SCHEMA AND t.CONSTRAINT_NAME = c.CONSTRAINT_NAME
+    WHERE TABLE_SCHEMA = %s AND CONSTRAINT_TYPE = 'CHECK' AND ENFORCED = 'YES' ORDER BY 1, 2"""
+_BEFORE = "SET @dbroster_zone = @@SESSION.time_zone, @dbroster_mode = @@SESSION.sql_mode"
+_RESTORING = "SET SESSION time_zone = '+00:00', sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'"
+_AFTER = "SET SESSION time_zone = @dbroster_zone, sql_mode = @dbroster_mode"
+_INTEGERS = ("tinyint", "smallint", "mediumint", "int", "bigint")
+_TIMES = ("date", "datetime", "timestamp", "time")
+_PATIENCE = 5.0  # seconds for all of a database, in whole seconds for each question; an expression may be slow
+_ESCAPED = {"n": "\n", "r": "\r", "0": "\0"}
+
+
+def recomputed(session: Session, database: str, *, mariadb: bool) -> Iterator[str]:
+    """Name what a restore would not bring back as it is."""
+    made = "{0}" if mariadb else _READ_WRONG
+    columns = session.rows(_GENERATED.format(made=made.format("GENERATION_EXPRESSION")), database)
+    checks = []
+    if not mariadb:  # there a restore checks nothing
+        checks = session.rows(_CHECKS.format(made=made.format("CHECK_CLAUSE")), database)
+    if not columns and not checks:
+        return
+
+    def place(row: Mapping[str, Any]) -> str:
+        return f"{identifier(database)}.{identifier(row['name'])}"
+
+    end = time.monotonic() + _PATIENCE
+    with _as_a_restore(session):
+        for row in columns:
+            stored, anew = _alike(row, _expression(row["made"], mariadb=mariadb))
+            if (found := _differs(session, place(row), end, f"{stored} <=> {anew}")) is not None:
+                yield (
+                    f"the values of the generated column {row['name']}.{row['col']}, which a restore works out anew, "
+                    f"in UTC and with the server's own settings{found}"
+                )
+        for row in checks:
+            clause = _expression(row["made"], mariadb=mariadb)
+            if (found := _differs(session, place(row), end, f"({clause}) IS NOT FALSE")) is not None:
+                yield (
+                    f"rows of {row['name']} so that its check {row['rule']} takes them in a restore, which works in "
+                    f"UTC and with the server's own settings{found}"
+                )
+
+
+@contextmanager
+def _as_a_restore(session: Session) -> Iterator[None]:
+    session.rows(_BEFORE)
+    session.rows(_RESTORING)
+    try:
+        yield
+    finally:
+        session.rows(_AFTER)
+
+
+def _differs(session: Session, table: str, end: float, alike: str) -> str | None:
+    """None if all rows are alike; else what the server says if it can't tell in time."""
+    left = max(1, round(end - time.monotonic()))
+    bound, hint = f"SET STATEMENT max_statement_time = {left} FOR ", f"/*+ MAX_EXECUTION_TIME({left * 1000}) */ "
+    bound, hint = (bound, "") if session.compound else ("", hint)
+    try:
+        found = session.rows(f"{bound}SELECT {hint}1 FROM {table} WHERE NOT ({alike}) LIMIT 1")  # noqa: S608
+    except OperationError as error:
+        return f": {error}"
+    return "" if found else None
+
+
+def _expression(text: str, *, mariadb: bool) -> str:
+    """Return what MySQL has escaped as it was written."""
+    return text if mariadb else re.sub(r"\\(.)", lambda found: _ESCAPED.get(found[1], found[1]), text, flags=re.DOTALL)
+
+
+def _alike(row: Mapping[str, Any], made: str) -> tuple[str, str]:
+    """Return a column and what makes it, as values of one kind."""
+    column, kind, spelled = identifier(row["col"]), row["type"], row["spelled"]
+    if row["charset"]:
+        return _text(column), _text(made)
+    if kind in _INTEGERS:
+        return column, f"CAST({made} AS {'UNSIGNED' if 'unsigned' in spelled else 'SIGNED'})"
+    if kind == "decimal":
+        return column, f"CAST({made} AS {spelled.split(')')[0]}))"
+    if kind in _TIMES:
+        return column, f"CAST({made} AS {spelled.replace('timestamp', 'datetime')})"
+    return column, f"({made})"
+
+
+def _text(value: str) -> str:
+    return f"CONVERT({value} USING utf8mb4) COLLATE utf8mb4_bin"
