@@ -241,7 +241,7 @@ class PostgreSQLHandler(Handler):
         shut = [Marker(self.connection.roster, user, locked=True) for user in undated]
         locking = [part for marker in shut for part in statements.shut_role(marker)]
         every = read_databases(self._session, self.connection)
-        own = {name: state for name, state in every.items() if state.existing.owner in roles}
+        own = {name: state for name, state in every.items() if state.existing.owner in roles and state.existing.usable}
         members = {(state.existing.owner or "", *member) for state in own.values() for member in state.members}
         locking += [statements.take_membership(*each, self._session.version) for each in sorted(members)]
         eviction.shut(self._session, self.connection, roles, locking, own)

@@ -164,7 +164,7 @@ class MySQLArchiver(Archiver):
         unwritten = state.by_transactions if self._writes_history() else state.versioned
         for name in unwritten:
             yield f"the history of the system-versioned table {name}"
-        yield from recomputed(self._session, database, mariadb=self._mariadb)
+        yield from recomputed(self._session, state, mariadb=self._mariadb)
         for name, definer in state.foreign:
             yield f"{name} in a form that its user can make again, since {definer} has defined it"
 

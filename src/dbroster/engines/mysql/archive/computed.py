@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from dbroster.engines.mysql.archive.contents import Contents, only_reading
 from dbroster.engines.mysql.session import Session, identifier
 from dbroster.errors import OperationError
 
@@ -19,7 +20,7 @@ _READ_WRONG = "COALESCE(CONVERT(CAST(CONVERT({0} USING latin1) AS BINARY) USING 
 _GENERATED = """
     SELECT TABLE_NAME AS name, COLUMN_NAME AS col, DATA_TYPE AS type, COLUMN_TYPE AS spelled,
         {made} AS made, CHARACTER_SET_NAME AS charset
-    FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s AND EXTRA LIKE '%%STORED GENERATED%%'
+    FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s {of_table} AND EXTRA LIKE '%%STORED GENERATED%%'
         AND DATA_TYPE <> 'float' AND GENERATION_EXPRESSION NOT IN ('ROW START', 'ROW END')
     ORDER BY TABLE_NAME, ORDINAL_POSITION"""
 _CHECKS = """
@@ -36,13 +37,29 @@ _PATIENCE = 5.0  # seconds for all of a database, in whole seconds for each ques
 _ESCAPED = {"n": "\n", "r": "\r", "0": "\0"}
 
 
-def recomputed(session: Session, database: str, *, mariadb: bool) -> Iterator[str]:
-    """Name what a restore would not bring back as it is."""
-    made = "{0}" if mariadb else _READ_WRONG
-    columns = session.rows(_GENERATED.format(made=made.format("GENERATION_EXPRESSION")), database)
+def recomputed(session: Session, state: Contents, *, mariadb: bool) -> Iterator[str]:
+    """Name what a restore would not bring back as it is; nothing is written meanwhile."""
+    with only_reading(session):
+        found = list(_recomputed(session, state, mariadb=mariadb))
+    yield from found
+
+
+def _generated(session: Session, state: Contents, *, mariadb: bool) -> list[dict[str, Any]]:
+    """Find such columns; MariaDB opens what it is asked about, so it is asked about no view."""
+    if not mariadb:
+        asked = _GENERATED.format(made=_READ_WRONG.format("GENERATION_EXPRESSION"), of_table="")
+        return session.rows(asked, state.database)
+    asked = _GENERATED.format(made="GENERATION_EXPRESSION", of_table="AND TABLE_NAME = %s")
+    tables = (name for name in state.tables if name not in state.broken)
+    return [row for name in tables for row in session.rows(asked, state.database, name)]
+
+
+def _recomputed(session: Session, state: Contents, *, mariadb: bool) -> Iterator[str]:
+    database = state.database
+    columns = _generated(session, state, mariadb=mariadb)
     checks = []
     if not mariadb:  # there a restore checks nothing
-        checks = session.rows(_CHECKS.format(made=made.format("CHECK_CLAUSE")), database)
+        checks = session.rows(_CHECKS.format(made=_READ_WRONG.format("CHECK_CLAUSE")), database)
     if not columns and not checks:
         return
 

@@ -100,9 +100,10 @@ def _closed(database: str, guests: Collection[str]) -> sql.Composable:
     return sql.SQL("REVOKE ALL ON DATABASE {} FROM {} CASCADE").format(sql.Identifier(database), roles)
 
 
-def _end_guests(session: Session, databases: Iterable[str]) -> None:
+def _end_guests(session: Session, databases: Collection[str]) -> None:
     """End all sessions in these databases that this admin may end."""
-    for database in databases:
+    busy = "SELECT DISTINCT datname FROM pg_stat_activity WHERE datname = ANY(%s) AND usesysid IS NOT NULL"
+    for (database,) in session.rows(busy, [list(databases)]):
         try:
             end_sessions_in(session, database)
         except OperationError as error:
