@@ -85,6 +85,8 @@ FAULTS = {
     "L11": "MongoDB: an operation that a leaver has sent without a session ends with the lock.",
     "P1": "ClickHouse: no setting of the admin's that shows UUIDs in statements keeps a view's rows from coming back.",
     "P2": "MongoDB: an account inside a leaver's database keeps no role on his other databases.",
+    "P3": "ClickHouse: a view that was renamed, detached or replaced does not keep its user's account for ever.",
+    "P4": "ClickHouse: a table that the server can't load keeps its own database only, and is named.",
     "K1": "PostgreSQL: a login of a leaver that is under way and in no list of sessions is ended.",
     "K2": "MySQL: a login of a leaver that is under way does not let him in.",
     "K3": "PostgreSQL: a server without room for a lock is told with what ends that.",

@@ -388,3 +388,32 @@ def test_a_running_refresh_on_24_8_is_told_and_not_waited_for(tmp_path: Path) ->
             assert [outcome.status for outcome in outcomes] == [Status.DONE, Status.FAILED]
             assert outcomes[1].error == drop
         adapter.close()
+
+
+FORGOTTEN = (
+    ("DETACH TABLE {d}.v",),
+    ("DETACH TABLE {d}.v PERMANENTLY",),
+    ("RENAME TABLE {d}.v TO {d}.w",),
+    ("RENAME TABLE {d}.v TO {d}.`w\\`w`", "RENAME TABLE {d}.`w\\`w` TO {d}.w", "DROP TABLE {d}.w"),
+    ("CREATE VIEW {d}.`we\\`ird \\\\ 'v` DEFINER = CURRENT_USER SQL SECURITY DEFINER AS SELECT 1", "RENAME "
+     "TABLE {d}.`we\\`ird \\\\ 'v` TO {d}.w"),
+    ("RENAME TABLE {d}.v TO {d}.w", "CREATE VIEW {d}.v DEFINER = CURRENT_USER SQL SECURITY DEFINER AS SELECT 1",
+     "RENAME TABLE {d}.v TO {d}.x", "CREATE VIEW {d}.v DEFINER = CURRENT_USER SQL SECURITY DEFINER AS SELECT 1"),
+    ("CREATE OR REPLACE VIEW {d}.v DEFINER = CURRENT_USER SQL SECURITY DEFINER AS SELECT 2",),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("statements", FORGOTTEN)
+def test_a_view_that_is_gone_keeps_no_account(
+    adapter: ClickHouseAdapter, handler: Handler, bob: str, statements: tuple[str, ...]
+) -> None:
+    """P3, B4: the server took bob for the definer of a view whose database it had dropped, and kept him for ever."""
+    web = f"{bob}_web"
+    view = "CREATE VIEW {d}.v DEFINER = CURRENT_USER SQL SECURITY DEFINER AS SELECT 1"
+    for statement in (view, *statements):
+        adapter.ask(bob, GOOD.reveal(), statement.format(d=quoted(web)))
+    handler.lock_user(bob)
+    handler.drop_database(bob, web)
+    handler.drop_user(bob)
+    assert bob not in handler.get_existing_users()
+    assert web not in handler.get_existing_databases()

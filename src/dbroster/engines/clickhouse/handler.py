@@ -30,6 +30,7 @@ from dbroster.engines.clickhouse.cluster.merged_state import divided
 from dbroster.engines.clickhouse.markers import Marker, changed, clause
 from dbroster.engines.clickhouse.options import ClickHouseOptions
 from dbroster.engines.clickhouse.removal.drop_database import Drops
+from dbroster.engines.clickhouse.removal.drop_user import drop_user
 from dbroster.engines.clickhouse.removal.ownership import Ownership
 from dbroster.engines.clickhouse.session import DATABASE_EXISTS, DENIED, USER_EXISTS, Session, identifier, literal
 from dbroster.engines.clickhouse.state import SYSTEM_DATABASES, read_accounts, read_databases, with_end, with_powers
@@ -351,7 +352,7 @@ class ClickHouseHandler(Handler):
         """Drop the account; one that views in foreign databases still need stays, and the error says so."""
         if self._ownership.claimed_if_any(user):
             self._ownership.forget(user)
-            self._session.run(f"DROP USER IF EXISTS {identifier(user)}{self._server.accounts_on}")
+            drop_user(self._session, self.connection.roster, user, self._server.accounts_on)
 
     def adopt_user(self, user: str, password: Secret) -> None:
         """Give a foreign account our marker, then the password; hosts and other privileges stay as they are.

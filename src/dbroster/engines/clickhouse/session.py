@@ -3,10 +3,11 @@
 import json
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import clickhouse_connect
@@ -24,7 +25,7 @@ from dbroster.model.connection import Connection
 from dbroster.passwords.secret import Secret, scrub
 
 SYNTAX_ERROR, USER_EXISTS, DATABASE_EXISTS, DENIED, FIXED_SETTING = "62", "493", "82", "497", "452"
-HAS_DEPENDENTS = "630"
+HAS_DEPENDENTS, NOT_LOADED = "630", "722"
 _REFUSED_LOGINS = frozenset({192, 193, 194, 516})
 _CROWDED = 202
 _UNCLEAR_LOGINS = frozenset({201})  # a quota, maybe the one for failed logins
@@ -36,8 +37,10 @@ _ADVICE = {
     497: "let `check --connect` say what to grant to the admin account",
     514: "the server has no writable user directory; add <local_directory> to <user_directories> in its configuration",
     630: "something else depends on it; drop that first, until then the account stays locked",
+    722: "mend that table and restart the server; until then its database can be neither archived nor dropped",
     701: "name a cluster of this server under `cluster` in connections.yaml",
 }
+_Found = TypeVar("_Found")
 # What the admin's profile may have set, and what would hide rows from dbroster or change how they look.
 _OWN_SETTINGS = {
     **dict.fromkeys((
@@ -49,6 +52,12 @@ _OWN_SETTINGS = {
 }  # fmt: skip
 # An answer comes when the server is sure of it; until then it says three times within `timeout` that it is at work.
 _WAITING = {"wait_end_of_query": "1", "send_progress_in_http_headers": "1"}
+_BROKEN = """
+    SELECT DISTINCT name, job FROM system.databases, system.asynchronous_loader
+    WHERE status = 'FAILED' AND match(job, '^(load|startup) table ')
+        AND startsWith(substring(job, position(job, ' table ') + 7), name || '.') ORDER BY name, job"""
+IF_BROKEN = "\n-- where the server has tables that it could not load:\n"
+"""Divides a query from the one that is asked in its place there."""
 _NOTHING = "SET ROLE DEFAULT"
 _PING = 2.0  # seconds
 _TO_NAME = 6.0  # seconds more that a node has for naming a silent one: before all else it sends a ping, for 5 s
@@ -151,9 +160,9 @@ class Session:
     def rows(self, query: str, **texts: str | Sequence[str]) -> list[tuple[Any, ...]]:
         """Return what a query finds; each `{name}` in it stands for a text, or for texts for `IN`, quoted here.
 
-        Raises ConnectError or OperationError.
+        `{broken}` stands for databases of which the server can show no table. Raises ConnectError or OperationError.
         """
-        return self._rows(_filled(query, texts))
+        return self._but_broken(self._rows, query, texts)
 
     def everywhere(self, query: str, **texts: str | Sequence[str]) -> list[list[tuple[Any, ...]]]:
         """Return what a query, with texts as for `rows`, finds on each node of the cluster; or on the only server.
@@ -162,7 +171,20 @@ class Session:
         """
         if self.cluster is None:
             return [self.rows(query, **texts)]
-        return self._ask_all(self.cluster, _filled(query, texts), self._limit, "timeout")
+        ask = partial(self._ask_all, self.cluster, seconds=self._limit, key="timeout")
+        return self._but_broken(ask, query, texts)
+
+    def _but_broken(self, ask: Callable[[str], _Found], query: str, texts: Mapping[str, str | Sequence[str]]) -> _Found:
+        """Ask about all databases; if the server could not load a table when it started, about the others."""
+        usual, _, instead = query.partition(IF_BROKEN)
+        try:
+            return ask(_filled(usual, {"broken": [""], **texts}))
+        except OperationError as error:
+            if error.code != NOT_LOADED or "{broken}" not in query:
+                raise
+        found = self.union(_BROKEN)
+        self.notes += [_not_loaded(database, job) for database, job in found]
+        return ask(_filled(instead or usual, {**texts, "broken": [database for database, _ in found] or [""]}))
 
     def meet(self) -> None:
         """Ask every node for a sign, which has to come as soon as one of a login. Raises ConnectError."""
@@ -341,6 +363,14 @@ def _filled(query: str, texts: Mapping[str, str | Sequence[str]]) -> str:
             name: literal(value) if isinstance(value, str) else ", ".join(map(literal, value))
             for name, value in texts.items()
         }
+    )
+
+
+def _not_loaded(database: str, job: str) -> str:
+    query = f"SELECT exception FROM system.asynchronous_loader WHERE job = {literal(job)};"  # noqa: S608 - quoted
+    return (
+        f"the server has failed to {job} when it started, so it shows nothing of the database {database}, which can be "
+        f"neither archived nor dropped until that is mended, and the server started again; why: {query}"
     )
 
 

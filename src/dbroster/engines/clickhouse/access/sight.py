@@ -4,22 +4,36 @@ What a policy hides would be a leaver who is not removed, or a table that is not
 themselves, too; how the server would read a table shows it all the same.
 """
 
+from collections.abc import Iterable
+
 from dbroster.engines.clickhouse.access.row_policies import cures, hiding, read_policies
 from dbroster.engines.clickhouse.session import Session, all_rows, identifier
 from dbroster.errors import ServerError
 
 TABLES = (
-    "clusters", "columns", "databases", "detached_parts", "detached_tables", "enabled_roles", "grants", "merges",
-    "mutations", "parts", "privileges", "processes", "replicas", "role_grants", "roles", "row_policies",
-    "server_settings", "settings", "settings_profile_elements", "tables", "user_directories", "users",
-    "view_refreshes",
+    "asynchronous_loader", "clusters", "columns", "databases", "detached_parts", "detached_tables",
+    "enabled_roles", "grants", "merges", "mutations", "parts", "privileges", "processes", "replicas",
+    "role_grants", "roles", "row_policies", "server_settings", "settings", "settings_profile_elements",
+    "tables", "user_directories", "users", "view_refreshes",
 )  # fmt: skip
 """All that dbroster reads, but what exists only with ZooKeeper."""
 
-_READS = " UNION ALL ".join(f"SELECT 1 FROM system.{table}" for table in TABLES)  # noqa: S608 - constants
 _FILTERED = "WHERE explain LIKE '%Filter%'"
-HIDDEN = f"SELECT '' AS what, 0 AS grant_option FROM (EXPLAIN {_READS}) {_FILTERED}"  # noqa: S608 - constants
+
+
+def _hidden(tables: Iterable[str], filtered: str = _FILTERED) -> str:
+    reads = " UNION ALL ".join(f"SELECT 1 FROM system.{table}" for table in tables)  # noqa: S608 - constants
+    return f"SELECT '' AS what, 0 AS grant_option FROM (EXPLAIN {reads}) {filtered}"  # noqa: S608 - constants
+
+
+HIDDEN = _hidden(TABLES)
 """A query that finds a row if there is a policy that hides rows of any of the tables."""
+
+HIDDEN_IF_BROKEN = _hidden(
+    ["tables WHERE database NOT IN ({broken})", *(table for table in TABLES if table not in ("tables", "replicas"))],
+    f"{_FILTERED} AND explain NOT LIKE '%Filter ((WHERE + Change column names to column identifiers))'",
+)
+"""The same for a server with tables that it could not load: it refuses to look at all tables, or any replica."""
 _WHICH = " UNION ALL ".join(
     f"SELECT '{table}' AS name FROM (EXPLAIN SELECT 1 FROM system.{table}) {_FILTERED}"  # noqa: S608 - constants
     for table in TABLES

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dbroster.engines.clickhouse.access.row_policies import Policy, cures, hiding, read_policies
 from dbroster.engines.clickhouse.archive.statements import top_level
 from dbroster.engines.clickhouse.http.streams import from_hex
-from dbroster.engines.clickhouse.session import Session
+from dbroster.engines.clickhouse.session import IF_BROKEN, Session
 from dbroster.errors import OperationError
 
 _IN_MEMORY = "Memory"
@@ -35,8 +35,9 @@ _COLUMNS = """
     SELECT hex(table), hex(name) FROM system.columns
     WHERE database = {database} AND default_kind IN ('', 'DEFAULT', 'MATERIALIZED') ORDER BY table, position"""
 _DETACHED = "SELECT hex(table), is_permanently FROM system.detached_tables WHERE database = {database} ORDER BY 1"
-_DETACHED_PARTS = """
-    SELECT hex(table), count() FROM system.detached_parts WHERE database = {database} GROUP BY table ORDER BY table"""
+_DETACHED_PARTS = f"""
+    SELECT hex(table), count() FROM system.detached_parts WHERE database = {{database}} GROUP BY table ORDER BY table
+    {IF_BROKEN} SELECT '', 0 WHERE '' IN ({{broken}}, '')"""  # noqa: S608 - a constant
 _BUFFERS = """
     SELECT hex(name), hex(engine_full), total_rows FROM system.tables
     WHERE database = {database} AND engine = 'Buffer' AND total_rows > 0 ORDER BY name"""
@@ -153,7 +154,8 @@ def left_out(session: Session, database: str) -> Iterator[str]:
             yield f"the password in the definition of {table.name}, which the server hides"
     yield from _left_in_buffers(session, database)
     for name, number in session.rows(_DETACHED_PARTS, database=database):
-        yield f"{number} detached parts of the table {from_hex(name)}"
+        place = f"of the table {from_hex(name)}" if number else "of its tables: the server can't say whether it has any"
+        yield f"{number or 'the'} detached parts {place}"
     policies = read_policies(session, database)
     for policy in policies:
         text = f"the row policy {policy.name} of {policy.table or 'all tables'}"

@@ -23,11 +23,12 @@ _TOO_LARGE = """
         (SELECT if(changed, toUInt64(value), servers) FROM system.settings
             WHERE name = 'max_table_size_to_drop') AS most
     SELECT database, name, total_bytes, most FROM system.tables
-    WHERE database IN ({databases}) AND engine LIKE '%MergeTree' AND most > 0 AND total_bytes > most
-    ORDER BY database, name"""
+    WHERE database IN ({databases}) AND database NOT IN ({broken}) AND engine LIKE '%MergeTree' AND most > 0
+        AND total_bytes > most ORDER BY database, name"""
 _DEFINERS = """
     SELECT definer, database, name FROM system.tables
-    WHERE definer IN ({users}) AND database NOT IN ({databases}) ORDER BY definer, database, name"""
+    WHERE definer IN ({users}) AND database NOT IN ({databases}) AND database NOT IN ({broken})
+    ORDER BY definer, database, name"""
 
 
 def foresee(

@@ -6,21 +6,21 @@ from dbroster.engines.clickhouse.access.admin_privileges import FOR_ADMIN, Holdi
 from dbroster.engines.clickhouse.access.lock_dates import NEEDED
 from dbroster.engines.clickhouse.access.powers import Powers
 from dbroster.engines.clickhouse.access.shared_tables import only_engines
-from dbroster.engines.clickhouse.access.sight import HIDDEN, blinded
+from dbroster.engines.clickhouse.access.sight import HIDDEN, HIDDEN_IF_BROKEN, blinded
 from dbroster.engines.clickhouse.beforehand.cluster_checks import join
 from dbroster.engines.clickhouse.markers import role_of
 from dbroster.engines.clickhouse.options import ClickHouseOptions
-from dbroster.engines.clickhouse.session import DENIED, Session, identifier
+from dbroster.engines.clickhouse.session import DENIED, IF_BROKEN, Session, identifier
 from dbroster.errors import OperationError, UnsupportedServer
 from dbroster.model.connection import Connection
 
 OLDEST = (24, 8)
 
-_HELD = f"""
+_GRANTED = """
     SELECT WHAT, grant_option FROM system.grants
     WHERE database IS NULL AND NOT is_partial_revoke
-        AND (user_name = currentUser() OR role_name IN (SELECT role_name FROM system.enabled_roles))
-    UNION ALL {HIDDEN}"""  # noqa: S608 - a constant
+        AND (user_name = currentUser() OR role_name IN (SELECT role_name FROM system.enabled_roles)) UNION ALL """
+_HELD = f"{_GRANTED}{HIDDEN}{IF_BROKEN}{_GRANTED}{HIDDEN_IF_BROKEN}"
 
 _PRIVILEGES = "SELECT privilege, parent_group, toUInt8(getSetting('readonly')) AS read_only FROM system.privileges"
 

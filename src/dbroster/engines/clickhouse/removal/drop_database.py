@@ -17,7 +17,8 @@ _FIXED = 25
 _DEPENDENTS = """
     SELECT database, name, dependent.1 AS place, dependent.2 AS table FROM system.tables
     ARRAY JOIN arrayZip(loading_dependent_database, loading_dependent_table) AS dependent
-    WHERE database IN ({databases}) AND dependent.1 != database ORDER BY database, name, dependent"""
+    WHERE database IN ({databases}) AND database NOT IN ({broken}) AND dependent.1 != database
+    ORDER BY database, name, dependent"""
 _ENGINE = "SELECT engine FROM system.tables WHERE database = {database} AND name = {table}"
 HOLDING = ("Loop", "StorageProxy")
 """The engines of tables that loop(), mergeTreeIndex() and mergeTreeProjection() make: they keep what they read.
@@ -28,7 +29,7 @@ Other functions make a StorageProxy, too, and the server does not tell which (tr
 _PAUSE = 0.5  # seconds
 _THERE = "SELECT 1 FROM system.databases WHERE name = {database}"
 _HOLDERS = """
-    SELECT database, name FROM system.tables WHERE engine IN ({engines}) AND database != {database}
+    SELECT database, name FROM system.tables WHERE engine IN ({engines}) AND database NOT IN ({broken}, {database})
     ORDER BY database, name LIMIT 5"""
 _HELD = (
     "if one of these tables reads it, its rows stay on the disk, and readable there, until that is dropped or the "

@@ -1,0 +1,59 @@
+"""Dropping an account, also one that the server takes for the definer of views which are not there any more.
+
+25.8 remembers the definer of each view, and forgets it only when a view of that name is dropped: not when the view was
+renamed, replaced or detached, nor with its database. A view of that name that is made and dropped makes it forget.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
+
+from dbroster.engines.clickhouse.markers import Marker
+from dbroster.engines.clickhouse.session import HAS_DEPENDENTS, Session, identifier, literal
+from dbroster.errors import OperationError
+
+_VIEWS = re.compile(r"used as a definer in views \[(.*)\]", re.DOTALL)
+_TEXT = re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL)
+_NAME = r"(`(?:[^`\\]|\\.)*`|\w+)"
+_VIEW = re.compile(rf"{_NAME}\.{_NAME} \([-0-9a-f]+\)", re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_THERE = "SELECT 1 FROM system.databases WHERE name = {database}"
+
+
+def drop_user(session: Session, roster: str, user: str, cluster: str) -> None:
+    """Drop an account. Raises ConnectError, OperationError."""
+    statement = f"DROP USER IF EXISTS {identifier(user)}{cluster}"
+    try:
+        session.run(statement)
+    except OperationError as error:
+        gone = () if session.cluster else tuple(_gone(session, user, str(error)))
+        if error.code != HAS_DEPENDENTS or not gone:
+            raise
+        for database, views in groupby(sorted(set(gone)), key=itemgetter(0)):
+            _make_and_drop(session, str(Marker(roster, user, database)), database, [view for _, view in views])
+        session.run(statement)
+
+
+def _gone(session: Session, user: str, text: str) -> Iterator[tuple[str, str]]:
+    """Views, their names quoted, in databases of the user that are not there any more."""
+    listed = _VIEWS.search(text)
+    for entry in _TEXT.findall(listed[1] if listed else ""):
+        if found := _VIEW.fullmatch(_unescaped(entry)):
+            database = _unescaped(found[1].strip("`"))
+            if database.startswith(f"{user}_") and not session.rows(_THERE, database=database):
+                yield database, found[2]
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPED.sub(r"\1", text)
+
+
+def _make_and_drop(session: Session, marker: str, database: str, views: list[str]) -> None:
+    """The marker lets the next run drop the database, should this one be killed in the middle."""
+    session.run(f"CREATE DATABASE {identifier(database)} COMMENT {literal(marker)}")
+    for view in views:
+        session.run(
+            f"CREATE VIEW {identifier(database)}.{view} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS SELECT 1"
+        )
+    session.run(f"DROP DATABASE {identifier(database)} SYNC")
