@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 
 import pytest
 
+from servers.base import LocalServer
 from tests.contract.adapters import Adapter
 from tests.e2e.conftest import REAL
 from tests.e2e.site import Site
@@ -17,6 +18,26 @@ PARTS = range(1, 20) if SOAK else (10,)
 """Twentieths of a run after which the server is killed."""
 
 _numbers = count(1)
+
+
+class Killing:
+    """Kills a server, but not when the run has ended meanwhile and the server is to be started."""
+
+    def __init__(self, server: LocalServer) -> None:
+        self.done = Event()
+        self._server, self._over, self._turn = server, False, Lock()
+
+    def __call__(self) -> None:
+        """Kill it now."""
+        with self._turn:
+            if not self._over:
+                self._server.kill()
+                self.done.set()
+
+    def is_over(self) -> None:
+        """Wait for a kill that is under way, and let none begin any more."""
+        with self._turn:
+            self._over = True
 
 
 @pytest.fixture
@@ -36,16 +57,12 @@ def test_the_server_is_killed_and_comes_back(doomed: Scene) -> None:
     for part in PARTS:
         doomed.before()
         doomed.pending()
-        dead = Event()
-
-        def kill(dead: Event = dead) -> None:
-            server.kill()
-            dead.set()
-
-        with doomed.relay(max(1, messages * part // 20), at_end=kill, once=True):
+        killing = Killing(server)
+        with doomed.relay(max(1, messages * part // 20), at_end=killing, once=True):
             process = doomed.start()
-            while not dead.wait(0.02) and process.poll() is None:
+            while not killing.done.wait(0.02) and process.poll() is None:
                 continue
+            killing.is_over()
             server.start()
             run = doomed.finish(process)
         doomed.log_in_again()
