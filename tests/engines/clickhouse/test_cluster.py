@@ -35,6 +35,7 @@ from tests.engines.clickhouse.clustered import (
 )
 from tests.engines.clickhouse.unstoppable import QUERY, unstoppable
 from tests.support.bounded import within
+from tests.support.waiting import wait_until
 
 TEMPLATES = ("tools", "web")
 REPLICATED = "ENGINE = ReplicatedMergeTree('{}', 'one') ORDER BY x"
@@ -406,7 +407,10 @@ def test_without_zookeeper_nothing_is_begun(cluster: Clustered, site: Site) -> N
     assert (run.code, run.actions) == (2, set())
     assert "ZooKeeper or ClickHouse Keeper does not answer" in run.result["error"]
     cluster.cluster.keeper.start()
-    site.converge()
+    site.pending()
+    site.sync()
+    # accounts in ZooKeeper reach the other node when that has noticed that it is back
+    wait_until(lambda: site.run("--dry-run", "--detailed-exitcode").code == 0)
     cluster.at_home(site)
 
 
