@@ -1,38 +1,60 @@
 """Break dbroster on purpose, one way at a time, and see that tests notice: `make sabotage`.
 
-Each sabotage is a change of one text in one file, made in a copy of the tree, with the tests that should catch it. A
-sabotage that no test catches, or whose text is no longer there, is a failure. Prints the table of docs/safety.md.
+Each sabotage takes away one thing that keeps data, passwords or doors safe: it is a change of one text in one file,
+made in a copy of the tree, with the tests that should catch it. One that no test catches, or whose text is no longer
+there, is a failure. Prints the table of docs/safety.md.
+
+They stand in sabotages.txt: a name, a file, the text with `-` in front of each line, what replaces it with `+`, and
+behind `?` the servers' environment and the arguments of pytest, or `lint` for the borders between modules. A blank line
+parts them. Without `-` the file is new.
 """
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, Self
 
 ROOT = Path(__file__).resolve().parent.parent
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".cache", ".*_cache", ".hypothesis", "__pycache__")
 LINT = "lint"
+_ROW = re.compile(r"(.+)\n(\S+)\n((?:-.*\n)*)((?:\+.*\n)*)\? (.+)\n?")
+_VARIABLE = re.compile(r"[A-Z_]+=")
 _NOTICED = re.compile(r"^(?:FAILED|ERROR) \S*::(\w+)|^(.+) BROKEN", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Sabotage:
-    """What is broken: in `file` stands `old`, and then `new`; without `old` the file is new.
-
-    `tests` are pytest's arguments, or LINT for the borders between modules; `environment` says which servers they need.
-    """
+class Sabotage(NamedTuple):
+    """What is broken, and what has to notice it."""
 
     name: str
     file: str
     old: str
     new: str
-    tests: str
-    environment: tuple[tuple[str, str], ...] = ()
+    judge: str
+
+    @classmethod
+    def of(cls, row: str) -> Self:
+        """Read one of sabotages.txt. Raises ValueError."""
+        if (found := _ROW.fullmatch(row)) is None:
+            raise ValueError(f"this is no sabotage:\n{row}")
+        name, file, *texts, judge = found.groups()
+        old, new = ("\n".join(line[1:] for line in text.splitlines()) for text in texts)
+        return cls(name, file, old, new, judge)
+
+    @property
+    def tests(self) -> list[str]:
+        """Pytest's arguments, or LINT."""
+        return [word for word in shlex.split(self.judge) if not _VARIABLE.match(word)]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Which servers the tests need."""
+        return dict(word.split("=", 1) for word in shlex.split(self.judge) if _VARIABLE.match(word))
 
     def broken(self, text: str) -> str:
         """Return a file's text with the sabotage in it. Raises ValueError when it does not fit any more."""
@@ -42,16 +64,19 @@ class Sabotage:
 
     def command(self) -> list[str]:
         """Return what has to notice it."""
-        if self.tests == LINT:
+        if self.tests == [LINT]:
             return [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
-        return [sys.executable, "-m", "pytest", "-q", "--maxfail=3", "-p", "no:cacheprovider", *self.tests.split("|")]
+        return [sys.executable, "-m", "pytest", "-q", "--maxfail=3", "-p", "no:cacheprovider", *self.tests]
+
+
+def sabotages() -> list[Sabotage]:
+    """Return all of them."""
+    return [Sabotage.of(row) for row in (ROOT / "tools/sabotages.txt").read_text().split("\n\n")]
 
 
 def main(names: list[str]) -> int:
     """Try every sabotage, or those whose names contain one of the words; return how many were not caught."""
-    from tools.sabotages import SABOTAGES
-
-    chosen = [each for each in SABOTAGES if not names or any(name in each.name for name in names)]
+    chosen = [each for each in sabotages() if not names or any(name in each.name for name in names)]
     survived = 0
     print("| sabotage | caught by |\n|---|---|")
     with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool:  # tests wait much
@@ -70,7 +95,7 @@ def attempt(sabotage: Sabotage) -> list[str]:
             (tree / linked).symlink_to(ROOT / linked)
         path = tree / sabotage.file
         path.write_text(sabotage.broken(path.read_text() if path.exists() else ""))
-        environment = {**os.environ, **dict(sabotage.environment), "PYTHONPATH": f"{tree / 'src'}:{tree}"}
+        environment = {**os.environ, **sabotage.environment, "PYTHONPATH": f"{tree / 'src'}:{tree}"}
         done = subprocess.run(
             sabotage.command(), cwd=tree, env=environment, check=False, capture_output=True, text=True
         )
@@ -81,5 +106,4 @@ def attempt(sabotage: Sabotage) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
     sys.exit(min(main(sys.argv[1:]), 1))

@@ -2,19 +2,28 @@
 
 import pytest
 
-from tools.sabotage import LINT, ROOT, Sabotage
-from tools.sabotages import SABOTAGES
+from tools.sabotage import LINT, ROOT, Sabotage, sabotages
 
 
 def test_each_sabotage_still_has_what_it_breaks_and_who_notices() -> None:
     texts: dict[str, str] = {}
-    for sabotage in SABOTAGES:
+    found = sabotages()
+    for sabotage in found:
         path = ROOT / sabotage.file
         text = texts.setdefault(sabotage.file, path.read_text() if path.exists() else "")
         assert sabotage.broken(text) != text
-        tests = [] if sabotage.tests == LINT else sabotage.tests.split("|")
-        assert all((ROOT / name).exists() for name in tests if name.startswith("tests/")), sabotage.name
-    assert len({sabotage.name for sabotage in SABOTAGES}) == len(SABOTAGES)
+        tests = [name for name in sabotage.tests if name.startswith("tests")]
+        assert tests or sabotage.tests == [LINT]
+        assert all((ROOT / name).exists() for name in tests), sabotage.name
+    assert len({sabotage.name for sabotage in found}) == len(found)
+
+
+def test_all_of_a_sabotage_is_read() -> None:
+    found = Sabotage.of("it breaks\nsrc/x.py\n-a\n- b\n+c\n? KIND=1 tests/x.py -k 'a and b'\n")
+    assert found[:4] == ("it breaks", "src/x.py", "a\n b", "c")
+    assert (found.environment, found.tests) == ({"KIND": "1"}, ["tests/x.py", "-k", "a and b"])
+    with pytest.raises(ValueError, match="no sabotage"):
+        Sabotage.of("it breaks\nsrc/x.py\na\n+c\n? lint\n")
 
 
 @pytest.mark.parametrize("text", ["", "a\na\n"])
