@@ -105,6 +105,9 @@ FAULTS = {
     "N4": "MySQL: foreign keys to what is not unique come back.",
     "N6": "PostgreSQL: nobody whom a leaver has let into a database of his runs his code.",
     "N5": "MySQL: a session that never finishes a change of its user keeps no removal out, and nobody in.",
+    "S1": "MySQL, MariaDB: another account of a leaver's name, at another host, keeps no session of his in.",
+    "S2": "MySQL, MariaDB: a limit of rows that the server has for everybody cuts no archive.",
+    "S3": "MySQL, MariaDB: no transaction of who stays is committed between the archive and the drop of a database.",
 }
 
 TOPICS = {

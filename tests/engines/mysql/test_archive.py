@@ -140,6 +140,21 @@ def test_a_table_that_is_damaged_stops_the_archive_and_is_said_before(site: Site
     assert database in site.dba.databases(user)
 
 
+def test_a_limit_of_rows_for_everybody_cuts_no_archive(site: Site, tmp_path: Path) -> None:
+    """S2: the dump programs would obey sql_select_limit, which a DBA has set for all sessions."""
+    handler, user = site.open(), site.name()
+    handler.connection = archiving(handler.connection, tmp_path)
+    handler.create_user(user, Secret(PASSWORD))
+    database = give(handler, user)
+    site.dba.run(f"CREATE TABLE `{database}`.t AS SELECT 1 AS a UNION SELECT 2")
+    cure = "SET GLOBAL sql_select_limit = DEFAULT"
+    with site.setting("sql_select_limit", "1", "DEFAULT"):
+        with pytest.raises(OperationError, match=cure):
+            handler.archive_database(user, database)
+        assert [text for text in handler.archiver().missing() if cure in text]
+    assert site.dba.databases(user) == {database}
+
+
 def test_what_others_have_defined_is_said_and_keeps_nothing_else_away(site: Site, tmp_path: Path) -> None:
     """A8: a view of the DBA's can't be made again by the user; the tables behind it come back all the same."""
     handler = site.open(least(site))

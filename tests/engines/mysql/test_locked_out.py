@@ -265,3 +265,41 @@ def test_who_stays_writes_nothing_while_the_database_is_archived(
     assert rows(site, f"{web}.t") == 0
     assert site.dba.grants(bob) == set()
     assert handler.get_existing_databases()[web].owner == bob
+
+
+@pytest.mark.parametrize("other_host", ["10.9.9.9", "localhost"])
+def test_another_account_of_that_name_keeps_no_session_in(site: Site, other_host: str) -> None:
+    """S1: a DBA's account at another host; the sessions that it may have are left alone, all others and events end."""
+    handler, bob = site.open(), site.name()
+    site.dba.run("SET GLOBAL event_scheduler = ON")
+    handler.create_user(bob, Secret(PASSWORD))
+    web = give(handler, bob)
+    site.dba.run_as(bob, PASSWORD, f"CREATE EVENT {web}.e ON SCHEDULE EVERY 1 SECOND DO SELECT SLEEP(1000)")
+    wait_until(lambda: sessions(site, bob) > 0)
+    with closing(site.dba.login(bob, PASSWORD, web)) as raw:
+        raw.query("CREATE TABLE t (n INT)")
+        site.dba.run(f"CREATE USER '{bob}'@'{other_host}' IDENTIFIED BY '{OTHER}'")
+        handler.lock_user(bob)
+        if other_host == "localhost":
+            raw.ping(reconnect=False)
+        else:
+            with pytest.raises(pymysql.err.MySQLError):
+                raw.query("INSERT INTO t VALUES (1)")
+    wait_until(lambda: sessions(site, bob) == 0)
+    handler.drop_database(bob, web)
+
+
+def test_rows_that_are_committed_from_elsewhere_are_in_the_archive_or_refused(site: Site, tmp_path: Path) -> None:
+    """S3: who stays when a template goes may have an open transaction in it, in a session of another database."""
+    handler, bob = site.open(), site.name()
+    handler.connection = archiving(handler.connection, tmp_path)
+    handler.create_user(bob, Secret(PASSWORD))
+    web, tools = give(handler, bob), give(handler, bob, "tools")
+    site.dba.run_as(bob, PASSWORD, f"CREATE TABLE {web}.t (n INT) ENGINE = InnoDB")
+    with closing(site.dba.login(bob, PASSWORD, tools)) as raw:
+        raw.begin()
+        raw.query(f"INSERT INTO {web}.t VALUES (1)")
+        handler.archive_database(bob, web)
+        with pytest.raises(pymysql.err.MySQLError):
+            raw.commit()
+    assert rows(site, f"{web}.t") == 0

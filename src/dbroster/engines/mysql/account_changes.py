@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ from dbroster.engines.base import gone, prove_managed
 from dbroster.engines.mysql.access import accounts as mysql_accounts
 from dbroster.engines.mysql.access import markers
 from dbroster.engines.mysql.access.accounts import Account, Key
+from dbroster.engines.mysql.access.clients import Hosts
 from dbroster.engines.mysql.access.database_owners import Look
 from dbroster.engines.mysql.session import NO_SUCH_THREAD, NOT_OWNER_OF_THREAD, account, literal
 from dbroster.engines.mysql.warnings import MySQLWarnings
@@ -26,6 +27,7 @@ _NOBODY = "unauthenticated user"
 _CHANGE_USER = "Change user"  # COM_CHANGE_USER, which logs in within a session that is somebody else's until its end
 _EVENT = ("system user", "Connect")
 _LOGIN = 1.0  # seconds that a login may take which a lock has to wait for
+_ENDING = 5.0  # seconds in which a session that was ended may still commit; a statement that no KILL ends takes longer
 _LOOK = 0.05
 
 
@@ -128,17 +130,29 @@ class MySQLUsers(MySQLWarnings):
         accounts = self._ahead.accounts if self._ahead else self._read_accounts(names)
         return [found for found in accounts if found.name in names]
 
-    def _end_sessions(self, names: Collection[str], database: str | None = None) -> None:
-        """End the sessions of these users, or those in one database; without the right to it, `warnings` has said so.
+    def _end_sessions(self, names: Collection[str]) -> None:
+        """End the sessions of these users, and wait for their ends; without the right to it, `warnings` has said so.
 
-        What an event or a routine does for a user is a session of that user, too. A session shows its user, not its
-        account: where a foreign account has the name too, all are left alone.
+        What an event or a routine does for a user is a session of that user, too. A session shows its user and its
+        client, not its account: one that a foreign account of that name may have is left alone.
         """
-        foreign = {found.name for found in self._accounts_of(names) if not self._view.is_ours(found)}
-        for row in self._sessions():
-            inside = database is None or (row["db"] is not None and self.fold_database(row["db"]) == database)
-            if inside and row["User"] in names and row["User"] not in foreign:
-                self._kill(row["Id"])
+        hosts = {name: self._hosts_of(name) for name in names}
+        ended = {
+            row["Id"]
+            for row in self._sessions()
+            if row["User"] in hosts and (self._is_own_event(row) or hosts[row["User"]].has_client(row["Host"]))
+        }
+        for number in ended:
+            self._kill(number)
+        self._await(lambda: ended & {row["Id"] for row in self._session.processes()}, _ENDING if ended else 0)
+
+    def _hosts_of(self, name: str) -> Hosts:
+        accounts = self._accounts_of([name])
+        ours, others = ([f.host for f in accounts if self._view.is_ours(f) is own] for own in (True, False))
+        return Hosts(ours, others)
+
+    def _is_own_event(self, row: Mapping[str, Any]) -> bool:
+        return row["Command"] == _EVENT[1] and row["db"] is not None and self._rules.belongs(row["User"], row["db"])
 
     def _sessions(self) -> list[dict[str, Any]]:
         """Find all sessions. Whose an event is only SHOW PROCESSLIST tells, and it may have to wait for nobody."""
@@ -154,12 +168,17 @@ class MySQLUsers(MySQLWarnings):
         MySQL looks up the account when a login begins, and tells in its end whose it is. Nobody else's takes so long.
         """
         late = self._logging_in()
-        end = time.monotonic() + _LOGIN
-        while late and time.monotonic() < end:
-            time.sleep(_LOOK)
-            late &= self._logging_in()
-        for number in late:
+        for number in self._await(lambda: late & self._logging_in(), _LOGIN if late else 0):
             self._kill(number)
+
+    def _await(self, left: Callable[[], set[int]], seconds: float) -> set[int]:
+        """Wait until no session is left, but not for longer; return those that are."""
+        end = time.monotonic() + seconds
+        found = left() if seconds else set()
+        while found and time.monotonic() < end:
+            time.sleep(_LOOK)
+            found = left()
+        return found
 
     def _logging_in(self) -> set[int]:
         return {

@@ -257,8 +257,9 @@ class MySQLHandler(MySQLUsers):
             self._session.run("SET SESSION foreign_key_checks = 1")
 
     def archive_database(self, user: str, database: str) -> None:
-        """Take the user's privileges on it and end the sessions in it, so that nobody writes until it is dropped.
+        """Take the user's privileges on it and end his sessions, so that nobody writes until it is dropped.
 
+        A session that is elsewhere may have an open transaction in it, and a COMMIT needs no privilege.
         While it is read, the user may read it, too: views are worked out with the privileges of who has made them.
         """
         found = self.get_existing_databases().get(self.fold_database(database))
@@ -275,7 +276,7 @@ class MySQLHandler(MySQLUsers):
             for grant in estate.grants:
                 exact = grant.pattern == self._rules.spelled(database)
                 self._revoke(grant, grant.privileges - (READING if exact else frozenset()))
-        self._end_sessions({user}, self.fold_database(database))
+        self._end_sessions({user})
         try:
             super().archive_database(user, database)
         finally:

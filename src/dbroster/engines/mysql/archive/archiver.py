@@ -44,6 +44,9 @@ _ONLY_CODE = ("--no-create-info", "--no-data", "--skip-triggers")
 _AT_ONCE = 1000
 """Tables that are named in one call: far from what a command line holds."""
 
+_ANY_NUMBER = 2**63
+"""From this on a limit of rows is none."""
+
 _HISTORY = "--dump-history"
 _KNOWS_HISTORY = (10, 11)
 """The first MariaDB whose server and whose dump program can write the history of system-versioned tables."""
@@ -104,7 +107,8 @@ class MySQLArchiver(Archiver):
 
         A sync does without the latter, but a session that goes on might write after the archive.
         """
-        missing = [text for program in ("dump", "client") if (text := self._missing_program(program))]
+        asked = (self._missing_program("dump"), self._missing_program("client"), self._limited())
+        missing = [text for text in asked if text]
         found = held(str(next(iter(line.values()))) for line in self._session.rows("SHOW GRANTS"))
         ending = "CONNECTION ADMIN" if self._mariadb else "CONNECTION_ADMIN"
         if not (found.has("SUPER") or (found.has("PROCESS") and found.has(ending))):
@@ -262,8 +266,7 @@ class MySQLArchiver(Archiver):
     def obstacle(self, needs: Mapping[str, Any]) -> str | None:
         """Compare the longest statement with what the server takes; a row is longer in it than in its table."""
         longest = needs.get("longest_statement")
-        (row,) = self._session.rows("SELECT @@GLOBAL.max_allowed_packet AS packet")
-        if not isinstance(longest, int) or longest < int(row["packet"]):
+        if not isinstance(longest, int) or longest < self._packet():
             return None
         needed = (longest // contents.BLOCK + 1) * contents.BLOCK
         return (
@@ -271,13 +274,28 @@ class MySQLArchiver(Archiver):
             f"SET GLOBAL max_allowed_packet = {needed};"
         )
 
+    def _packet(self) -> int:
+        (row,) = self._session.rows("SELECT @@GLOBAL.max_allowed_packet AS packet")
+        return int(row["packet"])
+
+    def _limited(self) -> str | None:
+        """Look for what everybody's sessions, those of the dump programs too, begin with, and would leave out rows."""
+        (row,) = self._session.rows("SELECT @@GLOBAL.sql_select_limit AS most")
+        if int(row["most"]) >= _ANY_NUMBER:
+            return None
+        return (
+            f"the server gives everybody {row['most']} rows of a table at most, so an archive would not be whole: "
+            "SET GLOBAL sql_select_limit = DEFAULT;"
+        )
+
     def _run_dump(self, draft: Draft, connection: Connection, arguments: Sequence[str]) -> None:
         more = () if self._mariadb else _ONLY_MYSQL
         password = connection.password.reveal() if connection.password else ""
         program = self._program("dump")
         begins = draft.file.seek(0, 2)
-        (row,) = self._session.rows("SELECT @@GLOBAL.max_allowed_packet AS packet")
-        at_once = max(_LEAST_AT_ONCE, min(_MOST_AT_ONCE, int(row["packet"]) // 2))
+        if limited := self._limited():
+            raise OperationError(limited)
+        at_once = max(_LEAST_AT_ONCE, min(_MOST_AT_ONCE, self._packet() // 2))
         with tools.memory_file(_option_file(password)) as file:
             tools.run(
                 [program, f"--defaults-file=/proc/self/fd/{file}", *self._login(connection.username), *_DUMP, *more,
