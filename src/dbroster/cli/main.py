@@ -3,7 +3,8 @@
 import argparse
 import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from dbroster import __version__, engines
 from dbroster.cli.arguments import EPILOG, Parser, sentence, sync_options
@@ -72,24 +73,12 @@ def parser(engine: str | None, wanted: str | None = None) -> argparse.ArgumentPa
     return whole
 
 
-def mysql_sync() -> int:
-    """Run as `mysql-sync`."""
-    return main(engine="mysql")
-
-
-def postgresql_sync() -> int:
-    """Run as `postgresql-sync`."""
-    return main(engine="postgresql")
-
-
-def clickhouse_sync() -> int:
-    """Run as `clickhouse-sync`."""
-    return main(engine="clickhouse")
-
-
-def mongodb_sync() -> int:
-    """Run as `mongodb-sync`."""
-    return main(engine="mongodb")
+def __getattr__(name: str) -> Callable[[], int]:
+    """Return the entry point of an engine's own script, which pyproject.toml names: `mysql_sync` and so on."""
+    engine = name.removesuffix("_sync")
+    if engine == name or engine not in engines.ENGINES:
+        raise AttributeError(f"{__name__} has no {name}")
+    return partial(main, engine=engine)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import re
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from dbroster.errors import ServerError
 
@@ -10,25 +10,31 @@ if TYPE_CHECKING:
     from dbroster.engines.base import Handler
     from dbroster.model.connection import Connection, EngineOptions
 
-ENGINES = ("mysql", "postgresql", "clickhouse", "mongodb")
 
-OTHER_NAMES = {
-    **dict.fromkeys(("postgres", "pg", "pgsql", "psql", "postgre"), "postgresql"),
-    **dict.fromkeys(("mariadb", "maria"), "mysql"),
-    **dict.fromkeys(("mongo", "mongod"), "mongodb"),
-    **dict.fromkeys(("clickhouse-server", "clickhouse_server"), "clickhouse"),
+class Engine(NamedTuple):
+    """What is known of an engine before its package is imported.
+
+    `driver`, `module`, `oldest`: the driver's name, its module, and the oldest version that works (see pyproject.toml).
+    `other_names`: what people call the engine's section of connections.yaml. `handler`: the module that connects.
+    """
+
+    driver: str
+    module: str
+    oldest: str
+    other_names: tuple[str, ...]
+    handler: str = "handler"
+
+
+ENGINES = {
+    # its module picks the handler by which of both it meets
+    "mysql": Engine("PyMySQL", "pymysql", "1.1", ("mariadb", "maria"), "mariadb"),
+    "postgresql": Engine("psycopg", "psycopg", "3.2", ("postgres", "pg", "pgsql", "psql", "postgre")),
+    "clickhouse": Engine("clickhouse-connect", "clickhouse_connect", "1.0", ("clickhouse-server", "clickhouse_server")),
+    "mongodb": Engine("PyMongo", "pymongo", "4.9", ("mongo", "mongod")),
 }
-"""What people call a section of connections.yaml, and what it is called."""
+"""The registry: a new engine has a line here and a package beside."""
 
-DRIVERS = {
-    "mysql": ("PyMySQL", "pymysql", "1.1"),
-    "postgresql": ("psycopg", "psycopg", "3.2"),
-    "clickhouse": ("clickhouse-connect", "clickhouse_connect", "1.0"),
-    "mongodb": ("PyMongo", "pymongo", "4.9"),
-}
-"""The driver of each engine: its name, its module, and the oldest version that works (see pyproject.toml)."""
-
-_MODULES = {"mysql": "mysql.mariadb"}  # it picks the handler by which of both it meets
+OTHER_NAMES = {other: name for name, engine in ENGINES.items() for other in engine.other_names}
 
 
 def options_of(engine: str) -> "type[EngineOptions]":
@@ -42,15 +48,14 @@ def connect(connection: "Connection") -> "Handler":
     Raises ServerError when the engine's driver is not installed or too old, ConnectError and UnsupportedServer as it
     comes.
     """
-    name = _MODULES.get(connection.engine, f"{connection.engine}.handler")
+    engine = ENGINES[connection.engine]
+    name = f"dbroster.engines.{connection.engine}.{engine.handler}"
     try:
         try:
-            module = import_module(f"dbroster.engines.{name}")  # first: the engine decides what of a driver is imported
+            module = import_module(name)  # first: the engine decides what of a driver is imported
         finally:
-            _refuse_old_driver(connection.engine)
+            _refuse_old_driver(engine)
     except ModuleNotFoundError as error:
-        if error.name == f"dbroster.engines.{connection.engine}":
-            raise ServerError(f"dbroster has no engine for {connection.engine} yet") from None
         raise ServerError(
             f"the driver for {connection.engine} is not installed ({error.name} is missing): "
             f"pip install 'dbroster[{connection.engine}]' (in a checkout: "
@@ -64,16 +69,13 @@ def connect(connection: "Connection") -> "Handler":
     return cast("Handler", module.connect(connection))
 
 
-def _refuse_old_driver(engine: str) -> None:
+def _refuse_old_driver(engine: Engine) -> None:
     """Raise ServerError for a driver that would work, but not as it should: without TLS, or without a limit."""
-    if engine not in DRIVERS:
-        return
-    driver, module, oldest = DRIVERS[engine]
-    version = str(getattr(import_module(module), "__version__", ""))
-    if version and _numbers(version) < _numbers(oldest):
+    version = str(getattr(import_module(engine.module), "__version__", ""))
+    if version and _numbers(version) < _numbers(engine.oldest):
         raise ServerError(
-            f"{driver} {version} is too old: dbroster needs {oldest} or newer: "
-            f"pip install --upgrade '{driver.lower()}>={oldest}'"
+            f"{engine.driver} {version} is too old: dbroster needs {engine.oldest} or newer: "
+            f"pip install --upgrade '{engine.driver.lower()}>={engine.oldest}'"
         )
 
 

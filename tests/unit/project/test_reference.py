@@ -99,7 +99,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("config")
 
 
-@given(data=st.data(), engine=st.sampled_from(ENGINES))
+@given(data=st.data(), engine=st.sampled_from([*ENGINES]))
 def test_what_a_run_reads_the_schema_accepts(directory: Path, data: st.DataObject, engine: str) -> None:
     document = {engine: data.draw(_values(engine))}
     with pytest.MonkeyPatch.context() as patch:
