@@ -14,14 +14,16 @@ _REMOVALS, _RULES = Removals(), PasswordRules()
 class _Count(Key[int | None]):
     """A number, or `all` for no limit."""
 
-    most = 1_000_000
+    def __set_name__(self, owner: Any, name: str) -> None:
+        super().__set_name__(owner, name)
+        self._number = Number(0, 0, 1_000_000, "")
+        self._number.name = name
 
     def read(self, section: Section) -> int | None:
-        return None if section.value(self.name) == "all" else section.integer(self.name, 0, 0, self.most)
+        return None if section.value(self.name) == "all" else self._number.read(section)
 
     def schema(self) -> dict[str, Any]:
-        number = Number(0, 0, self.most, "").schema()
-        return {"anyOf": [*number["anyOf"], {"const": "all"}]}
+        return {"anyOf": [*self._number.schema()["anyOf"], {"const": "all"}]}
 
 
 class TopKeys(Part):

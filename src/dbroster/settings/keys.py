@@ -4,13 +4,15 @@ From them come what a run reads, and what `make reference` writes: tables in doc
 docs/connections.schema.json.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, Self, TypeVar, overload
 
 from dbroster.model.names import did_you_mean
-from dbroster.settings.section import LABEL, MOST_LABEL, Section
+from dbroster.settings.section import Section, sendable
 
 T = TypeVar("T")
+_LABEL, _MOST_LABEL = "[A-Za-z0-9][A-Za-z0-9_-]*", 32
 _REFERENCE: dict[str, Any] = {"type": "string", "pattern": r"\$\{\w+\}"}
 """What may stand for any text or number, by JSON schema."""
 
@@ -94,11 +96,15 @@ class Label(Text):
 
     def read(self, section: Section) -> str:
         """Return the name."""
-        return section.label(self.name, self.default)
+        value = super().read(section)
+        if len(value) <= _MOST_LABEL and re.fullmatch(_LABEL, value, re.ASCII):
+            return value
+        section.problem(self.name, f"expected up to {_MOST_LABEL} letters, digits, _ and -")
+        return self.default
 
     def schema(self) -> dict[str, Any]:
         """A name, or what the environment has for it."""
-        return {"anyOf": [{"type": "string", "pattern": f"^{LABEL}$", "maxLength": MOST_LABEL}, _REFERENCE]}
+        return {"anyOf": [{"type": "string", "pattern": f"^{_LABEL}$", "maxLength": _MOST_LABEL}, _REFERENCE]}
 
 
 class Choice(Text):
@@ -110,7 +116,11 @@ class Choice(Text):
 
     def read(self, section: Section) -> str:
         """Return the word."""
-        return section.choice(self.name, self.default, self.known)
+        value = super().read(section)
+        if value in self.known:
+            return value
+        section.problem(self.name, f"expected one of {', '.join(self.known)}{did_you_mean(value, self.known)}")
+        return self.default
 
     def schema(self) -> dict[str, Any]:
         """One of the words, or what the environment has for it."""
@@ -125,8 +135,17 @@ class Number(Key[int]):
         self.low, self.high = low, high
 
     def read(self, section: Section) -> int:
-        """Return the number."""
-        return section.integer(self.name, self.default, self.low, self.high)
+        """Return the number; `${NAME}` may stand for it."""
+        value = section.value(self.name)
+        if value is None:
+            return self.default
+        if isinstance(value, str):
+            expanded = section.text(self.name)
+            value = int(expanded) if re.fullmatch(r"-?\d{1,9}", expanded, re.ASCII) else None
+        if isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high:
+            return value
+        section.problem(self.name, f"expected a whole number from {self.low} to {self.high}")
+        return self.default
 
     def schema(self) -> dict[str, Any]:
         """A number between the two, as text where it is made of references."""
@@ -139,7 +158,12 @@ class Flag(Key[bool]):
 
     def read(self, section: Section) -> bool:
         """Return the flag."""
-        return section.flag(self.name, default=self.default)
+        value = section.value(self.name)
+        if isinstance(value, bool):
+            return value
+        if value is not None:
+            section.problem(self.name, "expected true or false")
+        return self.default
 
     def schema(self) -> dict[str, Any]:
         """A boolean."""
@@ -147,14 +171,23 @@ class Flag(Key[bool]):
 
 
 class Texts(Key[tuple[str, ...]]):
-    """A list of texts."""
+    """A list of texts; where there are some by default, an empty one makes no sense."""
 
     def read(self, section: Section) -> tuple[str, ...]:
         """Return the texts."""
-        return section.texts(self.name, self.default)
+        value = section.value(self.name)
+        if value is None:
+            return self.default
+        if not isinstance(value, list) or not all(isinstance(i, str) and i and sendable(i) for i in value):
+            section.problem(self.name, "expected a list of texts")
+        elif self.default and not value:
+            section.problem(self.name, "must not be empty")
+        else:
+            return tuple(value)
+        return self.default
 
     def schema(self) -> dict[str, Any]:
-        """A list; where there are some by default, an empty one makes no sense."""
+        """A list of texts."""
         return {"type": "array", "items": self._item(), **({"minItems": 1} if self.default else {})}
 
     def _item(self) -> dict[str, Any]:
@@ -172,14 +205,14 @@ class KnownTexts(Texts):
 
     def read(self, section: Section) -> tuple[str, ...]:
         """Return the texts."""
-        texts = self._said(section)
+        texts = tuple(map(self._spelled, super().read(section)))
         for text in texts:
             if text not in self.known:
                 section.problem(self.name, f"unknown: {text}{did_you_mean(text, self.known)}")
         return texts
 
-    def _said(self, section: Section) -> tuple[str, ...]:
-        return section.texts(self.name, self.default)
+    def _spelled(self, text: str) -> str:
+        return text
 
     def _item(self) -> dict[str, Any]:
         return {"enum": [*self.known]}
@@ -188,8 +221,8 @@ class KnownTexts(Texts):
 class Words(KnownTexts):
     """A list of some known words, in upper case whatever they are written in."""
 
-    def _said(self, section: Section) -> tuple[str, ...]:
-        return tuple(word.upper() for word in section.texts(self.name, self.default))
+    def _spelled(self, text: str) -> str:
+        return text.upper()
 
     def _item(self) -> dict[str, Any]:
         return {"enum": [*self.known, *(word.lower() for word in self.known)]}

@@ -1,8 +1,7 @@
-"""Reading one mapping of connections.yaml: typed values, and a problem with line and key for each that is wrong."""
+"""One mapping of connections.yaml: its values, and a problem with line and key for each that is wrong."""
 
 import os
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from dbroster.model.names import did_you_mean
@@ -10,9 +9,6 @@ from dbroster.model.problems import Problem
 
 Path = tuple[str | int, ...]
 MOST_UNKNOWN = 50
-MOST_LABEL = 32
-LABEL = "[A-Za-z0-9][A-Za-z0-9_-]*"
-"""A name that may stand in markers and file names, as a regular expression."""
 
 _REFERENCE = re.compile(r"\$\{(\w+)\}")
 
@@ -79,56 +75,6 @@ class Section:
         if variable not in os.environ:
             self.problem(key, f"the environment variable {variable} is not set")
         return os.environ.get(variable, "")
-
-    def integer(self, key: str, default: int, low: int, high: int) -> int:
-        """Return a whole number between low and high; `${NAME}` may stand for it."""
-        value = self.value(key)
-        if value is None:
-            return default
-        if isinstance(value, str):
-            expanded = self.text(key)
-            value = int(expanded) if re.fullmatch(r"-?\d{1,9}", expanded, re.ASCII) else None
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            self.problem(key, f"expected a whole number from {low} to {high}")
-            return default
-        return value
-
-    def flag(self, key: str, *, default: bool) -> bool:
-        """Return true or false."""
-        value = self.value(key)
-        if value is not None and not isinstance(value, bool):
-            self.problem(key, "expected true or false")
-            return default
-        return default if value is None else value
-
-    def choice(self, key: str, default: str, known: Sequence[str]) -> str:
-        """Return one of the known words."""
-        value = self.text(key, default)
-        if value not in known:
-            self.problem(key, f"expected one of {', '.join(known)}{did_you_mean(value, known)}")
-            return default
-        return value
-
-    def texts(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
-        """Return a list of texts; where there are some by default, an empty list makes no sense."""
-        value = self.value(key)
-        if value is None:
-            return default
-        if not isinstance(value, list) or not all(isinstance(i, str) and i and sendable(i) for i in value):
-            self.problem(key, "expected a list of texts")
-            return default
-        if default and not value:
-            self.problem(key, "must not be empty")
-            return default
-        return tuple(value)
-
-    def label(self, key: str, default: str) -> str:
-        """Return a short name that may stand in markers and file names."""
-        value = self.text(key, default)
-        if len(value) > MOST_LABEL or not re.fullmatch(LABEL, value, re.ASCII):
-            self.problem(key, f"expected up to {MOST_LABEL} letters, digits, _ and -")
-            return default
-        return value
 
     def finish(self) -> None:
         """Note every key that nobody asked for."""
