@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import json
 from collections.abc import Callable
 
 import pytest
@@ -320,32 +321,32 @@ def test_the_user_name_salts_md5() -> None:
 
 def test_mongodb_asks_every_mechanism() -> None:
     new, old = credentials("new"), credentials("old")
-    assert mongodb_matches("new", USER, new) is True
-    assert mongodb_matches("old", USER, new) is False
-    assert mongodb_matches("new", "eve", new) is False  # SCRAM-SHA-1 mixes the user in
+    assert mongodb_matches("new", USER, json.dumps(new)) is True
+    assert mongodb_matches("old", USER, json.dumps(new)) is False
+    assert mongodb_matches("new", "eve", json.dumps(new)) is False  # SCRAM-SHA-1 mixes the user in
     for name in new:
-        assert mongodb_matches("new", USER, {name: new[name]}) is True
-        assert mongodb_matches("new", USER, new | {name: old[name]}) is False
+        assert mongodb_matches("new", USER, json.dumps({name: new[name]})) is True
+        assert mongodb_matches("new", USER, json.dumps(new | {name: old[name]})) is False
 
 
 def test_mongodb_normalises() -> None:
     composed = {"SCRAM-SHA-256": credentials("é")["SCRAM-SHA-256"]}
-    assert mongodb_matches("e\u0301", USER, composed) is True
-    assert mongodb_matches("tab\t", USER, composed) is False
+    assert mongodb_matches("e\u0301", USER, json.dumps(composed)) is True
+    assert mongodb_matches("tab\t", USER, json.dumps(composed)) is False
 
 
 @pytest.mark.parametrize("mechanism", ["SCRAM-SHA-1", "SCRAM-SHA-256"])
 @pytest.mark.parametrize("field", ["salt", "storedKey", "serverKey", "iterationCount"])
-@pytest.mark.parametrize("value", [None, "", "é", "AAA", "AAAA", 0, -1, 10**9, [], b"x"])
+@pytest.mark.parametrize("value", [None, "", "é", "AAA", "AAAA", 0, -1, 10**9, [], {}])
 def test_damaged_mongodb_credentials_are_never_true(mechanism: str, field: str, value: object) -> None:
     damaged = credentials("pencil")
     damaged[mechanism][field] = value
-    assert not mongodb_matches("pencil", USER, damaged)
+    assert not mongodb_matches("pencil", USER, json.dumps(damaged))
 
 
 @pytest.mark.parametrize("unknown", [{}, {"external": True}, {"SCRAM-SHA-256": {}}, {"SCRAM-SHA-1": None}])
 def test_unknown_mongodb_credentials_are_none(unknown: dict[str, object]) -> None:
-    assert mongodb_matches("pencil", USER, unknown) is None
+    assert mongodb_matches("pencil", USER, json.dumps(unknown)) is None
 
 
 @pytest.mark.parametrize("password", ["", "Correct horse: battery'\\", "é e\u0301 ﬁ \u00a0", "\u05d01\u05d0"])

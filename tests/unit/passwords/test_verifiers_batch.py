@@ -30,20 +30,22 @@ def checks_of(kind: str, count: int) -> list[Check]:
     return [check(kind, f"pencil-{number}" if number % 3 else "wrong", text) for number, text in enumerate(stored)]
 
 
-def test_matches_many_answers_in_order() -> None:
+@pytest.mark.parametrize("processors", [1, 2, None])
+def test_matches_many_answers_in_order(processors: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: processors)
     texts = [json.dumps(credentials("pencil")), json.dumps(credentials("old")), "", "[]", "{"]
     mongodb = [Check(Algorithm.MONGODB, USER, Secret("pencil"), Secret(text)) for text in texts]
     mixed = [*mongodb, *(one for kind in MAKERS for one in checks_of(kind, 30)), *mongodb]
     from_mongodb = [True, False, None, None, None]
     expected = [*from_mongodb, *(bool(number % 3) for _ in MAKERS for number in range(30)), *from_mongodb]
-    assert matches_many(mixed) == matches_many(mixed, 1) == expected
+    assert matches_many(mixed) == expected
     assert matches_many([]) == []
 
 
 def test_equal_checks_are_computed_once() -> None:
     slow = check("scram", "pencil", scram_sha_256("pencil", iterations=1_000_000))
     began = time.process_time()
-    assert matches_many([slow] * 100, 1) == [True] * 100
+    assert matches_many([slow] * 100) == [True] * 100
     assert time.process_time() - began < 15  # a hundred times would take at least 20 s
 
 
@@ -77,7 +79,9 @@ def watched(work: Callable[[], object]) -> tuple[set[int], bytes]:
 
 
 @pytest.fixture(autouse=True)
-def no_helpers_from_before() -> Iterator[None]:
+def no_helpers_from_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Two processors, whatever the machine has."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     workers.end_helpers()
     yield
     workers.end_helpers()
@@ -86,7 +90,7 @@ def no_helpers_from_before() -> Iterator[None]:
 def test_processes_give_the_same_answers_and_show_no_password() -> None:
     checks = checks_of("caching_sha2_password", 201)
     answers: list[bool | None] = []
-    seen, shown = watched(lambda: answers.extend(matches_many(checks, 2)))
+    seen, shown = watched(lambda: answers.extend(matches_many(checks)))
     assert answers == [bool(number % 3) for number in range(len(checks))]
     assert len(seen) == 2
     assert b"pencil" not in shown
@@ -104,7 +108,7 @@ def test_processes_make_verifiers_too() -> None:
 
 def test_few_checks_start_no_process() -> None:
     checks = checks_of("caching_sha2_password", 10)
-    assert watched(lambda: matches_many(checks, 2))[0] == set()
+    assert watched(lambda: matches_many(checks))[0] == set()
 
 
 @pytest.mark.parametrize("program", ["/nonexistent", "/bin/true"])
@@ -112,13 +116,13 @@ def test_without_processes_the_answers_are_the_same(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(sys, "executable", program)
     assert workers.compute("caching_sha2", [], 10) == []
     checks = checks_of("caching_sha2_password", 101)
-    assert matches_many(checks, 2) == [bool(number % 3) for number in range(len(checks))]
+    assert matches_many(checks) == [bool(number % 3) for number in range(len(checks))]
 
 
 def test_helpers_are_kept_for_the_next_computation() -> None:
     checks = checks_of("caching_sha2_password", 201)
-    first, _ = watched(lambda: matches_many(checks, 2))
-    more, _ = watched(lambda: matches_many(checks, 2))
+    first, _ = watched(lambda: matches_many(checks))
+    more, _ = watched(lambda: matches_many(checks))
     assert len(first) == 2
     assert more == set()
     assert first <= children()
@@ -128,7 +132,7 @@ def test_callers_from_several_threads_share_the_helpers() -> None:
     checks = checks_of("caching_sha2_password", 201)
     answers: list[list[bool | None]] = []
     with ThreadPoolExecutor(4) as pool:
-        seen, _ = watched(lambda: answers.extend(pool.map(lambda _: matches_many(checks, 2), range(4))))
+        seen, _ = watched(lambda: answers.extend(pool.map(lambda _: matches_many(checks), range(4))))
     assert answers == [[bool(number % 3) for number in range(len(checks))]] * 4
     assert len(seen) == 2
 
@@ -136,11 +140,11 @@ def test_callers_from_several_threads_share_the_helpers() -> None:
 def test_dead_helpers_are_replaced() -> None:
     checks = checks_of("caching_sha2_password", 201)
     wanted = [bool(number % 3) for number in range(len(checks))]
-    seen, _ = watched(lambda: matches_many(checks, 2))
+    seen, _ = watched(lambda: matches_many(checks))
     for number in seen:
         os.kill(number, signal.SIGKILL)
-    assert matches_many(checks, 2) == wanted
-    again, _ = watched(lambda: matches_many(checks, 2))
+    assert matches_many(checks) == wanted
+    again, _ = watched(lambda: matches_many(checks))
     assert len(again) == 2
     assert not again & seen
 
@@ -172,7 +176,7 @@ from dbroster.passwords.verifiers.algorithms import Algorithm, Check
 from dbroster.passwords.verifiers.batch import matches_many
 from dbroster.passwords.verifiers.sha_crypt import caching_sha2
 stored = Secret(caching_sha2(b'pencil', salt=b's' * 20).decode())
-print(set(matches_many([Check(Algorithm.CACHING_SHA2, str(n), Secret('pencil'), stored) for n in range(300)], 2)))
+print(set(matches_many([Check(Algorithm.CACHING_SHA2, str(n), Secret('pencil'), stored) for n in range(300)])))
 """
 
 

@@ -1,6 +1,6 @@
-"""What holds the interpreter's lock while it computes, and so is left to helpers, whose whole program this is.
+"""One check, or one verifier, as a task; and the whole program of a helper, to which the heavy ones are left.
 
-It imports next to nothing: a helper that started with the rest of dbroster would need twice as long for it.
+It imports next to nothing by itself: a helper that started with the rest of dbroster would need twice as long for it.
 """
 
 import json
@@ -10,15 +10,25 @@ from collections.abc import Callable
 from dbroster.passwords.verifiers.sha_crypt import caching_sha2, caching_sha2_matches, sha256_password_matches
 
 
-def matches(algorithm: str, password: str, stored: str) -> bool | None:
-    """Answer one check of a heavy algorithm."""
-    secret = password.encode()
-    if algorithm == "ed25519":
-        from dbroster.passwords.verifiers.ed25519 import ed25519_matches  # which most servers' accounts don't need
+def matches(algorithm: str, user: str, password: str, stored: str) -> bool | None:
+    """Answer one check of an `Algorithm`; imports only what that one needs."""
+    match algorithm:
+        case "caching_sha2_password":
+            return caching_sha2_matches(password.encode(), stored.encode())
+        case "sha256_password":
+            return sha256_password_matches(password.encode(), stored.encode())
+        case "ed25519":
+            from dbroster.passwords.verifiers.ed25519 import ed25519_matches
 
-        return ed25519_matches(secret, stored)
-    check = {"caching_sha2_password": caching_sha2_matches, "sha256_password": sha256_password_matches}[algorithm]
-    return check(secret, stored.encode())
+            return ed25519_matches(password.encode(), stored)
+        case "mysql_native_password":
+            from dbroster.passwords.verifiers.digests import mysql_native_matches
+
+            return mysql_native_matches(password.encode(), stored)
+    from dbroster.passwords.verifiers import scram
+
+    check = {"postgresql": scram.postgresql_matches, "mongodb": scram.mongodb_matches}[algorithm]
+    return check(password, user, stored)
 
 
 def caching_sha2_hex(password: str, rounds: int) -> str:

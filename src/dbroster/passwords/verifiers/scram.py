@@ -4,9 +4,9 @@ import base64
 import binascii
 import hashlib
 import hmac
+import json
 import re
 import secrets
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from dbroster.passwords.verifiers.saslprep import postgresql_prepared, saslprep
@@ -49,12 +49,18 @@ def postgresql_matches(password: str, user: str, stored: str) -> bool | None:
     return None
 
 
-def mongodb_matches(password: str, user: str, credentials: Mapping[str, object]) -> bool | None:
-    """Say whether `credentials` of usersInfo with showCredentials is of this password.
+def mongodb_matches(password: str, user: str, stored: str) -> bool | None:
+    """Say whether `credentials` of usersInfo with showCredentials, as JSON, is of this password.
 
     True when every SCRAM mechanism in it is: an old password that still opens one of them is a different password.
     None when there is none, or one can't be read.
     """
+    try:
+        credentials = json.loads(stored)
+    except ValueError:
+        return None
+    if not isinstance(credentials, dict):
+        return None
     known = {"SCRAM-SHA-256": "sha256", "SCRAM-SHA-1": "sha1"}
     mechanisms = [_mongodb_entry(known[name], entry) for name, entry in credentials.items() if name in known]
     scrams = [scram for scram in mechanisms if scram is not None]

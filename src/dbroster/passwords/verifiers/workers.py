@@ -9,20 +9,24 @@ import atexit
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dbroster.passwords.verifiers.heavy import TASKS
 
 STARTING = 0.03
 """Seconds of a processor that starting a helper takes."""
 
-_PARTS = 8  # per helper: large enough to make the handing out cheap, small enough to keep all busy to the end
+J = TypeVar("J")
+Job = Sequence[Any]
+"""What a task gets: what JSON can carry."""
+
+_PARTS = 8  # per helper or thread: large enough to make the handing out cheap, small enough to keep all busy to the end
 _HERE = str(Path(__file__).parent)
 # the package without what it imports by itself
 _MAIN = """
@@ -92,15 +96,14 @@ def end_helpers() -> None:
     _POOL.close()
 
 
-def compute(task: str, jobs: Sequence[Sequence[Any]], seconds: float, workers: int | None = None) -> list[Any]:
-    """Do a task for each job, a list of what JSON can carry; `seconds` is about what all of them take together.
+def compute(task: str, jobs: Sequence[Job], seconds: float) -> list[Any]:
+    """Do a task for each job; `seconds` is about what all of them take together.
 
-    As many helpers as pay, at most `workers`, by default one per processor; none for a short computation, or when
-    none is to be had.
+    As many helpers as pay, at most one per processor; none for a short computation, or when none is to be had.
     """
     with _POOL.due(seconds) as due:
-        count = min(workers or os.cpu_count() or 1, round(due / (2 * STARTING)), len(jobs))
-        if count > 1 or (count == 1 and workers is None):
+        count = min(os.cpu_count() or 1, round(due / (2 * STARTING)), len(jobs))
+        if count:
             try:
                 return _by_helpers(task, jobs, count)
             except (OSError, ValueError):
@@ -108,24 +111,30 @@ def compute(task: str, jobs: Sequence[Sequence[Any]], seconds: float, workers: i
         return [TASKS[task](*job) for job in jobs]
 
 
-def _by_helpers(task: str, jobs: Sequence[Sequence[Any]], count: int) -> list[Any]:
-    from concurrent.futures import ThreadPoolExecutor  # here, since most runs need no helper
+def in_parts(work: Callable[[Sequence[J]], list[Any]], jobs: Sequence[J], threads: int) -> list[Any]:
+    """Let threads do some jobs at a time, and return all answers in the order of the jobs."""
+    from concurrent.futures import ThreadPoolExecutor  # here, since most runs have nothing to check
 
-    size = -(-len(jobs) // (_PARTS * count))
+    size = -(-len(jobs) // (_PARTS * threads)) or 1
     parts = [jobs[start : start + size] for start in range(0, len(jobs), size)]
-    idle: SimpleQueue[Helper] = SimpleQueue()
+    with ThreadPoolExecutor(threads) as pool:
+        return list(chain.from_iterable(pool.map(work, parts)))
 
-    def ask(part: Sequence[Sequence[Any]]) -> list[Any]:
-        helper = idle.get()
-        try:
-            return _ask(helper, task, part)
-        finally:
-            idle.put(helper)
 
-    with _POOL.lend(count) as helpers, ThreadPoolExecutor(count) as pool:
+def _by_helpers(task: str, jobs: Sequence[Job], count: int) -> list[Any]:
+    with _POOL.lend(count) as helpers:
+        idle: SimpleQueue[Helper] = SimpleQueue()
         for helper in helpers:
             idle.put(helper)
-        return list(chain.from_iterable(pool.map(ask, parts)))
+
+        def ask(part: Sequence[Job]) -> list[Any]:
+            helper = idle.get()
+            try:
+                return _ask(helper, task, part)
+            finally:
+                idle.put(helper)
+
+        return in_parts(ask, jobs, count)
 
 
 def _start() -> "Helper":
@@ -139,7 +148,7 @@ def _start() -> "Helper":
     )
 
 
-def _ask(helper: "Helper", task: str, part: Sequence[Sequence[Any]]) -> list[Any]:
+def _ask(helper: "Helper", task: str, part: Sequence[Job]) -> list[Any]:
     if helper.stdin is None or helper.stdout is None:
         raise ValueError("a helper without pipes")
     helper.stdin.write(json.dumps([task, part]) + "\n")
