@@ -54,7 +54,7 @@ class ArchivingTeam(Team):
         """Restore one archive."""
         roster = read_roster(UsersSource(Files(self.directory)), self.adapter.engine)
         wish = Wish(archive, database, from_another)
-        return Restore(self.connection, roster, wish, Options(self.directory), self.adapter.connect).run()
+        return Restore(self.connection, roster, Options(self.directory), self.adapter.connect, wish=wish).run()
 
     def files(self) -> list[Path]:
         """Every file and directory below the archive directory."""

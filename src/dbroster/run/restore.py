@@ -10,20 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from dbroster import engines
 from dbroster.archive import Archive, read_archive
 from dbroster.audit.log import Audit
 from dbroster.engines.base import Handler
-from dbroster.errors import AuditError, DbrosterError, OperationError, PrivilegeError, ServerError
-from dbroster.files.lock import lock_file
-from dbroster.model.connection import Connection
+from dbroster.errors import AuditError, DbrosterError, OperationError, ServerError
 from dbroster.model.plan import Action, Verb
 from dbroster.model.result import Outcome, Result, Status
-from dbroster.model.roster import Roster, User
+from dbroster.model.roster import User
 from dbroster.model.state import ExistingUser, Lock
 from dbroster.plan.plan_digest import plan_digest
 from dbroster.roster.screening import screen
-from dbroster.run.server_run import Connect, Options
+from dbroster.run.server_run import ServerRun
 
 _NEW = "to be restored into"
 
@@ -36,33 +33,30 @@ class Wish(NamedTuple):
     from_another: bool = False
 
 
-@dataclass
-class Restore:
+@dataclass(kw_only=True)
+class Restore(ServerRun):
     """One archive, brought back to one server."""
 
-    connection: Connection
-    roster: Roster
     wish: Wish
-    options: Options
-    connect: Connect = engines.connect
 
     def run(self) -> Result:
         """Create the database if it is not there, and bring the archive back; the result tells what was wrong."""
-        began = time.perf_counter()
-        result = Result(self.connection.engine, self.connection.server, False, users=len(self.roster.users))
+        result = self.blank()._replace(users=len(self.roster.users))
         try:
+            archive = read_archive(self.wish.archive)
+            database = self.wish.database or archive.manifest.database
+            user = self._receiver(database)
+            self._refuse_another(archive, user)
             with ExitStack() as stack:
-                result = self._run(result, stack)
+                handler = self.reach(stack)
+                with self.stage("restore"):
+                    return self._run(result, handler, archive, user, database)
         except DbrosterError as error:
-            result = result._replace(fatal=str(error))
-        return result._replace(stages={"restore": time.perf_counter() - began})
+            return result._replace(fatal=str(error))
 
-    def _run(self, result: Result, stack: ExitStack) -> Result:
-        archive = read_archive(self.wish.archive)
-        database = self.wish.database or archive.manifest.database
-        user = self._receiver(database)
-        self._refuse_another(archive, user)
-        handler = self._reach(stack)
+    def _run(self, result: Result, handler: Handler, archive: Archive, user: User, database: str) -> Result:
+        if missing := handler.archiver().missing():
+            raise ServerError("nothing can be restored here:\n" + "\n".join(f"  {text}" for text in missing))
         server = handler.server()
         result = result._replace(product=server.product, host=server.host)
         user = self._screened(handler, user)
@@ -112,20 +106,6 @@ class Restore:
                 f"this is an archive of user {manifest.user!r} of roster {manifest.roster!r}, and it would go to "
                 f"{user.name!r} of {connection.roster!r}; if that is meant, say --from-another"
             )
-
-    def _reach(self, stack: ExitStack) -> Handler:
-        """Connect, check admin and tools, and keep every sync out. Raises ServerError."""
-        connection = self.connection
-        stack.enter_context(
-            lock_file(self.options.audit_path.parent / f".{connection.engine}-{connection.server}.lock")
-        )
-        handler = stack.enter_context(self.connect(connection))
-        if missing := handler.missing_privileges(self.roster.templates):
-            raise PrivilegeError(missing)
-        if missing := handler.archiver().missing():
-            raise ServerError("nothing can be restored here:\n" + "\n".join(f"  {text}" for text in missing))
-        handler.acquire_sync_lock()
-        return handler
 
     def _screened(self, handler: Handler, user: User) -> User:
         kept = screen(self.roster, self.connection, handler).users.get(user.name)

@@ -41,4 +41,4 @@ def _restore(server: OneServer) -> Result:
         return server.fatal(f"there are several servers: choose one with --server ({', '.join(map(str, names))})")
     connection, roster = server.load()
     wish = Wish(server.given.archive, server.given.database, server.given.from_another)
-    return Restore(connection, roster, wish, server.options, server.stopping.connect).run()
+    return Restore(connection, roster, server.options, *server.means, wish=wish).run()
