@@ -27,11 +27,6 @@ def connection(tmp_path: Path) -> Connection:
     return fake_connection(FakeServer(), removals=Removals(archive_dir=tmp_path / "archives"))
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path)
-
-
 def archiving(site: Site) -> dict[str, object]:
     return {"removals": Removals(None, 100, site.directory / "archives")}
 

@@ -1,7 +1,5 @@
 """A7: two lines that became one without a trace in the file: the server tells."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,11 +9,6 @@ from dbroster.plan.glued_lines import MOST_PREFIXES
 from tests.fake import FakeHandler
 from tests.support.fake_site import Site, code, short
 from tests.support.samples import OTHER_PASSWORD, PASSWORD, user
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path)
 
 
 def with_users(**passwords: str) -> Roster:

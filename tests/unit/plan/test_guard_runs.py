@@ -22,11 +22,6 @@ from tests.support.samples import roster
 KEPT = {"removals": Removals(grace_days=7)}
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path)
-
-
 def people(count: int) -> list[str]:
     return [f"u{number:02}" for number in range(count)]
 

@@ -16,11 +16,6 @@ from tests.support.fake_site import Site, code, short
 from tests.support.samples import OTHER_PASSWORD, PASSWORD, roster, user
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path)
-
-
 def with_users(**passwords: str) -> Roster:
     users = {name: user(name, password, line) for line, (name, password) in enumerate(passwords.items(), start=1)}
     return Roster(users, templates=("web", "tools"))

@@ -23,11 +23,6 @@ class CaseInsensitive(FakeHandler):
 
 
 @pytest.fixture
-def server() -> FakeServer:
-    return FakeServer()
-
-
-@pytest.fixture
 def handler(server: FakeServer) -> Iterator[FakeHandler]:
     with FakeHandler.open(fake_connection(server)) as handler:
         yield handler

@@ -19,11 +19,6 @@ from tests.support.samples import PASSWORD
 
 
 @pytest.fixture
-def server() -> FakeServer:
-    return FakeServer()
-
-
-@pytest.fixture
 def run(server: FakeServer) -> Run:
     return Run(server)
 

@@ -19,11 +19,6 @@ from tests.support.performing import Run, create, remove, statuses
 from tests.support.samples import PASSWORD
 
 
-@pytest.fixture
-def server() -> FakeServer:
-    return FakeServer()
-
-
 @pytest.mark.parametrize("answer_lost", [False, True])
 def test_a_lost_connection_is_replaced_and_the_change_repeated(server: FakeServer, *, answer_lost: bool) -> None:
     run = Run(server, jobs=1)

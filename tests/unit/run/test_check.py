@@ -1,16 +1,7 @@
 """A check says what it has judged."""
 
-from pathlib import Path
-
-import pytest
-
 from tests.support.fake_site import Site
 from tests.support.samples import roster
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path)
 
 
 def test_it_says_how_much_is_sound(site: Site) -> None:

@@ -28,12 +28,6 @@ from tests.fake_server import digest
 from tests.support.fake_site import Site, actions, code, short
 from tests.support.samples import OTHER_PASSWORD, PASSWORD, config, full_disk, private, roster
 
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path)
-
-
 # --- the story ------------------------------------------------------------------------------------------------------
 
 
