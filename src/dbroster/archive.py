@@ -4,7 +4,6 @@ An archive is one file, `ARCHIVE_DIR/ENGINE-SERVER/DATABASE-TIME.EXTENSION`, wit
 (`....EXTENSION.json`), which holds size and checksum. What is being written has `.partial` at its end.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -163,7 +162,7 @@ def _make_directories(connection: Connection) -> Path:
 def _create(path: Path) -> IO[bytes]:
     """Create a file that only we may read, and hold it against those who look for what a dead run has left."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    taken(descriptor)
     return os.fdopen(descriptor, "w+b")
 
 

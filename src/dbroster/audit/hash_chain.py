@@ -7,7 +7,6 @@ never rotated: whoever appends holds it, so several processes and threads make o
 import fcntl
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,12 +15,11 @@ from typing import Any, NamedTuple
 
 from dbroster.audit.log_files import MAX_LINE, ORIGIN, TORN, digest, entry_of, head_of, judge, number_of, read_record
 from dbroster.errors import AuditError
-from dbroster.files.lock import taken
+from dbroster.files.lock import wait_for_lock
 from dbroster.files.read import sync_directory
 from dbroster.model.result import Link
 
 PATIENCE = 10.0  # seconds to wait for the lock; whoever appends holds it for some microseconds
-_PAUSE = 0.002
 
 
 class _End(NamedTuple):
@@ -174,14 +172,9 @@ class _File:
 
     def lock(self) -> None:
         """Wait for the lock, but not for ever: somebody's stopped process must not hang every sync."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            with self._errors("locked"):
-                if taken(self._descriptor):
-                    return
-            if time.monotonic() > deadline:
+        with self._errors("locked"):
+            if not wait_for_lock(self._descriptor, PATIENCE):
                 raise AuditError(f"{self.path} is locked by another process for more than {PATIENCE:.0f} s")
-            time.sleep(_PAUSE)
 
     def unlock(self) -> None:
         with self._errors("unlocked"):

@@ -8,7 +8,7 @@ change that was begun counts as made, and a date that can't be true counts as no
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Set
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -123,18 +123,13 @@ def _files(path: Path, doubts: list[str]) -> Iterator[tuple[Path, int]]:
     yield from ((file, sizes[file]) for file in in_order(sizes))
 
 
-class _noted(suppress):  # noqa: N801 - it is used like a function
+@contextmanager
+def _noted(doubts: list[str]) -> Iterator[None]:
     """Pass over what can't be read, and note it."""
-
-    def __init__(self, doubts: list[str]) -> None:
-        super().__init__(AuditError, OSError)
-        self._doubts = doubts
-
-    def __exit__(self, kind: Any, error: Any, traceback: Any) -> bool:
-        suppressed = super().__exit__(kind, error, traceback)
-        if suppressed and error is not None:
-            self._doubts.append(str(error))
-        return suppressed
+    try:
+        yield
+    except (AuditError, OSError) as error:
+        doubts.append(str(error))
 
 
 @dataclass(slots=True)

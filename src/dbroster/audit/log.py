@@ -11,15 +11,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from dbroster.audit.hash_chain import Chain
 from dbroster.audit.log_files import PERMITTED, RUN
-from dbroster.model.plan import Action, Verb
+from dbroster.model.plan import REMOVALS, Action, Verb
 from dbroster.model.result import Link, Outcome, Status
 
-_DESTRUCTIVE = frozenset({Verb.ADOPT, Verb.LOCK_USER, Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE, Verb.DROP_USER})
+_DESTRUCTIVE = frozenset({Verb.ADOPT, *REMOVALS})
 
 
 class Audit:
@@ -49,9 +48,7 @@ class Audit:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._chain.close()
 
     def begin(self, plan: str, actions: int, permitted: str | None = None) -> None:

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from pathlib import Path
 from dbroster.errors import ServerError, SyncLockHeld
 from dbroster.files.owners import trusted
 
+_PAUSE = 0.002
+
 
 def taken(descriptor: int) -> bool:
     """Take the lock of an open file, if nobody else holds it; it ends with the descriptor. Raises OSError."""
@@ -19,6 +22,16 @@ def taken(descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    return True
+
+
+def wait_for_lock(descriptor: int, patience: float) -> bool:
+    """Take the lock as soon as it is free, and say whether that was within so many seconds. Raises OSError."""
+    deadline = time.monotonic() + patience
+    while not taken(descriptor):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_PAUSE)
     return True
 
 

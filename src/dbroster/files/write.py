@@ -3,20 +3,18 @@
 import os
 import stat
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dbroster.errors import ConfigError
-from dbroster.files.lock import taken
+from dbroster.files.lock import wait_for_lock
 from dbroster.files.read import read_file, sync_directory
 from dbroster.model.problems import Problem
 
 PATIENCE = 5.0
 """Seconds to wait for another edit; everybody who may read the directory can hold its lock, so not for ever."""
 
-_PAUSE = 0.01
 _BLOCK = bytes(65536)
 
 
@@ -87,12 +85,9 @@ def _alone_in(directory: Path) -> Iterator[None]:
     """Keep other edits out while the file is compared and replaced."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        end = time.monotonic() + PATIENCE
-        while not taken(descriptor):
-            if time.monotonic() > end:
-                text = f"another process holds {directory} locked; nothing was changed; see: fuser -v {directory}"
-                raise ConfigError([Problem(text)])
-            time.sleep(_PAUSE)
+        if not wait_for_lock(descriptor, PATIENCE):
+            text = f"another process holds {directory} locked; nothing was changed; see: fuser -v {directory}"
+            raise ConfigError([Problem(text)])
         yield
     finally:
         os.close(descriptor)

@@ -23,6 +23,10 @@ class Verb(StrEnum):
     RESTORE_DATABASE = "restore_database"
 
 
+REMOVALS = (Verb.LOCK_USER, Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE, Verb.DROP_USER)
+"""What takes away, in its order."""
+
+
 class Action(NamedTuple):
     """One change to one object; `reason` tells why, for people."""
 
@@ -56,3 +60,12 @@ class Plan(NamedTuple):
     unchanged: int = 0
     obstacles: Mapping[int, str] = {}
     reservations: tuple[str, ...] = ()
+
+    def of(self, *verbs: Verb) -> list[Action]:
+        """Return the actions of these verbs."""
+        return [action for action in self.actions if action.verb in verbs]
+
+    @property
+    def leavers(self) -> set[str]:
+        """Names of the accounts that are removed; every one of them is locked or dropped."""
+        return {action.user for action in self.of(Verb.LOCK_USER, Verb.DROP_USER)}

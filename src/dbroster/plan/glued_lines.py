@@ -39,7 +39,7 @@ def without_glued(roster: Roster, found: Mapping[str, str]) -> Roster:
 
 def _with_a_leaver(plan: Plan, roster: Roster, actual: Actual) -> Iterator[tuple[str, str]]:
     """Find passwords that hold `name:` of somebody who would be removed, with whatever in front of it."""
-    leaving = {action.user for action in plan.actions if action.verb in (Verb.LOCK_USER, Verb.DROP_USER)}
+    leaving = plan.leavers
     if not leaving:
         return
     for user in roster.users.values():
@@ -55,8 +55,8 @@ def _with_a_leaver(plan: Plan, roster: Roster, actual: Actual) -> Iterator[tuple
 def _with_the_old_password(plan: Plan, roster: Roster, actual: Actual, check: Check) -> Iterator[tuple[str, str]]:
     """Find changed passwords that begin with the old one, and go on like a line of their own."""
     left = MOST_PREFIXES
-    for action in plan.actions:
-        if action.verb is not Verb.UPDATE_PASSWORD or action.user not in roster.users:
+    for action in plan.of(Verb.UPDATE_PASSWORD):
+        if action.user not in roster.users:
             continue
         user = roster.users[action.user]
         for prefix in _prefixes(user.password.reveal()):

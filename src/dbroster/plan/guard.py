@@ -57,11 +57,6 @@ def limit_of(removals: Removals, option: str | None) -> Limit:
     return Limit(0, min(number, 100)) if match[2] else Limit(number, 0)
 
 
-def removed_users(plan: Plan) -> set[str]:
-    """Names of the accounts that the plan removes; every one of them is locked or dropped."""
-    return {action.user for action in plan.actions if action.verb in (Verb.LOCK_USER, Verb.DROP_USER)}
-
-
 @dataclass(frozen=True)
 class Guard:
     """Judges one plan. `option` is what `--max-removals` says; `log` reads the audit log, and is asked if need be."""
@@ -103,7 +98,7 @@ class Guard:
 
     @cached_property
     def _accounts(self) -> list[str]:
-        return sorted(removed_users(self.plan))
+        return sorted(self.plan.leavers)
 
     @cached_property
     def _counted(self) -> list[str]:
@@ -116,9 +111,9 @@ class Guard:
     @cached_property
     def _databases(self) -> list[Action]:
         """Databases of users who stay. Those of leavers go with their users; nobody ever was in an unfinished one."""
-        leavers = set(self._accounts)
+        leavers = self.plan.leavers
         used = {name for name, database in self.actual.databases.items() if database.usable}
-        drops = [action for action in self.plan.actions if action.verb is Verb.DROP_DATABASE]
+        drops = self.plan.of(Verb.DROP_DATABASE)
         return [action for action in drops if action.user not in leavers and action.database in used]
 
     @cached_property

@@ -32,8 +32,8 @@ class Leftovers:
     log: Callable[[], "History"]
 
     def __iter__(self) -> Iterator[Problem]:
-        dropped = {action.database for action in self.plan.actions if action.verb is Verb.DROP_DATABASE}
-        leavers = {action.user for action in self.plan.actions if action.verb is Verb.DROP_USER}
+        dropped = {action.database for action in self.plan.of(Verb.DROP_DATABASE)}
+        leavers = {action.user for action in self.plan.of(Verb.DROP_USER)}
         for name, database in sorted(self.actual.databases.items()):
             if name in self.spared or name in dropped or database.protected:
                 continue

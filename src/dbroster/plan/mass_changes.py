@@ -12,7 +12,7 @@ FEWEST = 3
 
 def mass_changes(plan: Plan) -> Iterator[Problem]:
     """Warn when most accounts would get another password, or several the same one; nothing of it is shown."""
-    changed = [action for action in plan.actions if action.verb is Verb.UPDATE_PASSWORD and action.password]
+    changed = [action for action in plan.of(Verb.UPDATE_PASSWORD) if action.password]
     if len(changed) >= FEWEST and 2 * len(changed) > plan.managed_users:
         text = f"{len(changed)} of {plan.managed_users} accounts get another password"
         yield Problem(f"{text}: is users.txt the right file, and each password in its own line?", warning=True)

@@ -20,8 +20,7 @@ Check = Callable[[Sequence[User], Mapping[str, ExistingUser]], Mapping[str, Pass
 
 def renamed(plan: Plan, roster: Roster, actual: Actual, check: Check) -> dict[str, str]:
     """Return old and new names of users who leave and come with one password, as `check` tells."""
-    leaving = sorted({action.user for action in plan.actions if action.verb in (Verb.LOCK_USER, Verb.DROP_USER)})
-    leaving = [name for name in leaving if name in actual.users][:MOST_PAIRS]
+    leaving = [name for name in sorted(plan.leavers) if name in actual.users][:MOST_PAIRS]
     coming = [user for user in roster.users.values() if not _is_managed(actual.users.get(user.name))]
     found: dict[str, str] = {}
     for user in coming[: MOST_PAIRS // len(leaving)] if leaving else ():
@@ -37,7 +36,7 @@ def _is_managed(existing: ExistingUser | None) -> bool:
 
 def reservations(pairs: Mapping[str, str], plan: Plan, connection: Connection) -> Iterator[str]:
     """Say of each pair what would be lost, and how to keep it."""
-    drops = [action for action in plan.actions if action.verb is Verb.DROP_DATABASE]
+    drops = plan.of(Verb.DROP_DATABASE)
     for old, new in pairs.items():
         databases = sorted(action.database or "" for action in drops if action.user == old)
         same = f"{new} seems to be {old} under a new name (the password is the same)"
@@ -46,10 +45,10 @@ def reservations(pairs: Mapping[str, str], plan: Plan, connection: Connection) -
 
 def template_reservations(plan: Plan, actual: Actual) -> Iterator[str]:
     """Tell templates that look like a cut line, or like two lines that became one: `analyt`, `webtools`."""
-    leaving = {action.user for action in plan.actions if action.verb in (Verb.LOCK_USER, Verb.DROP_USER)}
-    drops = [a for a in plan.actions if a.verb is Verb.DROP_DATABASE and a.user not in leaving]
+    leaving = plan.leavers
+    drops = [a for a in plan.of(Verb.DROP_DATABASE) if a.user not in leaving]
     old = {(a.database or "").removeprefix(f"{a.user}_") for a in drops}
-    made = [a for a in plan.actions if a.verb is Verb.CREATE_DATABASE and a.user in actual.users]
+    made = [a for a in plan.of(Verb.CREATE_DATABASE) if a.user in actual.users]
     new = {(a.database or "").removeprefix(f"{a.user}_") for a in made}
     for gone, come in product(sorted(old), sorted(new)):
         if come.startswith(gone) or come.endswith(gone) or gone.startswith(come):

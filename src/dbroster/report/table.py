@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Sequence
 
 from dbroster.model.plan import Verb
-from dbroster.model.result import Result, Status
-from dbroster.report.exit_codes import Exit
+from dbroster.model.result import Result
+from dbroster.report.exit_codes import WENT_WRONG, Exit
 from dbroster.report.summary import summary
 
 WIDTH = 100
 _SHORT = {"database": "db", "password": "passwd", "privileges": ""}
-_WENT_WRONG = (Status.FAILED, Status.SKIPPED, Status.NOT_ATTEMPTED)
 
 
 def closing_table(results: Sequence[Result], codes: Sequence[Exit]) -> str:
@@ -21,7 +20,7 @@ def closing_table(results: Sequence[Result], codes: Sequence[Exit]) -> str:
         columns.append(["", "server", *(result.server for result in results)])
     columns.append(["", "users", *(str(count["users"]) for count in counts)])
     columns += [[*_heading(verb), *(str(count[verb.value]) for count in counts)] for verb in verbs]
-    columns.append(["", "failed", *(str(sum(count[status.value] for status in _WENT_WRONG)) for count in counts)])
+    columns.append(["", "failed", *(str(sum(count[status.value] for status in WENT_WRONG)) for count in counts)])
     columns.append(["", "exit", *(str(int(code)) for code in codes)])
     title = "all servers (dry run)" if any(result.dry_run for result in results) else "all servers"
     return "\n".join([title, *_rows(columns)]) + "\n"

@@ -15,14 +15,12 @@ from threading import Event, Lock
 
 from dbroster.engines.base import Handler
 from dbroster.errors import AuditError, ServerError, Stalled
-from dbroster.model.plan import Action, Plan, Verb
+from dbroster.model.plan import REMOVALS, Action, Plan, Verb
 from dbroster.model.result import Outcome, Status
 from dbroster.run.sessions import Sessions
 
 RETRIES = 5  # new connections for one chunk after its connection broke
 PAUSE = 0.5  # seconds before the first of them; doubled each time: 15.5 in all, enough for MongoDB to elect a primary
-
-REMOVAL = (Verb.LOCK_USER, Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE, Verb.DROP_USER)
 
 STALLED = 3
 """Users in a row whose databases the server does not finish with, until the run ends."""
@@ -103,8 +101,8 @@ class Apply:
             with ThreadPoolExecutor(self._sessions.count, "dbroster") as pool:
                 self._create(pool, plan)
                 self._take_back(pool, plan)
-                for verb in REMOVAL:
-                    self._share(pool, self._allowed([a for a in plan.actions if a.verb is verb]))
+                for verb in REMOVALS:
+                    self._share(pool, self._allowed(plan.of(verb)))
         finally:
             self._sort(plan)
         if self._unaudited:
@@ -122,7 +120,7 @@ class Apply:
         """Take users through everything that is not a removal, in groups."""
         by_user: defaultdict[str, list[Action]] = defaultdict(list)
         for action in plan.actions:
-            if action.verb not in REMOVAL:
+            if action.verb not in REMOVALS:
                 by_user[action.user].append(action)
         for _ in pool.map(self._create_group, self._groups(list(by_user.values()))):
             pass

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from dbroster.config.connections import CONNECTIONS_FILE, USERS_COMMAND
 from dbroster.errors import ConfigError
 from dbroster.model.connection import Connection
-from dbroster.model.plan import Action, Verb
+from dbroster.model.plan import REMOVALS, Action
 from dbroster.model.problems import Problem
 from dbroster.model.roster import Roster
 
@@ -20,8 +20,6 @@ Again = Callable[[], tuple[Sequence[Connection], Roster]]
 
 SECONDS = 5.0
 """So long one reading holds: archives may take hours before their databases are dropped."""
-
-_REMOVING = (Verb.LOCK_USER, Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE, Verb.DROP_USER)
 
 
 @dataclass
@@ -39,7 +37,7 @@ class Rereading:
 
         A program is not run again for what takes nothing away: it may ask for a touch of a key.
         """
-        removes = any(action.verb in _REMOVING for action in actions)
+        removes = any(action.verb in REMOVALS for action in actions)
         if not actions or self.again is None or (self.roster.file == USERS_COMMAND and not removes):
             return self.roster
         now, problem = self._differing()

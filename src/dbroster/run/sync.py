@@ -151,7 +151,7 @@ class Sync(ServerRun):
 
     def _not_carried(self, handler: Handler, plan: Plan) -> Iterator[Problem]:
         """Tell what the archives that this plan asks for would lose; whoever hides that can't stop the run by it."""
-        for database in sorted(a.database for a in plan.actions if a.verb is Verb.ARCHIVE_DATABASE and a.database):
+        for database in sorted(action.database or "" for action in plan.of(Verb.ARCHIVE_DATABASE)):
             if text := _not_carried(handler, database):
                 yield Problem(text, warning=True)
 
@@ -170,7 +170,7 @@ class Sync(ServerRun):
         return shlex.join((*self.options.command, *server, "--max-removals", guard.permission, "--expect", digest))
 
     def _not_adopted(self, plan: Plan) -> Iterator[Problem]:
-        adopted = {action.user for action in plan.actions if action.verb is Verb.ADOPT}
+        adopted = {action.user for action in plan.of(Verb.ADOPT)}
         for name in sorted(self.options.adopt - adopted):
             yield Problem(
                 "--adopt had no effect: nothing foreign of that name may be taken over, or needs to be",
