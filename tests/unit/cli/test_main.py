@@ -3,6 +3,8 @@
 import signal
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,8 @@ from dbroster.model.connection import Connection
 from dbroster.model.plan import Verb
 from tests.support.command import ANN, BOTH, TWO, Command
 from tests.support.samples import OTHER_PASSWORD, PASSWORD, Terminal, config, private
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -64,7 +68,7 @@ def test_check_may_log_in(command: Command) -> None:
 def test_the_sample_config_passes_the_check(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sample = Path(__file__).parents[3] / "config"
+    sample = ROOT / "config"
     for engine in ENGINES:
         monkeypatch.setenv(f"DBROSTER_{engine.upper()}_PASSWORD", "x")
     for path in sample.iterdir():
@@ -80,6 +84,18 @@ def test_an_engine_s_own_script_runs_only_this_engine(command: Command, engine: 
     private(command.directory / "connections.yaml", BOTH)
     assert command("--output", "json", engine=engine) == 0
     assert {result["engine"] for result in command.document["results"]} == {engine}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_each_engine_has_a_script_that_pip_installs(engine: str) -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    script = EntryPoint(f"{engine}-sync", scripts[f"{engine}-sync"], "console_scripts").load()
+    assert (script.func, script.keywords) == (main, {"engine": engine})
+
+
+def test_no_other_script_is_there() -> None:
+    with pytest.raises(AttributeError, match="oracle_sync"):
+        EntryPoint("oracle-sync", "dbroster.cli.main:oracle_sync", "console_scripts").load()
 
 
 def test_config_path_is_an_alias(command: Command) -> None:
