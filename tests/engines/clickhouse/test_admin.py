@@ -94,6 +94,7 @@ def test_settings_of_the_admin_hide_nothing(
     adapter.create_account_by_hand(admin, GOOD.reveal())
     adapter._do(f"GRANT ALL ON *.* TO {quoted(admin)} WITH GRANT OPTION")
     odd = "limit = 1, max_result_rows = 1, result_overflow_mode = 'break', join_use_nulls = 1, max_execution_time = 1"
+    odd += ", aggregate_functions_null_for_empty = 1"
     adapter._do(f"ALTER USER {quoted(admin)} SETTINGS {odd}")
     handler.create_user(prefix + "bob", GOOD)
     with connect(describe(username=admin, password=GOOD)) as other:

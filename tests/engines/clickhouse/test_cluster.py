@@ -17,7 +17,8 @@ import pytest
 
 from dbroster.engines import connect
 from dbroster.engines.clickhouse import sync_lock as clickhouse_lock
-from dbroster.errors import Stalled, SyncLockHeld
+from dbroster.engines.clickhouse.cluster.nodes import Cluster
+from dbroster.errors import OperationError, Stalled, SyncLockHeld
 from dbroster.passwords.secret import Secret
 from tests.e2e.site import OTHER_PASSWORD, PASSWORD, ROOT, Site
 from tests.engines.clickhouse.adapter import HttpProxy, literal, quoted
@@ -53,6 +54,14 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Clustered]:
 @pytest.fixture
 def site(cluster: Clustered, tmp_path: Path) -> Site:
     return site_on(cluster, tmp_path)
+
+
+@pytest.mark.parametrize("sign", "\u2028\u2029\x85\x0b\x1c")
+def test_no_sign_in_a_name_cuts_an_answer_of_the_queue(sign: str) -> None:
+    """T4: a leaver's view with such a name stands in the error of its drop, and ended every run of everybody."""
+    answer = f"a\t1\t0\t\t1\t0\nb\t1\t630\tCode: 630. DB::Exception: `v{sign}w` needs it (version 25)\t0\t0\n"
+    with pytest.raises(OperationError, match=f"^on the node b:1: `v{sign}w` needs it .code 630.$"):
+        Cluster("both", "'both'", ("a:1", "b:1")).judge(answer, 20)
 
 
 @on_unlike_kinds

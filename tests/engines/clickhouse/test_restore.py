@@ -111,3 +111,34 @@ def test_tables_that_a_session_had_to_allow_come_back(
         assert kept.manifest.counts == dict.fromkeys(made, 1)
         for name in made:
             assert adapter._do(f"SELECT count() FROM {quoted(database)}.{quoted(name)}").strip() == "1", name
+
+
+def test_rows_in_many_partitions_come_back(
+    adapter: ClickHouseAdapter, describe: Callable[..., Connection], bob: str, tmp_path: Path
+) -> None:
+    """T1, A8: the server takes a block of rows for 100 partitions at most, unless it is told otherwise."""
+    with connect(archiving(describe(), tmp_path)) as handler:
+        database = make(handler, bob)
+        place = f"{quoted(database)}.days"
+        columns = "(d Date, x UInt64)"
+        adapter.ask(bob, PASSWORD, f"CREATE TABLE {place} {columns} ENGINE = MergeTree PARTITION BY d ORDER BY x")
+        rows = "SELECT toDate('2024-01-01') + number % 150, number FROM numbers(300)"
+        adapter.ask(bob, PASSWORD, f"INSERT INTO {place} {rows}", max_partitions_per_insert_block="0")
+        there_and_back(handler, bob, PASSWORD, database)
+        assert adapter._do(f"SELECT count(), sum(x), uniqExact(d) FROM {place}").split() == ["300", "44850", "150"]
+
+
+def test_a_table_with_names_longer_than_a_query_may_be_comes_back(
+    adapter: ClickHouseAdapter, describe: Callable[..., Connection], bob: str, tmp_path: Path
+) -> None:
+    """T2, B4: with such a name, or thousands of columns, a user kept database and account: nobody could read it."""
+    name = "c" * 300_000
+    with connect(archiving(describe(), tmp_path)) as handler:
+        database = make(handler, bob)
+        place = f"{quoted(database)}.wide"
+        more = "".join(f", c{number} UInt8" for number in range(8))  # ten: the rows begin with a line feed
+        statement = f"CREATE TABLE {place} (x UInt8, {name} UInt8{more}) ENGINE = MergeTree ORDER BY x"
+        adapter.ask(bob, PASSWORD, statement, max_query_size="1000000")
+        adapter.ask(bob, PASSWORD, f"INSERT INTO {place} (x) VALUES (7)")
+        there_and_back(handler, bob, PASSWORD, database)
+        assert adapter._do(f"SELECT x FROM {place}").strip() == "7"

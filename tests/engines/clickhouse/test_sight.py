@@ -11,9 +11,12 @@ from dbroster.engines import connect
 from dbroster.engines.clickhouse.access.sight import TABLES
 from dbroster.errors import ConnectError, ServerError
 from dbroster.model.connection import Connection
+from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Status
+from tests.contract.adapters import Refused
 from tests.e2e.site import Site
 from tests.engines.clickhouse.adapter import ClickHouseAdapter, quoted
-from tests.engines.clickhouse.test_archive import make_admin
+from tests.engines.clickhouse.test_archive import PASSWORD, make, make_admin
 
 Describe = Callable[..., Connection]
 
@@ -31,6 +34,33 @@ def refused(connection: Connection) -> str:
     with connect(connection) as handler, pytest.raises(ServerError, match="row policies hide rows") as caught:
         handler.missing_privileges(["web"])
     return str(caught.value)
+
+
+def test_what_a_dba_has_taken_from_the_admin_keeps_nobody_in(
+    adapter: ClickHouseAdapter, describe: Describe, prefix: str
+) -> None:
+    """T3, A8: the lock failed for good; and a table that the admin may not see would go with no archive of it."""
+    connection = describe(**make_admin(adapter, prefix))
+    admin, user = quoted(connection.username), f"{prefix}bob"
+    with connect(connection) as handler:
+        database = make(handler, user)
+        adapter.ask(user, PASSWORD, f"CREATE TABLE {quoted(database)}.secret (x UInt8) ENGINE = MergeTree ORDER BY x")
+        adapter._do(f"REVOKE ALL ON {quoted(database)}.secret FROM {admin}")
+        verbs = (Verb.LOCK_USER, Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE)
+        plan = [Action(verb, user, None if verb is Verb.LOCK_USER else database) for verb in verbs]
+        (lock,) = handler.perform_all(plan[:1])
+        assert lock.status is Status.DONE
+        assert lock.note
+        assert lock.note.startswith(f"a session that {user} has open keeps its privileges")
+        with pytest.raises(Refused):
+            adapter.ask(user, PASSWORD, "SELECT 1")
+        nothing, *reasons = handler.foresee(plan)
+        assert nothing is None
+        for reason in filter(None, reasons):
+            mend(adapter, reason)
+        assert len(set(reasons)) == 1
+        assert handler.foresee(plan) == [None] * 3
+        handler.drop_database(user, database)
 
 
 def test_every_system_table_that_is_read_is_looked_at() -> None:

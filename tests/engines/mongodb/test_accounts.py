@@ -72,6 +72,26 @@ def test_restrictions_and_databases_come_back_when_an_account_is_opened_again(si
         client[site.web].note.insert_one({})
 
 
+def test_a_role_that_is_gone_keeps_nobody_out(site: Site) -> None:
+    """T6: who came back within the days of grace was never opened, if a DBA had dropped one of his roles meanwhile."""
+    shared = site.dba[f"{site.bob}s-shared"]
+    privilege = {"resource": {"db": shared.name, "collection": ""}, "actions": ["find"]}
+    roles = [{"role": name, "db": shared.name} for name in ("gone", "stays")]
+    with site.handler() as handler:
+        site.make(handler)
+        for role in roles:
+            shared.command("createRole", role["role"], privileges=[privilege], roles=[])
+        site.dba.admin.command("grantRolesToUser", site.bob, roles=roles)
+        handler.lock_user(site.bob)
+        shared.command("dropRole", "gone")
+        (opened,) = handler.perform_all([Action(Verb.UPDATE_PASSWORD, site.bob, None, Secret(PASSWORD))])
+        assert opened.status is Status.DONE, opened
+        assert opened.note == f"{site.bob} had the role gone@{shared.name}, too, which is not there any more"
+        assert roles[1] in site.account()["roles"]
+        assert handler.get_existing_databases()[site.web].granted
+        shared.command("dropAllRolesFromDatabase")
+
+
 def test_a_marker_in_another_database_is_not_believed(site: Site) -> None:
     forged = {"dbroster": {"v": 2, "roster": "default", "user": site.bob, "databases": [site.web]}}
     site.dba[site.web].command("createUser", site.bob, pwd=PASSWORD, roles=[], customData=forged)

@@ -22,14 +22,12 @@ from bson import (
     Timestamp,
 )
 from bson.datetime_ms import DatetimeMS
-from bson.raw_bson import RawBSONDocument
+from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS, RawBSONDocument
 from gridfs import GridFS
 from pymongo.collation import Collation
 
 from dbroster.engines import connect
 from dbroster.errors import OperationError
-from dbroster.model.plan import Action, Verb
-from dbroster.model.result import Status
 from dbroster.model.roster import User
 from dbroster.passwords.secret import Secret
 from tests.engines.mongodb.conftest import PASSWORD, Client, Site
@@ -162,18 +160,23 @@ def test_dates_that_python_does_not_know_come_back(site: Site, tmp_path: Path) -
             assert described() == before
 
 
-def test_a_text_that_is_no_utf_8_is_that_database_s_failure(site: Site, tmp_path: Path) -> None:
-    """A8, B4: the driver can't read it, so there is no archive and no drop; the run goes on."""
+def test_a_text_that_is_no_utf_8_comes_back(site: Site, tmp_path: Path) -> None:
+    """A8, B4: in a validator, one kept its database from being archived, and so from being dropped."""
     with connect(archiving(site.connection(), tmp_path)) as handler:
         site.make(handler)
         with site.login(site.bob, PASSWORD) as bob:
             bob[site.web].command("create", "odd", validator=RawBSONDocument(_ODD))
-        (outcome,) = handler.perform_all([Action(Verb.ARCHIVE_DATABASE, site.bob, site.web)])
-        assert outcome.status is Status.FAILED
-        assert outcome.error
-        assert "a name or a text in it is no UTF-8" in outcome.error
-        site.dba[site.web].drop_collection("odd")
-        archive(handler, site.bob, site.web)
+
+            def validator() -> bytes:
+                (found,) = bob[site.web].cursor_command(
+                    "listCollections", filter={"name": "odd"}, codec_options=DEFAULT_RAW_BSON_OPTIONS
+                )
+                raw: bytes = found["options"]["validator"].raw
+                return raw
+
+            assert validator() == _ODD
+            there_and_back(handler, site.bob, PASSWORD, site.web)
+            assert validator() == _ODD
 
 
 def test_what_an_archive_does_not_hold_is_said(site: Site, tmp_path: Path) -> None:

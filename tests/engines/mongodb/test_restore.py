@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import bson
 import pytest
+from bson.datetime_ms import DatetimeMS
+from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS, RawBSONDocument
+from bson.son import SON
 from pymongo.collation import Collation
 from pymongo.errors import DuplicateKeyError
 
@@ -58,3 +62,31 @@ def test_what_can_not_come_back_keeps_nothing_else_away(site: Site, tmp_path: Pa
         assert "first" not in str(failed.value)
         found = {name: list(site.dba[site.web][name].find()) for name in ("first", "last", "seen")}
         assert found == {name: [{"_id": 1}] for name in found}
+
+
+def test_definitions_come_back_byte_by_byte(site: Site, tmp_path: Path) -> None:
+    """T5, A8: JSON lost what stands beside $regex, or is there twice, and one odd literal kept everything away."""
+    with connect(archiving(site.connection(), tmp_path)) as handler:
+        site.make(handler)
+        with site.login(site.bob, PASSWORD) as bob:
+            db = bob[site.web]
+            twice = bson.encode({"x": {"$gt": 1}, "y": {"$lt": 5}}).replace(b"\x03y\0", b"\x03x\0")
+            db.command(SON([("create", "twice"), ("validator", RawBSONDocument(twice))]))
+            db.create_collection("mails", validator={"mail": {"$regex": "@", "$type": "string", "$ne": "root@x"}})
+            db.words.insert_many([{"_id": word} for word in ("a", "ab", "b")])
+            views = {
+                "some": {"$match": {"_id": {"$regex": "^a", "$nin": ["ab"]}}},
+                "odd": {"$addFields": {"n": {"$literal": {"$numberInt": "none"}}}},
+                "later": {"$match": {"d": {"$ne": DatetimeMS(9_000_000_000_000_000)}}},
+            }
+            for name, stage in views.items():
+                db.create_collection(name, viewOn="words", pipeline=[stage])
+
+            def described() -> dict[str, bytes]:
+                found = db.cursor_command("listCollections", codec_options=DEFAULT_RAW_BSON_OPTIONS)
+                return {entry["name"]: entry["options"].raw for entry in found}
+
+            before = described()
+            there_and_back(handler, site.bob, PASSWORD, site.web)
+            assert described() == before
+            assert [found["_id"] for found in db.some.find()] == ["a"]

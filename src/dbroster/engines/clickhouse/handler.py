@@ -302,7 +302,7 @@ class ClickHouseHandler(Handler):
         if lock is Lock.OPEN or undated or (lock is Lock.FOREIGN and not dating):
             self._forget_dates(user, account)
             self._ownership.forget(user)
-            self._server.revoke(user)
+            self._take_privileges(user)
         if lock is not Lock.FOREIGN or not dating:
             self._take_roles(account)
         if lock is Lock.OPEN or undated:
@@ -319,10 +319,19 @@ class ClickHouseHandler(Handler):
             self._ownership.forget(user)
             dates.set_date(self._session, user, self.time_of_lock(), self._server.role, self._server.accounts_on)
 
+    def _take_privileges(self, user: str) -> None:
+        """As far as the admin may; what it may not take keeps nobody in."""
+        try:
+            self._server.revoke(user)
+        except OperationError as error:
+            if error.code != DENIED:
+                raise
+            self.notes[""] = f"a session that {user} has open keeps its privileges, which dbroster can't take: {error}"
+
     def _take_roles(self, account: Account) -> None:
         if account.given and (note := dba_roles.take(self._session, account, self._server.accounts_on)):
             self._ownership.forget(account.existing.name)
-            self.notes[""] = note
+            self.notes[""] = "; ".join(filter(None, (self.notes.get(""), note)))
 
     def _forget_dates(self, user: str, account: Account) -> None:
         """Before anything else: an account without a date is never removed by its date."""

@@ -46,7 +46,8 @@ _OWN_SETTINGS = {
     **dict.fromkeys((
         "max_execution_time", "max_result_rows", "max_result_bytes", "max_rows_to_read", "max_bytes_to_read",
         "max_rows_to_read_leaf", "max_bytes_to_read_leaf", "limit", "offset", "final", "use_query_cache",
-        "join_use_nulls", "transform_null_in", "show_table_uuid_in_table_create_query_if_not_nil",
+        "join_use_nulls", "aggregate_functions_null_for_empty", "transform_null_in",
+        "show_table_uuid_in_table_create_query_if_not_nil",
     ), "0"),
     "additional_table_filters": "{}", "additional_result_filter": "",
 }  # fmt: skip
@@ -218,7 +219,7 @@ class Session:
         """
         with self._translated():
             text = self._client.raw_query(statement, settings=settings).decode("utf-8", "replace")
-        return [re.sub(r"\\(['\\])", r"\1", line) for line in text.splitlines()]
+        return [re.sub(r"\\(['\\])", r"\1", line) for line in text.split("\n") if line]
 
     def run(self, statement: str, secrets: Iterable[str] = (), **settings: str) -> None:
         """Perform a statement; `secrets` are its parts that no error may show. Raises ConnectError, OperationError."""

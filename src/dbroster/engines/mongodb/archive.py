@@ -1,19 +1,23 @@
 """Archives of MongoDB databases: a zip file with mongorestore's layout inside, written and read by pymongo.
 
-`DATABASE/COLLECTION.bson` holds the documents as they are, `DATABASE/COLLECTION.metadata.json` options and indexes.
+`DATABASE/COLLECTION.bson` holds the documents as they are, `DATABASE/COLLECTION.metadata.json` options and indexes,
+also as BSON: JSON has no place for a key that is there twice, and takes a literal that looks like its own for another.
 Of a time series it holds the measurements, not the buckets: a user may not write those.
 """
 
+import json
 import re
 import zipfile
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import IO, Any, ClassVar
 from urllib.parse import quote, unquote
 
+import bson
 from bson import json_util
-from bson.codec_options import DatetimeConversion
+from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
@@ -40,6 +44,10 @@ _BATCH_BYTES, _BATCH_DOCUMENTS = 16 * 1024 * 1024, 1000
 _JSON = json_util.JSONOptions(
     json_mode=json_util.JSONMode.CANONICAL, datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
+_DECODING: CodecOptions[dict[str, Any]] = CodecOptions(
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
+)
+_EXACT = "bson"
 _LATE = ("view",)
 """Kinds of collections that need others to be there."""
 
@@ -194,19 +202,19 @@ def _uri(connection: Connection) -> str:
     return f"{uri}{'&' if '?' in uri else '?'}authSource={where}"
 
 
-def _collections(session: Session, database: str) -> list[dict[str, Any]]:
+def _collections(session: Session, database: str) -> list[RawBSONDocument]:
     with session.talking():
         found = session.listed(database, "listCollections")
-    return [dict(entry) for entry in found if not _MADE_BY_ITSELF.fullmatch(entry["name"])]
+        return [entry for entry in found if not _MADE_BY_ITSELF.fullmatch(entry["name"])]
 
 
-def _metadata(entry: Mapping[str, Any], indexes: list[Any]) -> str:
+def _metadata(entry: RawBSONDocument, indexes: list[RawBSONDocument]) -> str:
+    exact = bson.encode({"options": entry["options"], "indexes": indexes, "type": entry["type"]})
     document = {
-        "options": entry["options"],
-        "indexes": indexes,
+        **bson.decode(exact, _DECODING),
         "collectionName": entry["name"],
-        "type": entry["type"],
         **({"uuid": bytes(entry["info"]["uuid"]).hex()} if "uuid" in entry["info"] else {}),
+        _EXACT: b64encode(exact).decode(),
     }
     return json_util.dumps(document, json_options=_JSON)
 
@@ -224,8 +232,11 @@ def _read_back(draft: Draft, database: str) -> None:
         raise OperationError(f"the archive of {database} can't be read again: {type(error).__name__}") from None
 
 
-def _read_metadata(file: zipfile.ZipFile, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json_util.loads(file.read(name), json_options=_JSON)
+def _read_metadata(file: zipfile.ZipFile, name: str) -> Mapping[str, Any]:
+    text = file.read(name)
+    if exact := json.loads(text).get(_EXACT):
+        return RawBSONDocument(b64decode(exact))
+    found: dict[str, Any] = json_util.loads(text, json_options=_JSON)  # of an archive from before
     return found
 
 

@@ -9,7 +9,7 @@ password in clear (MongoDB 6.0).
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -28,7 +28,14 @@ from dbroster.engines.mongodb.drop_database import Drop
 from dbroster.engines.mongodb.end_operations import end_operations
 from dbroster.engines.mongodb.names import DATABASE_BYTES, USER_BYTES, refuse_name, refuse_password
 from dbroster.engines.mongodb.options import MongoDBOptions
-from dbroster.engines.mongodb.session import NAMESPACE_EXISTS, USER_EXISTS, USER_NOT_FOUND, Session, open_session
+from dbroster.engines.mongodb.session import (
+    NAMESPACE_EXISTS,
+    ROLE_NOT_FOUND,
+    USER_EXISTS,
+    USER_NOT_FOUND,
+    Session,
+    open_session,
+)
 from dbroster.engines.mongodb.state import (
     NOWHERE,
     SYSTEM_DATABASES,
@@ -379,9 +386,20 @@ class MongoDBHandler(Handler):
         self._update(
             account,
             replace(marker, locked=None, restrictions=(), roles=(), insiders=()),
-            (*marker.roles, *self._roles(account.databases)),
+            (*self._given_again(account.existing.name, marker.roles), *self._roles(account.databases)),
             authenticationRestrictions=list(marker.restrictions),
         )
+
+    def _given_again(self, user: str, roles: Iterable[Role]) -> Iterator[Role]:
+        """Give roles that somebody had given; one that was dropped meanwhile keeps nobody out."""
+        for role, database in roles:
+            try:
+                self._change({"grantRolesToUser": user, "roles": role_documents([(role, database)])})
+                yield role, database
+            except OperationError as error:
+                if error.code != ROLE_NOT_FOUND:
+                    raise
+                self.notes[""] = f"{user} had the role {role}@{database}, too, which is not there any more"
 
     def _end_sessions(self, user: str) -> None:
         end_operations(self._session, [{"user": user, "db": self._session.auth_database}])

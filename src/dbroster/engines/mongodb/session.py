@@ -12,6 +12,7 @@ from typing import Any
 import pymongo
 import pymongo.synchronous.monitor
 from bson.errors import BSONError
+from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS, RawBSONDocument
 from pymongo import MongoClient
 from pymongo.errors import (
     ConfigurationError,
@@ -37,6 +38,7 @@ EXTERNAL = "$external"
 """Where accounts stand that log in by a certificate."""
 
 USER_NOT_FOUND, UNAUTHORIZED, NAMESPACE_EXISTS, MAX_TIME_EXPIRED, USER_EXISTS = "11", "13", "48", "50", "51003"
+ROLE_NOT_FOUND = "31"
 WRITE_CONCERN = {"w": "majority", "wtimeout": 10_000}
 """What a change waits for: a stepdown of the primary can't undo it any more."""
 
@@ -112,10 +114,10 @@ class Session:
                 {**body, "maxTimeMS": milliseconds}, codec_options=self.client.codec_options
             )
 
-    def listed(self, database: str, command: str, value: int | str = 1) -> list[Document]:
-        """Return all that a command with a cursor lists; the driver's own ways would read dates by their own rules."""
-        options = self.client.codec_options
-        return list(self.client[database].cursor_command(command, value, codec_options=options))
+    def listed(self, database: str, command: str, value: int | str = 1) -> list[RawBSONDocument]:
+        """Return all that a command with a cursor lists, byte by byte as the server has it."""
+        found = self.client[database].cursor_command(command, value, codec_options=DEFAULT_RAW_BSON_OPTIONS)
+        return list(found)  # type: ignore[arg-type]  # the options say what comes
 
     @contextmanager
     def talking(self, secrets: Iterable[str] = (), *, limited: bool = False) -> Iterator[None]:

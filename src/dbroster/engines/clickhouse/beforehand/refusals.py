@@ -25,6 +25,11 @@ _TOO_LARGE = """
     SELECT database, name, total_bytes, most FROM system.tables
     WHERE database IN ({databases}) AND database NOT IN ({broken}) AND engine LIKE '%MergeTree' AND most > 0
         AND total_bytes > most ORDER BY database, name"""
+_TAKEN = """
+    SELECT database, ifNull(table, ''), arrayStringConcat(arraySort(groupUniqArray(toString(access_type))), ', ')
+    FROM system.grants WHERE is_partial_revoke AND database IN ({databases})
+        AND (user_name = currentUser() OR role_name IN (SELECT role_name FROM system.enabled_roles))
+    GROUP BY 1, 2 ORDER BY 1, 2"""
 _DEFINERS = """
     SELECT definer, database, name FROM system.tables
     WHERE definer IN ({users}) AND database NOT IN ({databases}) AND database NOT IN ({broken})
@@ -122,6 +127,18 @@ def _kept(
     owners = {action.database: action.user for action in actions if action.database in dropped and action.database}
     yield from needed(session, connection.roster, owners)
     yield from _large(session, dropped)
+    yield from _unseen(session, connection.username, dropped)
+
+
+def _unseen(session: Session, admin: str, databases: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Databases of which a DBA has kept a part from the admin: it would be in no archive, but dropped."""
+    for database, table, privileges in session.union(_TAKEN, databases=databases):
+        place = f"{identifier(database)}.{identifier(table) if table else '*'}"
+        yield (
+            database,
+            f"the admin account was refused {privileges} ON {place}, so it may not see all that is there; as another "
+            f"administrator: GRANT {privileges} ON {place} TO {identifier(admin)} WITH GRANT OPTION;",
+        )
 
 
 def _large(session: Session, databases: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -66,7 +66,7 @@ class Cluster:
 
     def judge(self, answer: str, seconds: int) -> None:
         """Look at what each node has told of a change. Raises Stalled, or OperationError of the first that failed."""
-        told = [line.split("\t") for line in answer.splitlines()]
+        told = [line.split("\t") for line in answer.split("\n") if line]
         if silent := [f"{host}:{port}" for host, port, status, *_ in told if status == _SILENT]:
             raise self.stalled(silent, seconds)
         for host, port, status, text, *_ in told:

@@ -30,7 +30,10 @@ _WRITING = {
     # what a table takes away by itself while rows are inserted
     "optimize_on_insert": "0", "insert_deduplicate": "0", "async_insert": "0",
     "insert_allow_materialized_columns": "1",
+    "max_partitions_per_insert_block": "0",
 }  # fmt: skip
+_LONG = 100_000
+_MANY_NAMES = {"max_ast_elements": "100000000", "max_expanded_ast_elements": "100000000"}
 
 
 class Http:
@@ -56,7 +59,8 @@ class Http:
 
     def ask(self, statement: str, settings: Mapping[str, str] | None = None) -> bytes:
         """Perform a statement and return the answer."""
-        return self._send(to_bytes(statement), settings or {}).data
+        body = to_bytes(statement)
+        return self._send(body, {**_room(body), **(settings or {})}).data
 
     def number(self, query: str) -> int:
         """Return the one number that a query finds, read as rows are."""
@@ -64,7 +68,8 @@ class Http:
 
     def read(self, statement: str, target: IO[bytes]) -> int:
         """Write the answer of a query into a file, and return how many rows it has, as the server says."""
-        answer = self._send(to_bytes(statement), self._reading, preload_content=False)
+        body = to_bytes(statement)
+        answer = self._send(body, {**_room(body), **self._reading}, preload_content=False)
         try:
             with breakable(self._connection, self._wires.break_all):
                 for chunk in answer.stream(_CHUNK, decode_content=True):
@@ -82,15 +87,15 @@ class Http:
         first = source.read(_CHUNK)
         if not first:
             return 0
-        query = statement.encode("utf-8", "surrogateescape")
-        answer = self._send(_chunks(first, source), {"query": query, "wait_end_of_query": "1", **_WRITING})
+        query = to_bytes(statement) + b"\n"  # not in the URL, which has less room
+        answer = self._send(_chunks(query + first, source), {**_room(query), "wait_end_of_query": "1", **_WRITING})
         return _summary(answer, "written_rows")
 
     def _stalled(self) -> Stalled:
         where, seconds = f"{self._connection.host}:{self._connection.port}", self._connection.timeout
         return Stalled(f"ClickHouse at {where} did not answer for {seconds} s (the key `timeout` in connections.yaml)")
 
-    def _send(self, body: Any, parameters: Mapping[str, str | bytes], **how: Any) -> urllib3.BaseHTTPResponse:
+    def _send(self, body: Any, parameters: Mapping[str, str], **how: Any) -> urllib3.BaseHTTPResponse:
         own = {"query_id": f"{self._mark}{secrets.token_hex(8)}"} if self._mark else {}
         url = f"{self._url}?{urlencode({**parameters, **own})}"
         try:
@@ -105,6 +110,11 @@ class Http:
             code = answer.headers.get("X-ClickHouse-Exception-Code", str(answer.status))
             raise OperationError(f"ClickHouse has refused it: {' '.join(text.split())}", code)
         return answer
+
+
+def _room(statement: bytes) -> dict[str, str]:
+    """What a statement with many or long names needs; nothing for others, since a profile may fix these settings."""
+    return {} if len(statement) < _LONG else {"max_query_size": str(len(statement) + 1), **_MANY_NAMES}
 
 
 def to_bytes(text: str) -> bytes:
