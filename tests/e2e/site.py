@@ -1,8 +1,6 @@
 """A config directory and the real scripts as processes: what an administrator has before him."""
 
 import json
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ from typing import Any
 import yaml
 
 from tests.contract.adapters import Adapter
+from tests.support import warm
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "Correct-horse-7-battery"
@@ -101,10 +100,12 @@ class Site:
 
     def run(self, *options: str, output: str = "json") -> Run:
         """Run the script as a process of its own."""
+        return Run(*warm.run([*self.program(), "--output", output, *options]))
+
+    def program(self) -> list[str]:
+        """The script and where its files are."""
         script = ROOT / "scripts" / f"{self.adapter.engine}_sync.py"
-        command = [sys.executable, str(script), "--config", str(self.directory), "--output", output, *options]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-        return Run(done.returncode, done.stdout, done.stderr)
+        return [str(script), "--config", str(self.directory)]
 
     def sync(self, *options: str) -> Run:
         """Run, and see that everything was applied."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.site import PASSWORD, ROOT, TEMPLATES, Run, Site
+from tests.support import warm
 
 PROGRAMS = ("pg_dump", "pg_restore", "mysqldump", "mysql", "mariadb-dump", "mariadb")
 
@@ -18,13 +19,8 @@ PROGRAMS = ("pg_dump", "pg_restore", "mysqldump", "mysql", "mariadb-dump", "mari
 def dbroster(site: Site, *arguments: str) -> Run:
     """Run `dbroster VERB ENGINE ...` as a process of its own."""
     verb, *rest = arguments
-    command = [sys.executable, "-m", "dbroster", verb, site.adapter.engine, *rest, "--config", str(site.directory)]
-    done = subprocess.run(
-        [*command, "--output", "json"],
-        capture_output=True, text=True, check=False, timeout=120,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])},
-    )  # fmt: skip
-    return Run(done.returncode, done.stdout, done.stderr)
+    program = ["-m", "dbroster", verb, site.adapter.engine, *rest, "--config", str(site.directory), "--output", "json"]
+    return Run(*warm.run(program))
 
 
 def with_archives(site: Site) -> Path:

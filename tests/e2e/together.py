@@ -3,7 +3,6 @@
 import json
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import yaml
 from dbroster.audit.log_files import RUN
 from tests.contract.adapters import Adapter
 from tests.e2e.site import PASSWORD, ROOT, TEMPLATES, Run
+from tests.support import warm
 from tests.support.proxy import Proxy
 
 ENGINES = ("mysql", "postgresql", "clickhouse", "mongodb")
@@ -86,20 +86,23 @@ class Everything:
 
     def command(self, verb: str, *options: str) -> list[str]:
         """The command line of `dbroster`."""
-        return [sys.executable, "-m", "dbroster", verb, "--config", str(self.directory), *options]
+        return [sys.executable, *self.program(verb, *options)]
+
+    def program(self, verb: str, *options: str) -> list[str]:
+        """What Python is to run for `dbroster`."""
+        return ["-m", "dbroster", verb, "--config", str(self.directory), *options]
 
     def run(self, verb: str, *options: str) -> Run:
         """Run `dbroster` as a process of its own."""
-        return self._run([*self.command(verb), *options])
+        return self._run(self.program(verb, *options))
 
     def script(self, engine: str, *options: str) -> Run:
         """Run one engine's script."""
         script = str(ROOT / "scripts" / f"{engine}_sync.py")
-        return self._run([sys.executable, script, "--config", str(self.directory), *options])
+        return self._run([script, "--config", str(self.directory), *options])
 
-    def _run(self, command: list[str]) -> Run:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200, env=self.environment)
-        return Run(done.returncode, done.stdout, done.stderr)
+    def _run(self, program: list[str]) -> Run:
+        return Run(*warm.run(program, self.environment))
 
     def results(self, verb: str, *options: str, code: int) -> dict[str, dict[str, Any]]:
         """Run, and return the JSON report of each server by its adapter's name."""

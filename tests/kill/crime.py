@@ -1,13 +1,12 @@
 """A run with everything in it, somebody who is killed in its middle, and what must be true afterwards."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from dbroster.model.state import ExistingDatabase, ExistingUser
-from tests.e2e.site import OTHER_PASSWORD, PASSWORD, ROOT, Run, Site
+from tests.e2e.site import OTHER_PASSWORD, PASSWORD, Run, Site
+from tests.support import warm
 from tests.support.proxy import Proxy
 
 State = tuple[Mapping[str, ExistingUser], Mapping[str, ExistingDatabase]]
@@ -38,21 +37,18 @@ class Scene:
         self.site.configure(None, **self.site.adapter.relayed(relay))
         return relay
 
-    def start(self) -> "subprocess.Popen[str]":
+    def start(self) -> warm.Process:
         """Start the script on the pending changes."""
-        script = ROOT / "scripts" / f"{self.site.adapter.engine}_sync.py"
-        command = [sys.executable, str(script), "--config", str(self.site.directory), "--output", "json"]
-        command += ["--max-removals", "all"]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return warm.start([*self.site.program(), "--output", "json", "--max-removals", "all"])
 
-    def finish(self, process: "subprocess.Popen[str]") -> Run:
+    def finish(self, process: warm.Process) -> Run:
         """Wait for the end of a run."""
         out, err = process.communicate(timeout=PATIENCE)
-        return Run(process.returncode, out, err)
+        return Run(process.wait(), out, err)
 
     def run_killed(self, moment: int, *, answer_lost: bool) -> Run:
         """Run until so many messages are sent, the last of which reaches the server or is lost with the script."""
-        victims: list[subprocess.Popen[str]] = []
+        victims: list[warm.Process] = []
         with self.relay(moment, at_end=lambda: victims[0].kill(), deliver_last=answer_lost):
             victims.append(self.start())
             return self.finish(victims[0])

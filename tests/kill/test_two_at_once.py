@@ -1,31 +1,21 @@
 """Two runs at the same moment on one server: one waits or is refused, and nothing is damaged."""
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.site import PASSWORD, ROOT, Run, Site
+from tests.e2e.site import PASSWORD, Run, Site
+from tests.support import warm
 
 TOGETHER = 3
 
 
 def at_once(sites: Sequence[Site]) -> list[Run]:
     """Start all scripts before waiting for any."""
-    script = str(ROOT / "scripts" / f"{sites[0].adapter.engine}_sync.py")
-    processes = [
-        subprocess.Popen(
-            [sys.executable, script, "--config", str(site.directory), "--output", "json"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for site in sites
-    ]
+    processes = [warm.start([*site.program(), "--output", "json"]) for site in sites]
     finished = [process.communicate(timeout=120) for process in processes]
-    return [Run(p.returncode, out, err) for p, (out, err) in zip(processes, finished, strict=True)]
+    return [Run(p.wait(), out, err) for p, (out, err) in zip(processes, finished, strict=True)]
 
 
 def assert_one_after_the_other(runs: Sequence[Run]) -> None:
