@@ -68,7 +68,7 @@ class Team:
     ) -> Result:
         """Sync once, or so much later by the clock that is looked at. Raises ConfigError as `load` does."""
         connection = self.adapter.connection(self.directory, self.world.prefix)
-        connection = replace(connection, removals=replace(connection.removals, grace_days=grace_days))
+        connection = replace(connection, removals=connection.removals._replace(grace_days=grace_days))
         roster = read_roster(UsersSource(Files(self.directory)), self.adapter.engine)
         options = Options(self.directory, dry_run, max_removals=removals, adopt=frozenset(adopt), jobs=jobs)
         return Sync(

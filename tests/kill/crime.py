@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dbroster.model.state import ExistingDatabase, ExistingUser
 from tests.e2e.site import OTHER_PASSWORD, PASSWORD, Run, Site
@@ -89,7 +89,7 @@ class Scene:
         site = self.site
         with site.adapter.connect(site.adapter.connection(site.directory, site.prefix)) as handler:
             users, databases = handler.get_existing_users(), handler.get_existing_databases()
-        ours = {name: replace(user, verifiers=()) for name, user in users.items() if name.startswith(site.prefix)}
+        ours = {name: user._replace(verifiers=()) for name, user in users.items() if name.startswith(site.prefix)}
         return ours, {name: database for name, database in databases.items() if name.startswith(site.prefix)}
 
     def converges_to(self, wanted: State) -> None:

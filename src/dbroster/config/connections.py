@@ -6,10 +6,9 @@ Only the section of the engine that runs is judged; the others may be missing or
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -274,8 +273,7 @@ def _name(part: Section) -> str:
     return ServerKeys.name.read(Section(part.data, {}, [], CONNECTIONS_FILE))
 
 
-@dataclass(frozen=True, slots=True)
-class _Common:
+class _Common(NamedTuple):
     """What stands beside the sections: the roster's name, and keys of all servers; and which servers archive."""
 
     roster: str

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from dbroster.model.loopback import is_loopback
 from dbroster.passwords.policy import PasswordRules
@@ -13,8 +13,7 @@ CONNECT_TIMEOUT, TIMEOUT = 10, 300
 """Seconds, unless connections.yaml says otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
+class Tls(NamedTuple):
     """How the connection is protected; mode None leaves it to what driver and server agree on, unverified."""
 
     mode: str | None = None
@@ -23,8 +22,7 @@ class Tls:
     key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Removals:
+class Removals(NamedTuple):
     """How many accounts, or databases of users who stay, may be removed: the larger of a count and a share in percent.
 
     `max`, `max_percent`: by one run; `max_per_day`, `max_percent_per_day`: by all runs within 24 hours. A count of None
@@ -108,13 +106,13 @@ class Connection:
     port: int
     username: str
     password: Secret | None
-    tls: Tls = Tls()
+    tls: Tls = field(default_factory=Tls)
     connect_timeout: int = CONNECT_TIMEOUT
     timeout: int = TIMEOUT
     jobs: int | None = None
     rules: PasswordRules = field(default_factory=PasswordRules)
     protected: frozenset[str] = frozenset()
-    removals: Removals = Removals()
+    removals: Removals = field(default_factory=Removals)
     others_archive: tuple[str, ...] = ()
     roster: str = "default"
     options: EngineOptions = field(default_factory=EngineOptions)

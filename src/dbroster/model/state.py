@@ -1,7 +1,6 @@
 """What stands on a server: accounts, databases, and whether the roster's passwords are the server's."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, Self
@@ -44,8 +43,7 @@ class StoredVerifier(NamedTuple):
     value: Secret
 
 
-@dataclass(frozen=True, slots=True)
-class ExistingUser:
+class ExistingUser(NamedTuple):
     """An account on the server.
 
     `managed`: it carries the marker of our roster. `roster`: the roster in its marker, ours or another's.
@@ -71,8 +69,7 @@ class ExistingUser:
     renewable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ExistingDatabase:
+class ExistingDatabase(NamedTuple):
     """A database on the server.
 
     `owner`: the managed user whose database it is, by the engine's own proof (a claim that names this database), else

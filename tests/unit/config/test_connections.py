@@ -1,6 +1,5 @@
 """connections.yaml: everything that is wrong is told at once with its line; whatever stands there, only ConfigError."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +120,7 @@ def test_removals_of_all_servers(tmp_path: Path) -> None:
     first, second, third = (connection.removals for connection in read(tmp_path, text))
     assert first == Removals(5, 10, tmp_path / "old", 7, max_per_day=5)
     assert second == Removals(2, 10, None, 7, max_per_day=3)
-    assert third == replace(first, archive_dir=tmp_path / "new")
+    assert third == first._replace(archive_dir=tmp_path / "new")
     assert read(tmp_path, text, server="c")[0].removals == third
 
 

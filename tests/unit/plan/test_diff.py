@@ -1,7 +1,6 @@
 """The plan: what is done for each state of a user, what stands in the way, and what is never touched."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -58,7 +57,7 @@ def test_a_removed_account_outlives_a_database_that_must_stay(
         ("drop_database", "bob", "bob_web"),
     ]
     assert [(c.user, "bob_old" in c.text) for c in made.conflicts] == [("bob", True)]
-    shut = replace(OURS, lock=Lock.OURS)
+    shut = OURS._replace(lock=Lock.OURS)
     again = plan(roster("ann"), actual((shut,), databases[1:]), protected=protected)
     assert not [action for action in short(again) if "bob" in action]
     assert [conflict.user for conflict in again.conflicts] == ["bob"]
@@ -107,24 +106,24 @@ def test_a_password_that_can_not_be_checked_is_told_and_left_alone() -> None:
 
 
 def test_a_user_who_is_back_is_opened_again() -> None:
-    made = plan(roster("bob"), actual([replace(OURS, lock=Lock.OURS)]))
+    made = plan(roster("bob"), actual([OURS._replace(lock=Lock.OURS)]))
     assert short(made) == [("update_password", "bob")]
 
 
 def test_a_user_locked_by_others_stays_locked() -> None:
-    made = plan(roster("bob"), actual([replace(OURS, lock=Lock.FOREIGN)]))
+    made = plan(roster("bob"), actual([OURS._replace(lock=Lock.FOREIGN)]))
     assert made.actions == ()
     assert [problem.warning for problem in made.problems] == [True]
 
 
 def test_an_account_of_which_a_part_is_missing() -> None:
-    made = plan(roster("bob"), actual([replace(OURS, complete=False)], passwords={"bob": PasswordCheck.DIFFERENT}))
+    made = plan(roster("bob"), actual([OURS._replace(complete=False)], passwords={"bob": PasswordCheck.DIFFERENT}))
     assert short(made) == [("create_user", "bob"), ("update_password", "bob")]
     assert made.new_users == frozenset()  # so nothing of it is ever taken back
 
 
 def test_parts_of_an_account_that_are_no_longer_wanted() -> None:
-    found = actual([replace(OURS, surplus=("bob@old",))])
+    found = actual([OURS._replace(surplus=("bob@old",))])
     assert short(plan(roster("bob"), found)) == [("drop_user", "bob@old")]
     assert plan(roster("bob")._replace(suspended=("why",)), found).actions == ()
 
@@ -132,12 +131,12 @@ def test_parts_of_an_account_that_are_no_longer_wanted() -> None:
 @pytest.mark.parametrize(
     ("database", "expected"),
     [
-        (replace(WEB, granted=False), [("grant_privileges", "bob", "bob_web")]),
+        (WEB._replace(granted=False), [("grant_privileges", "bob", "bob_web")]),
         (
-            replace(WEB, usable=False),
+            WEB._replace(usable=False),
             [("create_database", "bob", "bob_web"), ("grant_privileges", "bob", "bob_web")],
         ),
-        (replace(WEB, droppable=False), []),
+        (WEB._replace(droppable=False), []),
     ],
 )
 def test_a_database_that_is_not_as_it_should_be(database: ExistingDatabase, expected: list[tuple[str, ...]]) -> None:
@@ -161,7 +160,7 @@ def test_a_user_who_left() -> None:
 
 
 def test_a_removal_that_was_interrupted_goes_on() -> None:
-    made = plan(roster(), actual([replace(OURS, lock=Lock.OURS)], ()))
+    made = plan(roster(), actual([OURS._replace(lock=Lock.OURS)], ()))
     assert short(made) == [("drop_user", "bob")]
 
 
@@ -172,7 +171,7 @@ def test_a_template_that_left() -> None:
 
 
 def test_what_is_not_proven_enough_is_not_dropped() -> None:
-    assert plan(roster("bob"), actual(databases=(WEB, replace(OLD, droppable=False)))).actions == ()
+    assert plan(roster("bob"), actual(databases=(WEB, OLD._replace(droppable=False)))).actions == ()
 
 
 def test_invariant_8_a_suspended_roster_removes_nothing() -> None:
@@ -183,7 +182,7 @@ def test_invariant_8_a_suspended_roster_removes_nothing() -> None:
 
 def test_a_mentioned_user_is_left_exactly_as_it_is() -> None:
     wanted = roster("eve")._replace(mentioned=frozenset({"bob"}))
-    found = actual([replace(OURS, complete=False, surplus=("bob@x",))], (replace(WEB, granted=False), OLD))
+    found = actual([OURS._replace(complete=False, surplus=("bob@x",))], (WEB._replace(granted=False), OLD))
     assert {action.user for action in plan(wanted, found).actions} == {"eve"}
 
 
@@ -267,7 +266,7 @@ def test_what_this_very_plan_mends_is_no_problem(check: PasswordCheck, told: boo
     """C6: the run that opened an expired account by its new password still said that nobody can log in."""
     bob = ExistingUser("bob", managed=True, roster="default", unusable="its password has expired", renewable=True)
     assert bool(plan(roster("bob"), actual([bob], passwords={"bob": check})).problems) is told
-    lasting = replace(bob, unusable="it may have no session", renewable=False)
+    lasting = bob._replace(unusable="it may have no session", renewable=False)
     assert plan(roster("bob"), actual([lasting], passwords={"bob": check})).problems
 
 
@@ -314,7 +313,7 @@ ACCOUNTS = st.builds(
     lock=st.sampled_from(Lock),
     complete=st.booleans(),
     surplus=st.sampled_from([(), ("part",)]),
-).map(lambda u: replace(u, roster="default", protected=None) if u.managed else u)
+).map(lambda u: u._replace(roster="default", protected=None) if u.managed else u)
 DATABASES = st.builds(
     ExistingDatabase,
     name=st.just(""),
@@ -333,9 +332,9 @@ def states(draw: st.DrawFn) -> Actual:
     databases = draw(st.dictionaries(names, DATABASES))
     managed = {name for name, user in users.items() if user.managed}
     return Actual(
-        {name: replace(user, name=name) for name, user in users.items()},
+        {name: user._replace(name=name) for name, user in users.items()},
         {  # an owner is a managed user: that is what the engines promise
-            name: replace(database, name=name, owner=database.owner if database.owner in managed else None)
+            name: database._replace(name=name, owner=database.owner if database.owner in managed else None)
             for name, database in databases.items()
         },
         draw(st.fixed_dictionaries({name: st.sampled_from(PasswordCheck) for name in managed})),
@@ -441,8 +440,8 @@ def test_who_leaves_with_power_that_somebody_gave_is_named() -> None:
     [
         (POWERFUL, {"own": "default", "protected": ["bob"]}),
         (POWERFUL, {"own": "sales"}),
-        (replace(POWERFUL, marked_for="robert"), {"own": "default"}),
-        (replace(POWERFUL, roster=None), {"own": "default"}),
+        (POWERFUL._replace(marked_for="robert"), {"own": "default"}),
+        (POWERFUL._replace(roster=None), {"own": "default"}),
     ],
 )
 def test_other_accounts_with_power_are_nobodys_business(account: ExistingUser, more: dict[str, Any]) -> None:

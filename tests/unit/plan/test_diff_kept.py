@@ -1,7 +1,5 @@
 """What a plan keeps: databases that are protected or not proven, and the account that is their owner."""
 
-from dataclasses import replace
-
 import pytest
 
 from dbroster.model.state import ExistingDatabase, Lock
@@ -12,7 +10,7 @@ OLD = ExistingDatabase("bob_old", owner="bob", granted=True)
 
 
 @pytest.mark.parametrize(
-    ("database", "protected"), [(replace(WEB, droppable=False), ()), (WEB, ("bob_web",))], ids=["unproven", "protected"]
+    ("database", "protected"), [(WEB._replace(droppable=False), ()), (WEB, ("bob_web",))], ids=["unproven", "protected"]
 )
 def test_an_account_outlives_a_database_that_must_stay(database: ExistingDatabase, protected: tuple[str, ...]) -> None:
     """C8: the conflict names the database, and the statement that mends it."""
@@ -22,7 +20,7 @@ def test_an_account_outlives_a_database_that_must_stay(database: ExistingDatabas
     assert (conflict.user, "bob_old" in conflict.text) == ("bob", False)
     assert 'drop it yourself: DROP DATABASE "bob_web";' in conflict.text
     assert ("take it off `protected`" in conflict.text) is bool(protected)
-    again = plan(roster(), actual([replace(OURS, lock=Lock.OURS)], [database]), protected=protected)
+    again = plan(roster(), actual([OURS._replace(lock=Lock.OURS)], [database]), protected=protected)
     assert again.actions == ()
     assert again.conflicts == made.conflicts
 

@@ -1,7 +1,6 @@
 """How long a removed user's account is kept: decided by dates alone, and never early."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -26,7 +25,7 @@ LONG = timedelta(days=365_000)
 
 
 def locked(**ago: float) -> ExistingUser:
-    return replace(OURS, lock=Lock.OURS, locked_since=NOW - timedelta(**ago))
+    return OURS._replace(lock=Lock.OURS, locked_since=NOW - timedelta(**ago))
 
 
 def plan(*users: ExistingUser, grace: Grace = WEEK, wanted: Roster | None = None) -> Plan:
@@ -45,10 +44,10 @@ def short(made: Plan) -> list[str]:
         (locked(days=7, seconds=-1), []),
         (locked(days=7), ["drop_database", "drop_user"]),
         (locked(days=-400), []),
-        (replace(OURS, lock=Lock.OURS), ["lock_user"]),
-        (replace(OURS, lock=Lock.FOREIGN), []),
-        (replace(OURS, lock=Lock.FOREIGN, locked_since=NOW - timedelta(days=400)), []),
-        (replace(OURS, locked_since=NOW - timedelta(days=400)), ["lock_user"]),
+        (OURS._replace(lock=Lock.OURS), ["lock_user"]),
+        (OURS._replace(lock=Lock.FOREIGN), []),
+        (OURS._replace(lock=Lock.FOREIGN, locked_since=NOW - timedelta(days=400)), []),
+        (OURS._replace(locked_since=NOW - timedelta(days=400)), ["lock_user"]),
     ],
     ids=["open", "a second too early", "due", "in the future", "no date", "foreign", "foreign, dated", "open, dated"],
 )
@@ -66,7 +65,7 @@ def test_the_note_says_until_when() -> None:
 
 def test_a_date_at_the_end_of_time_is_no_trouble() -> None:
     end = datetime.max.replace(tzinfo=UTC)
-    made = plan(replace(OURS, lock=Lock.OURS, locked_since=end))
+    made = plan(OURS._replace(lock=Lock.OURS, locked_since=end))
     assert short(made) == []
     assert any("kept until 9999-12-31" in problem.text for problem in made.problems)
 
@@ -110,7 +109,7 @@ def test_the_guard_does_not_count_an_account_that_is_being_kept() -> None:
     days=st.integers(1, 3650),
 )
 def test_nothing_is_dropped_before_the_days_are_over(lock: Lock, since: datetime | None, days: int) -> None:
-    made = plan(replace(OURS, lock=lock, locked_since=since), grace=Grace(days, NOW))
+    made = plan(OURS._replace(lock=lock, locked_since=since), grace=Grace(days, NOW))
     if any(action.verb in (Verb.DROP_USER, Verb.DROP_DATABASE) for action in made.actions):
         assert since is not None
         assert lock is Lock.OURS

@@ -76,7 +76,7 @@ def test_a_part_of_an_account_is_a_removal_but_not_the_last_account() -> None:
     parts = {"u000": ExistingUser("u000", managed=True, roster="default", surplus=("u000@old",))}
     history = History(dropped={("u000@old", None): DATE})  # the host has come and gone before
     assert guard(roster("u000"), state(("u000",))._replace(users=parts), history=history).refusals == ()
-    both = {**parts, "u001": replace(parts["u000"], name="u001", surplus=("u001@old",))}
+    both = {**parts, "u001": parts["u000"]._replace(name="u001", surplus=("u001@old",))}
     (text,) = guard(roster("u000", "u001"), state(people(2))._replace(users=both)).refusals
     assert "2 of 2 managed accounts would be removed (u000@old, u001@old)" in text
 
@@ -87,7 +87,7 @@ def test_databases_of_removed_users_count_as_their_users() -> None:
 
 def test_an_account_that_dbroster_has_locked_was_judged_then() -> None:
     actual = state(people(4))
-    locked = {name: replace(user, lock=Lock.OURS) for name, user in actual.users.items() if name != "u003"}
+    locked = {name: user._replace(lock=Lock.OURS) for name, user in actual.users.items() if name != "u003"}
     found = guard(roster("u003"), actual._replace(users={**actual.users, **locked}))
     assert found.refusals == ()
     assert found.permission == "3"
@@ -170,7 +170,7 @@ def test_what_was_never_finished_is_no_loss() -> None:
     """A run that was killed while it made the databases of a new template, which is then taken off the list again."""
     actual = state(people(3), ("web", "new"))
     unfinished = {
-        name: replace(each, usable=False) if name.endswith("_new") else each for name, each in actual.databases.items()
+        name: each._replace(usable=False) if name.endswith("_new") else each for name, each in actual.databases.items()
     }
     assert guard(roster(*people(3)), actual).refusals
     assert guard(roster(*people(3)), actual._replace(databases=unfinished)).refusals == ()
@@ -288,8 +288,8 @@ def test_connections_yaml_may_lift_the_limits() -> None:
     assert leaving(50, 50, removals=free).refusals == ()
     assert guard(Roster(), state(people(9)), removals=free).refusals == ()
     assert without_template(12, ("web", "old"), ("web",), removals=free).refusals == ()
-    assert leaving(50, 50, removals=replace(free, max_per_day=3)).refusals
-    assert without_template(12, ("web", "old"), ("web",), removals=replace(free, max=50)).refusals
+    assert leaving(50, 50, removals=free._replace(max_per_day=3)).refusals
+    assert without_template(12, ("web", "old"), ("web",), removals=free._replace(max=50)).refusals
 
 
 @pytest.mark.parametrize(

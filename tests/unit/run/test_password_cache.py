@@ -39,7 +39,7 @@ class ByLogin(Counting):
     """An engine whose verifiers can't be read: passwords are checked by logging in."""
 
     def get_existing_users(self) -> dict[str, ExistingUser]:
-        return {name: replace(each, verifiers=()) for name, each in super().get_existing_users().items()}
+        return {name: each._replace(verifiers=()) for name, each in super().get_existing_users().items()}
 
     def _check_password(self, user: User, existing: ExistingUser | None) -> PasswordCheck:
         return super()._check_password(user, super().get_existing_users()[user.name])

@@ -7,7 +7,6 @@ except for the logins that check them. On a cluster every node is read in the sa
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
@@ -186,7 +185,7 @@ class ClickHouseHandler(Handler):
         tree, wanted, owner = self._server.tree, self._server.tree.leaves(self._server.wanted), database.owner
         granted = grants.on(database.name)
         if owner is None:
-            return replace(database, holder=next(iter(granted)) if len(granted) == 1 else None)
+            return database._replace(holder=next(iter(granted)) if len(granted) == 1 else None)
         right = grants.suffice(database.name, owner, tree, wanted)
         differs = [] if right else [f"{owner} has not all privileges"]
         for user, entry in granted.items():
@@ -201,7 +200,7 @@ class ClickHouseHandler(Handler):
                     f"{user} has more on {database.name} than dbroster gives, and the admin account can't take it "
                     f"back; as another administrator: REVOKE {place} FROM {identifier(user)};"
                 )
-        return replace(database, granted=right, differs=", ".join(differs) or None)
+        return database._replace(granted=right, differs=", ".join(differs) or None)
 
     def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
         """By the stored hash where the server shows it, else by a login; an answer that proves nothing is UNKNOWN."""

@@ -115,7 +115,7 @@ def with_powers(account: Account, powers: Powers) -> Account:
     existing, reason = account.existing, powers.manages_accounts(account.existing.name)
     if reason is None or existing.protected:
         return account
-    return replace(account, existing=replace(existing, managed=False, protected=reason))
+    return replace(account, existing=existing._replace(managed=False, protected=reason))
 
 
 def with_end(account: Account, shown: Shown) -> Account:
@@ -127,7 +127,7 @@ def with_end(account: Account, shown: Shown) -> Account:
     text = (
         f"it has expired (VALID UNTIL {max(ended)}); to open it: ALTER USER {identifier(name)} VALID UNTIL 'infinity';"
     )
-    return replace(account, existing=replace(account.existing, unusable=text))
+    return replace(account, existing=account.existing._replace(unusable=text))
 
 
 def read_databases(

@@ -175,7 +175,7 @@ class MongoDBHandler(Handler):
 
     def _judged(self, account: Account) -> ExistingUser:
         reason = unusable(account, self._refused) if account.existing.managed else None
-        return replace(account.existing, unusable=reason) if reason else account.existing
+        return account.existing._replace(unusable=reason) if reason else account.existing
 
     def get_existing_databases(self) -> dict[str, ExistingDatabase]:
         """Every database of the server, in one query.

@@ -47,7 +47,7 @@ def one_account(by_node: Mapping[str, Account | None]) -> Account:
         return foreign
     node = next(node for node, account in there.items() if account is foreign)
     why = foreign.existing.protected or "an account of that name has no marker of this roster; drop or rename it there"
-    existing = replace(foreign.existing, roster=ours.existing.roster, protected=f"{ON_THE_NODE}{node} {why}")
+    existing = foreign.existing._replace(roster=ours.existing.roster, protected=f"{ON_THE_NODE}{node} {why}")
     return replace(foreign, existing=existing)
 
 
@@ -57,8 +57,7 @@ def _ours(accounts: Sequence[Account], missing: tuple[str, ...]) -> Account:
     lock = Lock.OPEN if Lock.OPEN in locks else Lock.FOREIGN if Lock.FOREIGN in locks else Lock.OURS
     dates = [account.existing.locked_since for account in accounts]
     dated = [date for date in dates if date]
-    existing = replace(
-        first.existing,
+    existing = first.existing._replace(
         lock=lock,
         complete=not missing and not {Lock.OPEN, Lock.OURS} <= locks and all(a.existing.complete for a in accounts),
         locked_since=max(dated) if dated and len(dated) == len(dates) and not missing else None,
@@ -87,5 +86,5 @@ def one_database(by_node: Mapping[str, ExistingDatabase | None]) -> ExistingData
     for node, database in there.items():
         if database.owner != first.owner and database.left_by != first.owner:
             why = database.protected or "it has no marker of this roster; drop or rename it there"
-            return replace(first, owner=None, protected=f"{ON_THE_NODE}{node} {why}", holder=first.owner)
-    return replace(first, usable=len(there) == len(by_node))
+            return first._replace(owner=None, protected=f"{ON_THE_NODE}{node} {why}", holder=first.owner)
+    return first._replace(usable=len(there) == len(by_node))
