@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from dbroster.audit.log_files import MAX_LINE, ORIGIN, TORN, digest, entry_of, head_of, judge, number_of, read_record
 from dbroster.errors import AuditError
@@ -30,11 +30,15 @@ class _End(NamedTuple):
     unfinished: bool
 
 
-class Chain:
-    """An open audit log; safe to append to from several threads."""
+class HashChain:
+    """An open audit log; safe to append to from several threads.
+
+    `doubt`: what was wrong with it when it was opened. `last`: the last line that was appended here.
+    """
 
     def __init__(self, path: Path) -> None:
         self.doubt: str | None = None
+        self.last: Link | None = None
         self._mutex = Lock()
         self._files: list[_File] = []
         try:
@@ -58,6 +62,12 @@ class Chain:
         for file in self._files:
             file.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def append(self, entries: Sequence[Mapping[str, Any]], *, durable: bool = False) -> Link:
         """Append lines in one write and return the last one's link; a durable one outlives a power cut.
 
@@ -71,6 +81,7 @@ class Chain:
                 self._head.write(last)
             if durable:
                 self._log.flush()
+            self.last = last
         return last
 
     @contextmanager

@@ -8,20 +8,20 @@ import os
 import secrets
 import socket
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from dbroster.audit.hash_chain import Chain
+from dbroster.audit.hash_chain import HashChain
 from dbroster.audit.log_files import PERMITTED, RUN
 from dbroster.model.plan import REMOVALS, Action, Verb
-from dbroster.model.result import Link, Outcome, Status
+from dbroster.model.result import Outcome, Status
 
 _DESTRUCTIVE = frozenset({Verb.ADOPT, *REMOVALS})
 
 
-class Audit:
+class AuditLog(HashChain):
     """An open audit log of one run on one server; safe to write to from several threads.
 
     Every line is with the system before its change begins, so a kill of dbroster loses none. Before a change that
@@ -30,7 +30,7 @@ class Audit:
     """
 
     def __init__(self, path: Path, engine: str, server: str) -> None:
-        self.last: Link | None = None
+        super().__init__(path)
         self._common = {
             "run": secrets.token_hex(16),
             "os_user": _os_user(),
@@ -38,18 +38,6 @@ class Audit:
             "engine": engine,
             "server": server,
         }
-        self._chain = Chain(path)
-
-    @property
-    def doubt(self) -> str | None:
-        """What was wrong with the log when it was opened."""
-        return self._chain.doubt
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._chain.close()
 
     def begin(self, plan: str, actions: int, permitted: str | None = None) -> None:
         """Write that the run begins, before anything on the server is touched. Raises AuditError.
@@ -57,25 +45,25 @@ class Audit:
         `permitted`: the removals that were permitted for this run; the guard does not count them on the next one.
         """
         permission = f", {PERMITTED} {permitted}" if permitted else ""
-        self._write([self._entry(RUN, "started", f"{actions} actions, plan {plan}{permission}")])
+        self.append([self._entry(RUN, "started", f"{actions} actions, plan {plan}{permission}")])
 
     def end(self, outcomes: Sequence[Outcome]) -> None:
         """Write how the run has ended. Raises AuditError."""
         counts = Counter(outcome.status.value for outcome in outcomes)
         well = counts.keys() <= {Status.DONE.value}
         told = ", ".join(f"{counts[s.value]} {s.value}" for s in Status if counts[s.value])
-        self._write([self._entry(RUN, (Status.DONE if well else Status.FAILED).value, told)], durable=True)
+        self.append([self._entry(RUN, (Status.DONE if well else Status.FAILED).value, told)], durable=True)
 
     def started(self, actions: Sequence[Action]) -> None:
         """Write that these changes are about to be made. Raises AuditError."""
         durable = any(action.verb in _DESTRUCTIVE for action in actions)
-        self._write([self._line(action, "started") for action in actions], durable=durable)
+        self.append([self._line(action, "started") for action in actions], durable=durable)
 
     def finished(self, outcomes: Sequence[Outcome]) -> None:
         """Write what became of the changes that were attempted. Raises AuditError."""
         attempted = [o for o in outcomes if o.status in (Status.DONE, Status.FAILED)]
         if attempted:
-            self._write([self._line(o.action, o.status.value, o.code, o.error) for o in attempted])
+            self.append([self._line(o.action, o.status.value, o.code, o.error) for o in attempted])
 
     def _line(self, action: Action, status: str, code: str | None = None, error: str | None = None) -> dict[str, Any]:
         names = {"user": action.user, "database": action.database}
@@ -93,9 +81,6 @@ class Audit:
             "code": None,
             "error": None,
         }
-
-    def _write(self, entries: Sequence[Mapping[str, Any]], *, durable: bool = False) -> None:
-        self.last = self._chain.append(entries, durable=durable)
 
 
 def _os_user() -> str:

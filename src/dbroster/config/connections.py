@@ -42,7 +42,7 @@ from dbroster.model.problems import Problem
 from dbroster.passwords.policy import PasswordRules
 from dbroster.passwords.secret import Secret
 from dbroster.settings.keys import Part
-from dbroster.settings.section import Section, sendable
+from dbroster.settings.section import ConfigSection, sendable
 
 CONNECTIONS_FILE = "connections.yaml"
 USERS_COMMAND = TopKeys.users_command.name
@@ -77,7 +77,7 @@ def find_connections(files: Files, engine: str, server: str | None = None) -> tu
         return [], problems
     unsafe = mode_problem(path, content.mode) if _holds_password(document) else open_problem(path, content.mode)
     problems += filter(None, (unsafe, owner_problem(path, content.owner)))
-    section = Section(document, lines, problems, CONNECTIONS_FILE)
+    section = ConfigSection(document, lines, problems, CONNECTIONS_FILE)
     roster = TopKeys.roster.read(section)
     common = _Common(
         roster,
@@ -109,7 +109,7 @@ def users_command(files: Files) -> tuple[str, ...]:
     if content.problem or document.get(USERS_COMMAND) is None:
         return ()
     problems: list[Problem] = []
-    section = Section(document, lines, problems, CONNECTIONS_FILE)
+    section = ConfigSection(document, lines, problems, CONNECTIONS_FILE)
     command = TopKeys.users_command.read(section)
     if not command and not problems:
         section.problem(USERS_COMMAND, "must not be empty")
@@ -147,7 +147,7 @@ def server_names(files: Files, engine: str) -> Sequence[str | None]:
     if content.problem:
         return [None]
     document, lines, problems = _load(content.data, engine)
-    parts = _servers(Section(document, lines, problems, CONNECTIONS_FILE), engine)
+    parts = _servers(ConfigSection(document, lines, problems, CONNECTIONS_FILE), engine)
     names = [_name(part) for part in parts]
     return [None] if problems or len(parts) < 2 else names
 
@@ -245,7 +245,7 @@ def _is_reference(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch(r"\$\{\w+\}", value) is not None
 
 
-def _servers(section: Section, engine: str) -> list[Section]:
+def _servers(section: ConfigSection, engine: str) -> list[ConfigSection]:
     """Return the engine's section as a list: it may be one server, or a list of named ones."""
     value = section.value(engine)
     if value is None:
@@ -269,8 +269,8 @@ def _servers(section: Section, engine: str) -> list[Section]:
     return [section.part(engine)]
 
 
-def _name(part: Section) -> str:
-    return ServerKeys.name.read(Section(part.data, {}, [], CONNECTIONS_FILE))
+def _name(part: ConfigSection) -> str:
+    return ServerKeys.name.read(ConfigSection(part.data, {}, [], CONNECTIONS_FILE))
 
 
 class _Common(NamedTuple):
@@ -282,7 +282,7 @@ class _Common(NamedTuple):
     archived: tuple[str, ...]
 
 
-def _connection(section: Section, engine: str, common: _Common, directory: Path) -> Connection:
+def _connection(section: ConfigSection, engine: str, common: _Common, directory: Path) -> Connection:
     kind = options_of(engine)
     options = kind(**{name: key.read(section) for name, key in kind.keys.items()})
     tls = _tls(section.part("tls"), directory)
@@ -311,7 +311,7 @@ def _connection(section: Section, engine: str, common: _Common, directory: Path)
     return connection
 
 
-def _password(section: Section, directory: Path, *, needed: bool) -> Secret | None:
+def _password(section: ConfigSection, directory: Path, *, needed: bool) -> Secret | None:
     """Take the admin's password from the one place that is named: the value, a file, or the environment."""
     given = [key for key in ("password", "password_file", "password_env") if section.value(key) is not None]
     if len(given) > 1:
@@ -333,13 +333,13 @@ def _password(section: Section, directory: Path, *, needed: bool) -> Secret | No
     return Secret(text)
 
 
-def _from_environment(section: Section, variable: str) -> str:
+def _from_environment(section: ConfigSection, variable: str) -> str:
     if variable not in os.environ:
         section.problem("password_env", f"the environment variable {variable} is not set")
     return os.environ.get(variable, "?")
 
 
-def _from_file(section: Section, path: Path) -> str:
+def _from_file(section: ConfigSection, path: Path) -> str:
     content = read_file(path)
     problem = content.problem or mode_problem(path, content.mode) or owner_problem(path, content.owner)
     if problem:
@@ -352,7 +352,7 @@ def _from_file(section: Section, path: Path) -> str:
         return "?"
 
 
-def _tls(section: Section, directory: Path) -> Tls:
+def _tls(section: ConfigSection, directory: Path) -> Tls:
     """Read how to protect the connection: verified in full as soon as TLS is mentioned, unless told otherwise."""
     if not section.data:
         return Tls()
@@ -366,7 +366,7 @@ def _tls(section: Section, directory: Path) -> Tls:
     return Tls(mode, **paths)
 
 
-def _set_keys(section: Section, part: type[Part]) -> dict[str, Any]:
+def _set_keys(section: ConfigSection, part: type[Part]) -> dict[str, Any]:
     """Read those keys of a part that are set, so that they stand above what all servers have in common."""
     for name in sorted(part.keys & section.data.keys()):
         if section.value(name) in (None, ""):  # `~` is one, too, and no home directory
@@ -385,7 +385,7 @@ def _removals(keys: dict[str, Any]) -> Removals:
     return Removals(**keys)
 
 
-def _removal_keys(section: Section, directory: Path) -> dict[str, Any]:
+def _removal_keys(section: ConfigSection, directory: Path) -> dict[str, Any]:
     """Return the guard's keys that are set."""
     found = _set_keys(section, RemovalKeys)
     if (key := RemovalKeys.archive_dir.name) in found:
@@ -393,7 +393,7 @@ def _removal_keys(section: Section, directory: Path) -> dict[str, Any]:
     return found
 
 
-def _archive_directory(section: Section, key: str, directory: Path) -> Path | None:
+def _archive_directory(section: ConfigSection, key: str, directory: Path) -> Path | None:
     """Return where archives go; `false` is for a server that wants none although all have it in common."""
     if section.value(key) is False:
         return None

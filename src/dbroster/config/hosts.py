@@ -5,13 +5,13 @@ import re
 from dbroster.config.server_keys import ServerKeys
 from dbroster.model.connection import EngineOptions
 from dbroster.model.loopback import is_address, is_loopback
-from dbroster.settings.section import Section
+from dbroster.settings.section import ConfigSection
 
 _HOST = re.compile(r"[^\s,:/@\[\]?#=]+")
 _WITH_PORT = re.compile(r"(\[[^\[\]]+\]|[^:/@\[\]]+):(\d+)", re.ASCII)
 
 
-def host_of(section: Section, options: EngineOptions) -> str:
+def host_of(section: ConfigSection, options: EngineOptions) -> str:
     """Return `host`; where another key stands for it, the host in there that is farthest away."""
     instead = options.instead_of_host
     if instead is None:
@@ -28,7 +28,7 @@ def host_of(section: Section, options: EngineOptions) -> str:
     return next((host for host in hosts if not is_loopback(host)), hosts[0])
 
 
-def _one_host(section: Section) -> str:
+def _one_host(section: ConfigSection) -> str:
     """Return `host`: one name, address or socket, without a port; drivers take more, and then choose by themselves."""
     host = ServerKeys.host.read(section)
     if not host or host.startswith("/"):

@@ -5,7 +5,7 @@ from typing import Any
 from dbroster.model.connection import CONNECT_TIMEOUT, TIMEOUT, Removals
 from dbroster.passwords.policy import PasswordRules
 from dbroster.settings.keys import Choice, Flag, Key, Label, Needed, Number, Part, Text, Texts, Unread
-from dbroster.settings.section import Section
+from dbroster.settings.section import ConfigSection
 
 MOST_SERVERS = 100  # of one engine: each has a thread of its own
 _REMOVALS, _RULES = Removals(), PasswordRules()
@@ -19,7 +19,7 @@ class _Count(Key[int | None]):
         self._number = Number(0, 0, 1_000_000, "")
         self._number.name = name
 
-    def read(self, section: Section) -> int | None:
+    def read(self, section: ConfigSection) -> int | None:
         return None if section.value(self.name) == "all" else self._number.read(section)
 
     def schema(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dbroster.model.plan import Action, Conflict, Plan, Verb
 from dbroster.model.problems import Problem
 from dbroster.model.roster import Roster, User
 from dbroster.model.state import Actual, ExistingDatabase, ExistingUser, Lock, PasswordCheck
-from dbroster.plan.grace_period import NO_GRACE, Grace
+from dbroster.plan.grace_period import NO_GRACE, GracePeriod
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Differ:
     protected: Collection[str] = ()
     fold: Callable[[str], str] = str
     archive: bool = False
-    grace: Grace = NO_GRACE
+    grace: GracePeriod = NO_GRACE
     own: str | None = None
     drop_words: str = 'DROP DATABASE "{}";'
 

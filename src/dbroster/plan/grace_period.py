@@ -13,7 +13,7 @@ STAMP = "%Y-%m-%dT%H:%M:%SZ"
 """How engines write down when an account was locked: UTC, to the second."""
 
 
-class Grace(NamedTuple):
+class GracePeriod(NamedTuple):
     """The days for which an account is kept after it was locked, and what time it is, by the server's clock."""
 
     days: int = 0
@@ -52,7 +52,7 @@ class Grace(NamedTuple):
         return Problem(text, user=existing.name, warning=True)
 
 
-NO_GRACE = Grace()
+NO_GRACE = GracePeriod()
 """Accounts are removed at once."""
 
 

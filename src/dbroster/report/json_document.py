@@ -5,8 +5,7 @@ from typing import Any
 
 from dbroster.model.problems import Problem
 from dbroster.model.result import Outcome, Result
-from dbroster.report.report import Report
-from dbroster.report.summary import summary
+from dbroster.report.report import Report, summary
 
 JSON_VERSION = 1
 

@@ -1,10 +1,12 @@
 """What a report is made of, whatever its format."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dbroster.model.result import Result
-from dbroster.report.exit_codes import Exit
+from dbroster.model.plan import Verb
+from dbroster.model.result import Result, Status
+from dbroster.report.exit_codes import WENT_WRONG, Exit
 
 
 class Report(NamedTuple):
@@ -17,3 +19,16 @@ class Report(NamedTuple):
     colour: bool = False
     verbose: bool = False
     quiet: bool = False
+
+
+def summary(result: Result) -> dict[str, int | float]:
+    """Count what was done (in a dry run: what is planned), what went wrong, and the seconds of the whole run."""
+    done = Counter(o.action.verb for o in result.outcomes if o.status in (Status.DONE, Status.PLANNED))
+    wrong = Counter(o.status for o in result.outcomes)
+    return {
+        "users": result.users,
+        **{verb.value: done[verb] for verb in Verb},
+        **{status.value: wrong[status] for status in (*WENT_WRONG, Status.REFUSED)},
+        "unchanged": result.unchanged,
+        "seconds": round(result.seconds, 3),
+    }

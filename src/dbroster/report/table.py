@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dbroster.model.plan import Verb
 from dbroster.model.result import Result
 from dbroster.report.exit_codes import WENT_WRONG, Exit
-from dbroster.report.summary import summary
+from dbroster.report.report import summary
 
 WIDTH = 100
 _SHORT = {"database": "db", "password": "passwd", "privileges": ""}

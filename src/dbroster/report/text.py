@@ -6,8 +6,7 @@ from dbroster.model.plan import Verb
 from dbroster.model.problems import Problem
 from dbroster.model.result import Outcome, Result, Status
 from dbroster.report.exit_codes import WENT_WRONG
-from dbroster.report.report import Report
-from dbroster.report.summary import summary
+from dbroster.report.report import Report, summary
 
 _COLOURS = {
     Status.PLANNED: "36",

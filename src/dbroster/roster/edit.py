@@ -19,8 +19,8 @@ from dbroster.roster.age import RECIPIENTS_FILE, Identities, Recipients, is_armo
 from dbroster.roster.interrupts import Interrupts
 from dbroster.roster.parse import parse_templates, parse_users
 from dbroster.roster.scratch import private_file
-from dbroster.roster.screening import screen
 from dbroster.roster.source import Users, UsersSource
+from dbroster.roster.validation import validate
 
 Again = Callable[[Sequence[Problem]], None]
 """Shows problems, and returns when a person wants to edit again. Raises ConfigError otherwise."""
@@ -52,7 +52,7 @@ def judge(directory: Path, data: bytes, name: str) -> list[Problem]:
     for engine in ENGINES:
         templates, _ = parse_templates(files.read(f"{engine}_databases.txt", MAX_SETTINGS).data, engine)
         for connection in find_connections(files, engine)[0]:
-            problems += screen(roster._replace(templates=templates), connection).problems
+            problems += validate(roster._replace(templates=templates), connection).problems
     return [problem for problem in dict.fromkeys(problems) if not problem.warning]
 
 

@@ -9,7 +9,7 @@ from dbroster.model.plan import Plan
 from dbroster.model.problems import Problem
 from dbroster.model.result import Result
 from dbroster.model.roster import Roster
-from dbroster.roster.screening import screen
+from dbroster.roster.validation import validate
 from dbroster.run.server_run import ServerRun, refused
 
 
@@ -18,7 +18,7 @@ class Check(ServerRun):
 
     def of_files(self) -> Result:
         """Judge what the files tell by themselves."""
-        roster = screen(self.roster, self.connection)
+        roster = validate(self.roster, self.connection)
         return self._judged(roster, self.problems(roster))
 
     def of_server(self) -> Result:
@@ -26,7 +26,7 @@ class Check(ServerRun):
         try:
             with ExitStack() as stack:
                 handler = self.reach(stack)
-                roster = screen(self.roster, self.connection, handler)
+                roster = validate(self.roster, self.connection, handler)
                 server = handler.server()
                 plan = self.plan(roster, self.read(handler, roster), handler)
                 problems = self.problems(roster, *_foreseen(handler, plan), *handler.warnings())

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dbroster.archive import Archive, read_archive
-from dbroster.audit.log import Audit
+from dbroster.audit.log import AuditLog
 from dbroster.engines.base import Handler
 from dbroster.errors import AuditError, DbrosterError, OperationError, ServerError
 from dbroster.model.plan import Action, Verb
@@ -19,7 +19,7 @@ from dbroster.model.result import Outcome, Result, Status
 from dbroster.model.roster import User
 from dbroster.model.state import ExistingUser, Lock
 from dbroster.plan.plan_digest import plan_digest
-from dbroster.roster.screening import screen
+from dbroster.roster.validation import validate
 from dbroster.run.server_run import ServerRun
 
 _NEW = "to be restored into"
@@ -59,7 +59,7 @@ class Restore(ServerRun):
             raise ServerError("nothing can be restored here:\n" + "\n".join(f"  {text}" for text in missing))
         server = handler.server()
         result = result._replace(product=server.product, host=server.host)
-        user = self._screened(handler, user)
+        user = self._validated(handler, user)
         if handler.fold_database(database) not in map(handler.fold_database, self.roster.databases(user.name)):
             raise self._no_database(database)
         if obstacle := handler.archiver().obstacle(archive.manifest.settings):
@@ -68,7 +68,7 @@ class Restore(ServerRun):
         result = result._replace(plan=plan_digest(self.connection, steps))
         outcomes: list[Outcome] = []
         fatal = None
-        with Audit(self.options.audit_path, self.connection.engine, self.connection.server) as audit:
+        with AuditLog(self.options.audit_path, self.connection.engine, self.connection.server) as audit:
             audit.begin(result.plan or "", len(steps))
             try:
                 for outcome in self._perform(handler, audit, steps, archive, user):
@@ -107,8 +107,8 @@ class Restore(ServerRun):
                 f"{user.name!r} of {connection.roster!r}; if that is meant, say --from-another"
             )
 
-    def _screened(self, handler: Handler, user: User) -> User:
-        kept = screen(self.roster, self.connection, handler).users.get(user.name)
+    def _validated(self, handler: Handler, user: User) -> User:
+        kept = validate(self.roster, self.connection, handler).users.get(user.name)
         existing = handler.get_existing_users().get(user.name)
         if kept is None:
             raise ServerError(f"the line of {user.name} in users.txt can't be used on this server; see `check`")
@@ -131,7 +131,7 @@ class Restore(ServerRun):
         yield Action(Verb.RESTORE_DATABASE, user.name, database, reason=f"from {archive.path.name}")
 
     def _perform(
-        self, handler: Handler, audit: Audit, steps: list[Action], archive: Archive, user: User
+        self, handler: Handler, audit: AuditLog, steps: list[Action], archive: Archive, user: User
     ) -> Iterator[Outcome]:
         """Do one step after the other, and skip the rest when one fails."""
         failed = False

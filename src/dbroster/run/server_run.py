@@ -22,7 +22,7 @@ from dbroster.model.result import Result
 from dbroster.model.roster import Roster, User
 from dbroster.model.state import Actual, ExistingUser, PasswordCheck
 from dbroster.plan.diff import Differ
-from dbroster.plan.grace_period import NO_GRACE, Grace
+from dbroster.plan.grace_period import NO_GRACE, GracePeriod
 from dbroster.report.progress import Task
 from dbroster.run.password_cache import Cache
 
@@ -127,7 +127,7 @@ class ServerRun:
     def plan(self, roster: Roster, actual: Actual, handler: Handler) -> Plan:
         """Make the plan: what is desired against what is there."""
         removals = self.connection.removals
-        grace = Grace(removals.grace_days, self.clock(handler)) if removals.grace_days else NO_GRACE
+        grace = GracePeriod(removals.grace_days, self.clock(handler)) if removals.grace_days else NO_GRACE
         archive, protected = removals.archive_dir is not None, self.connection.protected
         own, fold = self.connection.roster, handler.fold_database
         differ = Differ(roster, actual, self.options.adopt, protected, fold, archive, grace, own, handler.drop_words)

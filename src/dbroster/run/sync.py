@@ -25,14 +25,14 @@ from dbroster.plan.leftovers import Leftovers
 from dbroster.plan.mass_changes import mass_changes
 from dbroster.plan.plan_digest import plan_digest, unexpected
 from dbroster.roster.parse import read_roster
-from dbroster.roster.screening import screen
 from dbroster.roster.source import UsersSource
+from dbroster.roster.validation import validate
 from dbroster.run.rereading import Again, Rereading
 from dbroster.run.server_run import ServerRun, refused
 
 if TYPE_CHECKING:
     from dbroster.audit.history import History
-    from dbroster.audit.log import Audit
+    from dbroster.audit.log import AuditLog
 
 
 def load(source: UsersSource, engine: str, server: str | None = None) -> tuple[list[Connection], Roster]:
@@ -87,7 +87,7 @@ class Sync(ServerRun):
 
     def _run(self, result: Result, handler: Handler) -> Result:
         server = handler.server()
-        roster = screen(self.roster, self.connection, handler)
+        roster = validate(self.roster, self.connection, handler)
         actual = self.read(handler, roster)
         roster, plan = self._sound_plan(roster, actual, handler)
         plan = plan._replace(obstacles=self._obstacles(handler, plan))
@@ -129,7 +129,7 @@ class Sync(ServerRun):
         """Make the plan; and make it again without what the files, or the server, give reason to doubt."""
         plan = self.plan(roster, actual, handler)
         if (still := self.files.before(plan.actions)) is not self.roster:
-            roster = screen(still, self.connection, handler)
+            roster = validate(still, self.connection, handler)
             plan = self.plan(roster, actual, handler)
         if not plan.actions:
             return roster, plan
@@ -180,7 +180,7 @@ class Sync(ServerRun):
 
     def _apply(self, result: Result, plan: Plan, handler: Handler) -> Result:
         """Make the changes. The first handler holds the lock, so the work is done on sessions of its own."""
-        from dbroster.audit.log import Audit
+        from dbroster.audit.log import AuditLog
         from dbroster.run.apply import Apply  # what follows is imported when something is to be done, which is seldom
         from dbroster.run.sessions import Sessions
 
@@ -189,7 +189,7 @@ class Sync(ServerRun):
         fatal = None
         with (
             self.stage("apply"),
-            Audit(self.options.audit_path, self.connection.engine, self.connection.server) as audit,
+            AuditLog(self.options.audit_path, self.connection.engine, self.connection.server) as audit,
             Sessions(lambda: self.connect(self.connection), jobs, spare=handler) as sessions,
         ):
             audit.begin(result.plan or "", len(plan.actions), self.options.max_removals)
@@ -211,7 +211,7 @@ class Sync(ServerRun):
             audit=audit.last,
         )
 
-    def _finished(self, audit: "Audit") -> Callable[[Sequence[Outcome]], None]:
+    def _finished(self, audit: "AuditLog") -> Callable[[Sequence[Outcome]], None]:
         def finished(outcomes: Sequence[Outcome]) -> None:
             audit.finished(outcomes)
             self.task.advance(len(outcomes))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, Self, TypeVar, overload
 
 from dbroster.model.names import did_you_mean
-from dbroster.settings.section import Section, sendable
+from dbroster.settings.section import ConfigSection, sendable
 
 T = TypeVar("T")
 _LABEL, _MOST_LABEL = "[A-Za-z0-9][A-Za-z0-9_-]*", 32
@@ -47,7 +47,7 @@ class Key(Generic[T]):
     def __get__(self, instance: object, owner: object) -> Self | T:
         return self if instance is None else self.default
 
-    def read(self, section: Section) -> T:
+    def read(self, section: ConfigSection) -> T:
         """Return the value that a section has, or the default; what is wrong is noted in the section."""
         raise NotImplementedError
 
@@ -59,7 +59,7 @@ class Key(Generic[T]):
 class Text(Key[str]):
     """A text, in which `${NAME}` is replaced."""
 
-    def read(self, section: Section) -> str:
+    def read(self, section: ConfigSection) -> str:
         """Return the text."""
         return section.text(self.name, self.default)
 
@@ -74,7 +74,7 @@ class Needed(Text):
     def __init__(self, meaning: str, *, shown: str = "must be set") -> None:
         super().__init__("", meaning, shown=shown)
 
-    def read(self, section: Section) -> str:
+    def read(self, section: ConfigSection) -> str:
         """Return the text."""
         return section.text(self.name)
 
@@ -82,7 +82,7 @@ class Needed(Text):
 class TextOrOff(Text):
     """A text, or `false` for none."""
 
-    def read(self, section: Section) -> str:
+    def read(self, section: ConfigSection) -> str:
         """Return the text; an empty one for `false`."""
         return "" if section.value(self.name) is False else super().read(section)
 
@@ -94,7 +94,7 @@ class TextOrOff(Text):
 class Label(Text):
     """A short name that may stand in markers and file names."""
 
-    def read(self, section: Section) -> str:
+    def read(self, section: ConfigSection) -> str:
         """Return the name."""
         value = super().read(section)
         if len(value) <= _MOST_LABEL and re.fullmatch(_LABEL, value, re.ASCII):
@@ -114,7 +114,7 @@ class Choice(Text):
         super().__init__(default, meaning)
         self.known = known
 
-    def read(self, section: Section) -> str:
+    def read(self, section: ConfigSection) -> str:
         """Return the word."""
         value = super().read(section)
         if value in self.known:
@@ -134,7 +134,7 @@ class Number(Key[int]):
         super().__init__(default, meaning, shown=shown)
         self.low, self.high = low, high
 
-    def read(self, section: Section) -> int:
+    def read(self, section: ConfigSection) -> int:
         """Return the number; `${NAME}` may stand for it."""
         value = section.value(self.name)
         if value is None:
@@ -156,7 +156,7 @@ class Number(Key[int]):
 class Flag(Key[bool]):
     """True or false."""
 
-    def read(self, section: Section) -> bool:
+    def read(self, section: ConfigSection) -> bool:
         """Return the flag."""
         value = section.value(self.name)
         if isinstance(value, bool):
@@ -173,7 +173,7 @@ class Flag(Key[bool]):
 class Texts(Key[tuple[str, ...]]):
     """A list of texts; where there are some by default, an empty one makes no sense."""
 
-    def read(self, section: Section) -> tuple[str, ...]:
+    def read(self, section: ConfigSection) -> tuple[str, ...]:
         """Return the texts."""
         value = section.value(self.name)
         if value is None:
@@ -203,7 +203,7 @@ class KnownTexts(Texts):
         super().__init__(default, meaning, shown=shown)
         self.known = known
 
-    def read(self, section: Section) -> tuple[str, ...]:
+    def read(self, section: ConfigSection) -> tuple[str, ...]:
         """Return the texts."""
         texts = tuple(map(self._spelled, super().read(section)))
         for text in texts:
@@ -235,7 +235,7 @@ class Unread(Key[Any]):
         super().__init__(None, meaning, shown=shown)
         self._schema = schema
 
-    def read(self, section: Section) -> Any:
+    def read(self, section: ConfigSection) -> Any:
         """Return what YAML gave."""
         return section.value(self.name)
 

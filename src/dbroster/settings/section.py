@@ -21,7 +21,7 @@ def sendable(text: str) -> bool:
         return False
 
 
-class Section:
+class ConfigSection:
     """One mapping of connections.yaml; each value is asked for once, what is left over is unknown."""
 
     def __init__(
@@ -48,12 +48,12 @@ class Section:
         self._asked.add(key)
         return self.data.get(key)
 
-    def part(self, key: str, index: int | None = None) -> "Section":
+    def part(self, key: str, index: int | None = None) -> "ConfigSection":
         """Return a section inside this one; empty when it is not there."""
         value = self.value(key)
         if index is None:
-            return Section(value, self._lines, self._problems, self._file, (*self._path, key))
-        return Section(value[index], self._lines, self._problems, self._file, (*self._path, key, index))
+            return ConfigSection(value, self._lines, self._problems, self._file, (*self._path, key))
+        return ConfigSection(value[index], self._lines, self._problems, self._file, (*self._path, key, index))
 
     def text(self, key: str, default: str | None = None) -> str:
         """Return a text with `${NAME}` taken from the environment; without a default it must be there."""

@@ -6,13 +6,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from dbroster.audit import hash_chain as chain
-from dbroster.audit.hash_chain import Chain
+from dbroster.audit.hash_chain import HashChain
 from dbroster.audit.log_files import ORIGIN, check_log, digest, head_of, read_record
 from dbroster.audit.verification import verify
 from dbroster.errors import AuditError
@@ -30,7 +29,7 @@ def path(tmp_path: Path) -> Path:
 
 def append(path: Path, count: int = 1) -> Link:
     """Append lines as a run of its own."""
-    with closing(Chain(path)) as log:
+    with HashChain(path) as log:
         return [log.append([ENTRY]) for _ in range(count)][-1]
 
 
@@ -52,7 +51,7 @@ def test_each_line_carries_the_hash_of_the_line_before(path: Path) -> None:
 
 
 def test_lines_of_one_write_are_chained_too(path: Path) -> None:
-    with closing(Chain(path)) as log:
+    with HashChain(path) as log:
         assert log.append([ENTRY] * 5).number == 5
     assert notes(path) == []
 
@@ -71,9 +70,9 @@ WRITER = """
 import sys
 from itertools import count
 from pathlib import Path
-from dbroster.audit.hash_chain import Chain
+from dbroster.audit.hash_chain import HashChain
 path = Path(sys.argv[1])
-log, written = Chain(path), 0
+log, written = HashChain(path), 0
 for number in count():
     if path.with_name("stop").exists():
         break
@@ -101,7 +100,7 @@ def rename(path: Path, kept: Path) -> None:
 
 def copy_and_truncate(path: Path, kept: Path) -> None:
     """What logrotate copies and cuts; lines that are written between the two would be lost, and missed."""
-    with closing(Chain(path)) as log, log.alone():
+    with HashChain(path) as log, log.alone():
         kept.write_bytes(path.read_bytes())
         os.truncate(path, 0)
 
@@ -122,7 +121,7 @@ def test_four_processes_make_one_chain_while_it_is_rotated(path: Path, rotate: C
 
 
 def test_threads_and_several_logs_of_one_process_make_one_chain(path: Path) -> None:
-    with closing(Chain(path)) as first, closing(Chain(path)) as second, ThreadPoolExecutor(8) as pool:
+    with HashChain(path) as first, HashChain(path) as second, ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: (first, second)[number % 2].append([ENTRY]), range(400)))
     assert notes(path) == []
     assert verify(path).last.number == 400
@@ -190,7 +189,7 @@ def test_a_line_that_was_cut_off_by_somebody_is_missed_for_ever(path: Path) -> N
 def test_lines_that_were_taken_away_at_the_end_are_missed_for_ever(path: Path, keep: int) -> None:
     append(path, 3)
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:keep]))
-    with closing(Chain(path)) as log:
+    with HashChain(path) as log:
         assert "does not end with the line that audit.jsonl.head names" in (log.doubt or "")
     append(path, 2)
     missing = "line number 3 is missing before it" if keep == 2 else "lines number 2 to 3 are missing before it"
@@ -213,7 +212,7 @@ def test_a_log_in_order_raises_no_doubt(path: Path, name: str) -> None:
         os.truncate(path, 0)
     if name == "rotated":
         path.rename(path.with_name("audit.jsonl.1"))
-    with closing(Chain(path)) as log:
+    with HashChain(path) as log:
         assert log.doubt is None
 
 
@@ -225,7 +224,7 @@ def test_a_disk_that_is_full_at_once(path: Path) -> None:
     before = path.read_bytes(), head_of(path).read_bytes()
     with (
         full_disk(path.stat().st_size),
-        closing(Chain(path)) as log,
+        HashChain(path) as log,
         pytest.raises(AuditError, match="can't be written"),
     ):
         log.append([ENTRY])
@@ -235,11 +234,11 @@ def test_a_disk_that_is_full_at_once(path: Path) -> None:
 FILL = """
 import sys
 from pathlib import Path
-from dbroster.audit.hash_chain import Chain
+from dbroster.audit.hash_chain import HashChain
 from dbroster.errors import AuditError
 from dbroster.audit.verification import verify
 path = Path(sys.argv[1])
-log = Chain(path)
+log = HashChain(path)
 for durable in (False, True):
     written = 0
     try:
@@ -274,7 +273,7 @@ def test_a_file_system_that_is_really_full(tmp_path: Path) -> None:
 
 def test_a_lock_that_somebody_keeps_does_not_hang_a_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chain, "PATIENCE", 0.05)
-    with closing(Chain(path)) as first, closing(Chain(path)) as second:
+    with HashChain(path) as first, HashChain(path) as second:
         with first.alone(), pytest.raises(AuditError, match=r"audit\.jsonl\.head is locked by another process"):
             second.append([ENTRY])
         assert second.append([ENTRY]).number == 1
@@ -291,7 +290,7 @@ def test_a_head_that_is_none_stops_everything(path: Path, text: str) -> None:
 
 
 def test_a_head_that_is_lost_while_a_run_is_at_work(path: Path) -> None:
-    with closing(Chain(path)) as first, closing(Chain(path)) as second:
+    with HashChain(path) as first, HashChain(path) as second:
         first.append([ENTRY])
         head_of(path).unlink()
         second.append([ENTRY])

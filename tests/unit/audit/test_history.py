@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dbroster.audit.history import History, read_history
-from dbroster.audit.log import Audit
+from dbroster.audit.log import AuditLog
 from dbroster.model.plan import Action, Verb
 from dbroster.model.result import Outcome, Status
 
@@ -45,7 +45,7 @@ def written(
 ) -> None:
     """Write a run that has made some changes, so long ago; without a status it was killed in each of them."""
     before = path.read_bytes() if path.exists() else b""
-    with Audit(path, "postgresql", server) as log:
+    with AuditLog(path, "postgresql", server) as log:
         log.begin("0" * 24, len(changes), permitted)
         for verb, user, database in changes:
             action = Action(verb, user, database, reason="for a reason")

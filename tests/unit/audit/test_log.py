@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from dbroster.audit.log import Audit
+from dbroster.audit.log import AuditLog
 from dbroster.audit.verification import verify
 from dbroster.errors import AuditError
 from dbroster.model.plan import Action, Verb
@@ -37,8 +37,8 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def audit(path: Path) -> Audit:
-    return Audit(path, "postgresql", "main")
+def audit(path: Path) -> AuditLog:
+    return AuditLog(path, "postgresql", "main")
 
 
 def test_a_line_stands_before_the_change_is_made(tmp_path: Path) -> None:

@@ -4,14 +4,13 @@ import gzip
 import json
 import os
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbroster.audit.hash_chain import Chain
+from dbroster.audit.hash_chain import HashChain
 from dbroster.audit.log_files import digest, head_of, log_files
 from dbroster.audit.verification import as_text, verify
 from dbroster.cli.main import main
@@ -33,7 +32,7 @@ def write(directory: Path) -> Path:
     """Write a log of three files with three lines each."""
     path = directory / "audit.jsonl"
     for number in (2, 1, 0):
-        with closing(Chain(path)) as log:
+        with HashChain(path) as log:
             for entry in entries(SIZE - 3 * number - 3, 3):
                 log.append([entry])
         if number:
@@ -92,7 +91,7 @@ def test_what_logrotate_does_is_sound(path: Path, rotate: Callable[[Path], objec
     rotate(path)
     verdict = verify(path)
     assert (verdict.findings, verdict.last.number) == ([], SIZE)
-    with closing(Chain(path)) as log:
+    with HashChain(path) as log:
         log.append(entries(SIZE, 1))
     assert (verify(path).findings, verify(path).last.number) == ([], SIZE + 1)
 
@@ -145,14 +144,14 @@ def test_a_missing_head(path: Path) -> None:
 
 def test_a_head_behind_the_log_is_what_a_kill_leaves(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
-    with closing(Chain(path)) as log:
+    with HashChain(path) as log:
         log.append(entries(0, 1))
         head = head_of(path).read_bytes()
         log.append(entries(1, 2))
     head_of(path).write_bytes(head)
     (finding,) = verify(path).findings
     assert (finding.broken, finding.text) == (False, "it is 2 lines behind, as after a kill")
-    with closing(Chain(path)) as log:
+    with HashChain(path) as log:
         assert log.append(entries(3, 1)).number == 4
     assert verify(path).findings == []
 
@@ -252,7 +251,7 @@ def test_a_log_that_was_written_anew_is_told_by_a_noted_hash_only(path: Path) ->
     noted = verify(path).last.digest
     for file in (*log_files(path), head_of(path)):
         file.unlink()
-    with closing(Chain(path)) as log:
+    with HashChain(path) as log:
         log.append(entries(100, SIZE))
     assert verify(path).sound
     assert not verify(path, noted=[noted]).sound

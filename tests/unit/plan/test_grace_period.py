@@ -13,14 +13,14 @@ from dbroster.model.plan import Plan, Verb
 from dbroster.model.roster import Roster
 from dbroster.model.state import Actual, ExistingDatabase, ExistingUser, Lock
 from dbroster.plan.diff import Differ
-from dbroster.plan.grace_period import Grace, read_stamp, stamp
+from dbroster.plan.grace_period import GracePeriod, read_stamp, stamp
 from dbroster.plan.guard import Guard
 from tests.support.samples import roster
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 OURS = ExistingUser("bob", managed=True, roster="default")
 WEB = ExistingDatabase("bob_web", owner="bob", granted=True)
-WEEK = Grace(7, NOW)
+WEEK = GracePeriod(7, NOW)
 LONG = timedelta(days=365_000)
 
 
@@ -28,7 +28,7 @@ def locked(**ago: float) -> ExistingUser:
     return OURS._replace(lock=Lock.OURS, locked_since=NOW - timedelta(**ago))
 
 
-def plan(*users: ExistingUser, grace: Grace = WEEK, wanted: Roster | None = None) -> Plan:
+def plan(*users: ExistingUser, grace: GracePeriod = WEEK, wanted: Roster | None = None) -> Plan:
     actual = Actual({user.name: user for user in users}, {"bob_web": WEB})
     return Differ(wanted or roster("al"), actual, grace=grace).plan()
 
@@ -71,7 +71,7 @@ def test_a_date_at_the_end_of_time_is_no_trouble() -> None:
 
 
 def test_without_days_of_grace_everything_goes_at_once() -> None:
-    made = plan(OURS, grace=Grace())
+    made = plan(OURS, grace=GracePeriod())
     assert short(made) == ["lock_user", "drop_database", "drop_user"]
     assert made.problems == ()
 
@@ -109,7 +109,7 @@ def test_the_guard_does_not_count_an_account_that_is_being_kept() -> None:
     days=st.integers(1, 3650),
 )
 def test_nothing_is_dropped_before_the_days_are_over(lock: Lock, since: datetime | None, days: int) -> None:
-    made = plan(OURS._replace(lock=lock, locked_since=since), grace=Grace(days, NOW))
+    made = plan(OURS._replace(lock=lock, locked_since=since), grace=GracePeriod(days, NOW))
     if any(action.verb in (Verb.DROP_USER, Verb.DROP_DATABASE) for action in made.actions):
         assert since is not None
         assert lock is Lock.OURS

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.audit.log import Audit
+from dbroster.audit.log import AuditLog
 from dbroster.cli.main import parser
 from dbroster.config.connections import CONNECTIONS_FILE, read_connections
 from dbroster.engines import ENGINES as ENGINE_NAMES
@@ -26,7 +26,7 @@ from dbroster.model.result import Link, Outcome, Result, Status
 from dbroster.report.exit_codes import Exit
 from dbroster.report.json_document import as_json
 from dbroster.report.report import Report
-from dbroster.settings.section import Section
+from dbroster.settings.section import ConfigSection
 from tests.support.samples import private
 from tools import proofs
 from tools.register import FAULTS, INVARIANTS
@@ -48,14 +48,14 @@ SAFETY = (ROOT / "docs/safety.md").read_text()
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Every key of connections.yaml that reading it asks for, as `tls.ca` inside a part of a section."""
     keys: set[str] = set()
-    value = Section.value
+    value = ConfigSection.value
 
-    def spy(section: Section, key: str) -> object:
+    def spy(section: ConfigSection, key: str) -> object:
         inner = [part for part in section._path if part not in ENGINE_NAMES]
         keys.add(".".join(map(str, (*inner, key))))
         return value(section, key)
 
-    monkeypatch.setattr(Section, "value", spy)
+    monkeypatch.setattr(ConfigSection, "value", spy)
     for engine in ENGINE_NAMES:
         for way in ("password", "password_file", "password_env"):
             section = json.dumps({engine: {"host": "h", "username": "u", way: "x", "tls": {"mode": "require"}}})
@@ -131,7 +131,7 @@ def test_the_json_report_looks_as_documented() -> None:
 
 
 def test_an_audit_line_looks_as_documented(tmp_path: Path) -> None:
-    with Audit(tmp_path / "audit.jsonl", "mysql", "default") as audit:
+    with AuditLog(tmp_path / "audit.jsonl", "mysql", "default") as audit:
         audit.started([Action(Verb.DROP_USER, "bob")])
     assert keys_of(sample("Audit log")) == keys_of(json.loads((tmp_path / "audit.jsonl").read_text()))
 

@@ -13,8 +13,7 @@ from dbroster.model.result import Outcome, Result, Status
 from dbroster.passwords.secret import Secret
 from dbroster.report.exit_codes import Exit, exit_code, gravest
 from dbroster.report.json_document import as_json
-from dbroster.report.report import Report
-from dbroster.report.summary import summary
+from dbroster.report.report import Report, summary
 from dbroster.report.text import as_text, printable, problem_text
 
 CREATE = Action(Verb.CREATE_USER, "bob", None, Secret("S3cr3t-password"), "in users.txt, not on the server")

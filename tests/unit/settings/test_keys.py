@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dbroster.config.yaml_lines import find_lines
 from dbroster.model.problems import Problem
 from dbroster.settings.keys import Choice, Flag, Key, Label, Needed, Number, Text, Texts, Words
-from dbroster.settings.section import Section, sendable
+from dbroster.settings.section import ConfigSection, sendable
 
 T = TypeVar("T")
 VALUES = st.recursive(
@@ -22,9 +22,9 @@ NUMBER = Number(7, 1, 9, "")
 MODE = Choice("disable", ("disable", "require"), "")
 
 
-def section(data: object) -> tuple[Section, list[Problem]]:
+def section(data: object) -> tuple[ConfigSection, list[Problem]]:
     problems: list[Problem] = []
-    return Section(data, {}, problems, "connections.yaml", ("mysql",)), problems
+    return ConfigSection(data, {}, problems, "connections.yaml", ("mysql",)), problems
 
 
 def texts(problems: list[Problem]) -> list[str]:
@@ -60,7 +60,7 @@ def test_aliases_cost_nothing() -> None:
 
 def test_a_problem_says_where() -> None:
     problems: list[Problem] = []
-    part = Section({"port": "x"}, {("mysql",): 3, ("mysql", "x"): 5}, problems, "connections.yaml", ("mysql",))
+    part = ConfigSection({"port": "x"}, {("mysql",): 3, ("mysql", "x"): 5}, problems, "connections.yaml", ("mysql",))
     part.problem("x", "expected a number")
     part.problem("host", "must be set")
     assert [(p.text, p.file, p.line) for p in problems] == [

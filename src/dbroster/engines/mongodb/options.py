@@ -5,7 +5,7 @@ from typing import Any
 
 from dbroster.model.connection import EngineOptions
 from dbroster.settings.keys import Flag, KnownTexts, Text, TextOrOff
-from dbroster.settings.section import Section
+from dbroster.settings.section import ConfigSection
 
 SRV = "mongodb+srv://"
 """A URI that asks the name service for hosts; the driver uses TLS then, unless told otherwise."""
@@ -23,7 +23,7 @@ _NEVER = {
 class _Uri(Text):
     """A connection string with nothing but hosts and what has no key of its own."""
 
-    def read(self, section: Section) -> str:
+    def read(self, section: ConfigSection) -> str:
         uri = super().read(section)
         if not uri:
             if section.value(self.name) is not None:

@@ -12,7 +12,7 @@ from dbroster.passwords.policy import PasswordRules, complaints, unprintable
 from dbroster.roster.parse import MOST, more_lines
 
 
-def screen(roster: Roster, connection: Connection, handler: Handler | None = None) -> Roster:
+def validate(roster: Roster, connection: Connection, handler: Handler | None = None) -> Roster:
     """Return the roster without the users that can't be managed here; they stay as they are, with a problem each.
 
     The problems are those of the first lines; when there are many, the last one says how many lines have more. Without

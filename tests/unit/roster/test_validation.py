@@ -10,7 +10,7 @@ from dbroster.model.state import Actual, ExistingUser
 from dbroster.passwords.policy import PasswordRules
 from dbroster.plan.diff import Differ
 from dbroster.roster.parse import MOST
-from dbroster.roster.screening import screen
+from dbroster.roster.validation import validate
 from tests.fake import FakeHandler, FakeServer, fake_connection
 from tests.support.samples import PASSWORD, roster, user
 
@@ -30,7 +30,7 @@ def handler(server: FakeServer) -> Iterator[FakeHandler]:
 
 def found(before: Roster, connection: Connection, handler: FakeHandler | None = None) -> dict[str, str]:
     """Screen, check that who has a problem is out, and return the problems by user."""
-    after = screen(before, connection, handler)
+    after = validate(before, connection, handler)
     texts = {problem.user or "": problem.text for problem in after.problems}
     assert after.mentioned == texts.keys()
     assert after.users.keys() == before.users.keys() - texts.keys()
@@ -81,7 +81,7 @@ class Fussy(FakeHandler):
 def test_a_name_that_the_engine_refuses_is_one_problem(server: FakeServer) -> None:
     """C8: a dot in a user's name is in the names of all databases as well."""
     with Fussy.open(fake_connection(server)) as handler:
-        after = screen(roster("anna.adler", "bob", templates=("a", "b", "c")), fake_connection(server), handler)
+        after = validate(roster("anna.adler", "bob", templates=("a", "b", "c")), fake_connection(server), handler)
     assert [problem.text for problem in after.problems] == ["the user name anna.adler has a dot"]
 
 
@@ -107,7 +107,7 @@ def test_two_templates_that_this_server_takes_for_the_same(server: FakeServer) -
 def test_passwords_of_connections_yaml_and_of_the_server(server: FakeServer, handler: FakeHandler) -> None:
     server.rules = [PasswordRules(0, 0, digits=3, source="the server's own rule")]
     weak = fake_connection(server, rules=PasswordRules(min_length=100))
-    after = screen(roster("bob"), weak, handler)
+    after = validate(roster("bob"), weak, handler)
     assert [problem.text.split("(")[-1] for problem in after.problems] == ["password_policy)", "the server's own rule)"]
     assert all(PASSWORD not in problem.text for problem in after.problems)
 
@@ -120,10 +120,10 @@ def test_passwords_that_clients_cannot_send(server: FakeServer, handler: FakeHan
 
 def test_problems_of_the_files_stay_and_new_ones_come_in_the_order_of_lines(server: FakeServer) -> None:
     before = roster("zoe", "ann", password="short")
-    after = screen(before, fake_connection(server))
+    after = validate(before, fake_connection(server))
     lines = [problem.line for problem in after.problems]
     assert lines == sorted(lines, key=lambda line: line or 0)
-    assert screen(after, fake_connection(server)) == after
+    assert validate(after, fake_connection(server)) == after
 
 
 # --- many ------------------------------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def test_problems_of_the_files_stay_and_new_ones_come_in_the_order_of_lines(serv
 
 def test_of_many_bad_lines_the_first_are_told_and_nobody_is_forgotten(server: FakeServer, handler: FakeHandler) -> None:
     names = [f"u{number:04}" for number in range(MOST + 500)]
-    after = screen(roster(*names, password="short"), fake_connection(server), handler)
+    after = validate(roster(*names, password="short"), fake_connection(server), handler)
     *told, rest = after.problems
     assert len(told) == MOST
     assert {problem.line for problem in told} == set(range(1, MOST // 2 + 1))  # each has two problems
@@ -148,7 +148,7 @@ def test_one_line_with_many_problems_hides_no_other(server: FakeServer) -> None:
     templates = [f"t{number}" for number in range(2 * MOST)]
     protected = frozenset(f"ann_{template}" for template in templates)
     weak = Roster({"ann": user("ann"), "bob": user("bob", "short", 2)}, templates=tuple(templates))
-    after = screen(weak, fake_connection(server, protected=protected))
+    after = validate(weak, fake_connection(server, protected=protected))
     assert len(after.problems) == MOST + 1
     assert after.problems[-1].text == "so it is with 1 more lines, 1 of which can't be used"
     assert after.mentioned == {"ann", "bob"}
@@ -161,4 +161,4 @@ def test_one_reason_for_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeHandler, "refuse_user", lambda _, name: f"{name} has a dot" if "." in name else None)
     monkeypatch.setattr(FakeHandler, "refuse_database", lambda _, name: f"{name} has a dot" if "." in name else None)
     wanted = roster("anna.adler", templates=("web", "tools", "data"))
-    assert [p.text for p in screen(wanted, handler.connection, handler).problems] == ["anna.adler has a dot"]
+    assert [p.text for p in validate(wanted, handler.connection, handler).problems] == ["anna.adler has a dot"]
