@@ -7,6 +7,7 @@ import pytest
 
 from dbroster.engines import connect
 from dbroster.engines.clickhouse.archive.statements import constraints
+from dbroster.engines.clickhouse.options import MORE_PRIVILEGES, PRIVILEGES
 from dbroster.errors import OperationError
 from dbroster.model.connection import Connection
 from tests.contract.adapters import Refused
@@ -142,3 +143,37 @@ def test_a_table_with_names_longer_than_a_query_may_be_comes_back(
         adapter.ask(bob, PASSWORD, f"INSERT INTO {place} (x) VALUES (7)")
         there_and_back(handler, bob, PASSWORD, database)
         assert adapter._do(f"SELECT x FROM {place}").strip() == "7"
+
+
+def test_a_dictionary_that_was_detached_comes_back_so(
+    adapter: ClickHouseAdapter, describe: Callable[..., Connection], bob: str, tmp_path: Path
+) -> None:
+    """T8, B4: the server attaches it by a statement of its own only, so its database was never archived nor dropped."""
+    options = {"privileges": (*PRIVILEGES, *MORE_PRIVILEGES)}
+    with connect(archiving(describe(options), tmp_path)) as handler:
+        database = make(handler, bob)
+        d = quoted(database)
+        for name, how in (("put_off", ""), ("put_away", " PERMANENTLY")):
+            columns = "(x UInt64, y String) PRIMARY KEY x SOURCE(NULL()) LAYOUT(FLAT()) LIFETIME(0)"
+            adapter.ask(bob, PASSWORD, f"CREATE DICTIONARY {d}.{name} {columns}")
+            adapter.ask(bob, PASSWORD, f"DETACH DICTIONARY {d}.{name}{how}")
+        there_and_back(handler, bob, PASSWORD, database)
+        assert adapter._do(f"EXISTS DICTIONARY {d}.put_off").strip() == "1"
+        adapter.ask(bob, PASSWORD, f"ATTACH DICTIONARY {d}.put_away")
+
+
+def test_what_was_detached_is_so_again_when_there_is_no_archive(
+    adapter: ClickHouseAdapter, describe: Callable[..., Connection], bob: str, tmp_path: Path
+) -> None:
+    """T9: a view that the lock has put away would stop INSERTs of others for as long as the archive fails."""
+    with connect(archiving(describe(), tmp_path)) as handler:
+        database = make(handler, bob)
+        d = quoted(database)
+        for name in ("away", "broken"):
+            adapter.ask(bob, PASSWORD, f"CREATE TABLE {d}.{name} (x UInt8) ENGINE = MergeTree ORDER BY x")
+            adapter.ask(bob, PASSWORD, f"INSERT INTO {d}.{name} VALUES (7)")
+        adapter.ask(bob, PASSWORD, f"DETACH TABLE {d}.away PERMANENTLY")
+        adapter.ask(bob, PASSWORD, f"ALTER TABLE {d}.broken ADD COLUMN y UInt8 DEFAULT throwIf(x = 7)")
+        with pytest.raises(OperationError, match="broken can't be read"):
+            handler.archive_database(bob, database)
+        assert adapter._do(f"EXISTS TABLE {d}.away").strip() == "0"

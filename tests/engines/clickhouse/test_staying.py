@@ -417,3 +417,39 @@ def test_a_view_that_is_gone_keeps_no_account(
     handler.drop_user(bob)
     assert bob not in handler.get_existing_users()
     assert web not in handler.get_existing_databases()
+
+
+def test_views_of_a_locked_user_stop_no_insert_of_others(
+    adapter: ClickHouseAdapter, handler: Handler, bob: str
+) -> None:
+    """T9: one that reads a shared table runs in each INSERT of anybody, which failed for all days of grace."""
+    shared, app, own = f"{bob}-shared", f"{bob}-app", quoted(f"{bob}_web")
+    adapter._do(f"CREATE DATABASE {quoted(shared)}")
+    adapter.create_account_by_hand(app, GOOD.reveal())
+    events = f"{quoted(shared)}.events"
+    for statement in (
+        f"CREATE TABLE {events} (x UInt8) ENGINE = MergeTree ORDER BY x",
+        f"GRANT SELECT ON {events} TO {quoted(bob)}",
+        f"GRANT INSERT ON {events} TO {quoted(app)}",
+    ):
+        adapter._do(statement)
+    as_bob = "DEFINER = CURRENT_USER SQL SECURITY DEFINER AS SELECT x"
+    for statement in (
+        f"CREATE TABLE {own}.kept (x UInt8) ENGINE = MergeTree ORDER BY x",
+        f"CREATE MATERIALIZED VIEW {own}.`of all` TO {own}.kept {as_bob} FROM {events}",
+        f"CREATE MATERIALIZED VIEW {own}.mine ENGINE = MergeTree ORDER BY x {as_bob} FROM {own}.kept",
+    ):
+        adapter.ask(bob, GOOD.reveal(), statement)
+    (lock,) = handler.perform_all([Action(Verb.LOCK_USER, bob)])
+    assert lock.status is Status.DONE, lock
+    assert lock.note
+    assert f"the view {bob}_web.of all is detached, or it would stop every INSERT" in lock.note
+    assert "mine" not in lock.note
+    adapter.ask(app, GOOD.reveal(), f"INSERT INTO {events} VALUES (7)")
+    adapter._do(lock.note.rpartition("if he comes back: ")[2])
+    with pytest.raises(Refused):
+        adapter.ask(app, GOOD.reveal(), f"INSERT INTO {events} VALUES (8)")
+    handler.drop_database(bob, f"{bob}_web")
+    adapter.ask(app, GOOD.reveal(), f"INSERT INTO {events} VALUES (9)")
+    adapter._do(f"DROP DATABASE {quoted(shared)} SYNC")
+    adapter._do(f"DROP USER {quoted(app)}")

@@ -30,6 +30,7 @@ from dbroster.engines.clickhouse.markers import Marker, changed, clause
 from dbroster.engines.clickhouse.options import ClickHouseOptions
 from dbroster.engines.clickhouse.removal.drop_database import Drops
 from dbroster.engines.clickhouse.removal.drop_user import drop_user
+from dbroster.engines.clickhouse.removal.outside_views import put_away
 from dbroster.engines.clickhouse.removal.ownership import Ownership
 from dbroster.engines.clickhouse.session import DATABASE_EXISTS, DENIED, USER_EXISTS, Session, identifier, literal
 from dbroster.engines.clickhouse.state import SYSTEM_DATABASES, read_accounts, read_databases, with_end, with_powers
@@ -290,6 +291,7 @@ class ClickHouseHandler(Handler):
         Without privileges nothing of the user runs any more, like refreshable views. Those on databases of the roster
         come back with the user. The marker then notes that it was us who locked the account.
         """
+        self.notes.pop("", None)
         account = self._ownership.claimed_if_any(user)
         if account is None:
             return
@@ -301,6 +303,7 @@ class ClickHouseHandler(Handler):
         if lock is Lock.OPEN or undated or (lock is Lock.FOREIGN and not dating):
             self._forget_dates(user, account)
             self._ownership.forget(user)
+            self._tell(put_away(self._session, self.connection.roster, user, self._server.databases_on))
             self._take_privileges(user)
         if lock is not Lock.FOREIGN or not dating:
             self._take_roles(account)
@@ -325,12 +328,17 @@ class ClickHouseHandler(Handler):
         except OperationError as error:
             if error.code != DENIED:
                 raise
-            self.notes[""] = f"a session that {user} has open keeps its privileges, which dbroster can't take: {error}"
+            self._tell(f"a session that {user} has open keeps its privileges, which dbroster can't take: {error}")
 
     def _take_roles(self, account: Account) -> None:
         if account.given and (note := dba_roles.take(self._session, account, self._server.accounts_on)):
             self._ownership.forget(account.existing.name)
-            self.notes[""] = "; ".join(filter(None, (self.notes.get(""), note)))
+            self._tell(note)
+
+    def _tell(self, note: str | None) -> None:
+        """Keep what the lock of an account has to tell, beside what it told before."""
+        if note:
+            self.notes[""] = " ".join(filter(None, (self.notes.get(""), note)))
 
     def _forget_dates(self, user: str, account: Account) -> None:
         """Before anything else: an account without a date is never removed by its date."""

@@ -6,7 +6,7 @@ the file, and back, without being held in memory. A materialized view's own rows
 
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import IO, Any, ClassVar
 from urllib.parse import quote
@@ -35,6 +35,9 @@ from dbroster.model.roster import User
 _TABLES = "tables.json"
 _NOT_THERE = ("390", "57")
 """Errors of ATTACH for a table that is not there, or another one is there by now."""
+
+_NO_TABLE = ("80", "520")
+"""Errors of ATTACH and DETACH for a dictionary."""
 
 _VIOLATED = "469"
 _LOCKED = """
@@ -95,7 +98,8 @@ class ClickHouseArchiver(Archiver):
     def dump(self, user: str, database: str, draft: Draft) -> None:  # noqa: ARG002 - only PostgreSQL's needs it
         """Write how everything is made, then the rows of each table, as many as the server says it has sent.
 
-        Detached tables come back first, since nobody can read them, and what a Buffer holds goes where it belongs.
+        Detached tables come back first, since nobody can read them, and what a Buffer holds goes where it belongs. If
+        there is no archive, those that were detached for good are so again.
         """
         mark = f"dbroster-archive-{database.encode().hex()}-"
         refuse_beside(self._session, mark)
@@ -106,7 +110,14 @@ class ClickHouseArchiver(Archiver):
             raise
 
     def _dump(self, http: Http, database: str, draft: Draft) -> None:
-        detached = self._attach(http, database)
+        draft.settings["detached"] = self._attach(http, database)
+        try:
+            self._write_tables(http, database, draft)
+        except OperationError:
+            list(self._put_away(http, draft.settings["detached"], database))
+            raise
+
+    def _write_tables(self, http: Http, database: str, draft: Draft) -> None:
         tables = [table for table in read_tables(self._session, database) if table.statement or table.columns]
         for table in (table for table in tables if table.engine == "Buffer"):
             http.ask(f"OPTIMIZE TABLE {_place(database, table)}")
@@ -116,7 +127,6 @@ class ClickHouseArchiver(Archiver):
             for table in (table for table in tables if table.columns):
                 with file.open(_member(database, table.name), "w", force_zip64=True) as target:
                     draft.counts[table.name] = self._read(http, database, table, target)
-        draft.settings["detached"] = detached
         refuse_cut(self._session, database, tables, draft.counts, lambda name: _deleted(http, database, name))
         draft.file.flush()
         with zipfile.ZipFile(draft.path) as written:
@@ -154,7 +164,7 @@ class ClickHouseArchiver(Archiver):
     def _is_detached(self, http: Http, database: str, name: str, *, lasting: bool) -> bool:
         """Attach a table, if it is there: 24.8 lists tables that were dropped among those that are detached."""
         try:
-            http.ask(f"ATTACH TABLE {identifier(database)}.{identifier(name)}")
+            _ask_of(http, "ATTACH", database, name)
         except OperationError as error:
             if error.code in _NOT_THERE and not lasting:
                 return False
@@ -191,15 +201,15 @@ class ClickHouseArchiver(Archiver):
                     failures += self._make(http, file, archive, database, chosen)
         except DAMAGED as error:
             raise OperationError(f"{archive.path} can't be read: {type(error).__name__}") from None
-        failures += self._put_away(http, archive, database)
+        failures += self._put_away(http, archive.manifest.settings.get("detached", []), database)
         if failures:
             raise OperationError(f"not everything is back: {'; '.join(failures)}")
 
-    def _put_away(self, http: Http, archive: Archive, database: str) -> Iterator[str]:
+    def _put_away(self, http: Http, names: Iterable[str], database: str) -> Iterator[str]:
         """Detach what was so for good; yield what can't be."""
-        for name in archive.manifest.settings.get("detached", []):
+        for name in names:
             try:
-                http.ask(f"DETACH TABLE {identifier(database)}.{identifier(name)} PERMANENTLY")
+                _ask_of(http, "DETACH", database, name, " PERMANENTLY")
             except OperationError as error:
                 yield f"{name} is not detached: {error}"
 
@@ -261,6 +271,17 @@ class ClickHouseArchiver(Archiver):
 
     def _as_user(self, user: User) -> Http:
         return Http(self._session.url, self.connection, user.name, user.password.reveal())
+
+
+def _ask_of(http: Http, verb: str, database: str, name: str, rest: str = "") -> None:
+    """Perform a statement on a table, a view, or a dictionary, which the server does not list as such."""
+    place = f"{identifier(database)}.{identifier(name)}{rest}"
+    try:
+        http.ask(f"{verb} TABLE {place}")
+    except OperationError as error:
+        if error.code not in _NO_TABLE:
+            raise
+        http.ask(f"{verb} DICTIONARY {place}")
 
 
 def _unlocked(http: Http) -> dict[str, str]:

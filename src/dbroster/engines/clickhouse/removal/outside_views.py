@@ -1,0 +1,39 @@
+"""Views of a leaver that an INSERT of somebody else sets going: it would fail once they have no privileges any more.
+
+A materialized view with DEFINER runs with its user's rights, within every INSERT into the table that it reads.
+"""
+
+from dbroster.engines.clickhouse.markers import Marker
+from dbroster.engines.clickhouse.session import Session, identifier
+from dbroster.errors import OperationError
+
+_OWN = "SELECT name FROM system.databases WHERE startsWith(comment, {marker})"
+_VIEWS = f"""
+    SELECT database, name FROM system.tables
+    WHERE database IN ({_OWN}) AND database NOT IN ({{broken}}) AND engine = 'MaterializedView' AND isValidUTF8(name)
+        AND position(create_table_query, ' SQL SECURITY DEFINER') > 0 AND (database, name) IN (
+            SELECT source.1, source.2 FROM system.tables
+            ARRAY JOIN arrayZip(dependencies_database, dependencies_table) AS source
+            WHERE database NOT IN ({_OWN}) AND database NOT IN ({{broken}}))
+    ORDER BY database, name"""  # noqa: S608 - constants
+
+
+def put_away(session: Session, roster: str, user: str, cluster: str) -> str | None:
+    """Detach a user's views on tables of others, and return what has to be known. Raises ConnectError, OperationError.
+
+    A view that can't be detached is told, and keeps nobody in.
+    """
+    told = []
+    for database, view in session.union(_VIEWS, marker=f"{Marker(roster, user)} "):
+        place = f"{identifier(database)}.{identifier(view)}"
+        statement = f"DETACH TABLE IF EXISTS {place}{cluster} PERMANENTLY"
+        why = (
+            "would stop every INSERT into the table of others that it reads, since its user has no privileges any more"
+        )
+        try:
+            session.run(statement, check_table_dependencies="0")
+        except OperationError as error:
+            told.append(f"the view {database}.{view} {why}; dbroster can't detach it ({error}): {statement};")
+        else:
+            told.append(f"the view {database}.{view} is detached, or it {why}; if he comes back: ATTACH TABLE {place};")
+    return " ".join(told) or None
