@@ -6,7 +6,7 @@ A new engine gives one subclass of `Adapter`, and a line in `tests/contract/conf
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -301,4 +301,4 @@ class Adapter(ABC):
 def _led_through(proxy: Proxy, connection: Connection) -> Connection:
     """The way through a relay; the dead are not waited for, as MongoDB's driver would, to its limit."""
     seconds = 1 if proxy.is_over else connection.connect_timeout
-    return replace(connection, host="127.0.0.1", port=proxy.port, connect_timeout=seconds)
+    return connection._replace(host="127.0.0.1", port=proxy.port, connect_timeout=seconds)

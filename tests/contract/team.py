@@ -1,7 +1,6 @@
 """A team with a users.txt of its own, for tests that go through a whole sync."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -68,7 +67,7 @@ class Team:
     ) -> Result:
         """Sync once, or so much later by the clock that is looked at. Raises ConfigError as `load` does."""
         connection = self.adapter.connection(self.directory, self.world.prefix)
-        connection = replace(connection, removals=connection.removals._replace(grace_days=grace_days))
+        connection = connection._replace(removals=connection.removals._replace(grace_days=grace_days))
         roster = read_roster(UsersSource(Files(self.directory)), self.adapter.engine)
         options = Options(self.directory, dry_run, max_removals=removals, adopt=frozenset(adopt), jobs=jobs)
         return Sync(

@@ -7,7 +7,6 @@ import random
 import stat
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,7 +40,7 @@ class ArchivingTeam(Team):
     @property
     def connection(self) -> Connection:
         plain = self.adapter.connection(self.directory, self.world.prefix)
-        return replace(plain, removals=Removals(None, 100, self.archives))
+        return plain._replace(removals=Removals(None, 100, self.archives))
 
     def archiving(self, users: dict[str, str], *, dry_run: bool = False) -> Result:
         """Sync with archives."""
@@ -209,7 +208,7 @@ def test_invariant_11_a_server_that_stops_answering_ends_an_archive(team: Archiv
         messages = program.questions() - before
     for part in (0.1, 0.5, 0.9) if adapter.death is ConnectError else ():  # the fake has no network
         moment = max(1, int(messages * part))
-        while not stalls(team, replace(team.connection, timeout=1, connect_timeout=2), moment):
+        while not stalls(team, team.connection._replace(timeout=1, connect_timeout=2), moment):
             moment -= 1  # this archive needed fewer messages than the one that was counted
         assert not [path for path in team.files() if path.suffix == PARTIAL]
     assert f"{bob}_web" in adapter.databases()

@@ -1,7 +1,6 @@
 """Days of grace: a removed user is locked out at once, and kept with everything until the days are over."""
 
 import re
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -148,7 +147,7 @@ def test_to_lock_what_somebody_else_has_locked_changes_nothing(team: Team) -> No
     team.adapter.lock_by_hand(bob)
     before = team.adapter.fingerprint(bob)
     connection = team.adapter.connection(team.directory, team.world.prefix)
-    with team.adapter.connect(replace(connection, removals=Removals(grace_days=7))) as handler:
+    with team.adapter.connect(connection._replace(removals=Removals(grace_days=7))) as handler:
         handler.lock_user(bob)
     assert team.adapter.fingerprint(bob) == before
 

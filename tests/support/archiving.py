@@ -1,6 +1,5 @@
 """The way of one database into an archive and back, for tests of what comes through it."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from dbroster.archive import MANIFEST, PARTIAL, Archive, read_archive
@@ -13,7 +12,7 @@ from dbroster.passwords.secret import Secret
 
 def archiving(connection: Connection, directory: Path) -> Connection:
     """The same connection, with archives below a directory."""
-    return replace(connection, removals=Removals(archive_dir=directory / "archives"))
+    return connection._replace(removals=Removals(archive_dir=directory / "archives"))
 
 
 def archive(handler: Handler, user: str, database: str) -> Archive:

@@ -4,7 +4,6 @@ import argparse
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from threading import Event, Thread
 
 from dbroster.cli.output import tell
@@ -61,20 +60,25 @@ def _serve(servers: Sequence["OneServer"], at_once: int) -> None:
     await_all(threads)
 
 
-@dataclass
 class OneServer:
     """One server; `name` is None where only reading the engine's section as a whole can tell what is there."""
 
-    engine: str
-    name: str | None
-    given: argparse.Namespace
-    options: Options
-    users: UsersSource
-    task: Task
-    stopping: Stopping
-    work: Work
-    result: Result | None = None
-    address: str = "the server"
+    def __init__(
+        self,
+        engine: str,
+        name: str | None,
+        given: argparse.Namespace,
+        options: Options,
+        users: UsersSource,
+        task: Task,
+        stopping: Stopping,
+        work: Work,
+    ) -> None:
+        self.engine, self.name = engine, name
+        self.given, self.options, self.users = given, options, users
+        self.task, self.stopping, self.work = task, stopping, work
+        self.result: Result | None = None
+        self.address = "the server"
 
     def run(self) -> None:
         """Serve it; a defect in dbroster itself must not stop the others, and must not show what it held."""

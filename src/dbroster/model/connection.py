@@ -1,7 +1,6 @@
 """One server, as connections.yaml describes it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -91,8 +90,7 @@ class EngineOptions:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(NamedTuple):
     """One server, as connections.yaml describes it. `host` may be a socket (a path).
 
     `connect_timeout`: seconds until a login is over, TLS and the server's greeting included. `timeout`: seconds that
@@ -106,16 +104,16 @@ class Connection:
     port: int
     username: str
     password: Secret | None
-    tls: Tls = field(default_factory=Tls)
+    tls: Tls = Tls()
     connect_timeout: int = CONNECT_TIMEOUT
     timeout: int = TIMEOUT
     jobs: int | None = None
-    rules: PasswordRules = field(default_factory=PasswordRules)
+    rules: PasswordRules = PasswordRules()
     protected: frozenset[str] = frozenset()
-    removals: Removals = field(default_factory=Removals)
+    removals: Removals = Removals()
     others_archive: tuple[str, ...] = ()
     roster: str = "default"
-    options: EngineOptions = field(default_factory=EngineOptions)
+    options: EngineOptions = EngineOptions()
 
     @property
     def loopback(self) -> bool:

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Set
-from dataclasses import dataclass
 from functools import cached_property
 
 from dbroster.model.plan import Action, Conflict, Plan, Verb
@@ -12,7 +11,6 @@ from dbroster.model.state import Actual, ExistingDatabase, ExistingUser, Lock, P
 from dbroster.plan.grace_period import NO_GRACE, GracePeriod
 
 
-@dataclass(frozen=True)
 class Differ:
     """Compares one roster with one server.
 
@@ -22,15 +20,22 @@ class Differ:
     `drop_words`: how a person drops a database.
     """
 
-    roster: Roster
-    actual: Actual
-    adopt: Collection[str] = ()
-    protected: Collection[str] = ()
-    fold: Callable[[str], str] = str
-    archive: bool = False
-    grace: GracePeriod = NO_GRACE
-    own: str | None = None
-    drop_words: str = 'DROP DATABASE "{}";'
+    def __init__(
+        self,
+        roster: Roster,
+        actual: Actual,
+        adopt: Collection[str] = (),
+        protected: Collection[str] = (),
+        fold: Callable[[str], str] = str,
+        *,
+        archive: bool = False,
+        grace: GracePeriod = NO_GRACE,
+        own: str | None = None,
+        drop_words: str = 'DROP DATABASE "{}";',
+    ) -> None:
+        self.roster, self.actual = roster, actual
+        self.adopt, self.protected, self.fold = adopt, protected, fold
+        self.archive, self.grace, self.own, self.drop_words = archive, grace, own, drop_words
 
     def plan(self) -> Plan:
         """Return every action that brings the server in step, and the conflicts that stand in the way."""

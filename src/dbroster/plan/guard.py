@@ -7,7 +7,6 @@ run. What dbroster has locked already was judged, or permitted, when it was lock
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -57,16 +56,20 @@ def limit_of(removals: Removals, option: str | None) -> Limit:
     return Limit(0, min(number, 100)) if match[2] else Limit(number, 0)
 
 
-@dataclass(frozen=True)
 class Guard:
     """Judges one plan. `option` is what `--max-removals` says; `log` reads the audit log, and is asked if need be."""
 
-    plan: Plan
-    roster: Roster
-    actual: Actual
-    removals: Removals
-    option: str | None
-    log: Callable[[], "History"]
+    def __init__(
+        self,
+        plan: Plan,
+        roster: Roster,
+        actual: Actual,
+        removals: Removals,
+        option: str | None,
+        log: Callable[[], "History"],
+    ) -> None:
+        self.plan, self.roster, self.actual = plan, roster, actual
+        self.removals, self.option, self.log = removals, option, log
 
     @cached_property
     def refusals(self) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ goes, and whoever is called so later, and takes it over, gets what is in it.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbroster.model.plan import Plan, Verb
@@ -17,19 +16,23 @@ if TYPE_CHECKING:
     from dbroster.audit.history import History
 
 
-@dataclass(frozen=True)
 class Leftovers:
     """Looks for them on one server. `log` reads the audit log, and is asked only if there is something like that.
 
     `spared`: names that connections.yaml protects. `drop_words` say how a person drops a database.
     """
 
-    roster: Roster
-    actual: Actual
-    plan: Plan
-    spared: frozenset[str]
-    drop_words: str
-    log: Callable[[], "History"]
+    def __init__(
+        self,
+        roster: Roster,
+        actual: Actual,
+        plan: Plan,
+        spared: frozenset[str],
+        drop_words: str,
+        log: Callable[[], "History"],
+    ) -> None:
+        self.roster, self.actual, self.plan = roster, actual, plan
+        self.spared, self.drop_words, self.log = spared, drop_words, log
 
     def __iter__(self) -> Iterator[Problem]:
         dropped = {action.database for action in self.plan.of(Verb.DROP_DATABASE)}

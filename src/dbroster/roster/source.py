@@ -6,10 +6,10 @@ once. It holds the other files of the run as well.
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 from dbroster.config.connections import USERS_COMMAND, users_command
 from dbroster.errors import ConfigError
@@ -19,8 +19,7 @@ from dbroster.model.problems import Problem
 from dbroster.model.roster import AGE_FILE, USERS_FILE
 
 
-@dataclass(frozen=True, slots=True)
-class Users:
+class Users(NamedTuple):
     """The plain text of the roster, or the problems for which it can't be used.
 
     `name` is what its lines are counted in, `stored` what the file holds (encrypted or not). `missing` says that
@@ -28,13 +27,15 @@ class Users:
     """
 
     name: str = USERS_FILE
-    data: bytes = field(default=b"", repr=False)
-    stored: bytes = field(default=b"", repr=False)
+    data: bytes = b""
+    stored: bytes = b""
     problems: tuple[Problem, ...] = ()
     missing: Problem | None = None
 
+    def __repr__(self) -> str:
+        return f"Users({self.name!r})"  # and nothing of what they hold
 
-@dataclass
+
 class UsersSource:
     """The users of one config directory, read by whoever comes first; `identity` opens users.txt.age.
 
@@ -42,13 +43,13 @@ class UsersSource:
     server.
     """
 
-    files: Files
-    identity: Path | None = None
-    strict: bool = True
-    _reading: Lock = field(default_factory=Lock, repr=False, compare=False)
-    _asking: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
-    begun: bool = field(default=False, init=False, repr=False, compare=False)
-    _next: "UsersSource | None" = field(default=None, init=False, repr=False, compare=False)
+    def __init__(
+        self, files: Files, identity: Path | None = None, *, strict: bool = True, reading: "Lock | None" = None
+    ) -> None:
+        self.files, self.identity, self.strict = files, identity, strict
+        self.begun = False
+        self._reading, self._asking = reading or Lock(), Lock()
+        self._next: UsersSource | None = None
 
     @property
     def users(self) -> Users:
@@ -67,7 +68,9 @@ class UsersSource:
         """
         with self._asking:
             if self._next is None or self._next.begun:
-                self._next = UsersSource(Files(self.files.directory), self.identity, self.strict, self._reading)
+                self._next = UsersSource(
+                    Files(self.files.directory), self.identity, strict=self.strict, reading=self._reading
+                )
             return self._next
 
     @cached_property

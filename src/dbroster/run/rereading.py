@@ -6,7 +6,6 @@ meanwhile, and be at work already.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from dbroster.config.connections import CONNECTIONS_FILE, USERS_COMMAND
 from dbroster.errors import ConfigError
@@ -22,15 +21,13 @@ SECONDS = 5.0
 """So long one reading holds: archives may take hours before their databases are dropped."""
 
 
-@dataclass
 class Rereading:
     """What a plan is made of, and how it is read again; without `again` it never changes."""
 
-    connection: Connection
-    roster: Roster
-    again: Again | None = None
-    _read_at: float | None = field(default=None, init=False)
-    _changed: str | None = field(default=None, init=False)
+    def __init__(self, connection: Connection, roster: Roster, again: Again | None = None) -> None:
+        self.connection, self.roster, self.again = connection, roster, again
+        self._read_at: float | None = None
+        self._changed: str | None = None
 
     def before(self, actions: Sequence[Action]) -> Roster:
         """Return the roster for these actions: the same one, or what the files still say of it.

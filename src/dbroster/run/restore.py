@@ -6,9 +6,8 @@ What an archive holds was written by a user. It is brought back with that user's
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dbroster.archive import Archive, read_archive
 from dbroster.audit.log import AuditLog
@@ -33,11 +32,12 @@ class Wish(NamedTuple):
     from_another: bool = False
 
 
-@dataclass(kw_only=True)
 class Restore(ServerRun):
     """One archive, brought back to one server."""
 
-    wish: Wish
+    def __init__(self, *given: Any, wish: Wish, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self.wish = wish
 
     def run(self) -> Result:
         """Create the database if it is not there, and bring the archive back; the result tells what was wrong."""

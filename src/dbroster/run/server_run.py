@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
@@ -57,18 +56,23 @@ def server_time(handler: Handler) -> datetime:
     return min(handler.now(), datetime.now(UTC))
 
 
-@dataclass
 class ServerRun:
     """A run on one server; what it has learned so far is in the fields."""
 
-    connection: Connection
-    roster: Roster
-    options: Options
-    connect: Connect = engines.connect
-    task: Task = field(default_factory=Task)
-    stop: Event = field(default_factory=Event)
-    stages: dict[str, float] = field(default_factory=dict)
-    clock: Clock = server_time
+    def __init__(
+        self,
+        connection: Connection,
+        roster: Roster,
+        options: Options,
+        connect: Connect = engines.connect,
+        task: Task | None = None,
+        stop: Event | None = None,
+        clock: Clock = server_time,
+    ) -> None:
+        self.connection, self.roster, self.options = connection, roster, options
+        self.connect, self.clock = connect, clock
+        self.task, self.stop = task or Task(), stop or Event()
+        self.stages: dict[str, float] = {}
 
     def blank(self) -> Result:
         """Return the result of a run that has learned nothing yet."""
@@ -130,7 +134,10 @@ class ServerRun:
         grace = GracePeriod(removals.grace_days, self.clock(handler)) if removals.grace_days else NO_GRACE
         archive, protected = removals.archive_dir is not None, self.connection.protected
         own, fold = self.connection.roster, handler.fold_database
-        differ = Differ(roster, actual, self.options.adopt, protected, fold, archive, grace, own, handler.drop_words)
+        differ = Differ(
+            roster, actual, self.options.adopt, protected, fold,
+            archive=archive, grace=grace, own=own, drop_words=handler.drop_words,
+        )  # fmt: skip
         with self.stage("plan"):
             return differ.plan()
 

@@ -3,10 +3,9 @@
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dbroster import engines
 from dbroster.config.connections import cut_short, has_section, read_connections
@@ -64,14 +63,12 @@ def configured(files: Files) -> list[str]:
     return [engine for engine in engines.ENGINES if has_section(files, engine)] or list(engines.ENGINES)
 
 
-@dataclass
 class Sync(ServerRun):
     """One sync of one server; `run` tells the story."""
 
-    again: Again | None = None
-
-    def __post_init__(self) -> None:
-        self.files = Rereading(self.connection, self.roster, self.again)
+    def __init__(self, *given: Any, again: Again | None = None, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self.files = Rereading(self.connection, self.roster, again)
 
     def run(self) -> Result:
         """Bring the server in step with the roster, or say what would be done.

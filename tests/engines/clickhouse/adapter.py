@@ -7,7 +7,6 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -122,7 +121,7 @@ class ClickHouseAdapter(Adapter):
 
     @staticmethod
     def _through(relay: Proxy, connection: Connection) -> Handler:
-        return connect(replace(connection, host="127.0.0.1", port=relay.port, tls=Tls()))
+        return connect(connection._replace(host="127.0.0.1", port=relay.port, tls=Tls()))
 
     def relay(self, budget: int | None = None, **how: Any) -> HttpProxy:
         return HttpProxy(self.server, budget, **how)

@@ -38,7 +38,7 @@ def describe(adapter: ClickHouseAdapter, prefix: str, tmp_path: Path) -> Callabl
 
     def build(options: dict[str, Any] | None = None, **fields: Any) -> Connection:
         made = adapter.connection(tmp_path, prefix)
-        values = {name: getattr(made, name) for name in Connection.__slots__}
+        values = {name: getattr(made, name) for name in Connection._fields}
         return Connection(**{**values, "options": ClickHouseOptions.of(made).but(**(options or {})), **fields})
 
     return build

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pymysql
@@ -75,7 +74,7 @@ def test_a_session_that_is_open_loses_what_a_role_gives(
 ) -> None:
     """J5: it went on reading and writing through all days of grace; what is for new sessions does not count for it."""
     (adapter, port), prefix = native, f"n{days}"
-    connection = replace(adapter.connection(tmp_path, prefix), removals=Removals(grace_days=days))
+    connection = adapter.connection(tmp_path, prefix)._replace(removals=Removals(grace_days=days))
     with connect(connection) as handler:
         handler.prepare()
         bob = make(handler, f"{prefix}bob")

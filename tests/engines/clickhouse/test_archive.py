@@ -2,7 +2,6 @@
 
 import zipfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -451,7 +450,7 @@ def test_a_database_with_a_table_is_not_empty(adapter: ClickHouseAdapter, handle
 
 def test_a_cluster_is_not_archived_by_one_node(handler: Handler) -> None:
     assert handler.archiver().missing() == []
-    handler.connection = replace(handler.connection, options=ClickHouseOptions(cluster="all"))
+    handler.connection = handler.connection._replace(options=ClickHouseOptions(cluster="all"))
     assert "cluster" in handler.archiver().missing()[0]
 
 

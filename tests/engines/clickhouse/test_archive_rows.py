@@ -2,7 +2,6 @@
 
 import zipfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -250,7 +249,7 @@ def test_no_second_archive_is_begun_beside_one_that_the_server_goes_on_with(
             f"ALTER TABLE {{d}}.t ADD COLUMN y UInt64 DEFAULT {SLOW}",
         ):
             adapter.ask(bob, PASSWORD, statement.format(d=quoted(database)))
-    with connect(replace(connection, timeout=2)) as hasty:
+    with connect(connection._replace(timeout=2)) as hasty:
         with pytest.raises(Stalled):
             archive(hasty, bob, database)
         with pytest.raises(

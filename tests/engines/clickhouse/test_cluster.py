@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -326,7 +325,7 @@ def test_a_node_that_freezes_in_the_middle(cluster: Clustered, site: Site, tmp_p
     _, bob = site.users("ann", "bob")
     site.sync()
     site.users("ann")
-    connection = replace(cluster.connection(tmp_path, site.prefix), timeout=8)
+    connection = cluster.connection(tmp_path, site.prefix)._replace(timeout=8)
     with connect(connection) as handler, frozen(cluster.nodes[1]), within(20):
         with pytest.raises(Stalled, match=f"of the cluster both {cluster.nodes[1].name} did not answer within 8 s"):
             handler.get_existing_databases()
@@ -395,7 +394,7 @@ def test_a_node_that_was_down_is_brought_in_step(cluster: Clustered, site: Site,
     site.sync()
     site.users("ann")
     node = cluster.nodes[1]
-    with connect(replace(cluster.connection(tmp_path, site.prefix), timeout=8)) as handler:
+    with connect(cluster.connection(tmp_path, site.prefix)._replace(timeout=8)) as handler:
         handler.get_existing_users()
         node.kill()
         with pytest.raises(Stalled, match=node.name):
@@ -432,7 +431,7 @@ def test_reading_takes_as_many_queries_for_many_as_for_few(cluster: Clustered, t
     connection = cluster.connection(tmp_path, site.prefix)
 
     def messages() -> int:
-        with HttpProxy(cluster.nodes[0], None) as proxy, connect(replace(connection, port=proxy.port)) as handler:
+        with HttpProxy(cluster.nodes[0], None) as proxy, connect(connection._replace(port=proxy.port)) as handler:
             handler.missing_privileges([])
             handler.get_existing_users()
             handler.get_existing_databases()

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,7 +42,7 @@ def stalling(adapter: ClickHouseAdapter, moment: int, port: int = 0) -> Iterator
 
 
 def messages(adapter: ClickHouseAdapter, connection: Connection, work: Callable[[Handler], object]) -> int:
-    with HttpProxy(adapter.server, None) as proxy, connect(replace(connection, port=proxy.port)) as handler:
+    with HttpProxy(adapter.server, None) as proxy, connect(connection._replace(port=proxy.port)) as handler:
         work(handler)
         return proxy.messages
 
@@ -81,7 +80,7 @@ def error_of(adapter: ClickHouseAdapter, connection: Connection, moment: int) ->
     """
     with stalling(adapter, moment) as proxy, within(8):
         try:
-            with connect(replace(connection, port=proxy.port)) as handler:
+            with connect(connection._replace(port=proxy.port)) as handler:
                 everything(handler)
         except ConnectError as error:
             if f"127.0.0.1:{proxy.port}" not in str(error):
@@ -144,7 +143,7 @@ def test_many_logins_of_a_silent_server_end_together(
     silent = messages(adapter, connection, lambda handler: None) + 3  # two queries, and the first login
     with (
         HttpProxy(adapter.server, silent, stalls=True) as proxy,
-        connect(replace(connection, port=proxy.port)) as slow,
+        connect(connection._replace(port=proxy.port)) as slow,
         within(5),
         pytest.raises(Stalled, match="connect_timeout"),
     ):

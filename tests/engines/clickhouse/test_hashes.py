@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,7 +85,7 @@ def test_an_admin_without_the_privilege_logs_in(
     showing.create_account_by_hand("hadmin", GOOD.reveal())
     showing.ask("default", showing.server.admin_password, "GRANT SHOW USERS, SHOW ROLES, SELECT ON *.* TO hadmin")
     before = logins(showing, "hbob")
-    with connect(replace(connection, username="hadmin", password=GOOD)) as limited:
+    with connect(connection._replace(username="hadmin", password=GOOD)) as limited:
         assert check(limited, "hbob") is PasswordCheck.SAME
         assert check(limited, "hbob", WRONG) is PasswordCheck.DIFFERENT
     assert logins(showing, "hbob") == before + 1, "the refused one never became a statement"

@@ -137,7 +137,7 @@ def test_an_admin_who_may_not_comment_is_told_before(
     adapter.create_database_by_hand(more)
     adapter.create_account_by_hand(admin, GOOD.reveal())
     connection = handler.connection
-    weak = {name: getattr(connection, name) for name in type(connection).__slots__}
+    weak = {name: getattr(connection, name) for name in type(connection)._fields}
     with connect(type(connection)(**{**weak, "username": admin, "password": GOOD})) as limited:
         for statement in limited.missing_privileges(["web"]):
             adapter._do(statement.rstrip(";"))
@@ -169,7 +169,7 @@ def test_a_life_on_24_8(old: ClickHouseAdapter, tmp_path: Path) -> None:
     admin, bob = "oadmin", "obob"
     old.create_account_by_hand(admin, GOOD.reveal())
     section = old.connection(tmp_path, "o")
-    fields = {name: getattr(section, name) for name in type(section).__slots__}
+    fields = {name: getattr(section, name) for name in type(section)._fields}
     limited = type(section)(**{**fields, "username": admin, "password": GOOD})
     with connect(limited) as handler:
         wanted = handler.missing_privileges(["web"])

@@ -77,7 +77,7 @@ def test_what_the_admin_can_not_take_back_stops_no_removal(
     """E3, B5: REVOKE ALL is refused as a whole; what can be taken is taken, the rest told with its REVOKE."""
     admin, bob, web = prefix + "adm", prefix + "bob", prefix + "bob_web"
     adapter.create_account_by_hand(admin, GOOD.reveal())
-    fields = {name: getattr(handler.connection, name) for name in type(handler.connection).__slots__}
+    fields = {name: getattr(handler.connection, name) for name in type(handler.connection)._fields}
     limited = type(handler.connection)(**{**fields, "username": admin, "password": GOOD})
     with connect(limited) as weak:
         for statement in weak.missing_privileges(["web"]):

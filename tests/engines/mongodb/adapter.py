@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -87,7 +86,7 @@ class MongoDBAdapter(Adapter):
         if self._relay is None:
             self._relay = Proxy(self.server.host, self.server.port, None)
             self._relay.__enter__()
-        return super().connect(replace(connection, port=self._relay.port))
+        return super().connect(connection._replace(port=self._relay.port))
 
     def _connect(self, user: str | None, password: str | None, **more: Any) -> Client:
         tls: dict[str, Any] = {"tls": True, "tlsCAFile": str(self.server.ca)} if self.server.ca else {}

@@ -2,7 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from threading import Event
 
 import pytest
@@ -200,7 +199,7 @@ def test_accounts_may_live_in_another_authentication_database(site: Site) -> Non
 
 
 def test_a_login_that_is_refused_says_so_without_the_password(site: Site) -> None:
-    connection = replace(site.connection(), password=Secret("Wrong-password-1"))
+    connection = site.connection()._replace(password=Secret("Wrong-password-1"))
     with pytest.raises(ConnectError, match="refused") as caught:
         connect(connection)
     assert "Wrong-password-1" not in str(caught.value)

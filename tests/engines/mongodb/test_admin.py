@@ -3,7 +3,6 @@
 import json
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,7 +27,7 @@ def dba(site: Site) -> Iterator[Connection]:
     """An admin without any right, in a server without dbroster's role."""
     name = f"{site.bob}dba"
     site.dba.admin.command("createUser", name, pwd=PASSWORD, roles=[])
-    yield replace(site.connection(), username=name, password=Secret(PASSWORD))
+    yield site.connection()._replace(username=name, password=Secret(PASSWORD))
     site.dba.admin.command("dropAllRolesFromDatabase")
 
 
@@ -110,7 +109,7 @@ def test_without_access_control_a_warning_says_that_nothing_is_protected(mongodb
         server_admin = f"{site.bob}dba"
         site.dba.admin.command("createUser", server_admin, pwd=PASSWORD, roles=[])
         connection = site.connection()
-        for admin in (connection, replace(connection, username=server_admin, password=Secret(PASSWORD))):
+        for admin in (connection, connection._replace(username=server_admin, password=Secret(PASSWORD))):
             with connect(admin) as handler:
                 assert handler.missing_privileges(["web"]) == []
                 (warning,) = handler.warnings()
@@ -147,7 +146,7 @@ def test_the_admin_may_log_in_by_a_certificate(open_path: Path, mongodb_server: 
     ca = authority(open_path, "clients")
     with MongoDB(options={"tlsClusterCAFile": str(ca)}) as server, opened(server) as site:
         tls = Tls("verify-full", str(server.ca), str(open_path / "both.pem"))
-        connection = replace(site.connection(), username="CN=dbroster,O=team", password=None, tls=tls)
+        connection = site.connection()._replace(username="CN=dbroster,O=team", password=None, tls=tls)
         with pytest.raises(ConnectError, match="CN=dbroster,O=team"):
             connect(connection)
         site.dba["$external"].command("createUser", connection.username, roles=[])
@@ -161,13 +160,13 @@ def test_the_admin_may_log_in_by_a_certificate(open_path: Path, mongodb_server: 
 
 def test_neither_password_nor_certificate(site: Site) -> None:
     with pytest.raises(UnsupportedServer, match=r"tls\.cert"):
-        connect(replace(site.connection(), password=None))
+        connect(site.connection()._replace(password=None))
 
 
 def test_a_server_that_another_authority_vouches_for_is_refused(tmp_path: Path, site: Site) -> None:
     wrong = Tls("verify-full", str(authority(tmp_path, "somebody else")))
     with pytest.raises(ConnectError, match="certificate verify failed") as caught:
-        connect(replace(site.connection(), tls=wrong, connect_timeout=1))
+        connect(site.connection()._replace(tls=wrong, connect_timeout=1))
     assert site.server.admin_password not in str(caught.value)
-    with connect(replace(site.connection(), tls=Tls("require"))) as handler:
+    with connect(site.connection()._replace(tls=Tls("require"))) as handler:
         assert handler.server().host

@@ -4,7 +4,6 @@ import datetime
 import os
 import uuid
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -236,7 +235,7 @@ def test_what_the_admin_lacks_is_named(site: Site, tmp_path: Path) -> None:
     with connect(site.connection()) as handler:
         assert handler.archiver().missing() == []
     site.dba.admin.command("createUser", f"{site.bob}adm", pwd=PASSWORD, roles=["userAdminAnyDatabase"])
-    weak = replace(site.connection(), username=f"{site.bob}adm", password=Secret(PASSWORD))
+    weak = site.connection()._replace(username=f"{site.bob}adm", password=Secret(PASSWORD))
     with connect(weak) as handler:
         (command,) = handler.archiver().missing()
         assert "readAnyDatabase" in command

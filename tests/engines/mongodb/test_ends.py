@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 
 import pytest
 from pymongo import MongoClient
@@ -40,11 +39,11 @@ def standing_still(*servers: MongoDB) -> Iterator[None]:
 
 
 def limited(connection: Connection, port: int) -> Connection:
-    return replace(connection, port=port, connect_timeout=1, timeout=1)
+    return connection._replace(port=port, connect_timeout=1, timeout=1)
 
 
 def messages_of_login(site: Site) -> int:
-    with Proxy(site.server.host, site.server.port, None) as proxy, connect(replace(site.connection(), port=proxy.port)):
+    with Proxy(site.server.host, site.server.port, None) as proxy, connect(site.connection()._replace(port=proxy.port)):
         return proxy.messages
 
 
@@ -71,7 +70,7 @@ def error_of_login(connection: Connection) -> Stalled | None:
 
 def test_a_server_that_takes_no_changes_any_more(site: Site) -> None:
     """C1: it answers, but a backup (fsyncLock) keeps every change waiting."""
-    connection = replace(site.connection(), timeout=1)
+    connection = site.connection()._replace(timeout=1)
     with site.handler() as handler:
         site.make(handler)
     site.dba.admin.command({"fsync": 1, "lock": True})
@@ -103,7 +102,7 @@ def test_a_server_process_that_stands_still(mongodb_server: object) -> None:
 def test_nobody_says_goodbye_to_a_server_that_has_gone(site: Site) -> None:
     """C1: the driver would look for it until it is back, only to end what it has forgotten."""
     with Proxy(site.server.host, site.server.port, None) as proxy:
-        given = {**parameters(replace(site.connection(), port=proxy.port), ""), "heartbeatFrequencyMS": 500}
+        given = {**parameters(site.connection()._replace(port=proxy.port), ""), "heartbeatFrequencyMS": 500}
         client: Client = MongoClient(**given)
         client.admin.command("ping")
         proxy.cut()
@@ -168,7 +167,7 @@ def test_members_that_stand_still_hold_nobody_up(mongodb_server: object) -> None
     with MongoReplicaSet(members=3) as server, opened(server) as site:
         primary = server.primary()
         others = [node for node in server.nodes if node is not primary]
-        connection = replace(site.connection(), connect_timeout=2, timeout=5)
+        connection = site.connection()._replace(connect_timeout=2, timeout=5)
         with standing_still(others[0]), connect(connection) as handler:
             with within(5):
                 handler.acquire_sync_lock()
@@ -180,7 +179,7 @@ def test_members_that_stand_still_hold_nobody_up(mongodb_server: object) -> None
             with within(2):
                 handler.close()
         server.start()
-        with connect(replace(site.connection(), port=server.port)) as handler:
+        with connect(site.connection()._replace(port=server.port)) as handler:
             handler.lock_user(site.bob)
             handler.drop_database(site.bob, site.web)
             handler.drop_user(site.bob)
@@ -200,4 +199,4 @@ def test_a_server_whose_connections_are_all_taken_is_named_with_the_cure() -> No
                 break
         for tls in (connection.tls, Tls("disable")):
             with pytest.raises(ConnectError, match="maxIncomingConnectionsOverride"):
-                connect(replace(connection, tls=tls, connect_timeout=3))
+                connect(connection._replace(tls=tls, connect_timeout=3))

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +64,7 @@ def least(site: Site) -> Iterator[Connection]:
     role = f"{site.bob}least"
     site.dba.admin.command("createRole", role, privileges=privileges(), roles=[])
     make_user(site, "admin", role, {"role": role, "db": "admin"})
-    yield replace(site.connection(), username=role, password=Secret(PASSWORD))
+    yield site.connection()._replace(username=role, password=Secret(PASSWORD))
     site.dba.admin.command("dropUser", role)
     site.dba.admin.command("dropRole", role)
 
@@ -121,8 +120,8 @@ def test_any_admin_holds_the_lock(site: Site, least: Connection) -> None:
     admins = (
         least,
         site.connection(),
-        replace(
-            least, username=other, options=MongoDBOptions(uri=f"mongodb://127.0.0.1:{site.server.port}/?authSource=ops")
+        least._replace(
+            username=other, options=MongoDBOptions(uri=f"mongodb://127.0.0.1:{site.server.port}/?authSource=ops")
         ),
     )
     for one in admins:
@@ -143,7 +142,7 @@ def test_an_admin_who_sees_only_the_auth_database(site: Site) -> None:
     make_user(site, "admin", role, {"role": role, "db": "admin"})
     make_user(site, site.web, "evil", {"role": "dbOwner", "db": site.web})
     make_user(site, "admin", site.bob, {"role": "dbOwner", "db": site.web})
-    connection = replace(site.connection(), username=role, password=Secret(PASSWORD))
+    connection = site.connection()._replace(username=role, password=Secret(PASSWORD))
     with connect(connection) as handler, connect(connection) as late, site.handler() as root:
         with (
             play_a_sync(site, site.bob, PASSWORD),
@@ -202,7 +201,7 @@ def test_a_run_takes_its_lock_again_after_the_server_has_started_anew(mongodb_se
     with MongoDB() as server, opened(server) as site, site.handler() as handler:
         handler.acquire_sync_lock()
         restart(server)
-        elsewhere = replace(site.connection(), jobs=2)
+        elsewhere = site.connection()._replace(jobs=2)
         with site.handler(), connect(elsewhere) as late, pytest.raises(SyncLockHeld, match="root@admin"):
             late.acquire_sync_lock()
 
@@ -212,7 +211,7 @@ def test_a_run_whose_lock_another_one_has_taken_meanwhile_ends(mongodb_server: o
     with MongoDB() as server, opened(server) as site, site.handler() as handler:
         handler.acquire_sync_lock()
         restart(server)
-        with connect(replace(site.connection(), jobs=2)) as faster:
+        with connect(site.connection()._replace(jobs=2)) as faster:
             faster.acquire_sync_lock()
             with pytest.raises(SyncLockHeld, match="root@admin"):
                 connect(site.connection())

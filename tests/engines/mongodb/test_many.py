@@ -1,7 +1,6 @@
 """More accounts than one reply can carry."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -46,7 +45,7 @@ def crowd(site: Site) -> Iterator[Site]:
 def messages_for_reading(site: Site, connection: Connection) -> int:
     """Read all accounts, and return how many messages that took."""
     with Proxy(site.server.host, site.server.port, None) as proxy:
-        with connect(replace(connection, port=proxy.port)) as handler:
+        with connect(connection._replace(port=proxy.port)) as handler:
             before = proxy.messages - proxy.of_first
             found = handler.get_existing_users()
             messages = proxy.messages - proxy.of_first - before
@@ -65,6 +64,6 @@ def test_an_admin_with_view_user_reads_in_parts(crowd: Site) -> None:
     privilege = {"resource": {"db": "admin", "collection": ""}, "actions": ["viewUser"]}
     crowd.dba.admin.command("createRole", admin, privileges=[privilege], roles=[])
     crowd.dba.admin.command("createUser", admin, pwd=PASSWORD, roles=[admin])
-    connection = replace(crowd.connection(), username=admin, password=Secret(PASSWORD))
+    connection = crowd.connection()._replace(username=admin, password=Secret(PASSWORD))
     messages = messages_for_reading(crowd, connection)
     assert 8 < messages < 3 * MANY // PART

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 from threading import Event
 from typing import Any
 
@@ -114,7 +113,7 @@ def test_accounts_inside_lose_their_roles_on_his_other_databases_too(site: Site)
 
 def test_what_somebody_else_keeps_locked_is_left_alone_in_days_of_grace(site: Site) -> None:
     """B3: accounts inside keep what dbroster could not give back."""
-    grace = replace(site.connection(), removals=Removals(grace_days=7))
+    grace = site.connection()._replace(removals=Removals(grace_days=7))
     with connect(grace) as handler:
         site.make(handler)
         make_insider(site)
@@ -188,7 +187,7 @@ def test_an_open_transaction_of_a_foreign_account_is_named(set_site: Site, monke
     monkeypatch.setattr(mongodb_drop, "FIRST_LIMIT", 1)
     app = f"{site.bob}app"
     site.dba.admin.command("createUser", app, pwd=PASSWORD, roles=[{"role": "readWrite", "db": site.web}])
-    with connect(replace(site.connection(), timeout=2)) as handler:
+    with connect(site.connection()._replace(timeout=2)) as handler:
         site.make(handler)
         with site.login(app, PASSWORD) as client, client.start_session() as session:
             client[site.web].note.insert_one({})
@@ -223,7 +222,7 @@ def test_an_update_that_can_not_be_broken_off_is_named(site: Site, monkeypatch: 
         own = {"effectiveUsers.user": site.bob, "op": "update", "secs_running": {"$gte": 1}}
         return bool(site.dba.admin.command({"currentOp": 1, "$all": True, **own})["inprog"])
 
-    with connect(replace(site.connection(), timeout=2)) as handler:
+    with connect(site.connection()._replace(timeout=2)) as handler:
         site.make(handler)
         site.dba[site.web].note.insert_one({"n": 3})
         began = time.monotonic()

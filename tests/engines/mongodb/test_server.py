@@ -1,7 +1,5 @@
 """Replica sets, and the way to the server."""
 
-from dataclasses import replace
-
 import pytest
 from pymongo.hello import Hello
 from pymongo.server_description import ServerDescription
@@ -89,14 +87,14 @@ class _Client:
     ids=["primary", "another member", "IPv6"],
 )
 def test_passwords_are_not_sent_to_another_machine_without_tls(site: Site, client: _Client) -> None:
-    plain = replace(site.connection(), tls=Tls())
+    plain = site.connection()._replace(tls=Tls())
     with pytest.raises(UnsupportedServer, match="tls"):
         Session(client, plain)  # type: ignore[arg-type]
     assert Session(client, site.connection()).in_clear is None  # type: ignore[arg-type]
-    allowed = replace(plain, options=MongoDBOptions(allow_plaintext_transport=True))
+    allowed = plain._replace(options=MongoDBOptions(allow_plaintext_transport=True))
     assert Session(client, allowed).in_clear  # type: ignore[arg-type]
 
 
 def test_a_set_on_this_machine_needs_no_tls(site: Site) -> None:
     client = _Client("127.0.0.1", "localhost:27017", "[::1]:27018")
-    assert Session(client, replace(site.connection(), tls=Tls())).version == "7.0.1"  # type: ignore[arg-type]
+    assert Session(client, site.connection()._replace(tls=Tls())).version == "7.0.1"  # type: ignore[arg-type]

@@ -4,7 +4,6 @@ import io
 import os
 import re
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -231,7 +230,7 @@ ENDLESS = (
 def test_an_event_in_which_the_dump_program_finds_no_delimiter_comes_back(site: Site, tmp_path: Path) -> None:
     """A8, B4: with `;;` in an event both products' programs loop for ever, and no removal was ever finished."""
     handler = site.open(least(site))
-    handler.connection = archiving(replace(handler.connection, timeout=20), tmp_path)
+    handler.connection = archiving(handler.connection._replace(timeout=20), tmp_path)
     user = site.name()
     handler.create_user(user, Secret(PASSWORD))
     database = give(handler, user)
@@ -321,7 +320,7 @@ def test_a_program_that_stands_still_is_that_database_s_failure(
 ) -> None:
     """B4, C1: the error says which one it is, so that the run goes on with all others while the server answers."""
     handler = site.open()
-    handler.connection = archiving(replace(handler.connection, timeout=2), tmp_path)
+    handler.connection = archiving(handler.connection._replace(timeout=2), tmp_path)
     user = site.name()
     handler.create_user(user, Secret(PASSWORD))
     database = give(handler, user)

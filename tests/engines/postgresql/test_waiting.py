@@ -6,7 +6,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -86,7 +85,7 @@ def error_of(connection: Connection, user: str, moment: int) -> Stalled | None:
     """Let a server fall silent after so many messages of a run; no error if the run was over before."""
     with Proxy(connection.host, connection.port, moment, stalls=True) as proxy, within(9):
         try:
-            with connect(replace(connection, port=proxy.port)) as handler:
+            with connect(connection._replace(port=proxy.port)) as handler:
                 work(handler, user)
         except Stalled as error:
             return error

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from tests.support.waiting import wait_until
 
 SECRET = "Correct-horse-7-battery"
 SERVER = Connection("fake", "default", "db.example", 1234, "admin", None, timeout=60)
-HASTY = replace(SERVER, timeout=3)  # a busy machine needs a second to start a program
+HASTY = SERVER._replace(timeout=3)  # a busy machine needs a second to start a program
 SILENT = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(600)"
 PARENT = 'sleep 600 & echo $! > "$0-child"; echo $$ > "$0"; wait'
 
@@ -113,14 +112,14 @@ def test_another_thread_ends_a_program(tmp_path: Path) -> None:
 
     def work() -> None:
         try:
-            tools.run([sys.executable, "-c", SILENT, str(file)], replace(SERVER, timeout=600), environment={})
+            tools.run([sys.executable, "-c", SILENT, str(file)], SERVER._replace(timeout=600), environment={})
         except ConnectError as error:
             caught.append(error)
 
     thread = threading.Thread(target=work)
     thread.start()
     process = number(file)
-    waits.end_all(replace(SERVER, server="another"))
+    waits.end_all(SERVER._replace(server="another"))
     assert is_running(process)
     waits.end_all(SERVER)
     thread.join(10)

@@ -2,7 +2,6 @@
 
 import json
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,7 +37,7 @@ def test_plans_have_the_same_digest_if_and_only_if_they_do_the_same(one: list[Ac
 
 
 def test_engine_server_and_roster_count() -> None:
-    others = [replace(CONNECTION, engine="x"), replace(CONNECTION, server="x"), replace(CONNECTION, roster="x")]
+    others = [CONNECTION._replace(engine="x"), CONNECTION._replace(server="x"), CONNECTION._replace(roster="x")]
     assert len({plan_digest(each, []) for each in (CONNECTION, *others)}) == 4
 
 

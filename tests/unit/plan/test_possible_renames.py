@@ -78,9 +78,9 @@ def test_without_databases_and_with_an_archive(tmp_path: Path) -> None:
     lock = Action(Verb.LOCK_USER, "bob")
     (text,) = reservations({"bob": "robert"}, Plan((lock,)), connection)
     assert "bob is an account of its own, which would be removed" in text
-    (text,) = reservations({"bob": "robert"}, Plan((lock,)), replace(connection, removals=Removals(grace_days=14)))
+    (text,) = reservations({"bob": "robert"}, Plan((lock,)), connection._replace(removals=Removals(grace_days=14)))
     assert "bob is locked, and dropped with its databases after 14 days of grace" in text
-    connection = replace(connection, removals=Removals(archive_dir=tmp_path))
+    connection = connection._replace(removals=Removals(archive_dir=tmp_path))
     (text,) = reservations({"bob": "robert"}, Plan((lock, Action(Verb.DROP_DATABASE, "bob", "bob_web"))), connection)
     assert "they are archived first, then dbroster restore" in text
 

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -117,11 +116,11 @@ def test_an_answer_other_than_same_is_asked_again_each_time(site: Site) -> None:
 )
 def test_what_was_checked_under_other_settings_misses(tmp_path: Path, change: dict[str, Any]) -> None:
     options = MongoDBOptions(mechanisms=("SCRAM-SHA-1",))
-    before = replace(fake_connection(FakeServer()), options=options)
+    before = fake_connection(FakeServer())._replace(options=options)
     changed = {"options": options, **change}
     remember(tmp_path / "cache", before, "ann")
     assert known(tmp_path / "cache", before, "ann") == {"ann"}
-    assert known(tmp_path / "cache", replace(before, **changed), "ann") == set()
+    assert known(tmp_path / "cache", before._replace(**changed), "ann") == set()
 
 
 def existing(name: str, *verifiers: tuple[str, str]) -> ExistingUser:

@@ -1,15 +1,14 @@
 """An account of a ClickHouse server, with what dbroster must know of it."""
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dbroster.model.state import ExistingUser
 
 _WORD = re.compile(r"\w+")
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(NamedTuple):
     """An account, and what dbroster does not manage of it.
 
     `claimed`: its setting names it and our roster. `has_role`: it has the role of our roster. `notes_lock`: its setting

@@ -1,7 +1,6 @@
 """Reading accounts and databases of a ClickHouse server: a fixed number of queries, however many there are."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import Any
 
 from dbroster.engines.clickhouse.access.lock_dates import locked_since
@@ -115,7 +114,7 @@ def with_powers(account: Account, powers: Powers) -> Account:
     existing, reason = account.existing, powers.manages_accounts(account.existing.name)
     if reason is None or existing.protected:
         return account
-    return replace(account, existing=existing._replace(managed=False, protected=reason))
+    return account._replace(existing=existing._replace(managed=False, protected=reason))
 
 
 def with_end(account: Account, shown: Shown) -> Account:
@@ -127,7 +126,7 @@ def with_end(account: Account, shown: Shown) -> Account:
     text = (
         f"it has expired (VALID UNTIL {max(ended)}); to open it: ALTER USER {identifier(name)} VALID UNTIL 'infinity';"
     )
-    return replace(account, existing=account.existing._replace(unusable=text))
+    return account._replace(existing=account.existing._replace(unusable=text))
 
 
 def read_databases(

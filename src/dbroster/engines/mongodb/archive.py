@@ -11,7 +11,6 @@ import zipfile
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import IO, Any, ClassVar
 from urllib.parse import quote, unquote
 
@@ -174,7 +173,7 @@ class MongoDBArchiver(Archiver):
     @contextmanager
     def _as_user(self, user: User) -> Iterator[Session]:
         options = MongoDBOptions.of(self.connection).but(uri=_uri(self.connection))
-        connection = replace(self.connection, username=user.name, password=user.password, options=options)
+        connection = self.connection._replace(username=user.name, password=user.password, options=options)
         try:
             session = open_session(connection)
         except ServerError as error:

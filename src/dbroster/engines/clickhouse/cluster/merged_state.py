@@ -5,7 +5,6 @@ both.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 from dbroster.engines.clickhouse.account import Account
@@ -48,7 +47,7 @@ def one_account(by_node: Mapping[str, Account | None]) -> Account:
     node = next(node for node, account in there.items() if account is foreign)
     why = foreign.existing.protected or "an account of that name has no marker of this roster; drop or rename it there"
     existing = foreign.existing._replace(roster=ours.existing.roster, protected=f"{ON_THE_NODE}{node} {why}")
-    return replace(foreign, existing=existing)
+    return foreign._replace(existing=existing)
 
 
 def _ours(accounts: Sequence[Account], missing: tuple[str, ...]) -> Account:
@@ -62,8 +61,7 @@ def _ours(accounts: Sequence[Account], missing: tuple[str, ...]) -> Account:
         complete=not missing and not {Lock.OPEN, Lock.OURS} <= locks and all(a.existing.complete for a in accounts),
         locked_since=max(dated) if dated and len(dated) == len(dates) and not missing else None,
     )
-    return replace(
-        first,
+    return first._replace(
         existing=existing,
         claimed=all(account.claimed for account in accounts),
         has_role=all(account.has_role for account in accounts),

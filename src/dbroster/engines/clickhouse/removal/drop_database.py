@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from dbroster.engines.clickhouse.removal.running_queries import PATIENCE, at_work
 from dbroster.engines.clickhouse.removal.statement_queue import clear
@@ -90,7 +89,7 @@ class Drops:
             self._session.run(statement, **settings)
             return None
         limit = min(int(PATIENCE), self._connection.timeout)
-        self._apart = self._apart or Session(replace(self._connection, timeout=limit))
+        self._apart = self._apart or Session(self._connection._replace(timeout=limit))
         try:
             self._apart.run(statement, **settings)
         except ConnectError as error:

@@ -7,7 +7,6 @@ brought back. A user's routines and views are only read, never run.
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import IO, Any, ClassVar
 
 from dbroster.archive import Archive, Draft
@@ -344,7 +343,7 @@ class MySQLArchiver(Archiver):
     @contextmanager
     def _as_user(self, user: User) -> Iterator[Session]:
         try:
-            session = Session(replace(self.connection, username=user.name, password=user.password))
+            session = Session(self.connection._replace(username=user.name, password=user.password))
         except ConnectError as error:
             raise OperationError(f"can't log in as {user.name}: {error}") from None
         try:

@@ -8,7 +8,6 @@ import hashlib
 import secrets
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from dbroster.engines.mysql.session import Session, account, identifier, literal
 from dbroster.errors import ConnectError, OperationError
@@ -48,7 +47,7 @@ def reader(session: Session, connection: Connection, patterns: Collection[str]) 
     try:
         for pattern in patterns:
             session.run(f"GRANT {', '.join(sorted(READS))} ON {identifier(pattern)}.* TO {who}")
-        yield replace(connection, username=name, password=Secret(password))
+        yield connection._replace(username=name, password=Secret(password))
     finally:
         session.run(f"DROP USER IF EXISTS {who}")
         _at_work.discard(name)
