@@ -117,6 +117,13 @@ FAULTS = {
     "S1": "MySQL, MariaDB: another account of a leaver's name, at another host, keeps no session of his in.",
     "S2": "MySQL, MariaDB: a limit of rows that the server has for everybody cuts no archive.",
     "S3": "MySQL, MariaDB: no transaction of who stays is committed between the archive and the drop of a database.",
+    "Q1": "PostgreSQL: who holds a leaver's database by an open transaction does not keep the account open.",
+    "Q2": "PostgreSQL: a locked user's databases are shut again by each run; code of his elsewhere is told.",
+    "Q3": "PostgreSQL: a friend's table whose rows its database's owner may not see is named, with the cure.",
+    "Q4": "PostgreSQL: values that a restore computes anew by a user's function are told before.",
+    "Q5": "Days of grace that connections.yaml does not give any more end with permission only.",
+    "Q6": "Accounts that are locked already make no limit of the guard larger.",
+    "Q8": "PostgreSQL: what a DBA is told to run gives no power to what a leaver leaves.",
 }
 
 TOPICS = {

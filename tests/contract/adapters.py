@@ -68,9 +68,6 @@ class Adapter(ABC):
     dots: ClassVar[bool] = True
     """Whether names may contain a dot."""
 
-    dates_every_lock: ClassVar[bool] = False
-    """Whether a lock has a date even without days of grace."""
-
     kills: ClassVar[int] = 8
     """At how many moments of a whole sync it is killed."""
 

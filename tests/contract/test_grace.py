@@ -122,9 +122,9 @@ def test_an_account_locked_without_a_date_gets_one_and_is_not_removed(team: Team
     bob = team.world.name("bob")
     team.world.handler.lock_user(bob)  # as a run without days of grace does
     team.write_users({"al": PASSWORD})
-    result = team.run(grace_days=7, later=WEEK - MOMENT if team.adapter.dates_every_lock else WEEK * 4)
+    result = team.run(grace_days=7, later=WEEK * 4)
     assert_well(result)
-    assert verbs(result) == (set() if team.adapter.dates_every_lock else {Verb.LOCK_USER})
+    assert verbs(result) == {Verb.LOCK_USER}
     assert team.run(grace_days=7, later=WEEK - MOMENT).outcomes == ()
     assert not team.adapter.can_login(bob, PASSWORD)
     assert f"{bob}_web" in team.adapter.databases()
@@ -162,11 +162,7 @@ def test_an_old_date_is_forgotten_when_the_account_is_opened(team: Team) -> None
     assert dated is not None
     assert again is not None
     assert dated.locked_since is not None
-    if team.adapter.dates_every_lock:
-        assert again.locked_since is not None
-        assert again.locked_since >= dated.locked_since
-    else:
-        assert again.locked_since is None
+    assert again.locked_since is None
 
 
 def test_killed_while_it_locks_the_next_run_lets_nobody_stay_and_removes_nothing(

@@ -79,7 +79,7 @@ class ExistingDatabase(NamedTuple):
     that its marker names, since somebody has renamed or copied it: nobody's. `holder`: whose it is by the server's own
     account (its owner, the only one with privileges), for people. `left_by`: the user in a marker of our roster who is
     not its owner any more: his account is gone, or has lost its own marker. `differs`: what is not as wanted, where
-    `granted` is False, for people.
+    `granted` is False, for people. `shared`: whether anybody gets in by rights that are not its owner's.
     """
 
     name: str
@@ -92,6 +92,7 @@ class ExistingDatabase(NamedTuple):
     holder: str | None = None
     left_by: str | None = None
     differs: str | None = None
+    shared: bool = False
 
 
 def differences(*found: tuple[object, str]) -> str | None:

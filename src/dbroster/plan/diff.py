@@ -205,6 +205,8 @@ class Differ:
         for existing in self._gone():
             if self.grace.needs_lock(existing):
                 yield Action(Verb.LOCK_USER, existing.name, reason="not in users.txt")
+            elif existing.lock is Lock.OURS and any(database.shared for database in self._owned.get(existing.name, ())):
+                yield Action(Verb.LOCK_USER, existing.name, reason="others were let into its databases again")
             if not self.grace.is_due(existing):
                 continue
             yield from self._dropped_databases(existing.name, (), "its user is not in users.txt")

@@ -112,6 +112,17 @@ class Guard:
         return [name for name in self._accounts if name not in users or users[name].lock is not Lock.OURS]
 
     @cached_property
+    def _standing(self) -> set[str]:
+        """Managed accounts that a share is taken of: without those that went, and counted, before."""
+        users = self.actual.users.items()
+        return {name for name, user in users if user.managed and (self.option or user.lock is not Lock.OURS)}
+
+    @cached_property
+    def _owned(self) -> set[str]:
+        """Databases that a share is taken of."""
+        return {name for name, database in self.actual.databases.items() if database.owner in self._standing}
+
+    @cached_property
     def _databases(self) -> list[Action]:
         """Databases of users who stay. Those of leavers go with their users; nobody ever was in an unfinished one."""
         leavers = self.plan.leavers
@@ -146,19 +157,19 @@ class Guard:
         if self._databases and not no_template:
             yield from self._too_many_databases()
         if self.option is None:
-            for text in (*self._came_back(), *self.plan.reservations):
+            for text in (*self._promised(), *self._came_back(), *self.plan.reservations):
                 yield f"{text}; {self._permit}"
 
     def _too_many_accounts(self) -> Iterator[str]:
         why = list(self._against_accounts())
         if why:
-            found = f"{len(self._counted)} of {self.plan.managed_users} managed accounts would be removed"
+            found = f"{len(self._counted)} of {len(self._standing)} managed accounts would be removed"
             yield f"{found} ({_few(self._counted)}): {' and '.join(why)}{self._whose()}; {self._permit}"
 
     def _too_many_databases(self) -> Iterator[str]:
         why = list(self._against_databases())
         if why:
-            found = f"{len(self._databases)} of {self.plan.managed_databases} managed databases would be dropped"
+            found = f"{len(self._databases)} of {len(self._owned)} managed databases would be dropped"
             names = _few([action.database or "" for action in self._databases])
             yield f"{found} from users who stay ({names}): {' and '.join(why)}; {self._permit}"
 
@@ -175,25 +186,23 @@ class Guard:
         return not self._unlimited and not self.roster.templates and bool(self._databases)
 
     def _against_accounts(self) -> Iterator[str]:
-        if not self._limit.allows(len(self._counted), self.plan.managed_users):
+        if not self._limit.allows(len(self._counted), len(self._standing)):
             yield f"more than the limit for one run ({self._limit})"
-        managed = {name for name, user in self.actual.users.items() if user.managed}
-        if not self._unlimited and self.option is None and managed <= set(self._accounts):
+        if not self._unlimited and self.option is None and self._standing <= set(self._accounts):
             yield "all that there are"
         before = self._history.accounts if self.option is None else {}
         new = [name for name in self._counted if name not in self._history.begun] if before else self._counted
-        yield from self._against_day(new, before, len(managed | before.keys()))
+        yield from self._against_day(new, before, len(self._standing | before.keys()))
 
     def _against_databases(self) -> Iterator[str]:
-        if not self._limit.allows(len(self._databases), self.plan.managed_databases):
+        if not self._limit.allows(len(self._databases), len(self._owned)):
             yield f"more than the limit for one run ({self._limit})"
         if self.option is None and not self._unlimited and self._whole_templates:
             yield f"all that there are of the template {' and '.join(self._whole_templates)}{self._renamed()}"
         before = self._history.databases if self.option is None else {}
         names = [a.database or "" for a in self._databases]
         new = [name for name in names if name not in self._history.begun_databases] if before else names
-        owned = {name for name, database in self.actual.databases.items() if database.owner is not None}
-        yield from self._against_day(new, before, len(owned | before.keys()))
+        yield from self._against_day(new, before, len(self._owned | before.keys()))
 
     def _against_day(self, new: Collection[str], before: Mapping[str, int], managed: int) -> Iterator[str]:
         """Add what earlier runs have removed without permission within 24 hours, as the audit log tells."""
@@ -217,6 +226,13 @@ class Guard:
         had = {_template(d.owner, d.name) for d in self.actual.databases.values() if d.owner is not None}
         new = [template for template in self.roster.templates if template not in had]
         return f" ({' and '.join(new)} would be made anew and empty: data does not move)" if new else ""
+
+    def _promised(self) -> Iterator[str]:
+        """Tell who was locked to be kept for days, if connections.yaml, cut or edited, says nothing of them now."""
+        users = self.actual.users
+        kept = [name for name in self._accounts if name in users and users[name].locked_since is not None]
+        if kept and not self.removals.grace_days:
+            yield f"{_few(kept)} would be kept for days of grace, but removals.grace_days is not set any more"
 
     def _came_back(self) -> Iterator[str]:
         """Tell what dbroster has dropped and is there again, as when a backup of the server was restored."""

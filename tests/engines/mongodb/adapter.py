@@ -50,7 +50,6 @@ class MongoDBAdapter(Adapter):
 
     engine = "mongodb"
     watches = True
-    dates_every_lock = True
     dots = False
     renames_databases_by_hand = False
     native = ('{"create": "t_native"}', '{"drop": "t_native"}')

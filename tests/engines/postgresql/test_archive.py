@@ -131,6 +131,41 @@ def test_what_the_user_does_not_own_stops_the_archive(superuser: Handler, user: 
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+def test_rows_of_a_friends_table_that_its_owner_may_not_see_are_named(
+    superuser: Handler, user: str, tmp_path: Path, log_in: LogIn
+) -> None:
+    """Q3, B4: row level security in a table of somebody whom the owner has let in; the cure makes it his."""
+    with connect(archiving(superuser.connection, tmp_path)) as handler:
+        database, friend = make(handler, user), f"{user}x"
+        handler.create_user(friend, Secret(HOSTILE))
+        with log_in(user, HOSTILE, database) as raw:
+            raw.execute(f"GRANT CONNECT ON DATABASE {database} TO {friend}; GRANT ALL ON SCHEMA public TO {friend}")
+        with log_in(friend, HOSTILE, database) as raw:
+            raw.execute("CREATE TABLE r AS SELECT 7 AS x; ALTER TABLE r ENABLE ROW LEVEL SECURITY")
+            raw.execute(f"GRANT SELECT ON r TO {user}")
+        cure = f'ALTER TABLE public.r OWNER TO "{user}"'
+        with pytest.raises(OperationError, match=f"row-level security.*r belongs to {friend}: .* run {cure}"):
+            handler.archive_database(user, database)
+        with log_in(handler.connection.username, _admin_password(handler), database) as raw:
+            raw.execute(cure)
+        assert there_and_back(handler, user, HOSTILE, database).manifest.counts["entries"] > 0
+
+
+def test_values_that_a_restore_computes_by_a_users_function_are_told(
+    archiver: Handler, user: str, log_in: LogIn
+) -> None:
+    """Q4, A8: it may say that it is immutable, and depend on the time zone of who has written the row."""
+    database = make(archiver, user)
+    with log_in(user, HOSTILE, database) as raw:
+        raw.execute("CREATE TABLE plain (a int, b int GENERATED ALWAYS AS (a + 1) STORED)")
+        assert list(archiver.archiver().losses(database)) == []
+        raw.execute("CREATE FUNCTION day(timestamptz) RETURNS date IMMUTABLE LANGUAGE sql AS 'SELECT $1::date'")
+        raw.execute("CREATE TABLE g (at timestamptz, day date GENERATED ALWAYS AS (day(at)) STORED)")
+    (told,) = archiver.archiver().losses(database)
+    function = "day(timestamp with time zone)"
+    assert told == f"the values of public.g.day, which a restore computes anew by public.{function}"
+
+
 def test_names_that_look_like_ends_of_lines_come_back(archiver: Handler, user: str, log_in: LogIn) -> None:
     """A8: what an owner writes into a name is no line of the list that pg_restore is given."""
     database = make(archiver, user)

@@ -71,14 +71,14 @@ def test_role_that_owns_something_elsewhere(
     for shown in (
         "table public.t0, table public.t1",
         "and 3 more in",
-        f"connect to shared_{user} and run REASSIGN OWNED BY",
+        f"connect to shared_{user} and run DROP OWNED BY",
     ):
         assert shown in last
     handler.lock_user(user)
     handler.drop_database(user, f"{user}_web")
     with pytest.raises(OperationError, match=f"table public.t0.* in shared_{user}.*REASSIGN OWNED"):
         handler.drop_user(user)
-    server.admin(statement(last, " and run "), f"shared_{user}")
+    server.admin(statement(last, " and run ").partition(" or, ")[0], f"shared_{user}")
     done(handler, [Action(Verb.DROP_USER, user)])
 
 

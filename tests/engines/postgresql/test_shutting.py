@@ -15,7 +15,7 @@ from dbroster.engines.postgresql import sync_lock as postgresql_lock
 from dbroster.engines.postgresql.handler import PostgreSQLHandler
 from dbroster.engines.postgresql.sync_lock import KEY
 from dbroster.errors import ConnectError, OperationError, SyncLockHeld
-from dbroster.model.connection import Connection
+from dbroster.model.connection import Connection, Removals
 from dbroster.model.state import ExistingUser, Lock
 from dbroster.passwords.secret import Secret
 
@@ -155,6 +155,105 @@ def test_nobody_whom_a_leaver_has_let_in_runs_his_code(
                            [user, other]).fetchall() == []  # fmt: skip
     handler.update_user_password(user, GOOD)
     log_in(user, GOOD.reveal(), database).close()
+
+
+def test_friend_who_holds_the_database_keeps_nobody_in(handler: Handler, user: str, log_in: LogIn) -> None:
+    """Q1, B2, B4: he has been given privileges with GRANT OPTION, passes them on, and never commits; nor prepared."""
+    database, friend = make(handler, user), f"{user}x"
+    own, bystander = make(handler, friend), f"{user}y"
+    handler.create_user(bystander, GOOD)
+    granting = f"GRANT CONNECT ON DATABASE {database} TO {bystander}"
+    for prepared in (False, True):
+        handler.update_user_password(user, GOOD)
+        with log_in(user, GOOD.reveal(), database) as session:
+            session.execute(f"GRANT ALL ON DATABASE {database} TO {friend} WITH GRANT OPTION")
+        with suppress(psycopg.OperationalError), log_in(friend, GOOD.reveal(), own) as session:
+            session.execute(f"BEGIN; {granting}")
+            if prepared:
+                session.execute(f"PREPARE TRANSACTION 'holds {database}'")
+            handler.lock_user(user)
+        assert role(handler, user).lock is Lock.OURS
+        with pytest.raises(psycopg.OperationalError):
+            log_in(user, GOOD.reveal(), own)
+        with pytest.raises(psycopg.OperationalError):
+            log_in(friend, GOOD.reveal(), database)
+
+
+def test_account_is_locked_whatever_a_dba_holds(
+    handler: Handler, user: str, server: servers.PostgreSQL, log_in: LogIn
+) -> None:
+    """Q1, C8: a transaction of a DBA's on the database is left alone and named; the account is locked all the same."""
+    database = make(handler, user)
+    with log_in(user, GOOD.reveal(), database) as session:
+        session.execute(f"GRANT CONNECT ON DATABASE {database} TO PUBLIC")
+    with log_in(server.admin_user, server.admin_password, "postgres") as dba:
+        dba.execute(f"BEGIN; GRANT CONNECT ON DATABASE {database} TO PUBLIC")
+        with pytest.raises(OperationError, match=r"a session of postgres .*pg_terminate_backend\(\d+\);"):
+            handler.lock_user(user)
+        assert role(handler, user).lock is Lock.OURS
+        dba.execute("ROLLBACK")
+    handler.lock_user(user)
+
+
+def test_databases_of_a_locked_user_that_were_opened_again_are_told(
+    server: servers.PostgreSQL, describe: Describe, user: str, log_in: LogIn
+) -> None:
+    """Q2, B3: somebody who still acts as he has let others in; another lock shuts them out, and keeps the date."""
+    kept = describe("weak", removals=Removals(grace_days=7))
+    with connect(kept) as handler, log_in(server.admin_user, server.admin_password, "postgres") as dba:
+        database, other = make(handler, user), f"{user}x"
+        handler.create_user(other, GOOD)
+        handler.lock_user(user)
+        since = role(handler, user).locked_since
+        assert since
+        assert not handler.get_existing_databases()[database].shared
+        for guest in ("PUBLIC", other):
+            dba.execute(f"GRANT CONNECT ON DATABASE {database} TO {guest}")
+            assert handler.get_existing_databases()[database].shared
+            handler.lock_user(user)
+            assert not handler.get_existing_databases()[database].shared
+            assert role(handler, user).locked_since == since
+
+
+def test_what_a_locked_user_has_elsewhere_is_told(describe: Describe, user: str, log_in: LogIn) -> None:
+    """Q2, B5: functions and tables in which his rights live on, with the statement that ends it."""
+    with connect(describe("weak")) as handler:
+        make(handler, user)
+        own = make(handler, f"{user}x")
+        with log_in(f"{user}x", GOOD.reveal(), own) as friend:
+            friend.execute(f"GRANT CONNECT ON DATABASE {own} TO {user}; GRANT ALL ON SCHEMA public TO {user}")
+        with log_in(user, GOOD.reveal(), own) as session:
+            session.execute("CREATE FUNCTION f() RETURNS text SECURITY DEFINER LANGUAGE sql AS 'SELECT 1::text'")
+        handler.get_existing_users()
+        assert not [p for p in handler.warnings() if own in p.text]
+        handler.lock_user(user)
+        handler.get_existing_users()
+        (text,) = [p.text for p in handler.warnings() if own in p.text]
+        assert f"{user} is locked, but whoever works in {own} can run code with his rights" in text
+        assert f'function public.f() in {own}: connect to {own} and run DROP OWNED BY "{user}";' in text
+
+
+def test_what_a_dba_is_told_to_run_lends_nobody_power(
+    server: servers.PostgreSQL, handler: Handler, user: str, log_in: LogIn
+) -> None:
+    """Q8, B4, C8: whoever owns a function lends his power to it; so a leaver's never become the DBA's own."""
+    friend = f"{user}x"
+    database, own = make(handler, user), make(handler, friend)
+    with log_in(friend, GOOD.reveal(), own) as session:
+        session.execute(f"GRANT CONNECT ON DATABASE {own} TO {user}; GRANT ALL ON SCHEMA public TO {user}")
+    with log_in(user, GOOD.reveal(), own) as session:
+        session.execute("CREATE FUNCTION f() RETURNS text SECURITY DEFINER LANGUAGE sql AS 'SELECT current_user::text'")
+    handler.lock_user(user)
+    handler.drop_database(user, database)
+    with pytest.raises(OperationError) as refused:
+        handler.drop_user(user)
+    drop, keep = str(refused.value).partition(" and run ")[2].split(" or, ")
+    with log_in(server.admin_user, server.admin_password, own) as dba:
+        dba.execute(keep.partition(", first ")[2].partition(" Until")[0])
+        dba.execute(drop)
+    with log_in(friend, GOOD.reveal(), own) as session:
+        assert session.execute("SELECT public.f()").fetchall() == [(f"left_{user}",)]
+    handler.drop_user(user)
 
 
 def test_user_who_comes_back_all_the_time_is_locked(handler: Handler, user: str, log_in: LogIn) -> None:

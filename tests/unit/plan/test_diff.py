@@ -1,6 +1,7 @@
 """The plan: what is done for each state of a user, what stands in the way, and what is never touched."""
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from dbroster.model.plan import Action, Plan, Verb
 from dbroster.model.roster import Roster
 from dbroster.model.state import Actual, ExistingDatabase, ExistingUser, Lock, PasswordCheck
 from dbroster.plan.diff import Differ
+from dbroster.plan.grace_period import GracePeriod
 from tests.support.samples import roster
 
 OURS = ExistingUser("bob", managed=True, roster="default")
@@ -454,3 +456,14 @@ def test_the_reason_says_what_differs() -> None:
     found = actual(passwords={"bob": PasswordCheck.DIFFERENT})._replace(doubts={"bob": "it is kept for SCRAM-SHA-1"})
     (action,) = plan(roster("bob"), found).actions
     assert action.reason == "it is kept for SCRAM-SHA-1"
+
+
+def test_databases_of_a_locked_user_that_others_were_let_into_are_shut_again() -> None:
+    """Q2, B3: in each run of the days of grace, and without such days; once they are shut there is nothing to do."""
+    now = datetime(2026, 11, 26, tzinfo=UTC)
+    locked = OURS._replace(lock=Lock.OURS, locked_since=now)
+    for shared in (True, False):
+        found = actual([locked], [WEB._replace(granted=False, shared=shared)])
+        again = [("lock_user", "bob")] * shared
+        assert short(plan(roster(), found, grace=GracePeriod(7, now))) == again
+        assert short(plan(roster(), found)) == [*again, ("drop_database", "bob", "bob_web"), ("drop_user", "bob")]

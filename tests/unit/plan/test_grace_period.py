@@ -86,7 +86,7 @@ def test_a_mentioned_user_is_left_as_found() -> None:
 
 def judged(made: Plan, *users: ExistingUser, option: str | None = None) -> Sequence[str]:
     actual = Actual({user.name: user for user in users}, {"bob_web": WEB})
-    return Guard(made, roster("al"), actual, Removals(max=0, max_percent=0), option, History).refusals
+    return Guard(made, roster("al"), actual, Removals(max=0, max_percent=0, grace_days=7), option, History).refusals
 
 
 def test_the_guard_counts_an_account_when_it_is_locked() -> None:

@@ -93,6 +93,32 @@ def test_an_account_that_dbroster_has_locked_was_judged_then() -> None:
     assert found.permission == "3"
 
 
+def test_days_of_grace_that_are_not_given_any_more_need_permission() -> None:
+    """Q5, A6: the end of connections.yaml is lost, or the key; whoever was locked to be kept would go at once."""
+    actual = state(people(4))
+    locked = {"u000": actual.users["u000"]._replace(lock=Lock.OURS, locked_since=DATE)}
+    actual = actual._replace(users={**actual.users, **locked})
+    (text,) = guard(roster(*people(4)[1:]), actual).refusals
+    assert text.startswith("u000 would be kept for days of grace, but removals.grace_days is not set any more; permit")
+    assert guard(roster(*people(4)[1:]), actual, "1").refusals == ()
+    assert guard(roster(*people(4)[1:]), actual, removals=Removals(grace_days=7)).refusals == ()
+
+
+def test_who_is_locked_already_makes_no_limit_larger() -> None:
+    """Q6, A6: of 20 accounts 17 went and are locked; two of three, or all three, are many. The same for databases."""
+    actual = state(people(20), ("app", "web"))
+    locked = {name: actual.users[name]._replace(lock=Lock.OURS, locked_since=DATE) for name in people(20)[3:]}
+    actual = actual._replace(users={**actual.users, **locked})
+    kept = Removals(grace_days=7)
+    for staying in ((), ("u000",)):
+        wanted = roster("new", *staying, templates=("app", "web"))
+        (text,) = guard(wanted, actual, removals=kept).refusals
+        assert f"{3 - len(staying)} of 3 managed accounts would be removed" in text
+    (text,) = guard(roster("u000", "u001", "u002", templates=("web",)), actual, removals=kept).refusals
+    assert "3 of 6 managed databases would be dropped" in text
+    assert "more than the limit for one run" in text
+
+
 def test_names_are_told_but_not_without_end() -> None:
     (text,) = leaving(30, 40).refusals
     assert "(u000, u001, u002, u003, u004, u005, u006, u007, u008, u009, and 20 more)" in text

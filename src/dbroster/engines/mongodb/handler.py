@@ -278,13 +278,17 @@ class MongoDBHandler(Handler):
 
     def _locked(self, account: Account, inside: Sequence[Insider]) -> Marker:
         """The marker with the date, and with what comes back when the account is opened again."""
-        marker = account.own_marker
+        marker, since = account.own_marker, self._since()
         noted = with_roles(inside, marker.insiders)
         if marker.locked:  # without a date: the notes are those of the first time
-            return replace(marker, locked=stamp(self.time_of_lock()), insiders=noted)
+            return replace(marker, locked=since, insiders=noted)
         beside = account.roles_beside(account.databases)
         before = account.restrictions
-        return replace(marker, locked=stamp(self.time_of_lock()), restrictions=before, roles=beside, insiders=noted)
+        return replace(marker, locked=since, restrictions=before, roles=beside, insiders=noted)
+
+    def _since(self) -> str:
+        """What stands for the lock: with days of grace its date, else a word that is none."""
+        return stamp(self.time_of_lock()) if self.connection.removals.grace_days else "at once"
 
     def drop_database(self, user: str, database: str) -> None:
         """Drop the user's database, with the accounts and roles that were defined in it.

@@ -240,13 +240,23 @@ class PostgreSQLHandler(Handler):
         undated = [user for user, role in roles.items() if role.lock is not Lock.FOREIGN and role.locked_since is None]
         shut = [Marker(self.connection.roster, user, locked=True) for user in undated]
         locking = [part for marker in shut for part in statements.shut_role(marker)]
-        every = read_databases(self._session, self.connection)
-        own = {name: state for name, state in every.items() if state.existing.owner in roles and state.existing.usable}
-        members = {(state.existing.owner or "", *member) for state in own.values() for member in state.members}
-        locking += [statements.take_membership(*each, self._session.version) for each in sorted(members)]
-        eviction.shut(self._session, self.connection, roles, locking, own)
+        eviction.shut(self._session, self.connection, roles, locking)
+        self._shut_databases(roles)
         now = self.time_of_lock() if self.connection.removals.grace_days and shut else None
         self._session.run([statements.mark_role(replace(marker, since=now)) for marker in shut if now])
+
+    def _shut_databases(self, roles: Collection[str]) -> None:
+        every = read_databases(self._session, self.connection).values()
+        own = [state for state in every if state.existing.owner in roles and state.existing.usable]
+        members = {
+            state.existing.owner or "": [
+                statements.take_membership(state.existing.owner or "", *member, self._session.version)
+                for member in state.members
+            ]
+            for state in own
+        }
+        owners = {state.existing.name: state.existing.owner or "" for state in own}
+        eviction.shut_databases(self._session, self.connection, owners, members)
 
     def drop_database(self, user: str, database: str) -> None:
         """Drop the user's database, ending the sessions in it."""

@@ -85,7 +85,7 @@ _ROLES_WITH_VERIFIERS: LiteralString = f"""{_MEMBERS}
 _DATABASES: LiteralString = f"""{_MEMBERS}
     SELECT d.datname, d.datallowconn, d.datconnlimit, d.datistemplate,
         mark.description, setting.ours, setting.others, coalesce(acl.public, false), coalesce(acl.owner = 3, false),
-        acl.strangers, shared.members, {_ROLE}, NULL
+        acl.strangers, shared.members, coalesce(acl.guests, false), {_ROLE}, NULL
     FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba {_OF_ROLE}
     LEFT JOIN pg_shdescription mark ON mark.objoid = d.oid AND mark.classoid = 'pg_database'::regclass
     LEFT JOIN (
@@ -96,6 +96,7 @@ _DATABASES: LiteralString = f"""{_MEMBERS}
     ) setting ON setting.setdatabase = d.oid
     LEFT JOIN LATERAL (
         SELECT bool_or(x.grantee = 0) AS public,
+            bool_or(x.grantee <> d.datdba AND o.rolname IS DISTINCT FROM current_user) AS guests,
             count(DISTINCT x.privilege_type) FILTER (WHERE x.grantee = d.datdba) AS owner,
             array_agg(o.rolname::text) FILTER (
                 WHERE shobj_description(o.oid, 'pg_authid') LIKE 'dbroster/2 %%') AS strangers
@@ -111,7 +112,7 @@ _DATABASES: LiteralString = f"""{_MEMBERS}
     ) shared ON shared.roleid = d.datdba
     WHERE %(names)s::text[] IS NULL OR d.datname = ANY(%(names)s)"""  # noqa: S608 - made of constants
 
-_OWNER = 11
+_OWNER = 12
 """The column of _DATABASES from which on its owner's are: those of _ROLES."""
 
 # roles of users whom other users have become members of, if this admin can't take that back with the privileges
@@ -246,7 +247,7 @@ def _protected_role(name: str, own: bool, powers: str | None, member: str | None
 
 def _database(row: Sequence[Any], owner: ExistingUser, connection: Connection) -> DatabaseState:
     """Make a database of its own columns."""
-    name, allows, limit, template, comment, setting, others, public, complete, strangers, members = row
+    name, allows, limit, template, comment, setting, others, public, complete, strangers, members, guests = row
     claim = Claim(connection.roster, owner.name, name)
     found = _claimed(comment, setting, connection.roster)
     unfinished = setting is None and not (found and found.database != name) and limit == claim.limit
@@ -275,6 +276,7 @@ def _database(row: Sequence[Any], owner: ExistingUser, connection: Connection) -
         )
         if ours
         else None,
+        shared=bool(guests or members),
     )
     return DatabaseState(
         existing,

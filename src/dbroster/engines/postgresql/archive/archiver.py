@@ -19,6 +19,7 @@ from dbroster.engines.archiver import Archiver
 from dbroster.engines.postgresql import client_programs as programs
 from dbroster.engines.postgresql.archive.contents import (
     ANYTHING,
+    COMPUTED,
     CONTENTS,
     EXTENSIONS,
     FORCED,
@@ -72,7 +73,7 @@ class PostgreSQLArchiver(Archiver):
         return [found] if isinstance(found, str) else []
 
     def losses(self, database: str) -> Iterator[str]:
-        """Look into a database for what only a superuser could bring back."""
+        """Look into a database for what only a superuser could bring back, or what comes back otherwise."""
         for name, context, *_ in self._session.rows(SETTINGS, {"database": database, "user": None}):
             if context not in _OWNERS:
                 yield f"the setting {name.partition('=')[0]} of the database, which only a superuser may make"
@@ -81,6 +82,8 @@ class PostgreSQLArchiver(Archiver):
             with self._enter(database) as raw, translated(raw):
                 for kind, name in raw.execute(CONTENTS).fetchall():
                     yield f"{kind} {name}, which only a superuser can make again"
+                for column, function in raw.execute(COMPUTED).fetchall():
+                    yield f"the values of {column}, which a restore computes anew by {function}"
         except (ConnectError, OperationError):
             return  # shut by its owner: nobody sees into it now, and the archive opens it for the admin
 

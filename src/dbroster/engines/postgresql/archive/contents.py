@@ -29,7 +29,8 @@ FOREIGN: LiteralString = """
             format('%%I.%%I', nspname, relname) AS name, relowner AS owner
         FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
         WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND nspname !~ '^pg_' AND nspname <> 'information_schema'
-            AND NOT has_table_privilege(%(user)s, c.oid, 'SELECT')
+            AND (NOT has_table_privilege(%(user)s, c.oid, 'SELECT')
+                OR relrowsecurity AND NOT pg_has_role(%(user)s, relowner, 'USAGE'))
             AND ('pg_class'::regclass, c.oid) NOT IN (SELECT classid, objid FROM pg_depend WHERE deptype = 'e')
         UNION ALL SELECT 'LARGE OBJECT', m.oid::text, lomowner FROM pg_largeobject_metadata m
         WHERE NOT EXISTS (
@@ -39,7 +40,7 @@ FOREIGN: LiteralString = """
     SELECT kind || ' ' || name, rolname,
         CASE kind WHEN 'LARGE OBJECT' THEN format('SELECT lo_unlink(%%s)', name) ELSE 'DROP ' || kind || ' ' || name END
     FROM others JOIN pg_roles r ON r.oid = owner WHERE rolname <> %(user)s ORDER BY kind = 'LARGE OBJECT', 1 LIMIT 3"""
-"""What their database's owner may not read, so that no dump can: the role that it belongs to, and how it is dropped."""
+"""What their database's owner may not read, or not all of, so that no dump can: whose it is, and how it is dropped."""
 
 HIDDEN: LiteralString = """
     WITH mine AS (
@@ -74,7 +75,18 @@ what he has no rights on any more. Such an extension's own members are a superus
 FORCED: LiteralString = """
     SELECT nspname, relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
     WHERE relforcerowsecurity AND relrowsecurity AND relkind IN ('r', 'p')
-        AND relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user) ORDER BY 1, 2"""
+        AND pg_has_role(relowner, 'USAGE') ORDER BY 1, 2"""
+
+COMPUTED: LiteralString = """
+    SELECT DISTINCT format('%I.%I.%I', nspname, relname, attname), refobjid::regprocedure::text
+    FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid JOIN pg_namespace n ON n.oid = relnamespace
+    JOIN pg_depend d ON refclassid = 'pg_proc'::regclass AND refobjid >= 16384 AND (
+        classid = 'pg_class'::regclass AND objid = attrelid AND objsubid = attnum  -- until 14
+        OR classid = 'pg_attrdef'::regclass
+            AND objid = (SELECT f.oid FROM pg_attrdef f WHERE adrelid = attrelid AND adnum = attnum))
+    WHERE attgenerated = 's' AND relkind = 'r' AND NOT EXISTS (SELECT 1 FROM pg_depend e
+        WHERE e.classid = 'pg_proc'::regclass AND e.objid = d.refobjid AND e.deptype = 'e') ORDER BY 1, 2"""
+"""Stored values that a restore computes anew, by which function: it may depend on settings of who wrote the row."""
 
 SETTINGS: LiteralString = """
     SELECT text, CASE split_part(text, '=', 1) WHEN 'role' THEN 'user' ELSE

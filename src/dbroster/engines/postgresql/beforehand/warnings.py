@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from dbroster.engines.postgresql import statements
 from dbroster.engines.postgresql.names import quoted
+from dbroster.engines.postgresql.removal.dependencies import living_on
 from dbroster.engines.postgresql.session import MEMBERSHIP_OPTIONS, PARAMETER_GRANTS, Session
 from dbroster.engines.postgresql.state import read_lent
 from dbroster.model.connection import Connection
 from dbroster.model.problems import Problem
-from dbroster.model.state import ExistingUser
+from dbroster.model.state import ExistingUser, Lock
 
 _NAMED = 20
 """So many names stand in a text, or in a statement that names its roles."""
@@ -24,6 +25,8 @@ def warnings(session: Session, connection: Connection, users: Mapping[str, Exist
         yield Problem(text, warning=True)
     for text in read_lent(session):
         yield Problem(text, warning=True)
+    if locked := sorted(user.name for user in managed if user.lock is Lock.OURS):
+        yield from (Problem(text, warning=True) for text in living_on(session, connection, locked))
     if session.connections_left < 1:
         text = "the server has no connection left, so the run works on the one it has, slowly; end idle ones"
         yield Problem(text, warning=True)

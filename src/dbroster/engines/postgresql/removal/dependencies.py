@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import LiteralString
 
-from dbroster.engines.postgresql.names import quoted
+from dbroster.engines.postgresql.names import NAME_BYTES, quoted
 from dbroster.engines.postgresql.session import Session, open_session
 from dbroster.errors import OperationError, ServerError
 from dbroster.model.connection import Connection
@@ -27,6 +27,11 @@ _FOUND: LiteralString = """
         WHERE s.refclassid = 'pg_authid'::regclass AND r.rolname = ANY(%s)
             AND coalesce(d.datname, o.datname, '') <> ALL(%s)
     ) found WHERE number <= 3 OR found.classid = 'pg_database'::regclass ORDER BY 1, 2, number"""
+
+_CODE = (1255, 1259)
+"""The catalogs pg_proc and pg_class: functions, and what may have an index or a rule that calls one."""
+
+_OWN: LiteralString = "SELECT datname FROM pg_database d JOIN pg_roles r ON r.oid = datdba WHERE rolname = ANY(%s)"
 
 _NAMES: LiteralString = """
     SELECT pg_describe_object(c, o, s) FROM unnest(%s::oid[], %s::oid[], %s::int[]) WITH ORDINALITY AS x (c, o, s, n)
@@ -61,6 +66,19 @@ def dependencies(session: Session, users: Collection[str], without: Collection[s
     ]
 
 
+def living_on(session: Session, connection: Connection, locked: Collection[str]) -> Iterator[str]:
+    """Say where others can run code with the rights of users who are locked: a function, or a table with an index."""
+    own = [name for (name,) in session.rows(_OWN, [list(locked)])]
+    by_user: defaultdict[str, list[Dependency]] = defaultdict(list)
+    for found in dependencies(session, locked, own):
+        if found.owned and not found.shared and found.address[0] in _CODE:
+            by_user[found.user].append(found)
+    for user, code in by_user.items():
+        places = ", ".join(dict.fromkeys(each.database for each in code))
+        text = f"{user} is locked, but whoever works in {places} can run code with his rights"
+        yield f"{text}: {explain(session, connection, code)}"
+
+
 def explain(session: Session, connection: Connection, found: Sequence[Dependency]) -> str:
     """Say what one role still has, where, and which statements free it."""
     by_place: defaultdict[str, list[Dependency]] = defaultdict(list)
@@ -77,14 +95,24 @@ def _told(session: Session, connection: Connection, place: str, found: Sequence[
     named += f" and {more} more" if more > 0 else ""
     if not place:
         return f"it still has {named}: {' '.join(dict.fromkeys(_freed(each) for each in found[:_SHOWN]))}"
-    reassign = f"REASSIGN OWNED BY {quoted(user)} TO CURRENT_USER; DROP OWNED BY {quoted(user)};"
-    return f"it still has {named} in {place}: connect to {place} and run {reassign}"
+    drop = f"DROP OWNED BY {quoted(user)};"
+    keep = f" or, {_KEPT}, first {_handed_over(user)}" if any(each.owned for each in found) else ""
+    return f"it still has {named} in {place}: connect to {place} and run {drop}{keep}"
+
+
+_KEPT = "to keep what it owns (never as your own: its code would get your power)"
+
+
+def _handed_over(user: str) -> str:
+    """Give what a user has made to a role without any power: whoever owns a function lends his power to it."""
+    heir = quoted(f"left_{user}"[:NAME_BYTES])
+    return f"CREATE ROLE {heir}; REASSIGN OWNED BY {quoted(user)} TO {heir};"
 
 
 def _freed(dependency: Dependency) -> str:
     name, user = quoted(dependency.database), quoted(dependency.user)
     if not dependency.database:  # a tablespace, a parameter, a membership that the role has given to another one
-        return f"REASSIGN OWNED BY {user} TO CURRENT_USER;" if dependency.owned else f"DROP OWNED BY {user};"
+        return _handed_over(dependency.user) if dependency.owned else f"DROP OWNED BY {user};"
     if dependency.owned:
         return f"ALTER DATABASE {name} OWNER TO CURRENT_USER;"
     return f"REVOKE ALL ON DATABASE {name} FROM {user};"

@@ -1,6 +1,7 @@
 """Getting users out of PostgreSQL who would rather stay: their sessions, and what they have prepared."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import LiteralString
 
 from psycopg import sql
@@ -15,9 +16,11 @@ from dbroster.model.connection import Connection
 ATTEMPTS = 5
 
 _PREPARED: LiteralString = """
-    SELECT p.database, p.gid, p.owner FROM pg_prepared_xacts p WHERE p.owner = ANY(%s) OR p.database = %s AND EXISTS (
+    SELECT p.database, p.gid, p.owner FROM pg_prepared_xacts p WHERE p.owner = ANY(%(users)s)
+        OR (p.database = %(inside)s OR p.transaction = (SELECT xmax FROM pg_database WHERE datname = %(held)s))
+        AND EXISTS (
         SELECT 1 FROM pg_roles r JOIN pg_shdescription s ON s.objoid = r.oid AND s.classoid = 'pg_authid'::regclass
-        WHERE r.rolname = p.owner AND s.description LIKE %s) ORDER BY 1, 2"""
+        WHERE r.rolname = p.owner AND s.description LIKE %(form)s) ORDER BY 1, 2"""
 
 _OF_A_USER: LiteralString = """
     SELECT 1 FROM pg_database d
@@ -34,6 +37,8 @@ _WRITERS: LiteralString = """
                 SELECT oid FROM pg_database WHERE datname = %(database)s)
         UNION ALL SELECT s.xmax FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
             WHERE d.datname = %(database)s
+        UNION ALL SELECT m.xmax FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
+            WHERE r.rolname = ANY(%(users)s)
     ), writers AS (
         SELECT a.pid, a.usename, a.datname, a.usename = ANY(%(users)s) AND a.backend_xid IS NOT NULL AS own,
             EXISTS (SELECT 1 FROM pg_locks l JOIN held h ON h.xid = l.transactionid
@@ -56,26 +61,15 @@ _WRITERS: LiteralString = """
 """Who may hold a role or a database: process, user, database, and whether it is a user of a roster who does."""
 
 
-def shut(
-    session: Session,
-    connection: Connection,
-    users: Collection[str],
-    statements: Iterable[sql.Composable],
-    databases: Collection[str],
-) -> None:
+def shut(session: Session, connection: Connection, users: Collection[str], locking: Sequence[sql.Composable]) -> None:
     """Run the statements that lock these users, while nothing of theirs can stand in the way, and end their sessions.
 
     A transaction of theirs that has changed the own role holds its row. So their sessions end before the lock, and
     what they have prepared is rolled back; the lock follows before they can be in again, and then all end again.
-    Nobody else stays in their databases, either, since a function of theirs may work with their rights.
     """
-    guests = session.rows(_GUESTS, [list(databases)])
-    let_in = {database: [guest for place, guest in guests if place == database] for database, _ in guests}
-    locking = [*statements, *(_closed(*each) for each in let_in.items())]
     patience = [sql.SQL("SET LOCAL lock_timeout = '2s'")] if locking else []
     for attempt in range(1, ATTEMPTS + 1):
         session.end_sessions(users, patient=False)
-        _end_guests(session, databases)
         hindrance = _hindrance(session, connection, users)
         try:
             session.run([*patience, *locking])
@@ -83,8 +77,30 @@ def shut(
         except OperationError as error:
             if error.code not in BUSY or attempt == ATTEMPTS:
                 raise hindrance or explained(session, error, users) from None
-    _end_logins(session, [*users, *{guest for _, guest in guests if guest}])
+    _end_logins(session, users)
     session.end_sessions(users)
+
+
+def shut_databases(
+    session: Session,
+    connection: Connection,
+    databases: Mapping[str, str],
+    memberships: Mapping[str, Sequence[sql.Composable]],
+) -> None:
+    """Let nobody but its locked owner into these databases, nor be a member of his role, and end who is in them.
+
+    A function of his may work with his rights. Whoever holds one of them does not keep the account open: it is locked
+    by then.
+    """
+    guests = session.rows(_GUESTS, [list(databases)])
+    let_in = {database: [guest for place, guest in guests if place == database] for database, _ in guests}
+    for database, owner in databases.items():
+        closing = [*memberships.get(owner, []), *([_closed(database, let_in[database])] if database in let_in else [])]
+        if closing:
+            quickly = [sql.SQL("SET LOCAL lock_timeout = '2s'"), *closing]
+            past_holders(session, connection, [owner], database, partial(session.run, quickly))
+    _end_guests(session, databases)
+    _end_logins(session, {guest for _, guest in guests if guest})
     _end_guests(session, databases)
 
 
@@ -145,13 +161,21 @@ def _hindrance(session: Session, connection: Connection, users: Collection[str])
     return None
 
 
-def roll_back(session: Session, connection: Connection, users: Collection[str], database: str | None = None) -> None:
+def roll_back(
+    session: Session,
+    connection: Connection,
+    users: Collection[str],
+    database: str | None = None,
+    *,
+    held: str | None = None,
+) -> None:
     """Roll back the transactions that users have prepared, and those of all users of rosters in one database.
 
+    And theirs, from wherever, in which one is `held`.
     They outlive sessions, hold locks, and are in the way of a DROP DATABASE; only a session in their database can end
     them. Raises OperationError with the statement for somebody else to run.
     """
-    found = session.rows(_PREPARED, [list(users), database, f"{FORM}%"])
+    found = session.rows(_PREPARED, {"users": list(users), "inside": database, "held": held, "form": f"{FORM}%"})
     for name in sorted({row[0] for row in found}):
         own = [(gid, owner) for place, gid, owner in found if place == name]
         try:
@@ -280,7 +304,7 @@ def past_holders(
         found = [process for process, *_, ours in _writers(session, users, database) if ours]
         session.rows("SELECT pg_terminate_backend(p) FROM unnest(%s::int[]) p", [found])
 
-    for make_way in (end_holders, lambda: roll_back(session, connection, users)):
+    for make_way in (end_holders, lambda: roll_back(session, connection, users, held=database)):
         try:
             return act()
         except OperationError as error:
