@@ -15,11 +15,10 @@ from dbroster.engines.clickhouse.session import IF_BROKEN, Session, identifier
 _DISK = "a disk"
 # by the statement: a server that is asked for a table's storage policy waits for every disk that is being made just now
 _OF_TABLES = f"""
-    SELECT database, name, engine, engine_full FROM system.tables
-    WHERE engine IN ({{engines}}) AND database NOT IN ({{broken}}) UNION ALL
-    SELECT database, name, '{_DISK}', '' FROM system.tables
-    WHERE match(engine_full, '\\\\b(disk\\\\s*=\\\\s*disk\\\\(|storage_policy\\\\s*=\\\\s*''__)')
-        AND database NOT IN ({{broken}})"""  # noqa: S608 - constants
+    SELECT database, name, if(engine IN ({{engines}}), engine, '{_DISK}'), engine_full FROM system.tables
+    WHERE database NOT IN ({{broken}}, 'system', 'information_schema', 'INFORMATION_SCHEMA')
+        AND (engine IN ({{engines}})
+            OR match(engine_full, '\\\\b(disk\\\\s*=\\\\s*disk\\\\(|storage_policy\\\\s*=\\\\s*''__)'))"""  # noqa: S608 - constants
 _TABLES = f"{_OF_TABLES} UNION ALL {REPLICAS}{IF_BROKEN}{_OF_TABLES}"
 _MERGE_LOOKS = "25.8"
 """From here on Merge shows only what its reader may read; 25.1 to 25.7 were not tried."""
