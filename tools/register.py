@@ -124,6 +124,9 @@ FAULTS = {
     "Q5": "Days of grace that connections.yaml does not give any more end with permission only.",
     "Q6": "Accounts that are locked already make no limit of the guard larger.",
     "Q8": "PostgreSQL: what a DBA is told to run gives no power to what a leaver leaves.",
+    "S4": "MySQL: a generated column or a check that takes for ever holds no run up.",
+    "S5": "MySQL, MariaDB: a table whose rows are on another server, which is silent, holds no run up.",
+    "S6": "MariaDB: tables with longer rows than InnoDB likes come back.",
 }
 
 TOPICS = {

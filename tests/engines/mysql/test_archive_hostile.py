@@ -1,5 +1,6 @@
 """Archives of MySQL and MariaDB databases whose users want more than that: power, files, or that something is lost."""
 
+import socket
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -202,3 +203,57 @@ def test_what_users_may_not_do_has_to_be_read_all_the_same(site: Site, tmp_path:
     assert handler.archiver().missing() == []
     there_and_back(handler, user, PASSWORD, database)
     assert site.dba.run_as(user, PASSWORD, f"SELECT a FROM `{database}`.t") == [(1,)]
+
+
+def test_what_is_slow_to_work_out_holds_no_run_up(site: Site, tmp_path: Path) -> None:
+    """S4: an XPath in a generated column: neither KILL nor a limit of time ends it, and every run has waited for it."""
+    handler, user = site.open(), site.name()
+    handler.connection = archiving(handler.connection, tmp_path)
+    handler.create_user(user, Secret(PASSWORD))
+    database = give(handler, user)
+    path = "EXTRACTVALUE(CONCAT('<a>', REPEAT('<b><c/></b>', n), '</a>'), 'count(//*[count(//*)>count(//*)])')"
+    site.dba.run_as(
+        user, PASSWORD, f"CREATE TABLE {database}.t (n INT, x INT AS ({path}) STORED)",
+        f"INSERT INTO {database}.t (n) VALUES (100)",
+    )  # fmt: skip
+    (told,) = handler.archiver().losses(database)
+    assert "t.x" in told
+    assert "extractvalue, which may take for ever" in told
+    there_and_back(handler, user, PASSWORD, database)
+
+
+def test_a_look_that_the_server_does_not_finish_is_that_database_s_failure(site: Site, tmp_path: Path) -> None:
+    """S4, S5: the session of the run is another one, which works on, and holds the lock of the sync."""
+    handler, user = site.open(), site.name()
+    handler.connection = archiving(handler.connection._replace(timeout=2), tmp_path)
+    handler.create_user(user, Secret(PASSWORD))
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        port = silent.getsockname()[1]
+        handler.connection = handler.connection._replace(host="127.0.0.1", port=port, connect_timeout=1)
+        with pytest.raises(OperationError, match="the login was not over"):
+            list(handler.archiver().losses(give(handler, user)))
+    assert handler.get_existing_users()[user].managed
+
+
+def test_a_table_whose_rows_are_on_a_silent_server_is_not_read(mariadb: Site, tmp_path: Path) -> None:
+    """S5: FEDERATED, where a DBA has loaded it; the look at such a table ended every run."""
+    handler, user, other = mariadb.open(timeout=8), mariadb.name(), mariadb.name()
+    handler.connection = archiving(handler.connection, tmp_path)
+    handler.create_user(user, Secret(PASSWORD))
+    database, run = give(handler, user), mariadb.dba.run
+    run("INSTALL SONAME 'ha_federatedx'", f"CREATE DATABASE {other}", f"CREATE TABLE {other}.src (a INT)")
+    run(f"CREATE USER {other}@'%' IDENTIFIED BY '{PASSWORD}'", f"GRANT ALL ON {other}.* TO {other}@'%'")
+    remote = f"mysql://{other}:{PASSWORD}@127.0.0.1:{mariadb.server.port}/{other}/src"
+    try:
+        run(
+            f"CREATE TABLE {database}.t AS SELECT 1 AS a",
+            f"CREATE TABLE {database}.f (a INT) ENGINE = FEDERATED CONNECTION = '{remote}'", "FLUSH TABLES",
+        )  # fmt: skip
+        with closing(mariadb.dba.login(mariadb.server.admin_user, mariadb.server.admin_password)) as silent:
+            silent.query(f"LOCK TABLES {other}.src WRITE")
+            (told,) = handler.archiver().losses(database)
+            assert told.startswith("f, which can't be read: its rows are elsewhere")
+            there_and_back(handler, user, PASSWORD, database)
+        assert run(f"SELECT a FROM {database}.t") == [(1,)]
+    finally:
+        run(f"DROP TABLE IF EXISTS {database}.f", "UNINSTALL SONAME 'ha_federatedx'")

@@ -136,6 +136,21 @@ def test_rows_that_break_a_check_come_back(mariadb: Site, tmp_path: Path) -> Non
     assert mariadb.dba.run(f"SELECT a, b FROM `{database}`.checked ORDER BY 1, 2") == [(-1, 1), (5, 3), (5, 7)]
 
 
+def test_tables_with_longer_rows_than_the_server_likes_come_back(mariadb: Site, tmp_path: Path) -> None:
+    """S6: MariaDB makes them for a user who has switched innodb_strict_mode off."""
+    handler, user = mariadb.open(least(mariadb)), mariadb.name()
+    handler.connection = archiving(handler.connection, tmp_path)
+    handler.create_user(user, Secret(PASSWORD))
+    database = give(handler, user)
+    columns = ", ".join(f"c{number} CHAR(250) CHARACTER SET latin1" for number in range(40))
+    with closing(mariadb.dba.login(user, PASSWORD, database)) as raw:
+        raw.query("SET innodb_strict_mode = 0")
+        raw.query(f"CREATE TABLE wide (a INT, {columns}) ENGINE = InnoDB ROW_FORMAT = COMPACT")
+        raw.query("INSERT INTO wide (a) VALUES (7)")
+    there_and_back(handler, user, PASSWORD, database)
+    assert mariadb.dba.run(f"SELECT a FROM `{database}`.wide") == [(7,)]
+
+
 COMMENTED = (
     "CREATE PROCEDURE p() SELECT 1 -- it''s",
     "CREATE FUNCTION f() RETURNS INT DETERMINISTIC RETURN 1 # of one",

@@ -6,7 +6,7 @@ brought back. A user's routines and views are only read, never run.
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import IO, Any, ClassVar
 
 from dbroster.archive import Archive, Draft
@@ -25,6 +25,7 @@ from dbroster.model.connection import Connection
 from dbroster.model.roster import User
 
 _SHOWN = 600  # characters of the client's errors
+_LOOKING = 30  # seconds that an answer may take before an archive; in the archive itself it has `timeout`
 _CLOSING_LINE = b"-- Dump completed"
 _PACKET = "--max-allowed-packet=1G"
 _DUMP = (
@@ -58,8 +59,8 @@ _CLIENT = (
 By force it goes on after an error, so that one object which a user can't make again keeps nothing else away.
 """
 
-_UNCHECKED = "--init-command=SET SESSION check_constraint_checks = 0"
-"""Rows that MariaDB has taken without a check come back without one."""
+_UNCHECKED = "--init-command=SET SESSION check_constraint_checks = 0, innodb_strict_mode = 0"
+"""What MariaDB has taken without a check comes back without one: rows, and tables with longer rows than it likes."""
 
 _ANY_KEY = "--init-command=SET SESSION foreign_key_checks = 0 /*!80400 , restrict_fk_on_non_standard_key = 0 */"
 """Foreign keys to what is not unique come back, as MySQL before 8.4 made them."""
@@ -154,9 +155,26 @@ class MySQLArchiver(Archiver):
         """
 
     def losses(self, database: str) -> Iterator[str]:
-        """Tell what can't be read any more, what has a history that no program writes, and what others have defined."""
-        powerful = contents.powerful(self._session) if self._mariadb else None
-        state = contents.look(self._session, database, views=powerful is None)
+        """Tell what can't be read any more, what has a history that no program writes, and what others have defined.
+
+        In a session of its own: what a user has made may keep it waiting for as long as he likes.
+        """
+        try:
+            with self._looking() as session:
+                yield from list(self._losses(session, database))
+        except ConnectError as error:
+            raise OperationError(str(error)) from None
+
+    @contextmanager
+    def _looking(self) -> Iterator[Session]:
+        impatient = self.connection._replace(timeout=min(self.connection.timeout, _LOOKING))
+        with closing(Session(impatient)) as session, breakable(self.connection, session.abort):
+            session.compound = self._mariadb
+            yield session
+
+    def _losses(self, session: Session, database: str) -> Iterator[str]:
+        powerful = contents.powerful(session) if self._mariadb else None
+        state = contents.look(session, database, views=powerful is None)
         if powerful and state.views:
             yield (
                 f"views that can't be read any more: dbroster opens none here, since the function {powerful} would run "
@@ -167,7 +185,7 @@ class MySQLArchiver(Archiver):
         unwritten = state.by_transactions if self._writes_history() else state.versioned
         for name in unwritten:
             yield f"the history of the system-versioned table {name}"
-        yield from recomputed(self._session, state, mariadb=self._mariadb)
+        yield from recomputed(session, state, mariadb=self._mariadb)
         for name, definer in state.foreign:
             yield f"{name} in a form that its user can make again, since {definer} has defined it"
 

@@ -2,13 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any
 
 from dbroster.engines.mysql.archive.routine_scripts import MISREAD
 from dbroster.engines.mysql.session import Session, identifier
-from dbroster.errors import OperationError
+from dbroster.errors import ConnectError, OperationError
 
 BLOCK = 1024
 MAX_PACKET = 1024 * 1024 * 1024
@@ -24,7 +24,12 @@ _UNREADABLE_VIEW = frozenset({"1142", "1143", "1370", "1792"})
 _ALL_OF_UNICODE = ("utf8mb4", "utf8mb3", "utf8", "latin1")
 """Character sets of which nothing is lost on the way through UTF-8."""
 
-_TABLES = "SELECT TABLE_NAME AS name, TABLE_TYPE AS type FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s"
+_ELSEWHERE = frozenset({"FEDERATED", "SPIDER"})
+"""Engines whose rows are on another server, which may be silent: no dump program writes them."""
+
+_TABLES = """
+    SELECT TABLE_NAME AS name, TABLE_TYPE AS type, ENGINE AS engine FROM information_schema.TABLES
+    WHERE TABLE_SCHEMA = %s"""
 _BY_TRANSACTIONS = """
     SELECT 1 FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s
     AND GENERATION_EXPRESSION = 'ROW START' AND DATA_TYPE = 'bigint' LIMIT 1"""
@@ -101,7 +106,8 @@ def only_reading(session: Session) -> Iterator[None]:
     try:
         yield
     finally:
-        session.rows("ROLLBACK")
+        with suppress(ConnectError):  # it has ended the transaction, and is told by what has broken the connection
+            session.rows("ROLLBACK")
 
 
 def powerful(session: Session) -> str | None:
@@ -124,10 +130,17 @@ def _look(session: Session, database: str, *, views: bool) -> Contents:
         name, view = row["name"], row["type"] == "VIEW"
         if view and not views:
             continue
-        reason = "it was made in a character set that the dump programs misread" if name in misread else None
-        if reason := reason or _unreadable(session, database, name, view=view):
+        elsewhere = row["engine"] in _ELSEWHERE
+        reason: str | None
+        if elsewhere:
+            reason = f"its rows are elsewhere, as those of any table of {row['engine']}"
+        elif name in misread:
+            reason = "it was made in a character set that the dump programs misread"
+        else:
+            reason = _unreadable(session, database, name, view=view)
+        if reason:
             broken[name] = reason
-            definitions[name] = _definition(session, database, name)
+            definitions[name] = "" if elsewhere else _definition(session, database, name)
     versioned = [row["name"] for row in tables if row["type"] == "SYSTEM VERSIONED"]
     by_transactions = [name for name in versioned if session.rows(_BY_TRANSACTIONS, database, name)]
     defined = session.rows(_DEFINERS, database, database, database, database)
