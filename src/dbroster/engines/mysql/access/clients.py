@@ -3,14 +3,13 @@
 import ipaddress
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _NETWORK, _EXACT = 500, 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Hosts:
+class Hosts(NamedTuple):
     """The hosts of the accounts of one name: ours, and those that are none of ours."""
 
     ours: Collection[str]
