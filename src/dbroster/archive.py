@@ -9,9 +9,6 @@ import json
 import os
 import re
 import stat
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -27,9 +24,6 @@ from dbroster.model.connection import Connection
 PARTIAL = ".partial"
 MANIFEST = ".json"
 FORMAT = 1
-DAMAGED = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, OverflowError,
-           struct.error, zipfile.BadZipFile, zlib.error)  # fmt: skip
-"""What reading a damaged zip file, and the JSON and the rows in it, can raise."""
 
 _TIME = r"\d{8}T\d{6}\.\d{6}Z"
 _CHUNK = 1024 * 1024

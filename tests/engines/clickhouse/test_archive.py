@@ -449,9 +449,10 @@ def test_a_database_with_a_table_is_not_empty(adapter: ClickHouseAdapter, handle
 
 
 def test_a_cluster_is_not_archived_by_one_node(handler: Handler) -> None:
-    assert handler.archiver().missing() == []
-    handler.connection = handler.connection._replace(options=ClickHouseOptions(cluster="all"))
-    assert "cluster" in handler.archiver().missing()[0]
+    archiver = handler.archiver()
+    assert archiver.missing() == []
+    archiver.connection = handler.connection._replace(options=ClickHouseOptions(cluster="all"))
+    assert "cluster" in archiver.missing()[0]
 
 
 def test_an_admin_who_can_not_end_queries_can_not_archive(

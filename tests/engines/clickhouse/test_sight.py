@@ -8,7 +8,7 @@ import pytest
 
 from dbroster import engines
 from dbroster.engines import connect
-from dbroster.engines.clickhouse.access.sight import TABLES
+from dbroster.engines.clickhouse.access.row_policies import TABLES
 from dbroster.errors import ConnectError, ServerError
 from dbroster.model.connection import Connection
 from dbroster.model.plan import Action, Verb

@@ -7,7 +7,7 @@ except for the logins that check them. On a cluster every node is read in the sa
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
 from secrets import token_urlsafe
@@ -15,8 +15,7 @@ from typing import ClassVar, Self
 
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler, Owned
-from dbroster.engines.clickhouse.access import given_roles as dba_roles
-from dbroster.engines.clickhouse.access import lock_dates as dates
+from dbroster.engines.clickhouse.access import roles
 from dbroster.engines.clickhouse.access.grants import Grants, read_grants
 from dbroster.engines.clickhouse.access.password_check import check_passwords
 from dbroster.engines.clickhouse.access.powers import Powers
@@ -75,10 +74,10 @@ class ClickHouseHandler(Handler):
     def __init__(self, connection: Connection, session: Session) -> None:
         super().__init__(connection)
         self._session = session
-        self._server = ServerRules(session, connection)
-        self._lock = SyncLock(session, connection)
-        self._ownership = Ownership(session, connection)
-        self._drops = Drops(session, connection)
+        self._server = ServerRules(session)
+        self._lock = SyncLock(session)
+        self._ownership = Ownership(session)
+        self._drops = Drops(session)
         self._powers: Powers | None = None
         self._shown: dict[str, Shown] | None = None
         self._notes: list[str] = []
@@ -113,7 +112,8 @@ class ClickHouseHandler(Handler):
 
     def now(self) -> datetime:
         """The time by the server's clock."""
-        return dates.server_time(self._session)
+        ((seconds,),) = self._session.rows("SELECT toUnixTimestamp(now())")
+        return datetime.fromtimestamp(seconds, UTC)
 
     def missing_privileges(self, templates: Sequence[str]) -> list[str]:  # noqa: ARG002 - the same for all databases
         """GRANT statements for what the admin lacks; all of them when it may not even look at its own grants."""
@@ -126,9 +126,9 @@ class ClickHouseHandler(Handler):
     def prepare(self) -> None:
         """Create the role that marks accounts, if it is not there; drop those of dates that are no longer used."""
         with suppress(OperationError):  # which may take a privilege that is needed for nothing else
-            dates.drop_unused(self._session, self._server.role, self._server.accounts_on)
+            roles.drop_unused_dates(self._session)
         if not self._server.role_exists():
-            self._session.run(f"CREATE ROLE IF NOT EXISTS {identifier(self._server.role)}{self._server.accounts_on}")
+            self._session.run(f"CREATE ROLE IF NOT EXISTS {identifier(self._session.role)}{self._session.accounts_on}")
 
     def warnings(self) -> list[Problem]:
         """A marker role that gives privileges, queries that can't be ended, and what was seen by the last reads."""
@@ -159,8 +159,8 @@ class ClickHouseHandler(Handler):
         powers, shown = Powers.read(self._session), show(self._session)
         self._powers, self._shown = powers, shown
         found = {}
-        accounts = read_accounts(self._session, self.connection)
-        self._oddities = [*dba_roles.left(accounts.values(), self._server.accounts_on), *other_ways(accounts.values())]
+        accounts = read_accounts(self._session)
+        self._oddities = [*roles.given_to_locked(self._session, accounts.values()), *other_ways(accounts.values())]
         for name, account in accounts.items():
             known = with_powers(account, powers)
             found[name] = (with_end(known, shown[name]) if name in shown else known).existing
@@ -168,8 +168,8 @@ class ClickHouseHandler(Handler):
 
     def get_existing_databases(self) -> dict[str, ExistingDatabase]:
         """Every database of the server, in three queries, and one more where grants may be on patterns of names."""
-        found = read_databases(self._session, self.connection.roster)
-        grants = read_grants(self._session, self.connection.roster, list(found))
+        found = read_databases(self._session)
+        grants = read_grants(self._session, list(found))
         self._notes = list(divided(found.values()))
         described = {name: self._described(database, grants) for name, database in found.items()}
         powers, owners = self._powers or Powers.read(self._session), {n: d.owner for n, d in described.items()}
@@ -177,7 +177,7 @@ class ClickHouseHandler(Handler):
         for user in users:
             self._notes += powers.intrusions(self._server.tree, user, owners)
         if users:
-            self._notes += open_engines(powers, self._server.role, users)
+            self._notes += open_engines(powers, self._session.role, users)
             self._notes += reaching(self._session, owners)
         return described
 
@@ -212,7 +212,7 @@ class ClickHouseHandler(Handler):
 
     def foresee(self, actions: Sequence[Action]) -> list[str | None]:
         """By accounts, sizes of tables, definers of views, and what this version can do."""
-        return foresee(self._session, self.connection, self._server, actions)
+        return foresee(self._session, self._server, actions)
 
     # --- changes ----------------------------------------------------------------------------------------------------
 
@@ -235,7 +235,7 @@ class ClickHouseHandler(Handler):
             if account.by_password:
                 self.update_user_password(user, password)
             return
-        marks = f"DEFAULT ROLE {identifier(self._server.role)} {clause(self.connection.roster, user)}"
+        marks = f"DEFAULT ROLE {identifier(self._session.role)} {clause(self.connection.roster, user)}"
         try:
             self._set_password("CREATE USER", user, password, marks)
         except OperationError as error:
@@ -255,7 +255,7 @@ class ClickHouseHandler(Handler):
         self._forget_dates(user, account)
         clauses = [f"VALID UNTIL {literal(end)}"] if end else []
         if shut_by_us:
-            clauses += ["HOST ANY DEFAULT ROLE ALL", changed(self._session, self.connection.roster, user)]
+            clauses += ["HOST ANY DEFAULT ROLE ALL", changed(self._session, user)]
         self._set_password("ALTER USER", user, password, " ".join(clauses))
         if not end and (shut_by_us or account.unrestricted):
             self._prove_login(user, password)
@@ -269,7 +269,7 @@ class ClickHouseHandler(Handler):
         engine = ClickHouseOptions.of(self.connection).database_engine
         marker = literal(str(Marker(self.connection.roster, user, database)))
         form = f" ENGINE = {engine}" if engine else ""
-        name = f"{'IF NOT EXISTS ' if found else ''}{identifier(database)}{self._server.databases_on}"
+        name = f"{'IF NOT EXISTS ' if found else ''}{identifier(database)}{self._session.databases_on}"
         self._ownership.forget(database)
         try:
             self._session.run(f"CREATE DATABASE {name}{form} COMMENT {marker}")
@@ -303,23 +303,23 @@ class ClickHouseHandler(Handler):
         if lock is Lock.OPEN or undated or (lock is Lock.FOREIGN and not dating):
             self._forget_dates(user, account)
             self._ownership.forget(user)
-            self._tell(put_away(self._session, self.connection.roster, user, self._server.databases_on))
+            self._tell(put_away(self._session, user))
             self._take_privileges(user)
         if lock is not Lock.FOREIGN or not dating:
             self._take_roles(account)
         if lock is Lock.OPEN or undated:
-            note = changed(self._session, self.connection.roster, user, locked=True)
+            note = changed(self._session, user, locked=True)
             self._session.run(
-                f"ALTER USER {identifier(user)}{self._server.accounts_on} HOST NONE DEFAULT ROLE NONE {note}"
+                f"ALTER USER {identifier(user)}{self._session.accounts_on} HOST NONE DEFAULT ROLE NONE {note}"
             )
         try:
-            self._session.run(f"KILL QUERY{self._server.databases_on} WHERE user = {literal(user)} ASYNC")
+            self._session.run(f"KILL QUERY{self._session.databases_on} WHERE user = {literal(user)} ASYNC")
         except OperationError as error:
             if error.code != DENIED:  # a warning has said so; without ON CLUSTER the server would just find none
                 raise
         if dating and (lock is Lock.OPEN or undated):
             self._ownership.forget(user)
-            dates.set_date(self._session, user, self.time_of_lock(), self._server.role, self._server.accounts_on)
+            roles.set_date(self._session, user, self.time_of_lock())
 
     def _take_privileges(self, user: str) -> None:
         """As far as the admin may; what it may not take keeps nobody in."""
@@ -331,7 +331,7 @@ class ClickHouseHandler(Handler):
             self._tell(f"a session that {user} has open keeps its privileges, which dbroster can't take: {error}")
 
     def _take_roles(self, account: Account) -> None:
-        if account.given and (note := dba_roles.take(self._session, account, self._server.accounts_on)):
+        if account.given and (note := roles.take_given(self._session, account)):
             self._ownership.forget(account.existing.name)
             self._tell(note)
 
@@ -344,7 +344,7 @@ class ClickHouseHandler(Handler):
         """Before anything else: an account without a date is never removed by its date."""
         if account.dates:
             self._ownership.forget(user)
-            dates.forget_dates(self._session, user, account.dates, self._server.accounts_on)
+            roles.forget_dates(self._session, user, account.dates)
 
     def drop_database(self, user: str, database: str) -> None:
         """Take back the privileges on the user's database, drop it, and wait until its tables are gone.
@@ -360,7 +360,7 @@ class ClickHouseHandler(Handler):
         for name in granted.on(database):
             self._server.revoke(name, database)
         if exists:
-            note = self._drops.drop(user, database, self._server.databases_on)
+            note = self._drops.drop(user, database)
             if note:
                 self.notes[database] = note
 
@@ -368,14 +368,14 @@ class ClickHouseHandler(Handler):
         """Drop the account; one that views in foreign databases still need stays, and the error says so."""
         if self._ownership.claimed_if_any(user):
             self._ownership.forget(user)
-            drop_user(self._session, self.connection.roster, user, self._server.accounts_on)
+            drop_user(self._session, user)
 
     def adopt_user(self, user: str, password: Secret) -> None:
         """Give a foreign account our marker, then the password; hosts and other privileges stay as they are.
 
         The marker becomes a default role, as it is of every account that dbroster has not shut.
         """
-        account = read_accounts(self._session, self.connection, [user]).get(user)
+        account = read_accounts(self._session, [user]).get(user)
         powers = Powers.read(self._session)
         reason = not_adoptable(with_powers(account, powers), self.connection.roster) if account else "there is none"
         if account is None or reason:
@@ -387,15 +387,15 @@ class ClickHouseHandler(Handler):
     def _mark(self, user: str, account: Account) -> None:
         """Give an account what it lacks of our marker; hosts, other roles and other settings stay as they are."""
         self._ownership.forget(user)
-        role = identifier(self._server.role)
+        role = identifier(self._session.role)
         if not account.has_role:
-            self._session.run(f"GRANT{self._server.accounts_on} {role} TO {identifier(user)}")
+            self._session.run(f"GRANT{self._session.accounts_on} {role} TO {identifier(user)}")
             if account.default_roles is not None:
-                roles = ", ".join([*map(identifier, account.default_roles), role])
-                self._session.run(f"ALTER USER {identifier(user)}{self._server.accounts_on} DEFAULT ROLE {roles}")
+                defaults = ", ".join([*map(identifier, account.default_roles), role])
+                self._session.run(f"ALTER USER {identifier(user)}{self._session.accounts_on} DEFAULT ROLE {defaults}")
         if not account.claimed or (account.notes_lock and account.existing.lock is Lock.OPEN):
-            mark = changed(self._session, self.connection.roster, user)
-            self._session.run(f"ALTER USER {identifier(user)}{self._server.accounts_on} {mark}")
+            mark = changed(self._session, user)
+            self._session.run(f"ALTER USER {identifier(user)}{self._session.accounts_on} {mark}")
 
     def adopt_database(self, user: str, database: str) -> None:
         """Put our marker on a foreign database, then grant it. The server must know MODIFY COMMENT for databases."""
@@ -408,7 +408,7 @@ class ClickHouseHandler(Handler):
             marker = literal(str(Marker(self.connection.roster, user, database)))
             self._ownership.forget(database)
             self._session.run(
-                f"ALTER DATABASE {identifier(database)}{self._server.databases_on} MODIFY COMMENT {marker}",
+                f"ALTER DATABASE {identifier(database)}{self._session.databases_on} MODIFY COMMENT {marker}",
             )
         self.grant_privileges(user, database)
 
@@ -416,7 +416,7 @@ class ClickHouseHandler(Handler):
         """Over HTTP."""
         from dbroster.engines.clickhouse.archive.archiver import ClickHouseArchiver
 
-        return ClickHouseArchiver(self.connection, self._session, self._server)
+        return ClickHouseArchiver(self._session, self._server)
 
     # --- parts of changes -------------------------------------------------------------------------------------------
 
@@ -435,12 +435,12 @@ class ClickHouseHandler(Handler):
                     self._server.revoke(name, database)
         listed = ", ".join(self._server.wanted)
         elements = ", ".join(f"{listed} ON {identifier(database)}.*" for database in databases)
-        self._session.run(f"GRANT{self._server.accounts_on} {elements} TO {identifier(user)}")
+        self._session.run(f"GRANT{self._session.accounts_on} {elements} TO {identifier(user)}")
 
     def _complete(self, user: str, password: Secret | None = None) -> Account:
         """Create an account of ours on the nodes that lack it, where other statements fail; shut, for a leaver."""
         shut = "" if password else "HOST NONE "
-        marks = f"{shut}DEFAULT ROLE {identifier(self._server.role)} "
+        marks = f"{shut}DEFAULT ROLE {identifier(self._session.role)} "
         marks += clause(self.connection.roster, user, locked=password is None)
         self._set_password("CREATE USER IF NOT EXISTS", user, password or Secret(token_urlsafe(32)), marks)
         return self._ownership.managed(user)
@@ -451,7 +451,7 @@ class ClickHouseHandler(Handler):
         auth = f"IDENTIFIED WITH sha256_hash BY {literal(verifier)} SALT {literal(salt)}"
         self._ownership.forget(user)
         self._session.run(
-            f"{verb} {identifier(user)}{self._server.accounts_on} {auth} {clause}".rstrip(),
+            f"{verb} {identifier(user)}{self._session.accounts_on} {auth} {clause}".rstrip(),
             [password.reveal(), verifier, salt],
         )
 

@@ -8,10 +8,9 @@ another one. Names of rosters and users have no spaces.
 from dataclasses import dataclass
 from typing import Self
 
-from dbroster.engines.clickhouse.session import Session, identifier, literal
+from dbroster.engines.clickhouse.session import ROLE_PREFIX, Session, identifier, literal
 
 VERSION = "dbroster/2"
-ROLE_PREFIX = "dbroster:"
 _LOCKED = " locked"
 _ADDS = (25, 8)
 """The first version that can change one setting of an account and leave the others (some before may, too)."""
@@ -31,11 +30,6 @@ OURS = f"""
 _SETTINGS = """
     SELECT setting_name, value, min, max, toString(writability), inherit_profile
     FROM system.settings_profile_elements WHERE user_name = {user} ORDER BY index"""
-
-
-def role_of(roster: str) -> str:
-    """The role of the accounts of a roster."""
-    return ROLE_PREFIX + roster
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +74,10 @@ def notes_lock(text: str) -> bool:
     return Marker.of_account(text) is not None and text.endswith(_LOCKED)
 
 
-def changed(session: Session, roster: str, user: str, *, locked: bool = False) -> str:
+def changed(session: Session, user: str, *, locked: bool = False) -> str:
     """The part of ALTER USER that marks an account anew; other settings stay. Raises ConnectError, OperationError."""
-    own = _own(roster, user, locked=locked)
-    if tuple(map(int, session.version.split(".")[:2])) >= _ADDS:
+    own = _own(session.roster, user, locked=locked)
+    if session.release >= _ADDS:
         return f"ADD SETTINGS {own}"
     others = [_element(*row) for row in session.rows(_SETTINGS, user=user) if row[0] != "log_comment"]
     return f"SETTINGS {', '.join([own, *others])}"

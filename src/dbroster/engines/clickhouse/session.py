@@ -26,6 +26,7 @@ from dbroster.passwords.secret import Secret, scrub
 
 SYNTAX_ERROR, USER_EXISTS, DATABASE_EXISTS, DENIED, FIXED_SETTING = "62", "493", "82", "497", "452"
 HAS_DEPENDENTS, NOT_LOADED = "630", "722"
+ROLE_PREFIX = "dbroster:"
 _REFUSED_LOGINS = frozenset({192, 193, 194, 516})
 _CROWDED = 202
 _UNCLEAR_LOGINS = frozenset({201})  # a quota, maybe the one for failed logins
@@ -63,6 +64,7 @@ _NOTHING = "SET ROLE DEFAULT"
 _PING = 2.0  # seconds
 _TO_NAME = 6.0  # seconds more that a node has for naming a silent one: before all else it sends a ping, for 5 s
 _MESSAGE = re.compile(r"DB::Exception: (.*?)\.?(?: \([A-Z][A-Z0-9_]+\))?(?:\s*\(version .*)?\s*$", re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _FIXED = re.compile(r"Setting (\w+) (?:should|is readonly)")
 _BLIND = "response to server version query: ''"
 _CODE = re.compile(r"\bCode: (\d+)")
@@ -81,6 +83,21 @@ def identifier(name: str) -> str:
 def literal(text: str) -> str:
     """Quote a text."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def qualified(database: str, table: str) -> str:
+    """Quote a table with its database."""
+    return f"{identifier(database)}.{identifier(table)}"
+
+
+def unescaped(text: str) -> str:
+    """A text without the backslashes that stand before its characters."""
+    return _ESCAPED.sub(r"\1", text)
+
+
+def bare(text: str) -> str:
+    """A name or text as the server shows it, without its quotes, if it has any."""
+    return unescaped(text[1:-1]) if text[:1] in ("'", "`") else text
 
 
 def fixed_setting(text: str) -> str | None:
@@ -108,7 +125,10 @@ class Session:
 
     def __init__(self, connection: Connection) -> None:
         """Log in as the admin. Raises ConnectError with the server's own reason."""
-        self._connection = connection
+        self.connection = connection
+        self.roster = connection.roster
+        self.role = f"{ROLE_PREFIX}{connection.roster}"
+        """The role that marks the accounts of the roster."""
         self.address = f"{connection.host}:{connection.port}"
         self.tls = tls.context(connection.tls)
         self.path = ClickHouseOptions.of(connection).http_path.strip("/")
@@ -116,16 +136,15 @@ class Session:
         """What the DBA should be told of this session."""
         self.cluster: Cluster | None = None
         """All whose state counts, if this server is not alone."""
+        self.databases_on = self.accounts_on = ""
+        """The ON CLUSTER clauses of statements about databases, and about accounts."""
         self._closed = False
-        self._admin_secrets = [connection.password.reveal()] if connection.password else []
-        self._admin = connection.username
-        self._role = f"dbroster:{connection.roster}"
-        self._account = connection.username, "".join(self._admin_secrets)
+        self.account = connection.username, connection.password.reveal() if connection.password else ""
         self._login_limit, self._limit = connection.connect_timeout, connection.timeout
         pause = {"http_headers_progress_interval_ms": str(self._limit * 1000 // 3)}
         self._always = urlencode({**_OWN_SETTINGS, **_WAITING, **pause})
         self.wires = Wires()
-        self._pool = pool(connection, self.wires, connection.timeout)
+        self._pool = pool(connection, self.tls, self.wires)
         self._posts = Posts(connection, self.tls, self.wires)
         try:
             with self._translated(opening=True):
@@ -152,6 +171,16 @@ class Session:
     def version(self) -> str:
         """The server's version as it says it."""
         return str(self._client.server_version)
+
+    @property
+    def release(self) -> tuple[int, ...]:
+        """Year and month of the version, by which versions are compared."""
+        return tuple(int(part) for part in self.version.split(".")[:2])
+
+    @property
+    def here(self) -> int:
+        """The place of the node that is asked among all whose state counts."""
+        return self.cluster.here if self.cluster else 0
 
     @property
     def url(self) -> str:
@@ -226,7 +255,7 @@ class Session:
         cluster, shared = self.cluster, self.cluster.for_changing(self._limit) if self.cluster else {}
         query = "&".join(filter(None, (self._always, urlencode({**settings, **shared}))))
         with self._translated(secrets):
-            answer = self._posts.ask(self.url, statement, *self._account, query)
+            answer = self._posts.ask(self.url, statement, *self.account, query)
             if answer.status != 200 or answer.code:
                 what = f"Code: {answer.code}." if answer.code else f"HTTP status {answer.status}"
                 raise DatabaseError(f"{what} {answer.text}")
@@ -235,7 +264,7 @@ class Session:
 
     def line(self) -> Line:
         """Open one connection more, for its caller alone. Raises OSError."""
-        return Line(self.url, self._connection, self.tls, self.wires)
+        return Line(self.url, self.connection, self.tls, self.wires)
 
     def login(self, user: str, password: Secret) -> bool | None:
         """Try a login, at each node that has accounts of its own. Raises ConnectError.
@@ -283,8 +312,8 @@ class Session:
         return clickhouse_connect.get_client(
             host=connection.host,
             port=connection.port,
-            username=connection.username,
-            password=connection.password.reveal() if connection.password else "",
+            username=self.account[0],
+            password=self.account[1],
             secure=self.tls is not None,
             proxy_path=self.path,
             pool_mgr=self._pool,
@@ -308,7 +337,7 @@ class Session:
                 yield
         except (Error, OSError, urllib3.exceptions.HTTPError) as error:
             # not chained: the driver's error may carry a part of the statement
-            raise self._error(error, [*secrets, *self._admin_secrets], opening=opening) from None
+            raise self._error(error, [*secrets, self.account[1]], opening=opening) from None
 
     def _error(self, error: Exception, secrets: Iterable[str], *, opening: bool) -> DbrosterError:
         code = getattr(error, "code", None)  # drivers before 1.0 have it in the text only
@@ -319,10 +348,10 @@ class Session:
                 return self._broken(error, opening=opening)
             if setting := fixed_setting(str(error)):  # the driver looks at constraints before it asks
                 text = f"the setting {setting} of the admin is fixed"
-                return ConnectError(f"ClickHouse at {self.address}: {text}: {writable(self._admin, setting)}")
+                return ConnectError(f"ClickHouse at {self.address}: {text}: {writable(self.account[0], setting)}")
             if _BLIND in str(error):
                 text = "the server answers with no rows at all, so a row policy hides even system.one from the admin"
-                return ConnectError(f"ClickHouse at {self.address}: {text}: {all_rows(self._admin)}")
+                return ConnectError(f"ClickHouse at {self.address}: {text}: {all_rows(self.account[0])}")
             reason = getattr(error.__cause__, "reason", None) or error.__cause__ or error
             return ConnectError(f"no answer from ClickHouse at {self.address}: {scrub(str(reason), secrets)}")
         text = scrub(_words(error, code), secrets)
@@ -338,11 +367,11 @@ class Session:
         question = "SELECT user, count() AS n FROM system.processes GROUP BY user ORDER BY n DESC LIMIT 1 FORMAT JSON"
         try:
             with self.wires.at_most(self._login_limit):
-                answer = self._posts.ask(self.url, question, *self._account)
+                answer = self._posts.ask(self.url, question, *self.account)
             user, number = json.loads(answer.text)["data"][0].values()
         except (OSError, ValueError, LookupError):
             return ""
-        limit = f"ALTER ROLE {identifier(self._role)} SETTINGS max_concurrent_queries_for_user = 50 CONST;"
+        limit = f"ALTER ROLE {identifier(self.role)} SETTINGS max_concurrent_queries_for_user = 50 CONST;"
         return (
             f"; {user} runs {number} of them; to end these: KILL QUERY WHERE user = {literal(user)} SYNC; "
             f"so that no user takes all places: {limit}"

@@ -3,14 +3,13 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from dbroster.engines.clickhouse.access.lock_dates import locked_since
 from dbroster.engines.clickhouse.access.powers import Powers
+from dbroster.engines.clickhouse.access.roles import locked_since
 from dbroster.engines.clickhouse.access.show_create_users import Shown
 from dbroster.engines.clickhouse.account import Account
 from dbroster.engines.clickhouse.cluster.merged_state import merge, one_account, one_database
 from dbroster.engines.clickhouse.markers import OURS, Marker, notes_lock
 from dbroster.engines.clickhouse.session import Session, identifier
-from dbroster.model.connection import Connection
 from dbroster.model.state import ExistingDatabase, ExistingUser, Lock
 
 SYSTEM_DATABASES = frozenset({"default", "system", "information_schema", "INFORMATION_SCHEMA"})
@@ -43,12 +42,12 @@ _COMMENTS = f"""
     SELECT name, comment, splitByChar(' ', comment)[3] IN ({OURS}) AS marked FROM system.databases"""  # noqa: S608 - a constant
 
 
-def read_accounts(session: Session, connection: Connection, names: Sequence[str] | None = None) -> dict[str, Account]:
+def read_accounts(session: Session, names: Sequence[str] | None = None) -> dict[str, Account]:
     """Read all accounts, or some, in one query; what their privileges and the ends of their logins say is not in it."""
     only = "" if names is None else " WHERE u.name IN ({names})"
     nodes = session.everywhere(_ACCOUNTS + only, names=names or ())
     # of two accounts of one name that count which SQL can't change: statements would hit it, or bring it to light
-    found = [{row[0]: _account(connection, *row) for row in sorted(rows, key=_is_fixed)} for rows in nodes]
+    found = [{row[0]: _account(session, *row) for row in sorted(rows, key=_is_fixed)} for rows in nodes]
     return merge(found, session.cluster, one_account)
 
 
@@ -57,7 +56,7 @@ def _is_fixed(row: Sequence[Any]) -> bool:
 
 
 def _account(
-    connection: Connection,
+    session: Session,
     name: str,
     storage: str,
     rosters: Sequence[str],
@@ -71,12 +70,12 @@ def _account(
     text: str,
     now: str,
 ) -> Account:
-    ours = connection.roster
+    ours = session.roster
     marker = Marker.of_account(text)
     claimed = marker == Marker(ours, name)
     renamed = marker.user if marker and marker.roster == ours and marker.user != name else None
     roster = _roster(ours, rosters) if marker is None else marker.roster if marker.user == name else None
-    protected = _protection(connection, name, storage)
+    protected = _protection(session, name, storage)
     lock = _lock(bool(shut), claimed and notes_lock(text))
     existing = ExistingUser(
         name,
@@ -129,13 +128,14 @@ def with_end(account: Account, shown: Shown) -> Account:
     return account._replace(existing=account.existing._replace(unusable=text))
 
 
-def read_databases(
-    session: Session, roster: str, databases: Sequence[str] | None = None
-) -> dict[str, ExistingDatabase]:
+def read_databases(session: Session, databases: Sequence[str] | None = None) -> dict[str, ExistingDatabase]:
     """Judge by its comment whose every database is, or some, in one query; privileges are not looked at."""
     only = "" if databases is None else " WHERE name IN ({databases})"
-    nodes = session.everywhere(_COMMENTS + only, roster=roster, databases=databases or ())
-    found = [{name: judge_database(roster, name, text, marked=bool(marked)) for name, text, marked in n} for n in nodes]
+    nodes = session.everywhere(_COMMENTS + only, roster=session.roster, databases=databases or ())
+    found = [
+        {name: judge_database(session.roster, name, text, marked=bool(marked)) for name, text, marked in rows}
+        for rows in nodes
+    ]
     return merge(found, session.cluster, one_database)
 
 
@@ -160,11 +160,11 @@ def _lock(shut: bool, ours: bool) -> Lock:
     return Lock.OURS if ours else Lock.FOREIGN
 
 
-def _protection(connection: Connection, name: str, storage: str) -> str | None:
+def _protection(session: Session, name: str, storage: str) -> str | None:
     """Why an account may never be touched."""
-    if name == connection.username:
+    if name == session.connection.username:
         return "it is the admin account that dbroster itself uses"
-    if name in connection.protected:
+    if name in session.connection.protected:
         return "it is listed under `protected` in connections.yaml"
     if storage in READ_ONLY_STORAGES:
         return f"it is defined in {storage.replace('_xml', '.xml')}, where SQL can't change it"

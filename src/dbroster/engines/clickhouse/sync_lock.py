@@ -26,9 +26,8 @@ from urllib.parse import urlencode
 
 from dbroster.engines.clickhouse.access.powers import powerful
 from dbroster.engines.clickhouse.http.requests import Line
-from dbroster.engines.clickhouse.session import Session, identifier, literal
+from dbroster.engines.clickhouse.session import Session, literal
 from dbroster.errors import ConnectError, ServerError, SyncLockHeld
-from dbroster.model.connection import Connection
 
 QUERY_ID = "dbroster-sync-"
 """What the ids of these queries begin with."""
@@ -57,9 +56,9 @@ class _Running(NamedTuple):
 class SyncLock:
     """Held while its connection is open."""
 
-    def __init__(self, session: Session, connection: Connection) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self._connection = connection
+        self._connection = session.connection
         self._holder = self._query_id = ""
         self._line: Line | None = None
 
@@ -71,7 +70,8 @@ class SyncLock:
             if time.monotonic() > deadline:
                 raise SyncLockHeld(
                     f"another sync is at work on this server: {holder.text}; try again when it has ended, or, if its "
-                    f"machine is dead: KILL QUERY{self._on()} WHERE query_id = {literal(holder.query_id)}"
+                    "machine is dead: "
+                    f"KILL QUERY{self._session.databases_on} WHERE query_id = {literal(holder.query_id)}"
                 )
             time.sleep(random.uniform(0.05, pause))  # noqa: S311 - so that two do not step back for each other for ever
             pause = min(2 * pause, 0.8)
@@ -83,9 +83,6 @@ class SyncLock:
         if self._line:
             self._line.end()
         self._line = None
-
-    def _on(self) -> str:
-        return f" ON CLUSTER {identifier(self._session.cluster.name)}" if self._session.cluster else ""
 
     def _take_or_name_holder(self) -> "_Running | None":
         self._holder = f"dbroster {os.getpid()}@{socket.gethostname()} {secrets.token_hex(4)}"
@@ -127,11 +124,10 @@ class SyncLock:
     def _start(self) -> Line:
         """Send the query and don't wait for its answer, which comes in a day, or at once if it is refused."""
         query = f"SELECT {literal(self._holder)}, {_SLEEP}"
-        password = self._connection.password.reveal() if self._connection.password else ""
         try:
             line = self._session.line()
             settings = urlencode({**_SETTINGS, "query_id": self._query_id})
-            line.send_statement(query, self._connection.username, password, settings)
+            line.send_statement(query.encode(), *self._session.account, settings)
         except OSError as error:
             raise ConnectError(f"no connection to {self._session.address} for the lock: {error}") from None
         return line

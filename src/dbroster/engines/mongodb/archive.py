@@ -21,16 +21,15 @@ from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
 
-from dbroster.archive import DAMAGED, Archive, Draft
-from dbroster.engines.archiver import Archiver
-from dbroster.engines.mongodb.access.admin_privileges import own_rights
-from dbroster.engines.mongodb.access.open_server import lets_everybody_in
+from dbroster.archive import Archive, Draft
+from dbroster.engines.mongodb.access.admin_privileges import lets_everybody_in, own_rights
 from dbroster.engines.mongodb.accounts_inside import insiders, shut_out
 from dbroster.engines.mongodb.end_operations import end_operations
 from dbroster.engines.mongodb.options import MongoDBOptions
 from dbroster.engines.mongodb.session import ADMIN, UNAUTHORIZED, Session, open_session
 from dbroster.engines.mongodb.state import read_accounts
 from dbroster.engines.waits import breakable
+from dbroster.engines.zip_archiver import DAMAGED, ZipArchiver, member
 from dbroster.errors import OperationError, ServerError
 from dbroster.model.connection import Connection
 from dbroster.model.roster import User
@@ -51,10 +50,10 @@ _LATE = ("view",)
 """Kinds of collections that need others to be there."""
 
 
-class MongoDBArchiver(Archiver):
+class MongoDBArchiver(ZipArchiver):
     """Archives and restores by the driver; no program is needed."""
 
-    extension: ClassVar[str] = "zip"
+    damaged = (*DAMAGED, BSONError)
     method: ClassVar[str] = "pymongo, in mongorestore's layout"
 
     def __init__(self, connection: Connection, session: Session) -> None:
@@ -91,28 +90,23 @@ class MongoDBArchiver(Archiver):
                 yield f"the {kind} {each[name]}, which is defined in it"
 
     def dump(self, user: str, database: str, draft: Draft) -> None:  # noqa: ARG002 - only PostgreSQL's needs it
-        """Write each collection, then read all of it again from the file."""
-        with zipfile.ZipFile(draft.file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+        """Write each collection with its documents and indexes; a view has neither."""
+        with self._writing(draft, database) as file:
             for entry in _collections(self._session, database):
-                name = entry["name"]
-                collection = self._session.client[database][name]
-                member = f"{database}/{quote(name, safe='')}"
-                if entry["type"] != "view":
-                    with file.open(member + _BSON, "w", force_zip64=True) as target:
-                        draft.counts[name] = self._copy(collection, target)
-                with self._session.talking():
-                    listed = self._session.listed
-                    indexes = listed(database, "listIndexes", name) if entry["type"] != "view" else []
-                file.writestr(member + _METADATA, _metadata(entry, indexes))
-        draft.file.flush()
-        _read_back(draft, database)
+                name, indexes = entry["name"], []
+                if entry["type"] not in _LATE:
+                    with file.open(member(database, name) + _BSON, "w", force_zip64=True) as target:
+                        draft.counts[name] = self._copy(self._session.client[database][name], target)
+                    with self._session.talking():
+                        indexes = self._session.listed(database, "listIndexes", name)
+                file.writestr(member(database, name) + _METADATA, _metadata(entry, indexes))
 
     def _copy(self, collection: Collection[Any], target: IO[bytes]) -> int:
         number = 0
         with self._session.talking():
             for batch in collection.find_raw_batches():
                 target.write(batch)
-                number += sum(1 for _ in _lengths(batch))
+                number += _number_of_documents(batch)
         return number
 
     def is_empty(self, user: User, database: str) -> bool:
@@ -127,29 +121,23 @@ class MongoDBArchiver(Archiver):
 
         What can't be made keeps nothing else away.
         """
-        failures: list[str] = []
-        try:
-            with self._as_user(user) as session, zipfile.ZipFile(archive.path) as file:
-                described = [name for name in file.namelist() if name.endswith(_METADATA)]
-                parts = [(name.removesuffix(_METADATA), _read_metadata(file, name)) for name in described]
-                for member, metadata in sorted(parts, key=lambda part: part[1]["type"] in _LATE):
-                    name = unquote(member.partition("/")[2])
-                    try:
-                        number = self._restore(session, file, member, metadata, database)
-                        if number != archive.manifest.counts.get(name, 0):
-                            raise OperationError(f"{number} documents were there, not as many as in the manifest")
-                        self._make_indexes(session, metadata, database, name)
-                    except OperationError as error:
-                        failures.append(f"{name}: {error}")
-        except (*DAMAGED, BSONError) as error:
-            raise OperationError(f"{archive.path} can't be read: {type(error).__name__}") from None
-        if failures:
-            raise OperationError(f"not everything is back: {'; '.join(failures)}")
+        with self._as_user(user) as session, self._reading(archive) as (file, failures):
+            described = [name for name in file.namelist() if name.endswith(_METADATA)]
+            parts = [(name.removesuffix(_METADATA), _read_metadata(file, name)) for name in described]
+            for part, metadata in sorted(parts, key=lambda each: each[1]["type"] in _LATE):
+                name = unquote(part.partition("/")[2])
+                try:
+                    number = self._restore(session, file, part, metadata, database)
+                    if number != archive.manifest.counts.get(name, 0):
+                        raise OperationError(f"{number} documents were there, not as many as in the manifest")
+                    self._make_indexes(session, metadata, database, name)
+                except OperationError as error:
+                    failures.append(f"{name}: {error}")
 
     def _restore(
-        self, session: Session, file: zipfile.ZipFile, member: str, metadata: Mapping[str, Any], database: str
+        self, session: Session, file: zipfile.ZipFile, part: str, metadata: Mapping[str, Any], database: str
     ) -> int:
-        name = unquote(member.partition("/")[2])
+        name = unquote(part.partition("/")[2])
         options = dict(metadata["options"])
         if name != MongoDBOptions.of(self.connection).marker_collection:
             session.change(database, {"create": name, **_creation(options)})
@@ -157,11 +145,11 @@ class MongoDBArchiver(Archiver):
             return 0
         collection = session.client[database][name]
         try:
-            return _fill(session, collection, file, member, unchecked="validator" in options)
+            return _fill(session, collection, file, part, unchecked="validator" in options)
         except OperationError as error:
             if error.code != UNAUTHORIZED:  # without dbAdmin only what the validator takes comes back
                 raise
-            return _fill(session, collection, file, member)
+            return _fill(session, collection, file, part)
 
     def _make_indexes(self, session: Session, metadata: Mapping[str, Any], database: str, name: str) -> None:
         indexes = [spec for spec in metadata["indexes"] if spec["name"] != "_id_" and not spec.get("clustered")]
@@ -186,11 +174,11 @@ class MongoDBArchiver(Archiver):
 
 
 def _fill(
-    session: Session, collection: Collection[Any], file: zipfile.ZipFile, member: str, *, unchecked: bool = False
+    session: Session, collection: Collection[Any], file: zipfile.ZipFile, part: str, *, unchecked: bool = False
 ) -> int:
     """Insert all documents, and return how many; `unchecked`: also those that the validator refuses."""
     number = 0
-    with file.open(member + _BSON) as source, session.talking():
+    with file.open(part + _BSON) as source, session.talking():
         for batch in _batches(source):
             collection.insert_many(batch, bypass_document_validation=unchecked or None)
             number += len(batch)
@@ -231,19 +219,6 @@ def _metadata(entry: RawBSONDocument, indexes: list[RawBSONDocument]) -> str:
     return json_util.dumps(document, json_options=_JSON)
 
 
-def _read_back(draft: Draft, database: str) -> None:
-    """Read every document again; the zip file has a checksum of its own for each collection."""
-    try:
-        with zipfile.ZipFile(draft.path) as file:
-            for name, number in draft.counts.items():
-                with file.open(f"{database}/{quote(name, safe='')}{_BSON}") as source:
-                    found = sum(len(batch) for batch in _batches(source))
-                if found != number:
-                    raise OperationError(f"of {name} {number} documents were written, but {found} are in the archive")
-    except (*DAMAGED, BSONError) as error:
-        raise OperationError(f"the archive of {database} can't be read again: {type(error).__name__}") from None
-
-
 def _read_metadata(file: zipfile.ZipFile, name: str) -> Mapping[str, Any]:
     text = file.read(name)
     if exact := json.loads(text).get(_EXACT):
@@ -260,15 +235,16 @@ def _creation(options: dict[str, Any]) -> dict[str, Any]:
     return {**options, **({"timeseries": series} if series else {})}
 
 
-def _lengths(data: bytes) -> Iterator[int]:
-    """Lengths of concatenated documents: each begins with its own (bsonspec.org)."""
-    position = 0
+def _number_of_documents(data: bytes) -> int:
+    """Count concatenated documents: each begins with its own length (bsonspec.org)."""
+    position = number = 0
     while position < len(data):
         length = int.from_bytes(data[position : position + 4], "little")
-        if length < 5:
-            raise OperationError("the server has sent something that is no document")
-        yield length
         position += length
+        number += 1
+        if length < 5 or position > len(data):
+            raise OperationError("the server has sent something that is no document")
+    return number
 
 
 def _batches(source: IO[bytes]) -> Iterator[list[RawBSONDocument]]:

@@ -19,14 +19,12 @@ from typing import Any, ClassVar, Self
 
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler, Owned, gone, prove_managed
-from dbroster.engines.mongodb.access.admin_privileges import own_rights
+from dbroster.engines.mongodb.access.admin_privileges import access_control_is_off, lets_everybody_in, own_rights
 from dbroster.engines.mongodb.access.mechanisms import other_mechanisms, refusal, refused_mechanisms, unusable
-from dbroster.engines.mongodb.access.open_server import access_control_is_off, lets_everybody_in
 from dbroster.engines.mongodb.access.surroundings import Surroundings, possible_owners
 from dbroster.engines.mongodb.accounts_inside import Insider, insiders, let_in, shut_out, with_roles
 from dbroster.engines.mongodb.drop_database import Drop
 from dbroster.engines.mongodb.end_operations import end_operations
-from dbroster.engines.mongodb.names import DATABASE_BYTES, USER_BYTES, refuse_name, refuse_password
 from dbroster.engines.mongodb.options import MongoDBOptions
 from dbroster.engines.mongodb.session import (
     NAMESPACE_EXISTS,
@@ -55,9 +53,17 @@ from dbroster.model.plan import Action, Verb
 from dbroster.model.problems import Problem
 from dbroster.model.roster import User
 from dbroster.model.state import ExistingDatabase, ExistingUser, Lock, PasswordCheck, Server
+from dbroster.passwords.policy import unprintable
 from dbroster.passwords.secret import Secret
 from dbroster.passwords.verifiers.algorithms import Algorithm, Check
+from dbroster.passwords.verifiers.saslprep import saslprep_offender
 from dbroster.plan.grace_period import stamp
+
+DATABASE_BYTES = 63
+"""Longer names are refused by the server (manual, "MongoDB Limits and Thresholds")."""
+
+USER_BYTES = DATABASE_BYTES - 2
+"""The server takes longer names, but their databases, with `_` and at least one letter more, would be too long."""
 
 
 def connect(connection: Connection) -> Handler:
@@ -148,17 +154,21 @@ class MongoDBHandler(Handler):
 
     def refuse_user(self, name: str) -> str | None:
         """Refuse names of which no database name can be made."""
-        return refuse_name("user", name, USER_BYTES)
+        return _refuse_name("user", name, USER_BYTES)
 
     def refuse_database(self, name: str) -> str | None:
         """Refuse names that MongoDB can't carry or keeps for itself."""
         if self.fold_database(name) in (*SYSTEM_DATABASES, self.fold_database(self._session.auth_database)):
             return f"MongoDB keeps the database {name!r} for itself"
-        return refuse_name("database", name, DATABASE_BYTES)
+        return _refuse_name("database", name, DATABASE_BYTES)
 
     def refuse_password(self, password: Secret) -> str | None:
-        """Refuse what no client can send, and what SCRAM-SHA-256 can't carry (RFC 4013)."""
-        return refuse_password(password, wanted_mechanisms(self.connection))
+        """Refuse what no client can send, and what SCRAM-SHA-256 can't carry (RFC 7677: prepared as RFC 4013 says)."""
+        if not password.reveal():
+            return "the password is empty"
+        if "SCRAM-SHA-256" in wanted_mechanisms(self.connection) and (found := saslprep_offender(password.reveal())):
+            return unprintable(password) or f"the password contains {found}, which SCRAM-SHA-256 can't carry"
+        return unprintable(password)
 
     def fold_database(self, name: str) -> str:
         """MongoDB refuses a database whose name differs from another one only in case."""
@@ -450,3 +460,11 @@ class MongoDBHandler(Handler):
         if account:
             prove_managed(user, account.existing, self.connection.roster)
         return account
+
+
+def _refuse_name(kind: str, name: str, limit: int) -> str | None:
+    """Say why no database can have this name, or one that begins with it."""
+    if "." in name:
+        return f"the {kind} name {name!r} contains a dot, which MongoDB does not allow in names of databases"
+    size = len(name.encode())
+    return f"the {kind} name {name!r} has {size} bytes; at most {limit} will do with MongoDB" if size > limit else None

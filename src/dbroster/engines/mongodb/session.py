@@ -190,25 +190,21 @@ class Session:
 
         An admin who may not look into the collection asks the server's own command, in parts of about 1000 accounts.
         """
-        if self._by_cursor:
-            try:
-                with self.talking():
-                    users = self.client[ADMIN]["system.users"]
-                    found = users.find({"db": self.auth_database, **query}, fields, batch_size=page)
-                    return list(found.max_time_ms(self.timeout * 1000))
-            except OperationError as error:
-                if error.code != UNAUTHORIZED:
-                    raise
-                self._by_cursor = False
+        found = self._find_if_allowed({"db": self.auth_database, **query}, fields, page)
+        if found is not None:
+            return found
         return read_by_usersinfo(self._users, self.auth_database, query, credentials="credentials" in fields)
 
-    def find_documents(self, query: Mapping[str, Any], fields: Mapping[str, int]) -> list[Document]:
+    def find_documents(
+        self, query: Mapping[str, Any], fields: Mapping[str, int] | None, page: int = 0
+    ) -> list[Document]:
         """Read accounts of any database. Raises OperationError where the admin may not look into the collection."""
         if not self._by_cursor:
             raise OperationError("the admin may not read admin.system.users", UNAUTHORIZED)
         try:
             with self.talking():
-                return list(self.client[ADMIN]["system.users"].find(query, fields).max_time_ms(self.timeout * 1000))
+                found = self.client[ADMIN]["system.users"].find(query, fields, batch_size=page)
+                return list(found.max_time_ms(self.timeout * 1000))
         except OperationError as error:
             self._by_cursor = error.code != UNAUTHORIZED
             raise
@@ -216,23 +212,23 @@ class Session:
     def find_holders(self, databases: Collection[str], fields: Mapping[str, int]) -> list[Document]:
         """Read accounts that have roles on these databases: all of them, or those of the authentication database."""
         query = {"roles.db": {"$in": list(databases)}}
-        try:
-            return self.find_documents(query, {**fields, "db": 1})
-        except OperationError as error:
-            if error.code != UNAUTHORIZED:
-                raise
-        return read_by_usersinfo(self._users, self.auth_database, query, credentials=False)
+        found = self._find_if_allowed(query, {**fields, "db": 1})
+        return read_by_usersinfo(self._users, self.auth_database, query, credentials=False) if found is None else found
 
     def find_account(self, who: Mapping[str, str]) -> Document | None:
         """Read one account of any database. Raises OperationError where the admin may not look."""
-        if self._by_cursor:
-            try:
-                with self.talking():
-                    return self.client[ADMIN]["system.users"].find_one(dict(who), max_time_ms=self.timeout * 1000)
-            except OperationError as error:
-                if error.code != UNAUTHORIZED:
-                    raise
-        return next(iter(self.command(ADMIN, {"usersInfo": dict(who)})["users"]), None)
+        found = self._find_if_allowed(who, None)
+        return next(iter(self.command(ADMIN, {"usersInfo": dict(who)})["users"] if found is None else found), None)
+
+    def _find_if_allowed(
+        self, query: Mapping[str, Any], fields: Mapping[str, int] | None, page: int = 0
+    ) -> list[Document] | None:
+        try:
+            return self.find_documents(query, fields, page)
+        except OperationError as error:
+            if error.code != UNAUTHORIZED:
+                raise
+        return None
 
     def _users(self, body: Document) -> list[Document]:
         users: list[Document] = self.command(self.auth_database, body)["users"]

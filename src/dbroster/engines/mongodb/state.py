@@ -31,7 +31,7 @@ PAGE = 5000
 
 _NO_CLIENT = {"255.255.255.255", "255.255.255.255/32", "0.0.0.0", "0.0.0.0/32", "::", "::/128"}  # noqa: S104 - nobody
 FIELDS = {"_id": 0, "user": 1, "roles": 1, "customData": 1, "authenticationRestrictions": 1}
-_MARKER, _VERSION = "dbroster", 2
+MARKER, _VERSION = "dbroster", 2
 
 Role = tuple[str, str]
 
@@ -55,7 +55,7 @@ class Marker:
     @classmethod
     def parse(cls, custom: object) -> "Marker | None":
         """Read an account's customData; None when there is no marker in it, or not one of ours."""
-        found = custom.get(_MARKER) if isinstance(custom, dict) else None
+        found = custom.get(MARKER) if isinstance(custom, dict) else None
         if not isinstance(found, dict) or found.get("v") != _VERSION:
             return None
         roster, user, databases = found.get("roster"), found.get("user"), found.get("databases", [])
@@ -81,7 +81,7 @@ class Marker:
         if self.locked:
             marker |= {"locked": self.locked, "restrictions": list(self.restrictions)}
             marker |= {"roles": role_documents(self.roles), "insiders": [dict(insider) for insider in self.insiders]}
-        return {**custom, _MARKER: marker}
+        return {**custom, MARKER: marker}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ whoever connects again for the run that holds it takes it again first, or ends i
 import random
 import secrets
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 import pymongo
@@ -27,7 +27,7 @@ from pymongo.read_preferences import ReadPreference
 from pymongo.server_description import ServerDescription
 from pymongo.synchronous.database import Database
 
-from dbroster.engines.mongodb.access.powers import could_be_admin
+from dbroster.engines.mongodb.access.admin_privileges import could_be_admin
 from dbroster.engines.mongodb.accounts import Document
 from dbroster.engines.mongodb.session import (
     ADMIN,
@@ -49,6 +49,7 @@ _MEMBER_PATIENCE = 1.0
 """Seconds that a member other than the primary is waited for: one that is down must not hold up every run."""
 
 _ROLE = " lock"
+_Answer = TypeVar("_Answer")
 
 
 class SyncLock:
@@ -100,10 +101,8 @@ class SyncLock:
         found = self._visitors_of_primary()
         if not self._is_shown(found):
             return f"{self._session.address} does not show the connection that would be this sync's lock; try again"
-        for member in others:
-            if not self._is_down(member):
-                with suppress(ConnectError, OperationError):  # it can't become primary before it can be reached again
-                    found += self._look_at(member)
+        for visitors in self._ask(others, self._visitors):
+            found += visitors
         sync = self._other_sync(found)
         return f"another sync is at work on this server: {sync}; try again when it has ended" if sync else None
 
@@ -129,25 +128,24 @@ class SyncLock:
     def ask_others(self, do: Callable[[Callable[[Mapping[str, Any]], Document]], None]) -> None:
         """Let something be asked of each member but the primary, as far as it answers."""
         with self._taking:
-            for member in self._session.members()[1:]:
-                if not self._is_down(member):
-                    self._target = member
-                    admin = self._client.get_database(ADMIN, read_preference=ReadPreference.NEAREST)
-                    with (
-                        suppress(ConnectError, OperationError),
-                        translated(self._session.secrets),
-                        pymongo.timeout(_MEMBER_PATIENCE),
-                    ):
-                        do(partial(admin.command, read_preference=ReadPreference.NEAREST))
+            others = self._session.members()[1:]
+            self._ask(others, lambda admin: do(partial(admin.command, read_preference=ReadPreference.NEAREST)))
 
-    def _is_down(self, member: Address) -> bool:
-        known = self._client.topology_description.server_descriptions().get(member)
-        return known is not None and known.error is not None
-
-    def _look_at(self, member: Address) -> list[Document]:
-        self._target = member
-        with translated(self._session.secrets), pymongo.timeout(_MEMBER_PATIENCE):
-            return self._visitors(self._client.get_database(ADMIN, read_preference=ReadPreference.NEAREST))
+    def _ask(self, members: Iterable[Address], ask: Callable[[Database[Document]], _Answer]) -> list[_Answer]:
+        """Ask members as far as they answer: one that does not can't become primary before it can be reached again."""
+        answers = []
+        for member in members:
+            known = self._client.topology_description.server_descriptions().get(member)
+            if known is None or known.error is None:
+                self._target = member
+                admin = self._client.get_database(ADMIN, read_preference=ReadPreference.NEAREST)
+                with (
+                    suppress(ConnectError, OperationError),
+                    translated(self._session.secrets),
+                    pymongo.timeout(_MEMBER_PATIENCE),
+                ):
+                    answers.append(ask(admin))
+        return answers
 
     def _visitors(self, admin: Database[Document]) -> list[Document]:
         """List the connections to a server that call themselves a lock and have logged in."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from dbroster.engines.clickhouse.access.admin_privileges import Tree
 from dbroster.engines.clickhouse.markers import OURS
-from dbroster.engines.clickhouse.session import Session, identifier
+from dbroster.engines.clickhouse.session import Session, bare, identifier
 
 _GRANTS = f"""
     SELECT assumeNotNull(user_name) AS user, ifNull(database, '') AS place,
@@ -24,7 +24,6 @@ _GRANTS = f"""
 _ON = " AND (database IS NULL OR database IN ({databases}))"
 _END = " GROUP BY user_name, database"
 _PATTERN = re.compile(r"GRANT .* ON (`(?:[^`\\]|\\.)*`|\w+)\*\.\* TO ")
-_NAME = re.compile(r"\\(.)")
 
 Privileges = frozenset[str]
 
@@ -82,7 +81,7 @@ class Grants:
         return self.on(database).get(user, Entry(everywhere=self.everywhere.get(user, frozenset())))
 
 
-def read_grants(session: Session, roster: str, databases: Sequence[str], *, few: bool = False) -> Grants:
+def read_grants(session: Session, databases: Sequence[str], *, few: bool = False) -> Grants:
     """Read what users of the roster have on databases, in one query; and in one more where names may be patterns.
 
     system.grants shows `GRANT ... ON ann_*.*` as a grant on a database `ann_`; of a cluster, only one node is asked
@@ -90,8 +89,8 @@ def read_grants(session: Session, roster: str, databases: Sequence[str], *, few:
     """
     names = sorted(databases)
     asked = [*names, *{name[:end] for name in names for end in range(1, len(name))}] if few else names
-    nodes = session.everywhere(_GRANTS + (_ON if few else "") + _END, roster=roster, databases=asked or [""])
-    patterns = _patterns(session, nodes[session.cluster.here if session.cluster else 0], names)
+    nodes = session.everywhere(_GRANTS + (_ON if few else "") + _END, roster=session.roster, databases=asked or [""])
+    patterns = _patterns(session, nodes[session.here], names)
     found = [_grants(rows, patterns, names) for rows in nodes]
     return found[0] if len(found) == 1 else _together(found, names)
 
@@ -143,14 +142,10 @@ def _patterns(session: Session, rows: Iterable[tuple[Any, ...]], names: Sequence
     for line in session.lines(f"SHOW GRANTS FOR {', '.join(map(identifier, sorted(suspects)))}"):
         if match := _PATTERN.match(line):
             user = line[match.end() :].removesuffix(" WITH GRANT OPTION")
-            found.add((_bare(user), _bare(match[1])))
+            found.add((bare(user), bare(match[1])))
     return found
 
 
 def _begins_another(database: str, names: Sequence[str]) -> bool:
     place = bisect_right(names, database)
     return place < len(names) and names[place].startswith(database)
-
-
-def _bare(name: str) -> str:
-    return _NAME.sub(r"\1", name[1:-1]) if name.startswith("`") else name

@@ -3,56 +3,100 @@
 Tried on 25.8 and 24.8: a table of the engine Buffer reads and writes, and a table made by loop() reads, any table of
 the server; 24.8 does not look behind Merge either. Engines can be withheld, the functions loop() and joinGet() can't.
 Nor can disks: `disk(...)` in the SETTINGS of a table is checked for CREATE at most (merge_tree_disk), not for ATTACH.
+
+Nor is any privilege asked for a place in ZooKeeper. Who names the path of another's table gets a replica of it, with
+all its rows, to be changed at will. Who names one in the queue of statements ON CLUSTER, behind all others, keeps every
+node from performing any (tried on 25.8).
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from dbroster.engines.clickhouse.access.powers import Powers
-from dbroster.engines.clickhouse.access.replica_paths import ENGINE, REPLICAS, misplaced
-from dbroster.engines.clickhouse.session import IF_BROKEN, Session, identifier
+from dbroster.engines.clickhouse.cluster.nodes import Cluster
+from dbroster.engines.clickhouse.session import IF_BROKEN, Session, identifier, qualified, unescaped
 
-_DISK = "a disk"
+_DISK, _PATH = "a disk", "a path"
 # by the statement: a server that is asked for a table's storage policy waits for every disk that is being made just now
 _OF_TABLES = f"""
     SELECT database, name, if(engine IN ({{engines}}), engine, '{_DISK}'), engine_full FROM system.tables
     WHERE database NOT IN ({{broken}}, 'system', 'information_schema', 'INFORMATION_SCHEMA')
         AND (engine IN ({{engines}})
             OR match(engine_full, '\\\\b(disk\\\\s*=\\\\s*disk\\\\(|storage_policy\\\\s*=\\\\s*''__)'))"""  # noqa: S608 - constants
-_TABLES = f"{_OF_TABLES} UNION ALL {REPLICAS}{IF_BROKEN}{_OF_TABLES}"
-_MERGE_LOOKS = "25.8"
+# every replicated table, with its path in the place of the engine's text
+_REPLICAS = f"""
+    SELECT database, table, '{_PATH}', if(zookeeper_name = 'default', '', zookeeper_name || ':') || zookeeper_path
+    FROM system.replicas"""  # noqa: S608 - a constant
+_TABLES = f"{_OF_TABLES} UNION ALL {_REPLICAS}{IF_BROKEN}{_OF_TABLES}"
+_MERGE_LOOKS = (25, 8)
 """From here on Merge shows only what its reader may read; 25.1 to 25.7 were not tried."""
 _TARGET = re.compile(r"\w+\((REGEXP\()?'((?:[^'\\]|\\.)*)'")
-_ESCAPED = re.compile(r"\\(.)")
 _ENGINES = "TABLE ENGINE"
+
+Table = tuple[str, str]
 
 
 def reaching(session: Session, owners: Mapping[str, str | None]) -> Iterator[str]:
     """Name each table of a roster user that gets at what is others', in one query."""
-    engines = ["Buffer", "Loop", *(["Merge"] if _numbers(session.version) < _numbers(_MERGE_LOOKS) else [])]
+    engines = ["Buffer", "Loop", *(["Merge"] if session.release < _MERGE_LOOKS else [])]
     nodes = session.everywhere(_TABLES, engines=engines)
-    paths = [{(database, table): path for database, table, kind, path in rows if kind == ENGINE} for rows in nodes]
-    yield from misplaced(paths, session.cluster, owners)
-    for database, table, engine, definition in sorted({row for rows in nodes for row in rows if row[2] != ENGINE}):
+    paths = [{(database, table): path for database, table, kind, path in rows if kind == _PATH} for rows in nodes]
+    yield from _misplaced(paths, session.cluster, owners)
+    for database, table, engine, definition in sorted({row for rows in nodes for row in rows if row[2] != _PATH}):
         user = owners.get(database)
         if user is None:
             continue
         if engine == _DISK:
             yield _of_own_disk(user, database, table)
-        elif place := _place(definition, user, owners):
+        elif target := _target(definition, user, owners):
             yield (
-                f"the table {table} in {user}'s database {database} gets at {place}, since the server checks no "
-                f"privilege behind the engine {engine}; to end that: DROP TABLE {identifier(database)}."
-                f"{identifier(table)};"
+                f"the table {table} in {user}'s database {database} gets at {target}, since the server checks no "
+                f"privilege behind the engine {engine}; to end that: DROP TABLE {qualified(database, table)};"
             )
 
 
 def _of_own_disk(user: str, database: str, table: str) -> str:
-    place = f"{identifier(database)}.{identifier(table)}"
+    name = qualified(database, table)
     return (
         f"the table {table} in {user}'s database {database} lies on a disk that its SETTINGS make, which may be any "
         "directory of the server, for no privilege is asked; a DROP, dbroster's too, deletes what it has there. To see "
-        f"the kind of disk: SHOW CREATE TABLE {place}; to end that: DROP TABLE {place};"
+        f"the kind of disk: SHOW CREATE TABLE {name}; to end that: DROP TABLE {name};"
+    )
+
+
+def _misplaced(
+    nodes: Sequence[Mapping[Table, str]], cluster: Cluster | None, owners: Mapping[str, str | None]
+) -> Iterator[str]:
+    """Name tables that are replicas of another user's, and those in the queue; `nodes`: of each, tables with paths."""
+    for node, paths in zip(cluster.nodes if cluster else [""], nodes, strict=True):
+        for (database, table), path in sorted(paths.items()) if cluster else ():
+            if owners.get(database) and "/query-" in path:
+                yield _queued(node, owners[database] or "", database, table, path)
+    together: defaultdict[str, set[Table]] = defaultdict(set)
+    for paths in nodes:
+        for place, path in paths.items():
+            together[path].add(place)
+    for path, tables in sorted(together.items()):
+        if len({owners.get(database) for database, _ in tables}) > 1:
+            yield _shared(path, sorted(tables))
+
+
+def _queued(node: str, user: str, database: str, table: str, path: str) -> str:
+    return (
+        f"the table {table} in {user}'s database {database} on the node {node} has the path {path} in ZooKeeper; if "
+        "that is in the queue of statements ON CLUSTER, no node performs any, and no run can change anything. To end "
+        f"that, on this node: DROP TABLE {qualified(database, table)} SYNC; then see that ZooKeeper has no query-... "
+        "of that number any more, and restart all nodes"
+    )
+
+
+def _shared(path: str, tables: Sequence[Table]) -> str:
+    drops = " or ".join(f"DROP TABLE {qualified(*table)} SYNC;" for table in tables)
+    names = ", ".join(f"{database}.{table}" for database, table in tables)
+    return (
+        f"the tables {names} of different users are replicas of each other, since they have the same path in ZooKeeper "
+        f"({path}), so who has one reads and changes the rows of all; drop the one that has no right to them: {drops}"
     )
 
 
@@ -77,19 +121,15 @@ def _has_engines(held: Collection[tuple[str, str]]) -> bool:
     return any(privilege == _ENGINES for privilege, _ in held)
 
 
-def _place(definition: str, user: str, owners: Mapping[str, str | None]) -> str | None:
+def _target(definition: str, user: str, owners: Mapping[str, str | None]) -> str | None:
     """What a table gets at, by its engine's first argument; None for the user's own, or nothing."""
     found = _TARGET.match(definition)
     if found is None:  # newer servers don't show what a table by loop() reads
         return "a table that the server does not name"
-    name = _ESCAPED.sub(r"\1", found[2])
+    name = unescaped(found[2])
     if found[1]:
         return f"the databases {name}"
     if not name or owners.get(name) == user:
         return None
     owner = owners.get(name)
     return f"{owner}'s database {name}" if owner else f"the database {name}"
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".")[:2])

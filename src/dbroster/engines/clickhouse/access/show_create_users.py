@@ -8,13 +8,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dbroster.engines.clickhouse.session import DENIED, FIXED_SETTING, Session, identifier
+from dbroster.engines.clickhouse.session import DENIED, FIXED_SETTING, Session, bare, identifier
 from dbroster.errors import OperationError
 from dbroster.passwords.secret import Secret
 
 SHOW = "SHOW CREATE USERS"
 _TOKEN = re.compile(r"'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`|[^\s'`,]+|,")
-_ESCAPED = re.compile(r"\\(.)")
 # Only what dbroster itself writes: one method, no end of validity, a name that needs no escapes.
 _HASH = re.compile(
     r"CREATE USER (`?)([\w.-]+)\1 IDENTIFIED WITH (sha256_hash BY '\w+'(?: SALT '\w*')?)"
@@ -50,17 +49,13 @@ def read(lines: Iterable[str]) -> dict[str, Shown]:
         tokens = _TOKEN.findall(line)
         if tokens[:2] == ["CREATE", "USER"] and len(tokens) > 2:
             hashed = _HASH.match(line)
-            found[_bare(tokens[2])] = Shown(_until(tokens), Secret(hashed[3]) if hashed else None)
+            found[bare(tokens[2])] = Shown(_until(tokens), Secret(hashed[3]) if hashed else None)
     return found
 
 
 def _until(tokens: list[str]) -> tuple[str, ...]:
     return tuple(
-        _bare(end)
+        bare(end)
         for one, two, end in zip(tokens, tokens[1:], tokens[2:], strict=False)
         if (one, two) == ("VALID", "UNTIL")
     )
-
-
-def _bare(token: str) -> str:
-    return _ESCAPED.sub(r"\1", token[1:-1]) if token[0] in "'`" else token

@@ -8,11 +8,9 @@ import json
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from typing import IO, Any, ClassVar
-from urllib.parse import quote
+from typing import IO, ClassVar
 
-from dbroster.archive import DAMAGED, Archive, Draft
-from dbroster.engines.archiver import Archiver
+from dbroster.archive import Archive, Draft
 from dbroster.engines.clickhouse.access.grants import read_grants
 from dbroster.engines.clickhouse.archive.contents import (
     Table,
@@ -23,16 +21,16 @@ from dbroster.engines.clickhouse.archive.contents import (
     without_refresh,
 )
 from dbroster.engines.clickhouse.archive.statements import constraints
+from dbroster.engines.clickhouse.archive.streams import Http
 from dbroster.engines.clickhouse.beforehand.server_checks import ServerRules
-from dbroster.engines.clickhouse.http.streams import Http, to_bytes
 from dbroster.engines.clickhouse.options import ClickHouseOptions
 from dbroster.engines.clickhouse.removal.running_queries import end_queries, refuse_beside
-from dbroster.engines.clickhouse.session import Session, fixed_setting, identifier, literal, writable
+from dbroster.engines.clickhouse.session import Session, fixed_setting, identifier, literal, qualified, writable
+from dbroster.engines.zip_archiver import ZipArchiver, member
 from dbroster.errors import OperationError, Stalled
-from dbroster.model.connection import Connection
 from dbroster.model.roster import User
 
-_TABLES = "tables.json"
+_TABLES, _ROWS = "tables.json", ".native"
 _NOT_THERE = ("390", "57")
 """Errors of ATTACH for a table that is not there, or another one is there by now."""
 
@@ -64,14 +62,13 @@ _IN_ORDER = ("Replacing", "Collapsing", "Coalescing", "Log", "Memory")
 """In the names of engines where the order of rows means something: which of two is the newer one."""
 
 
-class ClickHouseArchiver(Archiver):
+class ClickHouseArchiver(ZipArchiver):
     """Archives and restores over HTTP; no program and no server setting is needed."""
 
-    extension: ClassVar[str] = "zip"
     method: ClassVar[str] = "CREATE statements and Native files"
 
-    def __init__(self, connection: Connection, session: Session, server: ServerRules) -> None:
-        super().__init__(connection)
+    def __init__(self, session: Session, server: ServerRules) -> None:
+        super().__init__(session.connection)
         self._session = session
         self._server = server
 
@@ -86,7 +83,7 @@ class ClickHouseArchiver(Archiver):
 
     def close(self, user: str, database: str) -> None:
         """Take all privileges of the roster's users on the database; its comment goes on saying whose it is."""
-        holders = read_grants(self._session, self.connection.roster, [database], few=True).on(database)
+        holders = read_grants(self._session, [database], few=True).on(database)
         for name in holders:
             self._server.revoke(name, database)
         end_queries(self._session, {user, *holders}, self.connection.timeout)
@@ -120,18 +117,14 @@ class ClickHouseArchiver(Archiver):
     def _write_tables(self, http: Http, database: str, draft: Draft) -> None:
         tables = [table for table in read_tables(self._session, database) if table.statement or table.columns]
         for table in (table for table in tables if table.engine == "Buffer"):
-            http.ask(f"OPTIMIZE TABLE {_place(database, table)}")
-        with zipfile.ZipFile(draft.file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+            http.ask(f"OPTIMIZE TABLE {qualified(database, table.name)}")
+        with self._writing(draft, database) as file:
             content = {"database": database, "tables": [asdict(table) for table in tables]}
             file.writestr(f"{database}/{_TABLES}", json.dumps(content, indent=1))
             for table in (table for table in tables if table.columns):
-                with file.open(_member(database, table.name), "w", force_zip64=True) as target:
+                with file.open(member(database, table.name) + _ROWS, "w", force_zip64=True) as target:
                     draft.counts[table.name] = self._read(http, database, table, target)
         refuse_cut(self._session, database, tables, draft.counts, lambda name: _deleted(http, database, name))
-        draft.file.flush()
-        with zipfile.ZipFile(draft.path) as written:
-            if damaged := written.testzip():
-                raise OperationError(f"the archive of {database} can't be read again: {damaged}")
 
     def _read(self, http: Http, database: str, table: Table, target: IO[bytes]) -> int:
         """Read a table's rows. An owner may have given a column a default that can't be worked out for old rows."""
@@ -143,7 +136,8 @@ class ClickHouseArchiver(Archiver):
                 raise OperationError(f"{text}; {writable(self.connection.username, setting)}", error.code) from None
             columns = self._session.rows(_DEFAULTS, database=database, table=table.name)
             cures = [
-                f"ALTER TABLE {_place(database, table)} MODIFY COLUMN {identifier(c)} REMOVE {k}" for c, k in columns
+                f"ALTER TABLE {qualified(database, table.name)} MODIFY COLUMN {identifier(c)} REMOVE {k}"
+                for c, k in columns
             ]
             advice = f"; if that is because of a column's default, take it away: {'; '.join(cures)}" if cures else ""
             raise OperationError(text + advice, error.code) from None
@@ -157,7 +151,7 @@ class ClickHouseArchiver(Archiver):
             except OperationError as error:
                 raise OperationError(
                     f"the table {name} is detached, so it can't be archived, and it can't be attached: {error}; "
-                    f"attach or drop it by hand: ATTACH TABLE {identifier(database)}.{identifier(name)}"
+                    f"attach or drop it by hand: ATTACH TABLE {qualified(database, name)}"
                 ) from None
         return [name for name, lasting in detached if lasting]
 
@@ -191,19 +185,13 @@ class ClickHouseArchiver(Archiver):
             text = f"the statements in it name the database {archive.manifest.database}, so it can't become {database}"
             raise OperationError(text)
         http = self._as_user(user)
-        failures: list[str] = []
-        try:
-            with zipfile.ZipFile(archive.path) as file:
-                content = json.loads(file.read(f"{database}/{_TABLES}"))
-                tables = [Table(**{**table, "columns": tuple(table["columns"])}) for table in content["tables"]]
-                for views in (False, True):
-                    chosen = [table for table in tables if table.is_view is views]
-                    failures += self._make(http, file, archive, database, chosen)
-        except DAMAGED as error:
-            raise OperationError(f"{archive.path} can't be read: {type(error).__name__}") from None
-        failures += self._put_away(http, archive.manifest.settings.get("detached", []), database)
-        if failures:
-            raise OperationError(f"not everything is back: {'; '.join(failures)}")
+        with self._reading(archive) as (file, failures):
+            content = json.loads(file.read(f"{database}/{_TABLES}"))
+            tables = [Table(**{**table, "columns": tuple(table["columns"])}) for table in content["tables"]]
+            for views in (False, True):
+                chosen = [table for table in tables if table.is_view is views]
+                failures += self._make(http, file, archive, database, chosen)
+            failures += self._put_away(http, archive.manifest.settings.get("detached", []), database)
 
     def _put_away(self, http: Http, names: Iterable[str], database: str) -> Iterator[str]:
         """Detach what was so for good; yield what can't be."""
@@ -250,12 +238,12 @@ class ClickHouseArchiver(Archiver):
             raise OperationError(f"{database}.{table.name} has got {number} rows, but {wanted} are in the archive")
 
     def _write(self, http: Http, file: zipfile.ZipFile, database: str, table: Table) -> int:
-        with file.open(_member(database, table.name)) as rows:
-            return http.write(f"INSERT INTO {_place(database, table)} ({_listed(table)}) FORMAT Native", rows)
+        with file.open(member(database, table.name) + _ROWS) as rows:
+            return http.write(f"INSERT INTO {qualified(database, table.name)} ({_listed(table)}) FORMAT Native", rows)
 
     def _write_unchecked(self, http: Http, file: zipfile.ZipFile, database: str, table: Table) -> int:
         """Rows from before a constraint was added need not fulfil it; nor does the server look when it is added."""
-        made, place = constraints(table.statement), _place(database, table)
+        made, place = constraints(table.statement), qualified(database, table.name)
         http.ask(f"TRUNCATE TABLE {place}")
         http.ask(f"ALTER TABLE {place} {', '.join(f'DROP CONSTRAINT {name}' for name in made)}")
         try:
@@ -266,16 +254,15 @@ class ClickHouseArchiver(Archiver):
     def _http(self, mark: str = "") -> Http:
         """The admin's statements, that read with no setting of a profile which would leave rows out."""
         resets = dict(self._session.rows(_RESETS))
-        password = _text(self.connection.password)
-        return Http(self._session.url, self.connection, self.connection.username, password, resets, mark)
+        return Http(self._session, *self._session.account, resets, mark)
 
     def _as_user(self, user: User) -> Http:
-        return Http(self._session.url, self.connection, user.name, user.password.reveal())
+        return Http(self._session, user.name, user.password.reveal())
 
 
 def _ask_of(http: Http, verb: str, database: str, name: str, rest: str = "") -> None:
     """Perform a statement on a table, a view, or a dictionary, which the server does not list as such."""
-    place = f"{identifier(database)}.{identifier(name)}{rest}"
+    place = f"{qualified(database, name)}{rest}"
     try:
         http.ask(f"{verb} TABLE {place}")
     except OperationError as error:
@@ -285,25 +272,12 @@ def _ask_of(http: Http, verb: str, database: str, name: str, rest: str = "") -> 
 
 
 def _unlocked(http: Http) -> dict[str, str]:
-    return dict.fromkeys(http.ask(_LOCKED).decode().split(), "1")
-
-
-def _text(password: Any) -> str:
-    return password.reveal() if password else ""
-
-
-def _member(database: str, table: str) -> str:
-    return f"{database}/{quote(to_bytes(table), safe='')}.native"
-
-
-def _place(database: str, table: Table) -> str:
-    return f"{identifier(database)}.{identifier(table.name)}"
+    return dict.fromkeys(http.ask(_LOCKED).split(), "1")
 
 
 def _deleted(http: Http, database: str, name: str) -> int:
     """Rows that are deleted, but still there."""
-    place = f"{identifier(database)}.{identifier(name)}"
-    query = f"SELECT count() FROM {place} WHERE _row_exists = 0"  # noqa: S608 - quoted
+    query = f"SELECT count() FROM {qualified(database, name)} WHERE _row_exists = 0"  # noqa: S608 - quoted
     return http.number(f"{query} SETTINGS apply_deleted_mask = 0 FORMAT TabSeparated")
 
 
@@ -313,5 +287,4 @@ def _listed(table: Table) -> str:
 
 def _selection(database: str, table: Table) -> str:
     threads = " SETTINGS max_threads = 1" if any(part in table.engine for part in _IN_ORDER) else ""
-    place = f"{identifier(database)}.{identifier(table.source)}"
-    return f"SELECT {_listed(table)} FROM {place}{threads} FORMAT Native"  # noqa: S608 - quoted
+    return f"SELECT {_listed(table)} FROM {qualified(database, table.source)}{threads} FORMAT Native"  # noqa: S608 - quoted

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from dbroster.engines.clickhouse.access.row_policies import Policy, cures, hiding, read_policies
 from dbroster.engines.clickhouse.archive.statements import top_level
-from dbroster.engines.clickhouse.http.streams import from_hex
-from dbroster.engines.clickhouse.session import IF_BROKEN, Session
+from dbroster.engines.clickhouse.archive.streams import from_hex
+from dbroster.engines.clickhouse.session import IF_BROKEN, Session, unescaped
 from dbroster.errors import OperationError
 
 _IN_MEMORY = "Memory"
@@ -43,7 +43,6 @@ _BUFFERS = """
     WHERE database = {database} AND engine = 'Buffer' AND total_rows > 0 ORDER BY name"""
 _THERE = "SELECT 1 FROM system.tables WHERE database = {database} AND name = {table}"
 _TARGET = re.compile(r"Buffer\('((?:[^'\\]|\\.)*)', '((?:[^'\\]|\\.)*)'")
-_ESCAPED = re.compile(r"\\(.)")
 _MARKED = """
     SELECT DISTINCT hex(table) FROM system.parts WHERE active AND has_lightweight_delete AND database = {database}"""
 # a part whose name begins with patch- holds changes to rows of other parts (UPDATE since 25.7)
@@ -167,7 +166,7 @@ def _left_in_buffers(session: Session, database: str) -> Iterator[str]:
     """Rows that a Buffer can't be emptied of: the server throws them away when there is no table for them."""
     for name, definition, number in session.rows(_BUFFERS, database=database):
         if found := _TARGET.match(from_hex(definition)):
-            target, table = (_ESCAPED.sub(r"\1", part) for part in found.groups())
+            target, table = map(unescaped, found.groups())
             if not table:
                 yield f"the {number} rows of the Buffer {from_hex(name)}, which has no table"
             elif not session.rows(_THERE, database=target, table=table):

@@ -10,7 +10,6 @@ from dbroster.engines.clickhouse.options import ClickHouseOptions
 from dbroster.engines.clickhouse.session import DENIED, Session, literal
 from dbroster.engines.clickhouse.state import READ_ONLY_STORAGES
 from dbroster.errors import ConnectError, OperationError, UnsupportedServer
-from dbroster.model.connection import Connection
 from dbroster.model.loopback import is_loopback
 
 _NODES = """
@@ -22,13 +21,13 @@ _KEEPER_LOST = "999"
 _KEEPER = "SELECT 1 FROM system.zookeeper_connection LIMIT 1"
 
 
-def join(session: Session, connection: Connection) -> bool:
+def join(session: Session) -> bool:
     """Let the session see the whole cluster; return whether accounts replicate by themselves.
 
     An admin who may not look is not refused here, but told what it lacks. Raises ConnectError (a node or Keeper is
     silent), OperationError, or UnsupportedServer with what can't work.
     """
-    name = ClickHouseOptions.of(connection).cluster
+    name = ClickHouseOptions.of(session.connection).cluster
     try:
         hosts, here = _find(session, name)
         if not session.rows(_KEEPER):
@@ -36,7 +35,7 @@ def join(session: Session, connection: Connection) -> bool:
                 f"this server can't change the cluster {name}: ON CLUSTER needs ZooKeeper or ClickHouse Keeper, and "
                 "<zookeeper> is missing in its configuration"
             )
-        return _look(session, connection, hosts, here)
+        return _look(session, hosts, here)
     except OperationError as error:
         session.cluster = None
         if error.code == DENIED:
@@ -72,22 +71,22 @@ def _find(session: Session, name: str) -> tuple[list[tuple[str, str]], int]:
     return nodes, here.index(True)
 
 
-def _look(session: Session, connection: Connection, hosts: Sequence[tuple[str, str]], here: int) -> bool:
+def _look(session: Session, hosts: Sequence[tuple[str, str]], here: int) -> bool:
     session.meet()
     answers = {replicates_accounts(rows) for rows in session.everywhere(_DIRECTORIES)}
     if len(answers) > 1:
         raise UnsupportedServer(
-            f"the nodes of the cluster {ClickHouseOptions.of(connection).cluster} keep accounts in different ways "
-            "(<replicated> and <local_directory>): give all the same <user_directories>"
+            f"the nodes of the cluster {ClickHouseOptions.of(session.connection).cluster} keep accounts in different "
+            "ways (<replicated> and <local_directory>): give all the same <user_directories>"
         )
     replicated = True in answers
     if not replicated:
         others = [(host, number) for number, (host, _) in enumerate(hosts) if number != here]
-        session.reach(list(_elsewhere(session, connection, others)))
+        session.reach(list(_elsewhere(session, others)))
     return replicated
 
 
-def _elsewhere(session: Session, connection: Connection, others: Sequence[tuple[str, int]]) -> Iterator[str]:
+def _elsewhere(session: Session, others: Sequence[tuple[str, int]]) -> Iterator[str]:
     """Where the other nodes, as (host, place), take logins, if that is a place to which passwords may go."""
     kind, scheme = ("https_port", "https") if session.tls else ("http_port", "http")
     try:
@@ -97,7 +96,7 @@ def _elsewhere(session: Session, connection: Connection, others: Sequence[tuple[
         return
     for host, place in others:
         url = urllib3.util.Url(scheme=scheme, host=host, port=ports[place][0][0], path=f"/{session.path}").url
-        if not session.tls and connection.loopback and not is_loopback(host):
+        if not session.tls and session.connection.loopback and not is_loopback(host):
             session.notes.append(f"passwords are not checked on {host}, since there is no TLS on the way")
         elif not session.answers(url):
             session.notes.append(f"passwords are not checked on {host}, since {url} does not answer from here")

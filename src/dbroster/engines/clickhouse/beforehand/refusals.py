@@ -7,10 +7,9 @@ from dbroster.engines.clickhouse.account import Account
 from dbroster.engines.clickhouse.beforehand.server_checks import ServerRules
 from dbroster.engines.clickhouse.removal.drop_database import endless, needed
 from dbroster.engines.clickhouse.removal.ownership import unnamed
-from dbroster.engines.clickhouse.session import Session, identifier
+from dbroster.engines.clickhouse.session import Session, identifier, qualified
 from dbroster.engines.clickhouse.state import read_accounts, with_powers
 from dbroster.errors import OperationError
-from dbroster.model.connection import Connection
 from dbroster.model.plan import Action, Verb
 from dbroster.model.state import Lock
 
@@ -36,28 +35,26 @@ _DEFINERS = """
     ORDER BY definer, database, name"""
 
 
-def foresee(
-    session: Session, connection: Connection, server: ServerRules, actions: Sequence[Action]
-) -> list[str | None]:
+def foresee(session: Session, server: ServerRules, actions: Sequence[Action]) -> list[str | None]:
     """Return for each action why it must fail, or None. Raises ConnectError, OperationError."""
-    accounts = read_accounts(session, connection, sorted({action.user for action in actions}))
+    accounts = read_accounts(session, sorted({action.user for action in actions}))
     if any(action.verb is Verb.ADOPT and action.password for action in actions):
         powers = Powers.read(session)
         accounts = {name: with_powers(account, powers) for name, account in accounts.items()}
     marked = {action.user for action in actions if action.verb is Verb.CREATE_USER}
     dropped = [action.database for action in actions if action.verb is Verb.DROP_DATABASE and action.database]
-    kept = dict(_kept(session, connection, actions, dropped)) if dropped else {}
+    kept = dict(_kept(session, actions, dropped)) if dropped else {}
     definers = dict(_definers(session, [a.user for a in actions if a.verb is Verb.DROP_USER], dropped))
 
     def reason(action: Action) -> str | None:
         account = accounts.get(action.user)
         if action.verb in _REMOVING:
             if account and account.existing.managed and not account.claimed and action.user not in marked:
-                return unnamed(connection.roster, action.user)
+                return unnamed(session, action.user)
             return definers.get(action.user) if action.verb is Verb.DROP_USER else kept.get(action.database or "")
         if action.verb is Verb.ADOPT and action.database:
-            return _not_commented(connection, server, action.database)
-        return _not_changed(connection, action, account) if account and action.password else None
+            return _not_commented(session, server, action.database)
+        return _not_changed(session, action, account) if account and action.password else None
 
     return [reason(action) for action in actions]
 
@@ -100,13 +97,13 @@ def _one(account: Account) -> str:
     return f"ALTER USER {identifier(account.existing.name)} RESET AUTHENTICATION METHODS TO NEW;"
 
 
-def _not_changed(connection: Connection, action: Action, account: Account) -> str | None:
-    if action.verb is Verb.ADOPT and (why := not_adoptable(account, connection.roster)):
+def _not_changed(session: Session, action: Action, account: Account) -> str | None:
+    if action.verb is Verb.ADOPT and (why := not_adoptable(account, session.roster)):
         return f"the account {action.user} can't be adopted: {why}"
     return several_methods(account) if len(account.methods) > 1 else None
 
 
-def _not_commented(connection: Connection, server: ServerRules, database: str) -> str | None:
+def _not_commented(session: Session, server: ServerRules, database: str) -> str | None:
     """Why a database can't be marked. Servers before 25 can't change the comment of one that exists."""
     if not server.tree.known([_COMMENTING]):
         name, old = identifier(database), identifier(f"{database}_old")
@@ -115,25 +112,25 @@ def _not_commented(connection: Connection, server: ServerRules, database: str) -
             f"tables there: RENAME DATABASE {name} TO {old};"
         )
     if not server.may(_COMMENTING):
-        return f"the admin account may not mark it: GRANT {_COMMENTING} ON *.* TO {identifier(connection.username)};"
+        admin = identifier(session.connection.username)
+        return f"the admin account may not mark it: GRANT {_COMMENTING} ON *.* TO {admin};"
     return None
 
 
-def _kept(
-    session: Session, connection: Connection, actions: Sequence[Action], dropped: Sequence[str]
-) -> Iterator[tuple[str, str]]:
+def _kept(session: Session, actions: Sequence[Action], dropped: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Databases that can't be dropped, with the reason."""
     yield from endless(session, dropped)
     owners = {action.database: action.user for action in actions if action.database in dropped and action.database}
-    yield from needed(session, connection.roster, owners)
+    yield from needed(session, owners)
     yield from _large(session, dropped)
-    yield from _unseen(session, connection.username, dropped)
+    yield from _unseen(session, dropped)
 
 
-def _unseen(session: Session, admin: str, databases: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _unseen(session: Session, databases: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Databases of which a DBA has kept a part from the admin: it would be in no archive, but dropped."""
     for database, table, privileges in session.union(_TAKEN, databases=databases):
         place = f"{identifier(database)}.{identifier(table) if table else '*'}"
+        admin = session.connection.username
         yield (
             database,
             f"the admin account was refused {privileges} ON {place}, so it may not see all that is there; as another "
@@ -143,11 +140,10 @@ def _unseen(session: Session, admin: str, databases: Sequence[str]) -> Iterator[
 
 def _large(session: Session, databases: Sequence[str]) -> Iterator[tuple[str, str]]:
     for database, table, size, most in session.union(_TOO_LARGE, databases=databases):
-        place = f"{identifier(database)}.{identifier(table)}"
         yield (
             database,
             f"its table {table} has {size} bytes, and the server drops none above {most} (max_table_size_to_drop); "
-            f"drop it by hand: DROP TABLE {place} SYNC SETTINGS max_table_size_to_drop = 0;",
+            f"drop it by hand: DROP TABLE {qualified(database, table)} SYNC SETTINGS max_table_size_to_drop = 0;",
         )
 
 
@@ -162,9 +158,8 @@ def _definers(session: Session, users: Sequence[str], dropped: Sequence[str]) ->
             raise
         return
     for user, database, view in rows:
-        place = f"{identifier(database)}.{identifier(view)}"
         yield (
             user,
             f"the view {database}.{view} runs with the rights of {user} (DEFINER), so the account can't be dropped, "
-            f"and stays locked; drop the view: DROP VIEW {place};",
+            f"and stays locked; drop the view: DROP VIEW {qualified(database, view)};",
         )

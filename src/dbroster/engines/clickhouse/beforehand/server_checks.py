@@ -3,16 +3,14 @@
 from collections.abc import Iterable, Iterator
 
 from dbroster.engines.clickhouse.access.admin_privileges import FOR_ADMIN, Holdings, Tree, missing_grants
-from dbroster.engines.clickhouse.access.lock_dates import NEEDED
 from dbroster.engines.clickhouse.access.powers import Powers
+from dbroster.engines.clickhouse.access.roles import NEEDED
+from dbroster.engines.clickhouse.access.row_policies import HIDDEN, HIDDEN_IF_BROKEN, blinded
 from dbroster.engines.clickhouse.access.shared_tables import only_engines
-from dbroster.engines.clickhouse.access.sight import HIDDEN, HIDDEN_IF_BROKEN, blinded
 from dbroster.engines.clickhouse.beforehand.cluster_checks import join
-from dbroster.engines.clickhouse.markers import role_of
 from dbroster.engines.clickhouse.options import ClickHouseOptions
 from dbroster.engines.clickhouse.session import DENIED, IF_BROKEN, Session, identifier
 from dbroster.errors import OperationError, UnsupportedServer
-from dbroster.model.connection import Connection
 
 OLDEST = (24, 8)
 
@@ -33,70 +31,50 @@ _MAY_MARK = """
 
 
 class ServerRules:
-    """The server's privileges, where statements have to run, and what the admin may do.
+    """The server's privileges, and what the admin may do. `wanted`: the privileges of every user."""
 
-    `databases_on`, `accounts_on`: the ON CLUSTER clauses, or nothing. `wanted`: the privileges of every user.
-    """
-
-    def __init__(self, session: Session, connection: Connection) -> None:
+    def __init__(self, session: Session) -> None:
         """Look at the server. Raises ConnectError, OperationError, or UnsupportedServer (too old, read-only)."""
         self._session = session
-        self._connection = connection
         self._holdings: Holdings | None = None
-        self._refuse_unsupported()
-        self.role = role_of(connection.roster)
+        if session.release < OLDEST:
+            oldest = ".".join(map(str, OLDEST))
+            raise UnsupportedServer(f"ClickHouse {session.version} is too old; {oldest} or newer is needed")
         rows = session.rows(_PRIVILEGES)
         if any(read_only for *_, read_only in rows):
             raise UnsupportedServer("the admin's settings profile has readonly on: give it one that may change things")
         self.tree = Tree.of([(privilege, parent) for privilege, parent, _ in rows])
-        options = ClickHouseOptions.of(connection)
+        options = ClickHouseOptions.of(session.connection)
         self.wanted = self.tree.known(options.privileges)
-        self.databases_on = self.accounts_on = ""
+        self._admin = identifier(session.connection.username)
         if options.cluster:
-            self._choose_cluster(options.cluster)
-
-    def _refuse_unsupported(self) -> None:
-        version = self._session.version
-        if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
-            oldest = ".".join(map(str, OLDEST))
-            raise UnsupportedServer(f"ClickHouse {version} is too old; {oldest} or newer is needed")
-
-    def _choose_cluster(self, cluster: str) -> None:
-        """Accounts that the server replicates by itself must not be created on every node once more."""
-        self.databases_on = f" ON CLUSTER {identifier(cluster)}"
-        self.accounts_on = "" if join(self._session, self._connection) else self.databases_on
-
-    @property
-    def _admin(self) -> str:
-        return identifier(self._connection.username)
-
-    @property
-    def _here(self) -> int:
-        return self._session.cluster.here if self._session.cluster else 0
+            session.databases_on = f" ON CLUSTER {identifier(options.cluster)}"
+            # accounts that the server replicates by itself must not be created on every node once more
+            session.accounts_on = "" if join(session) else session.databases_on
 
     def role_exists(self) -> bool:
         """Whether the role that marks accounts is there, on every node."""
-        return all(self._session.everywhere("SELECT 1 FROM system.roles WHERE name = {role}", role=self.role))
+        return all(self._session.everywhere("SELECT 1 FROM system.roles WHERE name = {role}", role=self._session.role))
 
     # --- the admin's privileges -------------------------------------------------------------------------------------
 
     def missing_privileges(self) -> list[str]:
         """GRANT statements for what the admin lacks. Raises ServerError if row policies blind it."""
         nodes = self._held()
-        held = self._holdings = nodes[self._here] if nodes else None
-        needed = (*FOR_ADMIN, *(["CLUSTER", "REMOTE"] if self.databases_on else []))
+        held = self._holdings = nodes[self._session.here] if nodes else None
+        needed = (*FOR_ADMIN, *(["CLUSTER", "REMOTE"] if self._session.databases_on else []))
         statements: list[str] = []
         for known in nodes or [Holdings(frozenset(), frozenset())]:
-            statements += missing_grants(self.tree, known, self._admin, needed, self.wanted, self.accounts_on)
+            statements += missing_grants(self.tree, known, self._admin, needed, self.wanted, self._session.accounts_on)
         if held is None and "SELECT" not in self.wanted:
-            statements.append(f"GRANT{self.accounts_on} SELECT ON system.* TO {self._admin};")
+            statements.append(f"GRANT{self._session.accounts_on} SELECT ON system.* TO {self._admin};")
         known = held or Holdings(frozenset(), frozenset())
         return list(dict.fromkeys(statements)) + self._missing_role(known)
 
     def _known_holdings(self) -> Holdings | None:
         """What the admin has; a sync has read it a moment ago."""
         if self._holdings is None and (nodes := self._held()):
-            self._holdings = nodes[self._here]
+            self._holdings = nodes[self._session.here]
         return self._holdings
 
     def _held(self) -> list[Holdings] | None:
@@ -109,24 +87,24 @@ class ServerRules:
                 raise
             return None
         if any(not privilege for rows in nodes for privilege, _ in rows):
-            raise blinded(self._session, self._connection.username, self.accounts_on)
+            raise blinded(self._session)
         return [Holdings.of(rows) for rows in nodes]
 
     def _missing_role(self, held: Holdings) -> list[str]:
         """The marker role can be given by who has it with admin option, or may give any."""
-        if self._connection.removals.grace_days and self.tree.lacking(NEEDED, held.plain):
-            return [f"GRANT{self.accounts_on} {', '.join(NEEDED)} ON *.* TO {self._admin};"]
+        if self._session.connection.removals.grace_days and self.tree.lacking(NEEDED, held.plain):
+            return [f"GRANT{self._session.accounts_on} {', '.join(NEEDED)} ON *.* TO {self._admin};"]
         may_give = not self.tree.lacking(["ROLE ADMIN"], held.plain)
         if may_give and (self.role_exists() or not self.tree.lacking(["CREATE ROLE"], held.plain)):
             return []
-        role, admin = identifier(self.role), self._admin
+        role, admin = identifier(self._session.role), self._admin
         if not self.tree.lacking(["SHOW ROLES"], held.plain) and all(
-            self._session.everywhere(_MAY_MARK, role=self.role)
+            self._session.everywhere(_MAY_MARK, role=self._session.role)
         ):
             return []
         return [
-            f"CREATE ROLE IF NOT EXISTS {role}{self.accounts_on};",
-            f"GRANT{self.accounts_on} {role} TO {admin} WITH ADMIN OPTION;",
+            f"CREATE ROLE IF NOT EXISTS {role}{self._session.accounts_on};",
+            f"GRANT{self._session.accounts_on} {role} TO {admin} WITH ADMIN OPTION;",
         ]
 
     def revoke(self, user: str, database: str | None = None) -> None:
@@ -136,13 +114,13 @@ class ServerRules:
         """
         place = f"ON {f'{identifier(database)}.*' if database else '*.*'} FROM {identifier(user)}"
         try:
-            self._session.run(f"REVOKE{self.accounts_on} ALL {place}")
+            self._session.run(f"REVOKE{self._session.accounts_on} ALL {place}")
         except OperationError as error:
             if error.code != DENIED:
                 raise
             held = self._known_holdings()
             names = sorted(held.passable) if held and held.passable else self.wanted
-            self._session.run(f"REVOKE{self.accounts_on} {', '.join(names)} {place}")
+            self._session.run(f"REVOKE{self._session.accounts_on} {', '.join(names)} {place}")
 
     def may(self, privilege: str) -> bool:
         """Whether the admin has a privilege on the whole server; unless it may not even look, which is told before."""
@@ -158,14 +136,14 @@ class ServerRules:
         """What the admin lacks to end queries of users; a sync does without."""
         held = self._known_holdings()
         if held is None or self.tree.lacking(["KILL QUERY"], held.plain):
-            return [f"GRANT{self.accounts_on} KILL QUERY ON *.* TO {self._admin};"]
+            return [f"GRANT{self._session.accounts_on} KILL QUERY ON *.* TO {self._admin};"]
         return []
 
     # --- what the DBA should know -----------------------------------------------------------------------------------
 
     def warnings(self, powers: Powers) -> Iterator[str]:
         """A marker role that gives privileges, queries that can't be ended."""
-        if not only_engines(powers.of_roles.get(self.role, ())):
-            yield f"the role {self.role} only marks accounts, but has privileges, and so have all its users"
+        if not only_engines(powers.of_roles.get(self._session.role, ())):
+            yield f"the role {self._session.role} only marks accounts, but has privileges, and so have all its users"
         for grant in self.missing_to_end_queries():
             yield f"running queries of removed users can't be ended; to allow it: {grant}"

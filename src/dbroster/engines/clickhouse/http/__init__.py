@@ -1,1 +1,1 @@
-"""Statements over HTTP: connections whose every wait ends, single requests, and streams of rows."""
+"""Statements over HTTP: connections whose every wait ends, and single requests."""

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +12,6 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from dbroster.engines import tls
 from dbroster.model.connection import Connection
 
 AT_ONCE = 8
@@ -96,8 +96,8 @@ class Wires:
                 return
 
 
-def pool(connection: Connection, wires: Wires, read: float) -> urllib3.PoolManager:
-    """Connections as connections.yaml describes them, known to `wires`; the server may be silent for `read` seconds."""
+def pool(connection: Connection, context: ssl.SSLContext | None, wires: Wires) -> urllib3.PoolManager:
+    """Connections for the driver, as connections.yaml describes them, and known to `wires`."""
 
     class Plain(HTTPConnection):
         twin: socket.socket | None = None
@@ -122,10 +122,9 @@ def pool(connection: Connection, wires: Wires, read: float) -> urllib3.PoolManag
     class Secures(HTTPSConnectionPool):
         ConnectionCls = Secure
 
-    context = tls.context(connection.tls)
     manager = urllib3.PoolManager(
         maxsize=AT_ONCE,
-        timeout=urllib3.Timeout(connect=connection.connect_timeout, read=read),
+        timeout=urllib3.Timeout(connect=connection.connect_timeout, read=connection.timeout),
         retries=False,
         ssl_context=context,
         # left to itself, urllib3 also compares names where the context says not to (verify-ca)

@@ -8,7 +8,8 @@ import base64
 import socket
 import ssl
 from collections import defaultdict
-from http.client import HTTPConnection, HTTPException
+from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
@@ -18,7 +19,8 @@ from urllib3.util import wait_for_read
 from dbroster.engines.clickhouse.http.connections import Wires
 from dbroster.model.connection import Connection
 
-_CODE, _PROGRESS = "x-clickhouse-exception-code", "x-clickhouse-progress"
+CODE, _PROGRESS = "x-clickhouse-exception-code", "x-clickhouse-progress"
+Body = bytes | Iterator[bytes]
 
 
 class Answer(NamedTuple):
@@ -50,23 +52,27 @@ class Line(HTTPConnection):
             self.end()
             raise
 
-    def send_statement(self, statement: str, user: str, password: str, query: str = "") -> None:
-        """Send a statement of this user, with settings as a query of the URL. Raises OSError."""
+    def send_statement(self, body: Body, user: str, password: str, query: str) -> None:
+        """Send a statement of this user, or a part of it, with settings as a query of the URL. Raises OSError."""
         # in the Basic scheme, since names and passwords may hold characters that a plain header can't carry
         login = base64.b64encode(f"{user}:{password}".encode()).decode()
-        self.request("POST", f"{self._path}?{query}", statement.encode(), {"Authorization": f"Basic {login}"})
+        self.request("POST", f"{self._path}?{query}", body, {"Authorization": f"Basic {login}"})
+
+    def response(self) -> HTTPResponse:
+        """Wait for an answer, which is to be read then. Raises OSError and HTTPException."""
+        found = self.getresponse()
+        # the end of a connection is taken for that of the headers, of which the server sends some while it works
+        if all(name.lower() == _PROGRESS for name in found.headers):
+            raise ConnectionError("the connection ended before the answer")
+        return found
 
     def answer(self) -> Answer:
         """Wait for the answer. Raises OSError, also for one that is not whole."""
         try:
-            found = self.getresponse()
-            text = found.read().decode("utf-8", "replace")
+            found = self.response()
+            return Answer(found.status, found.read().decode("utf-8", "replace"), found.headers.get(CODE))
         except HTTPException as error:
             raise ConnectionError(f"the answer was not whole ({type(error).__name__})") from error
-        # the end of a connection is taken for that of the headers, of which the server sends some while it works
-        if all(name.lower() == _PROGRESS for name in found.headers):
-            raise ConnectionError("the connection ended before the answer")
-        return Answer(found.status, text, found.headers.get(_CODE))
 
     @property
     def stale(self) -> bool:
@@ -97,7 +103,7 @@ class Posts:
         """
         line = self._line(url)
         try:
-            line.send_statement(statement, user, password, query)
+            line.send_statement(statement.encode(), user, password, query)
             answer = line.answer()
         except BaseException as error:
             line.end()

@@ -10,20 +10,19 @@ from itertools import groupby
 from operator import itemgetter
 
 from dbroster.engines.clickhouse.markers import Marker
-from dbroster.engines.clickhouse.session import HAS_DEPENDENTS, Session, identifier, literal
+from dbroster.engines.clickhouse.session import HAS_DEPENDENTS, Session, bare, identifier, literal, unescaped
 from dbroster.errors import OperationError
 
 _VIEWS = re.compile(r"used as a definer in views \[(.*)\]", re.DOTALL)
 _TEXT = re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL)
 _NAME = r"(`(?:[^`\\]|\\.)*`|\w+)"
 _VIEW = re.compile(rf"{_NAME}\.{_NAME} \([-0-9a-f]+\)", re.DOTALL)
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _THERE = "SELECT 1 FROM system.databases WHERE name = {database}"
 
 
-def drop_user(session: Session, roster: str, user: str, cluster: str) -> None:
+def drop_user(session: Session, user: str) -> None:
     """Drop an account. Raises ConnectError, OperationError."""
-    statement = f"DROP USER IF EXISTS {identifier(user)}{cluster}"
+    statement = f"DROP USER IF EXISTS {identifier(user)}{session.accounts_on}"
     try:
         session.run(statement)
     except OperationError as error:
@@ -31,7 +30,7 @@ def drop_user(session: Session, roster: str, user: str, cluster: str) -> None:
         if error.code != HAS_DEPENDENTS or not gone:
             raise
         for database, views in groupby(sorted(set(gone)), key=itemgetter(0)):
-            _make_and_drop(session, str(Marker(roster, user, database)), database, [view for _, view in views])
+            _make_and_drop(session, str(Marker(session.roster, user, database)), database, [view for _, view in views])
         session.run(statement)
 
 
@@ -39,14 +38,10 @@ def _gone(session: Session, user: str, text: str) -> Iterator[tuple[str, str]]:
     """Views, their names quoted, in databases of the user that are not there any more."""
     listed = _VIEWS.search(text)
     for entry in _TEXT.findall(listed[1] if listed else ""):
-        if found := _VIEW.fullmatch(_unescaped(entry)):
-            database = _unescaped(found[1].strip("`"))
+        if found := _VIEW.fullmatch(unescaped(entry)):
+            database = bare(found[1])
             if database.startswith(f"{user}_") and not session.rows(_THERE, database=database):
                 yield database, found[2]
-
-
-def _unescaped(text: str) -> str:
-    return _ESCAPED.sub(r"\1", text)
 
 
 def _make_and_drop(session: Session, marker: str, database: str, views: list[str]) -> None:

@@ -4,7 +4,7 @@ A materialized view with DEFINER runs with its user's rights, within every INSER
 """
 
 from dbroster.engines.clickhouse.markers import Marker
-from dbroster.engines.clickhouse.session import Session, identifier
+from dbroster.engines.clickhouse.session import Session, qualified
 from dbroster.errors import OperationError
 
 _OWN = "SELECT name FROM system.databases WHERE startsWith(comment, {marker})"
@@ -18,15 +18,15 @@ _VIEWS = f"""
     ORDER BY database, name"""  # noqa: S608 - constants
 
 
-def put_away(session: Session, roster: str, user: str, cluster: str) -> str | None:
+def put_away(session: Session, user: str) -> str | None:
     """Detach a user's views on tables of others, and return what has to be known. Raises ConnectError, OperationError.
 
     A view that can't be detached is told, and keeps nobody in.
     """
     told = []
-    for database, view in session.union(_VIEWS, marker=f"{Marker(roster, user)} "):
-        place = f"{identifier(database)}.{identifier(view)}"
-        statement = f"DETACH TABLE IF EXISTS {place}{cluster} PERMANENTLY"
+    for database, view in session.union(_VIEWS, marker=f"{Marker(session.roster, user)} "):
+        place = qualified(database, view)
+        statement = f"DETACH TABLE IF EXISTS {place}{session.databases_on} PERMANENTLY"
         why = (
             "would stop every INSERT into the table of others that it reads, since its user has no privileges any more"
         )

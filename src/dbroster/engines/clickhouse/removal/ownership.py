@@ -12,11 +12,10 @@ from dbroster.engines.base import gone, prove_managed, prove_own
 from dbroster.engines.clickhouse.access.grants import Grants, read_grants
 from dbroster.engines.clickhouse.access.show_create_users import Shown, show
 from dbroster.engines.clickhouse.account import Account
-from dbroster.engines.clickhouse.markers import Marker, role_of
+from dbroster.engines.clickhouse.markers import Marker
 from dbroster.engines.clickhouse.session import Session, identifier, literal
 from dbroster.engines.clickhouse.state import read_accounts, read_databases
 from dbroster.errors import OperationError
-from dbroster.model.connection import Connection
 from dbroster.model.plan import Action, Verb
 from dbroster.model.state import ExistingDatabase
 
@@ -27,10 +26,8 @@ _FRESH = 2.0
 class Ownership:
     """Accounts, databases and privileges, as the server has them right now or had them when the batch began."""
 
-    def __init__(self, session: Session, connection: Connection) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self._connection = connection
-        self._roster = connection.roster
         self._accounts: dict[str, Account | None] = {}
         self._databases: dict[str, ExistingDatabase | None] = {}
         self._granted: dict[str, Grants] = {}
@@ -57,7 +54,7 @@ class Ownership:
         if databases:
             self._databases |= self._read_databases(databases)
         if databases and actions[0].verb in (Verb.GRANT_PRIVILEGES, Verb.DROP_DATABASE):
-            self._granted |= dict.fromkeys(databases, read_grants(self._session, self._roster, databases, few=True))
+            self._granted |= dict.fromkeys(databases, read_grants(self._session, databases, few=True))
         if actions[0].verb is Verb.UPDATE_PASSWORD:
             self._ends |= {name: shown.until for name, shown in show(self._session).items()}
 
@@ -88,14 +85,14 @@ class Ownership:
         """One of our accounts, or None where nobody has the name. Raises OperationError for one that is not ours."""
         account = self.account(user)
         if account:
-            prove_managed(user, account.existing, self._roster)
+            prove_managed(user, account.existing, self._session.roster)
         return account
 
     def claimed_if_any(self, user: str) -> Account | None:
         """One of our accounts whose marker names it, since nothing else may be removed; None where there is none."""
         account = self.managed_if_any(user)
         if account and not account.claimed:
-            raise OperationError(unnamed(self._roster, user))
+            raise OperationError(unnamed(self._session, user))
         return account
 
     def end(self, user: str) -> str | None:
@@ -118,23 +115,23 @@ class Ownership:
     def granted(self, database: str) -> Grants:
         """What users of the roster have on a database."""
         self._renew()
-        return self._granted.get(database) or read_grants(self._session, self._roster, [database], few=True)
+        return self._granted.get(database) or read_grants(self._session, [database], few=True)
 
     def _read_accounts(self, names: Sequence[str] | Mapping[str, None]) -> dict[str, Account | None]:
-        found = read_accounts(self._session, self._connection, list(names))
+        found = read_accounts(self._session, list(names))
         return {name: found.get(name) for name in names}
 
     def _read_databases(self, names: Sequence[str]) -> dict[str, ExistingDatabase | None]:
-        found = read_databases(self._session, self._roster, names)
+        found = read_databases(self._session, names)
         return {name: found.get(name) for name in names}
 
 
-def unnamed(roster: str, user: str) -> str:
+def unnamed(session: Session, user: str) -> str:
     """Why an account that has our role, but no marker that names it, is not removed, and what to do."""
-    role, marker = role_of(roster), literal(str(Marker(roster, user)))
-    text = f"the account {user} has the role {role}, but its settings don't name it any more"
+    marker = literal(str(Marker(session.roster, user)))
+    text = f"the account {user} has the role {session.role}, but its settings don't name it any more"
     return (
         f"{text}, so it may be another account of that name, and stays. If dbroster shall remove it: "
         f"ALTER USER {identifier(user)} SETTINGS log_comment = {marker}; "
-        f"if it shall stay: REVOKE {identifier(role)} FROM {identifier(user)};"
+        f"if it shall stay: REVOKE {identifier(session.role)} FROM {identifier(user)};"
     )

@@ -1,16 +1,42 @@
-"""What the admin account of MongoDB needs for a sync, and the commands that give it what it lacks."""
+"""What the admin account of MongoDB needs for a sync, the commands that give it what it lacks, and who else has power.
 
-from collections.abc import Mapping
+A role outside the database `admin` reaches its own database only: the server refuses any other privilege in it (manual,
+"Role-Based Access Control"). So power over the server, or over somebody else's database, always is a role on `admin`,
+or on the database itself.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dbroster.engines.mongodb.session import ADMIN, Session
-from dbroster.engines.mongodb.state import shell_command
+import pymongo
+from pymongo import MongoClient
+
+from dbroster.engines.mongodb.accounts import Document
+from dbroster.engines.mongodb.session import (
+    ADMIN,
+    EXTERNAL,
+    UNAUTHORIZED,
+    Session,
+    close_client,
+    parameters,
+    translated,
+)
+from dbroster.engines.mongodb.state import MARKER, shell_command
+from dbroster.errors import OperationError
+from dbroster.model.connection import Connection
 
 ROLE = "dbrosterAdmin"
 _CLUSTER: dict[str, Any] = {"cluster": True}
 _ALL: dict[str, Any] = {"db": "", "collection": ""}
 _USERS: dict[str, Any] = {"db": ADMIN, "collection": "system.users"}
+_LOGIN = {"username", "password", "authSource", "authMechanism"}
+_NO_ADMINS = frozenset({
+    "read", "readWrite", "dbAdmin", "readAnyDatabase", "readWriteAnyDatabase", "dbAdminAnyDatabase", "backup",
+    "clusterMonitor", "clusterManager", "clusterAdmin", "hostManager", "enableSharding", "directShardOperations",
+    "queryableBackup",
+})  # fmt: skip
+"""Built-in roles on `admin` by which nobody can make accounts."""
 
 Resource = Mapping[str, Any]
 Privileges = list[tuple[Resource, tuple[str, ...]]]
@@ -84,3 +110,50 @@ def _covers(given: Resource, wanted: Resource) -> bool:
     if given == wanted or given.get("anyResource"):
         return True
     return given == _ALL and wanted.get("collection") == ""
+
+
+# --- who else has power ---------------------------------------------------------------------------------------------
+
+
+def could_be_admin(session: Session, users: Sequence[Mapping[str, str]]) -> bool:
+    """Whether one of these accounts could be a sync's admin: an account of some roster never is."""
+    return any(_could(session, {"user": who["user"], "db": who["db"]}) for who in users)
+
+
+def _could(session: Session, who: Mapping[str, str]) -> bool:
+    """Whether it may have a role that lets its holder make accounts; of a custom one it is assumed."""
+    try:
+        account = session.find_account(who)
+    except OperationError:
+        # An admin who sees only the auth database: accounts elsewhere are made by DBAs, but for those that owners of
+        # databases make in their own.
+        return who["db"] in (ADMIN, EXTERNAL)
+    if account is None or MARKER in (account.get("customData") or {}):
+        return False
+    return any(role["db"] == ADMIN and role["role"] not in _NO_ADMINS for role in account.get("roles", ()))
+
+
+def access_control_is_off(session: Session, connection: Connection) -> bool:
+    """Ask the server for its command line, which few may see; only if that tells nothing, try without a login."""
+    try:
+        security = session.command(ADMIN, {"getCmdLineOpts": 1})["parsed"].get("security", {})
+    except OperationError as error:
+        return error.code != UNAUTHORIZED and lets_everybody_in(connection)
+    if security.get("authorization") == "enabled" and not security.get("transitionToAuth"):
+        return False
+    return lets_everybody_in(connection)
+
+
+def lets_everybody_in(connection: Connection) -> bool:
+    """Whether a client that has not logged in may list all databases. Raises ConnectError."""
+    given = {key: value for key, value in parameters(connection, "").items() if key not in _LOGIN}
+    with translated():
+        client: MongoClient[Document] = MongoClient(**given)
+    try:
+        with translated((), f"{connection.host}:{connection.port}"), pymongo.timeout(connection.connect_timeout):
+            client[ADMIN].command({"listDatabases": 1, "nameOnly": True})
+    except OperationError:
+        return False
+    finally:
+        close_client(client)
+    return True
