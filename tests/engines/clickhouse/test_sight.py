@@ -16,7 +16,7 @@ from dbroster.model.result import Status
 from tests.contract.adapters import Refused
 from tests.e2e.site import Site
 from tests.engines.clickhouse.adapter import ClickHouseAdapter, quoted
-from tests.engines.clickhouse.test_archive import PASSWORD, make, make_admin
+from tests.engines.clickhouse.conftest import PASSWORD, make, make_admin
 
 Describe = Callable[..., Connection]
 

@@ -308,10 +308,7 @@ class ClickHouseHandler(Handler):
         if lock is not Lock.FOREIGN or not dating:
             self._take_roles(account)
         if lock is Lock.OPEN or undated:
-            note = changed(self._session, user, locked=True)
-            self._session.run(
-                f"ALTER USER {identifier(user)}{self._session.accounts_on} HOST NONE DEFAULT ROLE NONE {note}"
-            )
+            self._alter(user, f"HOST NONE DEFAULT ROLE NONE {changed(self._session, user, locked=True)}")
         try:
             self._session.run(f"KILL QUERY{self._session.databases_on} WHERE user = {literal(user)} ASYNC")
         except OperationError as error:
@@ -392,10 +389,12 @@ class ClickHouseHandler(Handler):
             self._session.run(f"GRANT{self._session.accounts_on} {role} TO {identifier(user)}")
             if account.default_roles is not None:
                 defaults = ", ".join([*map(identifier, account.default_roles), role])
-                self._session.run(f"ALTER USER {identifier(user)}{self._session.accounts_on} DEFAULT ROLE {defaults}")
+                self._alter(user, f"DEFAULT ROLE {defaults}")
         if not account.claimed or (account.notes_lock and account.existing.lock is Lock.OPEN):
-            mark = changed(self._session, user)
-            self._session.run(f"ALTER USER {identifier(user)}{self._session.accounts_on} {mark}")
+            self._alter(user, changed(self._session, user))
+
+    def _alter(self, user: str, change: str) -> None:
+        self._session.run(f"ALTER USER {identifier(user)}{self._session.accounts_on} {change}")
 
     def adopt_database(self, user: str, database: str) -> None:
         """Put our marker on a foreign database, then grant it. The server must know MODIFY COMMENT for databases."""

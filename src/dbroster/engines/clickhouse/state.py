@@ -1,7 +1,6 @@
 """Reading accounts and databases of a ClickHouse server: a fixed number of queries, however many there are."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
 from dbroster.engines.clickhouse.access.powers import Powers
 from dbroster.engines.clickhouse.access.roles import locked_since
@@ -47,12 +46,9 @@ def read_accounts(session: Session, names: Sequence[str] | None = None) -> dict[
     only = "" if names is None else " WHERE u.name IN ({names})"
     nodes = session.everywhere(_ACCOUNTS + only, names=names or ())
     # of two accounts of one name that count which SQL can't change: statements would hit it, or bring it to light
-    found = [{row[0]: _account(session, *row) for row in sorted(rows, key=_is_fixed)} for rows in nodes]
+    ordered = [sorted(rows, key=lambda row: row[1] in READ_ONLY_STORAGES) for rows in nodes]
+    found = [{row[0]: _account(session, *row) for row in rows} for rows in ordered]
     return merge(found, session.cluster, one_account)
-
-
-def _is_fixed(row: Sequence[Any]) -> bool:
-    return row[1] in READ_ONLY_STORAGES
 
 
 def _account(

@@ -36,10 +36,10 @@ def check_passwords(
             same = clickhouse_sha256_matches(user.password.reveal(), hashes[user.name].reveal())
             if same is not None:
                 answers[user.name] = PasswordCheck.SAME if same else PasswordCheck.DIFFERENT
-    return answers | check_logins(session, [user for user in users if user.name not in answers], existing, doubts)
+    return answers | _check_logins(session, [user for user in users if user.name not in answers], existing, doubts)
 
 
-def check_logins(
+def _check_logins(
     session: Session, users: Sequence[User], existing: Mapping[str, ExistingUser], doubts: dict[str, str]
 ) -> dict[str, PasswordCheck]:
     """Log in once as each user, several at a time; one query more for what makes a refusal mean something else.
@@ -49,7 +49,8 @@ def check_logins(
     certain hosts: the server answers all of these like a wrong password.
     """
     answers = {user.name: PasswordCheck.UNKNOWN for user in users}
-    asked = [user for user in users if user.name in existing and _is_open(existing[user.name])]
+    open_ones = {name for name, account in existing.items() if account.lock is Lock.OPEN and not account.unusable}
+    asked = [user for user in users if user.name in open_ones]
     if not asked:
         return answers
     special = [{name: facts for name, *facts in rows} for rows in session.everywhere(_SPECIAL)]
@@ -80,7 +81,3 @@ def _doubt(accepted: bool | None, methods: str | None) -> str:
     if accepted is False:
         return "the login was refused, and the account may only come from certain hosts (HOST), maybe not from this one"
     return "the server gave no clear answer to the login; it may have used up a quota, look at the server's log"
-
-
-def _is_open(account: ExistingUser) -> bool:
-    return account.lock is Lock.OPEN and not account.unusable

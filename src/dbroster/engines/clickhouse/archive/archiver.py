@@ -206,7 +206,7 @@ class ClickHouseArchiver(ZipArchiver):
     ) -> list[str]:
         """Make what can be made, again and again: one may need another that comes later. Return what can't be."""
         waiting, failures = list(tables), []
-        unlocked = _unlocked(http)
+        unlocked = dict.fromkeys(http.ask(_LOCKED).split(), "1")
         while waiting:
             left: dict[str, str] = {}
             for table in waiting:
@@ -269,10 +269,6 @@ def _ask_of(http: Http, verb: str, database: str, name: str, rest: str = "") -> 
         if error.code not in _NO_TABLE:
             raise
         http.ask(f"{verb} DICTIONARY {place}")
-
-
-def _unlocked(http: Http) -> dict[str, str]:
-    return dict.fromkeys(http.ask(_LOCKED).split(), "1")
 
 
 def _deleted(http: Http, database: str, name: str) -> int:
