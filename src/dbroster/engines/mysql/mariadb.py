@@ -13,7 +13,6 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, NamedTuple
 
@@ -264,7 +263,7 @@ class MariaDBHandler(MySQLHandler):
         hosts = {*self._view.hosts, *(found.host for found in accounts)}
         names = {markers.tag(self._view.roster, key): key for key in itertools.product(users, hosts)}
         return [
-            replace(found, marked_for=next((markers.named(names[tag]) for tag in found.tags if tag in names), OTHER))
+            found._replace(marked_for=next((markers.named(names[tag]) for tag in found.tags if tag in names), OTHER))
             if found.marked_for
             else found
             for found in accounts

@@ -1,8 +1,8 @@
 """Accounts of MySQL and MariaDB, where one user name may have an account per host. Pure functions."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from dbroster.model.names import system_account
 from dbroster.model.problems import Problem
@@ -16,8 +16,7 @@ SEVERAL = "several"
 _KNOWN = frozenset({Algorithm.CACHING_SHA2, Algorithm.SHA256_PASSWORD, Algorithm.ED25519, Algorithm.MYSQL_NATIVE})
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(NamedTuple):
     """One account, `bob@%`. `powers` says what makes it too powerful to be touched.
 
     `roster`: the roster in its marker, if the marker names this very account. `marked_for`: the account that the marker
@@ -38,7 +37,7 @@ class Account:
     verifier: StoredVerifier | None = None
     since: datetime | None = None
     marked_for: str | None = None
-    claims: Mapping[str, bool] = field(default_factory=dict)
+    claims: Mapping[str, bool] = {}
     roles: tuple[str, ...] = ()
     roles_before: tuple[str, ...] = ()
     unusable: str | None = None
@@ -57,8 +56,7 @@ class Account:
         return f"{self.name}@{self.host}"
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """Whose accounts are ours: roster and hosts of the configuration, names that are never touched."""
 
     roster: str

@@ -7,7 +7,6 @@ revokes) are passed over.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 from dbroster.engines.mysql.access.grants import escaped, reaches, unescaped
 from dbroster.engines.mysql.session import identifier
@@ -16,12 +15,12 @@ _LINE = re.compile(r"GRANT (.+?) ON (\*|`(?:[^`]|``)+`)\.\* TO (.+)")
 NEEDED_ANYWAY = ("CREATE", "ALTER", "DROP")  # ALTER: to take READ ONLY off a database that is to be dropped
 
 
-@dataclass(slots=True)
 class Held:
     """Privileges of the admin: global ones, and per database pattern those that it may pass on."""
 
-    everywhere: set[str] = field(default_factory=set)
-    passed_on: dict[str, set[str]] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.everywhere: set[str] = set()
+        self.passed_on: dict[str, set[str]] = {}
 
     def has(self, *names: str) -> bool:
         """Whether one of these global privileges is held."""

@@ -7,8 +7,8 @@ decides. A grant proves nothing, since people make grants by hand.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from dbroster.engines.mysql.access.accounts import Account, View
 from dbroster.engines.mysql.access.grants import SYSTEM_DATABASES, Grant, GrantTable, Rules
@@ -20,8 +20,7 @@ Comments = Mapping[str, str]
 """Names of databases with their comments; empty where the product has none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """What the server says right now of some users and databases, before they are changed."""
 
     accounts: Sequence[Account]
@@ -29,8 +28,7 @@ class Look:
     databases: Comments
 
 
-@dataclass(frozen=True, slots=True)
-class Estate:
+class Estate(NamedTuple):
     """One database and the user whose it is or shall be: the accounts that are ours, and their grants on it.
 
     `claim`: whether a claim of the user was finished; None without any. `commented`: whether the comment names user and
@@ -90,8 +88,7 @@ class Claims:
         return ((database, next(iter(owners))) for database, owners in self._ours.items())
 
 
-@dataclass(frozen=True)
-class Survey:
+class _Read(NamedTuple):
     """What a server says of all its databases.
 
     `filled`: databases with something in them, of those that were claimed and perhaps never created. `commenting`:
@@ -107,7 +104,11 @@ class Survey:
     holders: Mapping[str, str]
     filled: Collection[str] = ()
     commenting: bool = False
-    fine: Mapping[str, Sequence[FineGrant]] = field(default_factory=dict)
+    fine: Mapping[str, Sequence[FineGrant]] = {}
+
+
+class Survey(_Read):
+    """What follows from it: whose each database is, and what is wrong with it."""
 
     @cached_property
     def owners(self) -> dict[str, str]:

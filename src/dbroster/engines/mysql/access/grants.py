@@ -8,9 +8,8 @@ Source: MySQL Reference Manual, "GRANT Statement" and "Privilege Restriction Usi
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 MAX_NAME = 64  # characters of a database name, and of its spelling in a grant
 _TOKEN = re.compile(r"\\(.)|(.)", re.DOTALL)
@@ -18,8 +17,7 @@ SYSTEM_DATABASES = frozenset({"mysql", "sys", "information_schema", "performance
 _SPECIAL_COLUMNS = {"Create_tmp_table_priv": "CREATE TEMPORARY TABLES", "Grant_priv": "GRANT OPTION"}
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """One row of mysql.db; `pattern` as it is stored."""
 
     user: str
@@ -68,8 +66,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(re.escape(plain) or wild.get(bare, re.escape(bare)) for plain, bare in tokens), re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(NamedTuple):
     """What decides whether grants are as they should be, on one server with one configuration."""
 
     wanted: frozenset[str]

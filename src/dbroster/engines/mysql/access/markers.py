@@ -8,8 +8,7 @@ a database names the database.
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from dbroster.engines.mysql.access.accounts import Key
 from dbroster.model.names import tag31
@@ -26,13 +25,12 @@ ROLE_PREFIX = "dbroster:"
 # --- MySQL: ATTRIBUTE -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """What the ATTRIBUTE of an account says; `account` is the name in it, None where it names nobody."""
 
     roster: str | None = None
     account: str | None = None
-    claims: Mapping[str, bool] = field(default_factory=dict)
+    claims: Mapping[str, bool] = {}
     locked: object = None
     roles: tuple[str, ...] = ()
 
@@ -97,8 +95,7 @@ def claimed(roster: str, roles: Iterable[str]) -> dict[str, bool]:
     return {role.removeprefix(prefix): True for role in roles if role.startswith(prefix)}
 
 
-@dataclass(frozen=True, slots=True)
-class Comment:
+class Comment(NamedTuple):
     """What the comment of a database says."""
 
     roster: str

@@ -3,8 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from dbroster.engines.mysql.access.accounts import Account, Key
 from dbroster.engines.mysql.access.grants import Grant, Rules, reaches
@@ -16,8 +15,7 @@ SHOWN = 5
 _ROLE = re.compile(r"(?:`([^`]*)`|'([^']*)'|([^@,\s`']+))(?:@(?:`([^`]*)`|'([^']*)'|([^,\s`']+)))?")
 
 
-@dataclass(frozen=True, slots=True)
-class FineGrant:
+class FineGrant(NamedTuple):
     """Privileges on one table, one of its columns, or a routine, whose `kind` is PROCEDURE or FUNCTION."""
 
     user: str
