@@ -8,5 +8,5 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from dbroster.cli.main import main  # only now is it on the path
 
-if __name__ == "__main__":  # the processes that check many passwords import this file again
+if __name__ == "__main__":
     sys.exit(main(engine="clickhouse"))

@@ -27,7 +27,6 @@ def run(given: argparse.Namespace, connect: Connect) -> int:
 
 
 def _check(server: OneServer) -> Result:
-
     connection, roster = server.load()
     check = Check(connection, roster, server.options, *server.means)
     return check.of_server() if server.given.connect else check.of_files()

@@ -35,7 +35,6 @@ def run(given: argparse.Namespace, connect: Connect) -> int:
 
 
 def _restore(server: OneServer) -> Result:
-
     names = server.names()
     if len(names) > 1 and not server.given.server:
         return server.fatal(f"there are several servers: choose one with --server ({', '.join(map(str, names))})")

@@ -32,7 +32,6 @@ def run(given: argparse.Namespace, connect: Connect) -> int:
 
 
 def _sync(server: OneServer) -> Result:
-
     connection, roster = server.load()
     options = server.options._replace(command=sync_command(server.given, server.engine))
     return Sync(connection, roster, options, *server.means, again=server.load_again).run()

@@ -1,34 +1,20 @@
 """SASLprep, the Unicode normalisation of SCRAM passwords (RFC 4013), and PostgreSQL's variant of it."""
 
+import stringprep
 import unicodedata
 from collections.abc import Iterator
-from stringprep import (
-    in_table_a1,
-    in_table_b1,
-    in_table_c3,
-    in_table_c4,
-    in_table_c5,
-    in_table_c6,
-    in_table_c7,
-    in_table_c8,
-    in_table_c9,
-    in_table_c12,
-    in_table_c21_c22,
-    in_table_d1,
-    in_table_d2,
-)
 
 # RFC 4013 section 2.3 and 2.5; non-ASCII spaces (C.1.2) are gone by then
 _PROHIBITED = (
-    in_table_a1,
-    in_table_c21_c22,
-    in_table_c3,
-    in_table_c4,
-    in_table_c5,
-    in_table_c6,
-    in_table_c7,
-    in_table_c8,
-    in_table_c9,
+    stringprep.in_table_a1,
+    stringprep.in_table_c21_c22,
+    stringprep.in_table_c3,
+    stringprep.in_table_c4,
+    stringprep.in_table_c5,
+    stringprep.in_table_c6,
+    stringprep.in_table_c7,
+    stringprep.in_table_c8,
+    stringprep.in_table_c9,
 )
 _ZERO_WIDTH_SPACE = "\u200b"  # in both mapping tables of RFC 3454: PyMongo drops it, MongoDB makes a space of it
 
@@ -75,8 +61,8 @@ def postgresql_prepared(password: str) -> bytes:
     if password.isascii():
         return password.encode()
     # C.1.2 first: U+200B stands in both tables, and PostgreSQL makes a space of it
-    spaced = (" " if in_table_c12(char) else char for char in password)
-    mapped = "".join(char for char in spaced if not in_table_b1(char))
+    spaced = (" " if stringprep.in_table_c12(char) else char for char in password)
+    mapped = "".join(char for char in spaced if not stringprep.in_table_b1(char))
     if not mapped or next(_offenders(mapped), None) is not None:
         return password.encode()
     return unicodedata.normalize("NFKC", mapped).encode()
@@ -89,16 +75,16 @@ def _is_plain(text: str) -> bool:
 
 def _normalised(text: str) -> str:
     """Mapping (2.1) and NFKC (2.2); table B.1 first, as PyMongo has it."""
-    mapped = (" " if in_table_c12(char) else char for char in text if not in_table_b1(char))
+    mapped = (" " if stringprep.in_table_c12(char) else char for char in text if not stringprep.in_table_b1(char))
     return unicodedata.ucd_3_2_0.normalize("NFKC", "".join(mapped))
 
 
 def _offenders(prepared: str) -> Iterator[str]:
     """Yield what RFC 4013 prohibits, and what breaks the rules for right-to-left text (RFC 3454 section 6)."""
     yield from (char for char in prepared if any(in_table(char) for in_table in _PROHIBITED))
-    right_to_left = [char for char in prepared if in_table_d1(char)]
-    at_both_ends = in_table_d1(prepared[0]) and in_table_d1(prepared[-1])
-    if right_to_left and (not at_both_ends or any(in_table_d2(char) for char in prepared)):
+    right_to_left = [char for char in prepared if stringprep.in_table_d1(char)]
+    at_both_ends = stringprep.in_table_d1(prepared[0]) and stringprep.in_table_d1(prepared[-1])
+    if right_to_left and (not at_both_ends or any(stringprep.in_table_d2(char) for char in prepared)):
         yield right_to_left[0]  # the letter that people see as the foreign one
 
 
