@@ -8,8 +8,8 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dbroster.engines import programs as tools
 
@@ -56,8 +56,7 @@ _SINCE = {140000: {"idle_session_timeout": "0"}, 170000: {"transaction_timeout":
 """Settings that are as harmful, by the version that has brought them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Programs:
+class Programs(NamedTuple):
     """The client programs of one major, which lie in one directory."""
 
     directory: Path

@@ -6,7 +6,6 @@ connects to a user's database. Statements that carry verifiers are kept out of t
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import ClassVar, LiteralString, Self
 
@@ -243,7 +242,7 @@ class PostgreSQLHandler(Handler):
         eviction.shut(self._session, self.connection, roles, locking)
         self._shut_databases(roles)
         now = self.time_of_lock() if self.connection.removals.grace_days and shut else None
-        self._session.run([statements.mark_role(replace(marker, since=now)) for marker in shut if now])
+        self._session.run([statements.mark_role(marker._replace(since=now)) for marker in shut if now])
 
     def _shut_databases(self, roles: Collection[str]) -> None:
         every = read_databases(self._session, self.connection).values()

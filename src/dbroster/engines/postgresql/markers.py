@@ -10,8 +10,8 @@ made of the same text, in CREATE DATABASE itself.
 """
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from dbroster.model.names import tag31
 from dbroster.plan.grace_period import read_stamp, stamp
@@ -29,8 +29,7 @@ _ACCOUNT = re.compile(r"dbroster/2 (?P<roster>[^ ]+) (?P<user>[^ ]+)(?P<locked> 
 _DATABASE = re.compile(r"dbroster/2 (?P<roster>[^ ]+) (?P<user>[^ ]+) (?P<database>[^ ]+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Marker:
+class Marker(NamedTuple):
     """The comment that says whose a role is."""
 
     roster: str
@@ -51,8 +50,7 @@ class Marker:
         return f"{FORM}{self.roster} {self.user}{f' locked{since}' if self.locked else ''}"
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What says whose a database is, and which one it is."""
 
     roster: str

@@ -3,10 +3,9 @@
 import secrets
 from collections.abc import Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import errors, pq
@@ -55,8 +54,7 @@ def check_logins(
     return {user.name: answer for user, (answer, _) in zip(users, answers, strict=True)}
 
 
-@dataclass(frozen=True, slots=True)
-class _Refusal:
+class _Refusal(NamedTuple):
     """What a server says, and whether it had asked for a password before."""
 
     words: str

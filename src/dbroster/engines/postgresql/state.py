@@ -5,8 +5,7 @@ queries repeat.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 
 from dbroster.engines.postgresql.markers import ROLE_PREFIX, Claim, Marker, marker_role
 from dbroster.engines.postgresql.names import quoted
@@ -133,8 +132,7 @@ _LENT: LiteralString = f"""{_MEMBERS}
     ORDER BY 1, 2"""  # noqa: S608 - made of constants
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseState:
+class DatabaseState(NamedTuple):
     """A database as the core sees it, and the marked roles that have too much: privileges on it, or its owner's own.
 
     `members`: those whom this admin can take the owner's role from, each with the role that gave it. `claimed`: whether

@@ -2,8 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from typing import LiteralString
+from typing import LiteralString, NamedTuple
 
 from dbroster.engines.postgresql.names import NAME_BYTES, quoted
 from dbroster.engines.postgresql.session import Session, open_session
@@ -38,8 +37,7 @@ _NAMES: LiteralString = """
     ORDER BY n"""
 
 
-@dataclass(frozen=True, slots=True)
-class Dependency:
+class Dependency(NamedTuple):
     """Something that needs a role: an object in a database, or (`shared`) one of the server, as a database itself is.
 
     `name` is that of a shared one. `owned`, or else only privileges. `passing`: the user is in that database, and it
