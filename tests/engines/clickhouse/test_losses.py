@@ -1,5 +1,8 @@
 """Rows that an archive of ClickHouse could miss without a word."""
 
+import pytest
+
+from dbroster.errors import OperationError
 from tests.engines.clickhouse.adapter import quoted
 from tests.engines.clickhouse.conftest import Site
 
@@ -42,6 +45,22 @@ def test_rows_of_a_buffer_without_its_table_are_told(site: Site) -> None:
 
 
 VIEW = "CREATE MATERIALIZED VIEW {d}.m ENGINE = MergeTree ORDER BY x AS SELECT x FROM {d}.t"
+
+
+def test_a_buffer_that_can_not_be_emptied_keeps_nothing_for_good(site: Site) -> None:
+    """T11, B4: with one over itself a user kept database and account; what ends one with rows is named."""
+    engine = "Buffer('{{p}}', '{}', 1, 9999, 9999, 99999, 99999, 99999, 99999)"
+    site.ask(
+        "CREATE TABLE {d}.t (x UInt8, CONSTRAINT c CHECK x > 5) ENGINE = MergeTree ORDER BY x",
+        f"CREATE TABLE {{d}}.itself (x UInt8) ENGINE = {engine.format('itself')}",
+        f"CREATE TABLE {{d}}.full (x UInt8) ENGINE = {engine.format('t')}",
+        "INSERT INTO {d}.full VALUES (1)",
+    )
+    with pytest.raises(OperationError, match=r"^the Buffer .*full` can't hand its rows over") as failed:
+        site.archive()
+    site.dba(str(failed.value).rpartition("give these rows up: ")[2])
+    assert site.archive().manifest.counts == {"t": 0}
+    site.handler.drop_database(site.user, site.database)
 
 
 def test_a_column_that_only_the_inner_table_of_a_view_has_is_told(site: Site) -> None:

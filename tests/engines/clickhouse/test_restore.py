@@ -127,3 +127,24 @@ def test_what_was_detached_is_so_again_when_there_is_no_archive(site: Site) -> N
     with pytest.raises(OperationError, match="broken can't be read"):
         site.archive()
     assert site.dba("EXISTS TABLE {d}.away") == "0"
+
+
+def test_a_view_whose_table_is_gone_comes_back_with_its_rows(site: Site) -> None:
+    """T14, A8: the server made none without that table; one that reads another view is still made after that."""
+    view = "CREATE MATERIALIZED VIEW {{d}}.{} ENGINE = MergeTree ORDER BY x AS SELECT x FROM {{d}}.{}"
+    site.ask(
+        "CREATE TABLE {d}.t (x UInt8) ENGINE = MergeTree ORDER BY x",
+        *(view.format(name, source) for name, source in ("ct", "bc", "ab")),
+        "INSERT INTO {d}.t VALUES (7)",
+        "INSERT INTO {d}.b VALUES (8)",
+        "INSERT INTO {d}.a VALUES (9)",
+        "DROP TABLE {d}.t",
+    )
+
+    def rows() -> list[list[str]]:
+        return [site.dba(f"SELECT x FROM {{d}}.{name} ORDER BY x").split() for name in ("a", "b", "c")]
+
+    before = rows()
+    assert all(before)
+    site.there_and_back()
+    assert rows() == before

@@ -34,6 +34,7 @@ _TABLES, _ROWS = "tables.json", ".native"
 _NOT_THERE = ("390", "57")
 """Errors of ATTACH for a table that is not there, or another one is there by now."""
 
+_OVER_ITSELF = "269"
 _NO_TABLE = ("80", "520")
 """Errors of ATTACH and DETACH for a dictionary."""
 
@@ -41,14 +42,20 @@ _VIOLATED = "469"
 _LOCKED = """
     SELECT name FROM system.settings WHERE type = 'Bool' AND value = '0' AND NOT readonly AND (
         match(name, '^allow_(experimental|suspicious)_.*(codecs|expressions|index|indices|key|table|view)$')
-        OR match(name, '^(allow_(experimental|suspicious)|enable)_.*(statistics?|type64|types?)$'))
+        OR match(name, '^(allow_(experimental|suspicious)|enable)_.*(statistics?|type64|types?)$')
+        OR name = 'allow_materialized_view_with_bad_select')
     FORMAT TabSeparated"""
 """Settings that only let a user make tables of rare kinds, and that this user may change."""
+
+_UNREAD = ("allow_materialized_view_with_bad_select",)
+"""That one is the last resort: a view that is made before what it reads would see the rows of that come back."""
 
 _DEFAULTS = (
     "SELECT name, default_kind FROM system.columns"
     " WHERE database = {database} AND table = {table} AND default_kind IN ('DEFAULT', 'MATERIALIZED')"
 )
+
+_STUCK = "SELECT command FROM system.mutations WHERE database = {database} AND table = {table} AND NOT is_done"
 
 _RESETS = r"""
     SELECT name, default FROM system.settings WHERE changed AND (
@@ -117,7 +124,7 @@ class ClickHouseArchiver(ZipArchiver):
     def _write_tables(self, http: Http, database: str, draft: Draft) -> None:
         tables = [table for table in read_tables(self._session, database) if table.statement or table.columns]
         for table in (table for table in tables if table.engine == "Buffer"):
-            http.ask(f"OPTIMIZE TABLE {qualified(database, table.name)}")
+            _empty(http, qualified(database, table.name))
         with self._writing(draft, database) as file:
             content = {"database": database, "tables": [asdict(table) for table in tables]}
             file.writestr(f"{database}/{_TABLES}", json.dumps(content, indent=1))
@@ -134,13 +141,15 @@ class ClickHouseArchiver(ZipArchiver):
             text = f"the table {database}.{table.name} can't be read: {error}"
             if setting := fixed_setting(str(error)):
                 raise OperationError(f"{text}; {writable(self.connection.username, setting)}", error.code) from None
+            place = qualified(database, table.name)
             columns = self._session.rows(_DEFAULTS, database=database, table=table.name)
-            cures = [
-                f"ALTER TABLE {qualified(database, table.name)} MODIFY COLUMN {identifier(c)} REMOVE {k}"
-                for c, k in columns
-            ]
+            cures = [f"ALTER TABLE {place} MODIFY COLUMN {identifier(c)} REMOVE {k}" for c, k in columns]
             advice = f"; if that is because of a column's default, take it away: {'; '.join(cures)}" if cures else ""
-            raise OperationError(text + advice, error.code) from None
+            stuck = [command for (command,) in self._session.rows(_STUCK, database=database, table=table.name)]
+            advice += (
+                f"; changes of it that are not done: {'; '.join(stuck)}: end them by KILL MUTATION" if stuck else ""
+            )
+            raise OperationError(f"{text}{advice}; or give its rows up: DROP TABLE {place};", error.code) from None
 
     def _attach(self, http: Http, database: str) -> list[str]:
         """Attach what was detached, and return what was so for good, which a restore detaches again."""
@@ -207,6 +216,7 @@ class ClickHouseArchiver(ZipArchiver):
         """Make what can be made, again and again: one may need another that comes later. Return what can't be."""
         waiting, failures = list(tables), []
         unlocked = dict.fromkeys(http.ask(_LOCKED).split(), "1")
+        unread = {name: unlocked.pop(name) for name in _UNREAD if name in unlocked}
         while waiting:
             left: dict[str, str] = {}
             for table in waiting:
@@ -220,7 +230,9 @@ class ClickHouseArchiver(ZipArchiver):
                 except OperationError as error:
                     failures.append(f"the rows of {table.name}: {error}")
             if len(left) == len(waiting):
-                return [*failures, *left.values()]
+                if not unread:
+                    return [*failures, *left.values()]
+                unlocked, unread = {**unlocked, **unread}, {}
             waiting = [table for table in waiting if table.name in left]
         return failures
 
@@ -258,6 +270,18 @@ class ClickHouseArchiver(ZipArchiver):
 
     def _as_user(self, user: User) -> Http:
         return Http(self._session, user.name, user.password.reveal())
+
+
+def _empty(http: Http, buffer: str) -> None:
+    """Hand a Buffer's rows over to its table; one over itself never has any."""
+    try:
+        http.ask(f"OPTIMIZE TABLE {buffer}")
+    except OperationError as error:
+        if error.code != _OVER_ITSELF:
+            text = f"the Buffer {buffer} can't hand its rows over to its table: {error}"
+            raise OperationError(
+                f"{text}; mend that, or give these rows up: DROP TABLE {buffer};", error.code
+            ) from None
 
 
 def _ask_of(http: Http, verb: str, database: str, name: str, rest: str = "") -> None:
