@@ -18,7 +18,8 @@ from typing import IO, Any
 
 from dbroster.errors import OperationError
 from dbroster.files.lock import taken
-from dbroster.files.read import closed_directory_problem, sync_directory
+from dbroster.files.permissions import closed_directory_problem
+from dbroster.files.write import sync_directory
 from dbroster.model.connection import Connection
 
 PARTIAL = ".partial"

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Self
 from dbroster.audit.log_files import MAX_LINE, ORIGIN, TORN, digest, entry_of, head_of, judge, number_of, read_record
 from dbroster.errors import AuditError
 from dbroster.files.lock import wait_for_lock
-from dbroster.files.read import sync_directory
+from dbroster.files.write import sync_directory
 from dbroster.model.result import Link
 
 PATIENCE = 10.0  # seconds to wait for the lock; whoever appends holds it for some microseconds

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from dbroster.errors import AuditError
-from dbroster.files.read import log_problem
+from dbroster.files.permissions import log_problem
 from dbroster.model.result import Link
 
 RUN = "run"

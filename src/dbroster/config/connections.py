@@ -26,16 +26,14 @@ from dbroster.config.yaml_lines import Document
 from dbroster.engines import ENGINES, OTHER_NAMES, options_of
 from dbroster.errors import ConfigError
 from dbroster.files.lines import ends_whole, without_end
-from dbroster.files.owners import open_problem, owner_problem
-from dbroster.files.read import (
-    MAX_SETTINGS,
-    FileContent,
-    Files,
+from dbroster.files.permissions import (
     closed_directory_problem,
     mode_problem,
-    read_file,
+    open_problem,
+    owner_problem,
     writers_problem,
 )
+from dbroster.files.read import MAX_SETTINGS, FileContent, Files, read_file
 from dbroster.model.connection import Connection, Removals, Tls
 from dbroster.model.names import did_you_mean
 from dbroster.model.problems import Problem

@@ -11,7 +11,7 @@ from errno import EACCES, ENOSPC, EROFS
 from pathlib import Path
 
 from dbroster.errors import ServerError, SyncLockHeld
-from dbroster.files.owners import trusted
+from dbroster.files.permissions import trusted
 
 _PAUSE = 0.002
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dbroster.errors import ConfigError
 from dbroster.files.lock import wait_for_lock
-from dbroster.files.read import read_file, sync_directory
+from dbroster.files.read import read_file
 from dbroster.model.problems import Problem
 
 PATIENCE = 5.0
@@ -101,3 +101,12 @@ def failing(path: Path) -> Iterator[None]:
     except OSError as error:
         text = f"{path} can't be written: {error.strerror}; nothing was changed"
         raise ConfigError([Problem(text, path.name)]) from None
+
+
+def sync_directory(path: Path) -> None:
+    """Wait until a directory's entries are on the disk, so that a power cut can't undo a rename. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

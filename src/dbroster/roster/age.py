@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from dbroster.errors import ConfigError
-from dbroster.files.read import is_utf8, mode_problem, read_file, writers_problem
+from dbroster.files.permissions import mode_problem, writers_problem
+from dbroster.files.read import is_utf8, read_file
 from dbroster.model.problems import Problem
 from dbroster.model.roster import AGE_FILE
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from dbroster.errors import ConfigError
 from dbroster.files.lines import significant
-from dbroster.files.owners import open_problem, owner_problem
+from dbroster.files.permissions import open_problem, owner_problem
 from dbroster.files.read import MAX_SETTINGS, FileContent
 from dbroster.model.names import is_name, system_account
 from dbroster.model.problems import Problem

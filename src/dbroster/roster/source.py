@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from dbroster.config.connections import USERS_COMMAND, users_command
 from dbroster.errors import ConfigError
-from dbroster.files.owners import owner_problem
-from dbroster.files.read import Files, is_utf8, mode_problem, writers_problem
+from dbroster.files.permissions import mode_problem, owner_problem, writers_problem
+from dbroster.files.read import Files, is_utf8
 from dbroster.model.problems import Problem
 from dbroster.model.roster import AGE_FILE, USERS_FILE
 

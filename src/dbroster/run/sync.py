@@ -11,7 +11,7 @@ from dbroster import engines
 from dbroster.config.connections import cut_short, has_section, read_connections
 from dbroster.engines.base import Handler
 from dbroster.errors import AuditError, ConfigError, DbrosterError, OperationError
-from dbroster.files.owners import place_problem
+from dbroster.files.permissions import place_problem
 from dbroster.files.read import Files
 from dbroster.model.connection import Connection
 from dbroster.model.plan import Plan, Verb

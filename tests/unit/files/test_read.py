@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.files.read import MAX_BYTES, mode_problem, read_file
+from dbroster.files.read import MAX_BYTES, read_file
 from tests.support.samples import private
 
 
@@ -188,17 +188,3 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
         read_file(tmp_path)
         read_file(tmp_path / "file")
     assert open_descriptors() == before
-
-
-@pytest.mark.parametrize("mode", [0o600, 0o640, 0o400, 0o440, 0o700])
-def test_safe_modes(mode: int) -> None:
-    assert mode_problem(Path("users.txt"), mode) is None
-
-
-@pytest.mark.parametrize("mode", [0o644, 0o604, 0o602, 0o601, 0o660, 0o620, 0o666, 0o777])
-def test_unsafe_modes_name_file_mode_and_remedy(mode: int) -> None:
-    problem = mode_problem(Path("/etc/roster/users.txt"), mode)
-    assert problem is not None
-    assert f"/etc/roster/users.txt holds passwords and has mode {mode:04o}" in problem.text
-    assert "chmod 600 /etc/roster/users.txt" in problem.text
-    assert problem.file == "users.txt"

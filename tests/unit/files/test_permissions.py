@@ -8,8 +8,8 @@ import pytest
 
 from dbroster.config.connections import USERS_COMMAND
 from dbroster.errors import ConfigError
-from dbroster.files.owners import me, place_problem, trusted
-from dbroster.files.read import Files, closed_directory_problem
+from dbroster.files.permissions import closed_directory_problem, me, mode_problem, place_problem, trusted
+from dbroster.files.read import Files
 from dbroster.roster.source import UsersSource
 from dbroster.run.sync import load
 from tests.support.samples import CONNECTIONS, PASSWORD, config, private
@@ -161,3 +161,17 @@ def test_an_archive_directory_that_could_be_exchanged(directory: Path) -> None:
     assert "everybody may put another file into it" in (closed_directory_problem(directory / "open" / "archives") or "")
     (directory / "open" / "archives").mkdir(mode=0o700)
     assert "everybody may put another file into it" in (closed_directory_problem(directory / "open" / "archives") or "")
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o400, 0o440, 0o700])
+def test_safe_modes(mode: int) -> None:
+    assert mode_problem(Path("users.txt"), mode) is None
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o602, 0o601, 0o660, 0o620, 0o666, 0o777])
+def test_unsafe_modes_name_file_mode_and_remedy(mode: int) -> None:
+    problem = mode_problem(Path("/etc/roster/users.txt"), mode)
+    assert problem is not None
+    assert f"/etc/roster/users.txt holds passwords and has mode {mode:04o}" in problem.text
+    assert "chmod 600 /etc/roster/users.txt" in problem.text
+    assert problem.file == "users.txt"
