@@ -15,19 +15,17 @@ class Engine(NamedTuple):
     """What is known of an engine before its package is imported.
 
     `driver`, `module`, `oldest`: the driver's name, its module, and the oldest version that works (see pyproject.toml).
-    `other_names`: what people call the engine's section of connections.yaml. `handler`: the module that connects.
+    `other_names`: what people call the engine's section of connections.yaml.
     """
 
     driver: str
     module: str
     oldest: str
     other_names: tuple[str, ...]
-    handler: str = "handler"
 
 
 ENGINES = {
-    # its module picks the handler by which of both it meets
-    "mysql": Engine("PyMySQL", "pymysql", "1.1", ("mariadb", "maria"), "mariadb"),
+    "mysql": Engine("PyMySQL", "pymysql", "1.1", ("mariadb", "maria")),
     "postgresql": Engine("psycopg", "psycopg", "3.2", ("postgres", "pg", "pgsql", "psql", "postgre")),
     "clickhouse": Engine("clickhouse-connect", "clickhouse_connect", "1.0", ("clickhouse-server", "clickhouse_server")),
     "mongodb": Engine("PyMongo", "pymongo", "4.9", ("mongo", "mongod")),
@@ -49,7 +47,7 @@ def connect(connection: "Connection") -> "Handler":
     comes.
     """
     engine = ENGINES[connection.engine]
-    name = f"dbroster.engines.{connection.engine}.{engine.handler}"
+    name = f"dbroster.engines.{connection.engine}.handler"
     try:
         try:
             module = import_module(name)  # first: the engine decides what of a driver is imported

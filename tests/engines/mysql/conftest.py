@@ -10,7 +10,7 @@ import pymysql
 import pytest
 
 from dbroster.engines import connect
-from dbroster.engines.mysql.handler import MySQLHandler
+from dbroster.engines.mysql.family import MySQLFamily
 from dbroster.engines.mysql.options import MySQLOptions
 from dbroster.model.connection import Connection, Tls
 from dbroster.passwords.secret import Secret
@@ -83,7 +83,7 @@ class Site:
         self.server = server
         self.dba = Dba(server)
         self.roster = self.name()
-        self._handlers: list[MySQLHandler] = []
+        self._handlers: list[MySQLFamily] = []
 
     def close(self) -> None:
         for handler in self._handlers:
@@ -107,9 +107,9 @@ class Site:
         given = {"username": name, "password": Secret(password), "options": options}
         return Connection(**{**values, **given, **fields})
 
-    def open(self, login: tuple[str, str] | None = None, **fields: Any) -> MySQLHandler:
+    def open(self, login: tuple[str, str] | None = None, **fields: Any) -> MySQLFamily:
         handler = connect(self.connection(login, **fields))
-        assert isinstance(handler, MySQLHandler)
+        assert isinstance(handler, MySQLFamily)
         self._handlers.append(handler)
         handler.prepare()
         return handler
@@ -165,7 +165,7 @@ def mariadb(mariadb_server: Server) -> Iterator[Site]:
         yield site
 
 
-def give(handler: MySQLHandler, user: str, template: str = "web") -> str:
+def give(handler: MySQLFamily, user: str, template: str = "web") -> str:
     """Create a database for a user, in the engine's order."""
     database = f"{user}_{template}"
     handler.create_database(user, database)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dbroster.engines.mysql.archive.contents import longest_statement
-from dbroster.engines.mysql.handler import MySQLHandler
+from dbroster.engines.mysql.family import MySQLFamily
 from dbroster.errors import OperationError, Stalled
 from dbroster.model.plan import Action, Verb
 from dbroster.model.result import Status
@@ -41,13 +41,13 @@ def fill(
         return state(cursor, history=history)
 
 
-def is_mariadb(handler: MySQLHandler) -> bool:
+def is_mariadb(handler: MySQLFamily) -> bool:
     return "MariaDB" in handler.server().product
 
 
-def loses_history(handler: MySQLHandler) -> bool:
+def loses_history(handler: MySQLFamily) -> bool:
     """Before 10.11 no program writes the history of MariaDB's system-versioned tables."""
-    return is_mariadb(handler) and handler._version() < (10, 11)
+    return is_mariadb(handler) and handler._facts.version < (10, 11)
 
 
 def history_of(*tables: str) -> list[str]:
@@ -69,7 +69,7 @@ def test_everything_comes_back_as_it_was(site: Site, tmp_path: Path) -> None:
         handler.connection = archiving(handler.connection, tmp_path)
         handler.create_user(user, Secret(HOSTILE))
         database = give(handler, user)
-        own = only_mariadb(handler._version()) if is_mariadb(handler) else ONLY_MYSQL
+        own = only_mariadb(handler._facts.version) if is_mariadb(handler) else ONLY_MYSQL
         fill(site, user, HOSTILE, database, *BOTH, *own)
         with closing(site.dba.login(user, HOSTILE, database, charset="utf8mb4")) as raw, raw.cursor() as cursor:
             cursor.execute("INSERT INTO `täble 語` (text, data) VALUES ('large', '')")

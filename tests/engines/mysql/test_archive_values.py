@@ -3,7 +3,7 @@
 from contextlib import closing
 from pathlib import Path
 
-from dbroster.engines.mysql.handler import MySQLHandler
+from dbroster.engines.mysql.family import MySQLFamily
 from dbroster.passwords.secret import Secret
 from tests.engines.mysql.conftest import PASSWORD, Site, give
 from tests.engines.mysql.test_archive import fill, is_mariadb, least, loses_history
@@ -52,8 +52,8 @@ ONLY_MARIADB = (
 )
 
 
-def has_vectors(handler: MySQLHandler) -> bool:
-    return not is_mariadb(handler) and handler._version() >= (9,)
+def has_vectors(handler: MySQLFamily) -> bool:
+    return not is_mariadb(handler) and handler._facts.version >= (9,)
 
 
 def values(site: Site, user: str, database: str, *, history: bool) -> dict[str, list[str]]:

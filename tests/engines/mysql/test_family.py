@@ -88,7 +88,7 @@ def test_a_database_that_somebody_creates_in_the_last_moment_is_not_taken(site: 
     handler, bob = site.open(), site.name()
     handler.create_user(bob, Secret(PASSWORD))
     web = f"{bob}_web"
-    estate = handler._estate(bob, web)
+    estate = handler._state.estate(bob, web)
     site.dba.run(f"CREATE DATABASE {web}", f"CREATE TABLE {web}.precious (n INT)")
     with pytest.raises(OperationError, match="exists"):
         handler._create_databases([estate])

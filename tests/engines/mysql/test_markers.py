@@ -2,6 +2,9 @@
 
 import pytest
 
+from dbroster.engines.mysql.access.markers import NEW
+from dbroster.engines.mysql.family import MySQLFamily
+from dbroster.engines.mysql.handler import MySQLHandler
 from dbroster.errors import OperationError
 from dbroster.model.plan import Action, Verb
 from dbroster.model.result import Status
@@ -159,12 +162,18 @@ def test_a_role_of_another_host_is_no_account(mysql: Site) -> None:
 # --- what a kill leaves -----------------------------------------------------------------------------------------------
 
 
+def claim(handler: MySQLFamily, user: str) -> None:
+    """What is written down before a database is created."""
+    assert isinstance(handler, MySQLHandler)
+    handler._claim([handler._state.estate(user, f"{user}_web")], NEW)
+
+
 def test_a_claimed_database_that_is_empty_is_finished_and_a_filled_one_is_foreign(mysql: Site) -> None:
     """A1: nobody but an admin can fill a database that is claimed and was never granted."""
     handler, bob, al = mysql.open(mysql.least()), mysql.name(), mysql.name()
     for user in (bob, al):
         handler.create_user(user, Secret(PASSWORD))
-        handler._claim([(user, f"{user}_web")], "new", {user: [(user, "%")]})  # killed after this
+        claim(handler, user)  # killed after this
         mysql.dba.run(f"CREATE DATABASE {user}_web")
     mysql.dba.run(f"CREATE TABLE {al}_web.precious (n INT)")
     found = handler.get_existing_databases()
@@ -191,7 +200,7 @@ def test_anything_inside_makes_a_claimed_database_foreign(mysql: Site, content: 
     """A1: tables, views, routines and events count."""
     handler, bob = mysql.open(mysql.least()), mysql.name()
     handler.create_user(bob, Secret(PASSWORD))
-    handler._claim([(bob, f"{bob}_web")], "new", {bob: [(bob, "%")]})
+    claim(handler, bob)
     mysql.dba.run(f"CREATE DATABASE {bob}_web", content.format(f"{bob}_web"))
     assert handler.get_existing_databases()[f"{bob}_web"].owner is None
     with pytest.raises(OperationError, match="filled"):

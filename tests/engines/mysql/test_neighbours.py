@@ -5,8 +5,8 @@ from pathlib import Path
 import pymysql
 import pytest
 
-from dbroster.engines.mysql.access import markers as mysql_marks
-from dbroster.engines.mysql.handler import MySQLHandler
+from dbroster.engines.mysql.access import markers
+from dbroster.engines.mysql.family import MySQLFamily
 from dbroster.errors import OperationError
 from dbroster.model.plan import Action, Verb
 from dbroster.model.roster import User
@@ -15,7 +15,7 @@ from dbroster.passwords.secret import Secret
 from tests.engines.mysql.conftest import OTHER, PASSWORD, Site, give
 
 
-def two(site: Site, handler: MySQLHandler) -> tuple[str, str, str]:
+def two(site: Site, handler: MySQLFamily) -> tuple[str, str, str]:
     """Bob with a database that has a table and a procedure, and al."""
     bob, al = site.name(), site.name()
     for user in (bob, al):
@@ -25,7 +25,7 @@ def two(site: Site, handler: MySQLHandler) -> tuple[str, str, str]:
     return bob, al, web
 
 
-def texts(handler: MySQLHandler) -> str:
+def texts(handler: MySQLFamily) -> str:
     handler.get_existing_users()
     handler.get_existing_databases()
     return "\n".join(problem.text for problem in handler.warnings())
@@ -79,7 +79,7 @@ def test_what_everybody_has_on_a_database_is_taken_away(mariadb: Site) -> None:
     handler = mariadb.open(mariadb.least())
     bob, al, web = two(mariadb, handler)
     to_everybody = f"GRANT SELECT ON `{bob}\\_web`.* TO PUBLIC"
-    if handler._version() < (10, 11):
+    if handler._facts.version < (10, 11):
         with pytest.raises(pymysql.err.OperationalError, match="Invalid role"):
             mariadb.dba.run(to_everybody)
         return
@@ -380,7 +380,7 @@ def test_a_stray_file_in_a_databases_directory_is_told_with_its_path(site: Site)
 def test_names_are_as_long_as_the_server_takes_them(mariadb: Site) -> None:
     """C10: 80 characters before MariaDB 10.6, 128 since; for accounts, and for the roles that mark them."""
     handler = mariadb.open(mariadb.least())
-    longest = 80 if handler._version() < (10, 6) else 128
+    longest = 80 if handler._facts.version < (10, 6) else 128
     name = f"u{'1' * (longest - 2)}q"
     assert handler.refuse_user(name) is None
     handler.create_user(name, Secret(PASSWORD))
@@ -395,14 +395,14 @@ def test_the_roles_that_mark_are_as_long_as_the_server_takes_them(mariadb: Site)
     """C10: the longest role that is not refused can be made."""
     roster = f"{mariadb.name()}{'r' * 20}"
     handler = mariadb.open(roster=roster)
-    longest = 80 if handler._version() < (10, 6) else 128
-    bob, prefix = mariadb.name(), mysql_marks.claim_role(roster, "")
+    longest = 80 if handler._facts.version < (10, 6) else 128
+    bob, prefix = mariadb.name(), markers.claim_role(roster, "")
     template = "t" * min(longest - len(prefix), 64 - len(bob) - 2)  # "_" is two characters in a grant
     handler.create_user(bob, Secret(PASSWORD))
     assert handler.refuse_database(f"{bob}_{template}") is None
     web = give(handler, bob, template)
     assert handler.get_existing_databases()[web].granted
-    handler._settings["version"] = "10.5.23-MariaDB"
+    handler._facts.settings["version"] = "10.5.23-MariaDB"
     assert "MariaDB takes 80" in str(handler.refuse_database(f"{bob}_{'t' * (81 - len(prefix))}"))
 
 

@@ -31,5 +31,5 @@ from dbroster.engines.mysql.access.clients import Hosts
 )
 def test_a_session_is_ours_if_it_can_be_nobody_else_s(ours: str, other: str, client: str, *, is_ours: bool) -> None:
     """S1: the server takes the account with the most specific host."""
-    assert Hosts((ours,), (other,)).has_client(client) is is_ours
-    assert Hosts((ours,), ()).has_client(client)
+    assert Hosts({ours}, {other}).has_client(client) is is_ours
+    assert Hosts({ours}, set()).has_client(client)

@@ -64,7 +64,7 @@ def survey(
     view = View("default", ("%",), frozenset(), "admin")
     table = GrantTable(grants, rules())
     claims = Claims(accounts, view, rules())
-    return Survey(databases, claims, table, rules(), view, {}, {}, filled, commenting).describe()
+    return Survey(databases, claims, table, grants, rules(), view, filled, commenting).described
 
 
 def owner(name: str, **claims: bool) -> Account:

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.engines.postgresql import client_programs as postgresql_programs
+from dbroster.engines.postgresql import client_programs
 from dbroster.engines.postgresql.client_programs import Programs, find_programs
 
 
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine on which nothing is installed yet: `usual/MAJOR/bin` is where a distribution keeps each major."""
-    monkeypatch.setattr(postgresql_programs, "_PLACES", (f"{tmp_path}/usual/{{}}/bin",))
+    monkeypatch.setattr(client_programs, "_PLACES", (f"{tmp_path}/usual/{{}}/bin",))
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
     return tmp_path
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.engines import programs as tools
-from dbroster.engines import waits
+from dbroster.engines import programs, waits
 from dbroster.errors import ConnectError, OperationError, Stalled
 from dbroster.model.connection import Connection
 from tests.support.waiting import wait_until
@@ -24,8 +23,8 @@ PARENT = 'sleep 600 & echo $! > "$0-child"; echo $$ > "$0"; wait'
 
 
 def test_a_program_reads_a_secret_from_a_file_that_is_on_no_disk() -> None:
-    with tools.memory_file(SECRET) as file:
-        said = tools.run(
+    with programs.memory_file(SECRET) as file:
+        said = programs.run(
             [sys.executable, "-c", f"import os; p='/proc/self/fd/{file}'; "
              "print(open(p).read()[::-1], oct(os.stat(p).st_mode & 0o777))"],
             SERVER, environment={}, secrets=[SECRET], descriptors=[file],
@@ -36,7 +35,7 @@ def test_a_program_reads_a_secret_from_a_file_that_is_on_no_disk() -> None:
 def test_the_environment_that_is_passed_on_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADMIN_PASSWORD", SECRET)
     code = "import os; print(sorted(os.environ))"
-    said = tools.run([sys.executable, "-c", code], SERVER, environment={"GIVEN": "x"}, secrets=[SECRET])
+    said = programs.run([sys.executable, "-c", code], SERVER, environment={"GIVEN": "x"}, secrets=[SECRET])
     assert "'GIVEN'" in said
     assert "ADMIN_PASSWORD" not in said
 
@@ -44,7 +43,7 @@ def test_the_environment_that_is_passed_on_holds_no_secret(monkeypatch: pytest.M
 def test_a_failure_tells_what_the_program_said_but_no_secret() -> None:
     code = f"import sys; print('bad password {SECRET}', file=sys.stderr); sys.exit(3)"
     with pytest.raises(OperationError) as caught:
-        tools.run([sys.executable, "-c", code], SERVER, environment={}, secrets=[SECRET])
+        programs.run([sys.executable, "-c", code], SERVER, environment={}, secrets=[SECRET])
     assert "failed with exit code 3: bad password" in str(caught.value)
     assert SECRET not in str(caught.value)
 
@@ -52,20 +51,20 @@ def test_a_failure_tells_what_the_program_said_but_no_secret() -> None:
 def test_a_program_that_is_killed_or_missing_is_a_failure() -> None:
     code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     with pytest.raises(OperationError, match="SIGKILL"):
-        tools.run([sys.executable, "-c", code], SERVER, environment={})
+        programs.run([sys.executable, "-c", code], SERVER, environment={})
     with pytest.raises(OperationError, match="can't be run"):
-        tools.run(["/nowhere/pg_dump"], SERVER, environment={})
+        programs.run(["/nowhere/pg_dump"], SERVER, environment={})
 
 
 def test_the_first_program_that_is_installed_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "second").write_text("#!/bin/sh\necho second 2.0\n")
     (tmp_path / "second").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    found = tools.find("first-that-nobody-has", "second")
+    found = programs.find("first-that-nobody-has", "second")
     assert found == str(tmp_path / "second")
-    assert tools.version(found) == "second 2.0\n"
-    assert tools.find("first-that-nobody-has") is None
-    assert tools.version("/nowhere/pg_dump") == ""
+    assert programs.version(found) == "second 2.0\n"
+    assert programs.find("first-that-nobody-has") is None
+    assert programs.version("/nowhere/pg_dump") == ""
 
 
 def number(path: Path) -> int:
@@ -85,7 +84,7 @@ def test_a_program_without_progress_is_ended_with_all_that_it_has_started(tmp_pa
     """C1: pg_dump and its like wait for a server that has stopped answering."""
     file = tmp_path / "number"
     with pytest.raises(Stalled, match=r"made no progress with db\.example:1234 for 3 s .*`timeout`"):
-        tools.run(["sh", "-c", PARENT, str(file)], HASTY, environment={})
+        programs.run(["sh", "-c", PARENT, str(file)], HASTY, environment={})
     assert not is_running(number(file))
     wait_until(lambda: not is_running(number(Path(f"{file}-child"))))
 
@@ -98,8 +97,8 @@ def test_a_program_with_progress_may_take_its_time(tmp_path: Path) -> None:
     read = 'while [ -n "$(head -c 1)" ]; do sleep 0.4; done'
     with target.open("wb") as to, source.open("rb") as of, ThreadPoolExecutor(2) as pool:
         runs = [
-            pool.submit(tools.run, ["sh", "-c", written], HASTY, environment={}, target=to),
-            pool.submit(tools.run, ["sh", "-c", read], HASTY, environment={}, source=of),
+            pool.submit(programs.run, ["sh", "-c", written], HASTY, environment={}, target=to),
+            pool.submit(programs.run, ["sh", "-c", read], HASTY, environment={}, source=of),
         ]
         for run in runs:
             run.result()
@@ -112,7 +111,7 @@ def test_another_thread_ends_a_program(tmp_path: Path) -> None:
 
     def work() -> None:
         try:
-            tools.run([sys.executable, "-c", SILENT, str(file)], SERVER._replace(timeout=600), environment={})
+            programs.run([sys.executable, "-c", SILENT, str(file)], SERVER._replace(timeout=600), environment={})
         except ConnectError as error:
             caught.append(error)
 
@@ -133,9 +132,9 @@ def test_a_program_does_not_outlive_us(tmp_path: Path) -> None:
     code = """if True:
         import sys
         from dbroster.model.connection import Connection
-        from dbroster.engines import programs as tools
+        from dbroster.engines import programs
         server = Connection("fake", "default", "db.example", 1234, "admin", None)
-        tools.run([sys.executable, "-c", sys.argv[1], sys.argv[2]], server, environment={})
+        programs.run([sys.executable, "-c", sys.argv[1], sys.argv[2]], server, environment={})
     """
     file = tmp_path / "number"
     with subprocess.Popen([sys.executable, "-c", code, SILENT, str(file)]) as run:
@@ -157,7 +156,7 @@ def test_the_environment_does_not_tell_a_program_where_to_work(monkeypatch: pyte
     )
     for name in names:
         monkeypatch.setenv(name, "elsewhere")
-    said = tools.run(
+    said = programs.run(
         [sys.executable, "-c", "import os; print(sorted(os.environ))"], SERVER, environment={"PGPORT": "1"}
     )
     assert "PGPORT" in said
@@ -167,4 +166,4 @@ def test_the_environment_does_not_tell_a_program_where_to_work(monkeypatch: pyte
 def test_what_a_program_says_before_its_error_is_not_in_the_way() -> None:
     code = "import sys; print('well\\n' * 1000, 'ERROR: no such thing', file=sys.stderr); sys.exit(1)"
     with pytest.raises(OperationError, match="exit code 1: ERROR: no such thing"):
-        tools.run([sys.executable, "-c", code], SERVER, environment={})
+        programs.run([sys.executable, "-c", code], SERVER, environment={})

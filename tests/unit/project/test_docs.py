@@ -14,9 +14,9 @@ from dbroster.cli.main import parser
 from dbroster.config.connections import CONNECTIONS_FILE, read_connections
 from dbroster.engines import ENGINES as ENGINE_NAMES
 from dbroster.engines.mysql.access.admin_privileges import Held, missing_grants
+from dbroster.engines.mysql.handler import MySQLHandler
 from dbroster.engines.mysql.mariadb import MariaDBHandler
 from dbroster.engines.mysql.options import PRIVILEGES as MYSQL_PRIVILEGES
-from dbroster.engines.mysql.state import MySQLState
 from dbroster.errors import ConfigError
 from dbroster.files.read import Files
 from dbroster.model.names import SYSTEM_ACCOUNTS, SYSTEM_PREFIXES
@@ -149,9 +149,9 @@ def test_the_grants_for_the_admin_are_those_that_the_code_asks_for() -> None:
     admin, text = "'dbroster'@'%'", " ".join(ENGINES.split())
     for statement in missing_grants(Held(), admin, MYSQL_PRIVILEGES, ["tools", "web"], literal=False):
         assert statement in text
-    for table in {*MySQLState.tables, *MariaDBHandler.tables}:
+    for table in {*MySQLHandler.tables, *MariaDBHandler.tables}:
         assert f"GRANT SELECT ON mysql.{table} TO {admin};" in text
-    for handler in (MySQLState, MariaDBHandler):
+    for handler in (MySQLHandler, MariaDBHandler):
         assert f"GRANT PROCESS, {handler.end_sessions_privilege} ON *.* TO {admin};" in text
 
 

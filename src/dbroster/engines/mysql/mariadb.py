@@ -1,4 +1,4 @@
-"""MariaDB 10.5 and newer: a MySQL whose accounts carry no attributes.
+"""MariaDB 10.5 and newer, whose accounts carry no attributes.
 
 What marks an account is a number that fits its name only, in one of its resource limits: CREATE USER writes it, neither
 the user nor REVOKE ALL takes it away, and RENAME USER leaves it behind as it is. Further numbers note that the lock is
@@ -16,15 +16,22 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, ClassVar, NamedTuple
 
-from dbroster.engines.base import Handler
-from dbroster.engines.mysql import prepared_transactions
-from dbroster.engines.mysql.access import accounts as mysql_accounts
 from dbroster.engines.mysql.access import markers
-from dbroster.engines.mysql.access.accounts import Account, Key
+from dbroster.engines.mysql.access.accounts import Account, Key, lock_state, powers, with_roles
 from dbroster.engines.mysql.access.database_owners import Estate
-from dbroster.engines.mysql.account_changes import accounts_list
-from dbroster.engines.mysql.handler import MySQLHandler
-from dbroster.engines.mysql.session import NOT_EMPTY_DIRECTORY, Session, account, identifier, literal, reading
+from dbroster.engines.mysql.access.password_check import SEVERAL
+from dbroster.engines.mysql.family import MySQLFamily
+from dbroster.engines.mysql.removal import prepared_transactions
+from dbroster.engines.mysql.session import (
+    NOT_EMPTY_DIRECTORY,
+    Greeting,
+    Session,
+    account,
+    accounts_list,
+    identifier,
+    literal,
+)
+from dbroster.engines.mysql.state import Accounts
 from dbroster.errors import OperationError, UnsupportedServer
 from dbroster.model.connection import Connection
 from dbroster.model.plan import Action, Verb
@@ -36,26 +43,12 @@ from dbroster.passwords.verifiers.ed25519 import ed25519
 
 VALIDATOR, VALIDATION = "simple_password_check", "PASSWORD VALIDATION"
 OTHER = "another account"
-NAMED_AT_ONCE = 50  # parts of one query
 LIMITS = {
     "max_updates": "MAX_UPDATES_PER_HOUR",
     "max_questions": "MAX_QUERIES_PER_HOUR",
     "max_connections": "MAX_CONNECTIONS_PER_HOUR",
 }
 """Resource limits as mysql.global_priv and statements name them; the first one that a DBA does not use has the mark."""
-
-
-def connect(connection: Connection) -> Handler:
-    """Open a connection with the handler of the product that answers. Raises ConnectError, UnsupportedServer."""
-    session = Session(connection)
-    try:
-        with reading():
-            greeting = session.greeting()
-    except BaseException:
-        session.close()
-        raise
-    product = MariaDBHandler if "mariadb" in greeting.version.lower() else MySQLHandler
-    return product.begin(connection, session, greeting)
 
 
 class _Role(NamedTuple):
@@ -77,44 +70,40 @@ _ROLES = """
     FROM mysql.roles_mapping WHERE %s OR Host = '' OR User IN %s GROUP BY User, Host"""
 
 
-class MariaDBHandler(MySQLHandler):
-    """What MariaDB words, stores or allows differently."""
+class MariaDBHandler(MySQLFamily):
+    """What MariaDB words, stores or allows in its own way."""
 
     product: ClassVar[str] = "MariaDB"
     oldest: ClassVar[tuple[int, ...]] = (10, 5)
-    default_plugin: ClassVar[str] = "mysql_native_password"
     plugins: ClassVar[tuple[str, ...]] = ("mysql_native_password", "ed25519")
-    max_user: ClassVar[int] = 128
-    max_password: ClassVar[int | None] = None
     tables: ClassVar[tuple[str, ...]] = ("global_priv", "db", "roles_mapping")
     end_sessions_privilege: ClassVar[str] = "CONNECTION ADMIN"
+    role_host: ClassVar[str] = ""
     default_jobs: ClassVar[int] = 2  # the server works on one DDL statement at a time
     groups: ClassVar[int] = 1
     users_at_once: ClassVar[int] = 1000  # the more grants there are, the longer each CREATE USER takes
-    role_host: ClassVar[str] = ""
-    commenting: ClassVar[bool] = True
-    compound: ClassVar[bool] = True
 
-    def __init__(self, connection: Connection, session: Session) -> None:
-        super().__init__(connection, session)
+    def __init__(self, connection: Connection, session: Session, greeting: Greeting) -> None:
+        super().__init__(connection, session, greeting)
         self._role = markers.roster_role(connection.roster)
         self._lock_tag = markers.tag(connection.roster, ("", "locked"))
         self._roles_there: set[str] = set()
         self._to_mark: list[tuple[str, str]] = []
-
-    # --- the server -------------------------------------------------------------------------------------------------
-
-    def _check_server(self) -> None:
-        super()._check_server()
         validators = self._validators()
-        if validators and self._is_on("strict_password_validation"):
+        if validators and self._facts.is_on("strict_password_validation"):
             raise UnsupportedServer(
                 f"{self.product} refuses verifiers while {', '.join(validators)} is loaded, and dbroster sends no "
                 f"passwords: SET GLOBAL strict_password_validation = OFF (dbroster applies {VALIDATOR} itself)"
             )
 
+    # --- the server -------------------------------------------------------------------------------------------------
+
     def _validators(self) -> list[str]:
-        return [name for name, kind in self._loaded.items() if kind == VALIDATION]
+        return [name for name, kind in self._facts.plugins.items() if kind == VALIDATION]
+
+    def _max_user(self) -> int:
+        """Names of accounts and roles. Source: MariaDB MDEV-24312, which made them longer in 10.6."""
+        return 128 if self._facts.version >= (10, 6) else 80
 
     def missing_privileges(self, templates: Sequence[str]) -> list[str]:
         """GRANT statements for what the admin lacks, the right to give the marker roles included."""
@@ -144,8 +133,7 @@ class MariaDBHandler(MySQLHandler):
         self._create_roles([self._role])
         for user, name in dict.fromkeys(self._to_mark):
             with suppress(OperationError):  # the next run tries again
-                for grant in self._estate(user, name).grants:
-                    self._revoke(grant, grant.privileges)
+                self._changes.revoke((grant, grant.privileges) for grant in self._state.estate(user, name).grants)
                 self._write_comment(user, name)
 
     def _write_comment(self, user: str, name: str) -> None:
@@ -169,10 +157,6 @@ class MariaDBHandler(MySQLHandler):
         rows = self._session.rows(_MARKER_ROLES, self._role, templates)
         return {row["name"]: _Role(*(bool(row[field]) for field in _Role._fields)) for row in rows}
 
-    def _max_user(self) -> int:
-        """Names of accounts and roles. Source: MariaDB MDEV-24312, which made them longer in 10.6."""
-        return self.max_user if self._version() >= (10, 6) else 80
-
     def refuse_database(self, name: str) -> str | None:
         """As MySQL, and by the length of the role that says whose it is."""
         role = markers.claim_role(self._view.roster, name.partition("_")[2])
@@ -180,41 +164,39 @@ class MariaDBHandler(MySQLHandler):
             return f"the role {role} would have {len(role)} characters, {self.product} takes {self._max_user()}"
         return super().refuse_database(name)
 
-    def _obstacle(self, action: Action, leaving: Collection[str], definers: Mapping[str, list[str]]) -> str | None:
-        """A database whose comment was changed is not dropped in the run that finds it so."""
-        name = self.fold_database(action.database or "")
-        unmarked = self._survey.unmarked() if self._survey else []
-        if action.verb in (Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE) and (action.user, name) in unmarked:
-            self._to_mark.append((action.user, name))
-            return (
-                f"the comment that marks {name} is gone: its user has changed it, or somebody has made it anew by "
-                "hand. This run marks it again, and the next one drops it; if it is yours, rename it now, or "
-                f"REVOKE `{self._claim_role(action)}` FROM {action.user}"
-            )
-        return super()._obstacle(action, leaving, definers)
-
-    def _claim_role(self, action: Action) -> str:
-        return markers.claim_role(self._view.roster, self._rules.template(action.user, action.database or ""))
+    def foresee(self, actions: Sequence[Action]) -> list[str | None]:
+        """As MySQL; and a database whose comment was changed is not dropped in the run that finds it so."""
+        unmarked = self._state.survey.unmarked() if self._state.survey else []
+        reasons = super().foresee(actions)
+        for number, action in enumerate(actions):
+            name = self.fold_database(action.database or "")
+            if action.verb in (Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE) and (action.user, name) in unmarked:
+                self._to_mark.append((action.user, name))
+                role = markers.claim_role(self._view.roster, self._rules.template(action.user, name))
+                reasons[number] = (
+                    f"the comment that marks {name} is gone: its user has changed it, or somebody has made it anew by "
+                    "hand. This run marks it again, and the next one drops it; if it is yours, rename it now, or "
+                    f"REVOKE `{role}` FROM {action.user}"
+                )
+        return reasons
 
     def password_rules(self) -> Sequence[PasswordRules]:
         """Read the rules of simple_password_check. Source: MariaDB documentation, "Simple Password Check Plugin"."""
-        prefix = f"{VALIDATOR}_"
-        found = {k.removeprefix(prefix): int(v) for k, v in self._settings.items() if k.startswith(prefix)}
+        found = {name: int(value) for name, value in self._facts.of(VALIDATOR).items()}
         if not found:
             return ()
         cases = found["letters_same_case"]
         counts = (cases, cases, found["digits"], found["other_characters"])
         return (PasswordRules(found["minimal_length"], 0, *counts, source=VALIDATOR),)
 
-    def _server_warnings(self) -> list[str]:
+    def _warnings_of_server(self) -> list[str]:
         unknown = [name for name in self._validators() if name != VALIDATOR]
         texts = [f"the rules of {name} can't be read by clients, so they are not applied" for name in unknown]
-        return super()._server_warnings() + texts
+        return super()._warnings_of_server() + texts
 
-    # --- state ------------------------------------------------------------------------------------------------------
+    # --- reading accounts -------------------------------------------------------------------------------------------
 
-    def _read_accounts(self, users: Collection[str] | None = None) -> list[Account]:
-        """Read the accounts of these names, or all, with markers and powers, in two queries."""
+    def _read_accounts(self, users: Collection[str] | None = None) -> Accounts:
         roles: dict[Key, tuple[str, ...]] = {}
         edges: list[tuple[Key, Key]] = []
         everybody, names = users is None, ("", *(users or ()))
@@ -229,36 +211,20 @@ class MariaDBHandler(MySQLHandler):
             everybody,
             (*names, *{role for (role, _), _ in edges}),
         )
-        self._edges = edges if everybody else self._edges
         entries = dict(rows)
-        powerful = mysql_accounts.with_roles([key for key, entry in entries.items() if entry.get("access")], edges)
-        accounts = [
+        powerful = with_roles([key for key, entry in entries.items() if entry.get("access")], edges)
+        found = [
             self._entry(key, entry, roles.get(key, ()), powerful=key in powerful)
             for key, entry in entries.items()
             if not entry.get("is_role") and (users is None or key[0] in users)
         ]
-        return self._with_names_of_copies(accounts) if users is None else accounts
-
-    def _named(self, statement: str, names: Sequence[str]) -> list[dict[str, Any]]:
-        """Ask for each database by itself: for a list the server would look through the directory of all of them."""
-        parts = [names[start : start + NAMED_AT_ONCE] for start in range(0, len(names), NAMED_AT_ONCE)]
-        one = f"{statement} WHERE SCHEMA_NAME = %s"
-        return [row for part in parts for row in self._session.rows(" UNION ALL ".join([one] * len(part)), *part)]
-
-    def _unusable_entry(self, entry: Mapping[str, Any], plugin: str) -> str | None:
-        if int(entry.get("max_user_connections", 0)) < 0:
-            return "MAX_USER_CONNECTIONS -1 allows it no session"
-        changed, lifetime = entry.get("password_last_changed"), int(entry.get("password_lifetime", -1))
-        days = lifetime if lifetime >= 0 else int(self._settings.get("default_password_lifetime", 0))
-        overdue = days > 0 and changed is not None and changed + days * 86_400 < time.time()
-        loaded = next(iter(self._loaded), plugin) if plugin == mysql_accounts.SEVERAL else plugin
-        return self._unusable(loaded, expired=changed == 0 or overdue)
+        return Accounts(self._with_names_of_copies(found) if everybody else found, edges, powerful)
 
     def _with_names_of_copies(self, accounts: list[Account]) -> list[Account]:
         """Find out whose mark it is that a renamed or copied account carries: of a user whom a comment names."""
         if not any(found.marked_for for found in accounts):
             return accounts
-        comments = (markers.read_comment(text) for text in self._read_databases().values())
+        comments = (markers.read_comment(text) for text in self._state.read_databases().values())
         users = {said.user for said in comments if said and said.roster == self._view.roster}
         hosts = {*self._view.hosts, *(found.host for found in accounts)}
         names = {markers.tag(self._view.roster, key): key for key in itertools.product(users, hosts)}
@@ -272,11 +238,8 @@ class MariaDBHandler(MySQLHandler):
     def _entry(self, key: Key, entry: Mapping[str, Any], roles: tuple[str, ...], *, powerful: bool) -> Account:
         """Read an entry of mysql.global_priv; of several ways to log in none is checked. `auth_or` may list but one."""
         name, host = key
-        plugin = (
-            mysql_accounts.SEVERAL
-            if len(entry.get("auth_or", ())) > 1
-            else entry.get("plugin", "mysql_native_password")
-        )
+        several = len(entry.get("auth_or", ())) > 1
+        plugin = SEVERAL if several else entry.get("plugin", "mysql_native_password")
         numbers = {limit: int(entry.get(limit, 0)) for limit in LIMITS}
         mark = markers.tag(self._view.roster, key)
         tags = {number for number in numbers.values() if markers.is_tag(number)}
@@ -289,13 +252,13 @@ class MariaDBHandler(MySQLHandler):
             name=name,
             host=host.lower(),
             roster=roster,
-            lock=mysql_accounts.lock_state(locked=locked, noted=noted),
-            powers=mysql_accounts.powers(role=False, powerful=powerful),
+            lock=lock_state(locked=locked, noted=noted),
+            powers=powers(role=False, powerful=powerful),
             verifier=StoredVerifier(plugin, Secret(entry.get("authentication_string", ""))),
             since=_since(numbers, mark, self._lock_tag) if locked and noted else None,
             marked_for=OTHER if copied else None,
             tags=tuple(tags),
-            unusable=self._unusable_entry(entry, plugin),
+            unusable=self._unusable_by(entry, plugin),
             renewable=int(entry.get("max_user_connections", 0)) >= 0,
             claims=markers.claimed(roster, roles) if roster else {},
             roles=roles,
@@ -303,75 +266,74 @@ class MariaDBHandler(MySQLHandler):
             mark_in=next((limit for limit, number in numbers.items() if number == mark), None),
         )
 
-    # --- statements -------------------------------------------------------------------------------------------------
+    def _unusable_by(self, entry: Mapping[str, Any], plugin: str) -> str | None:
+        if int(entry.get("max_user_connections", 0)) < 0:
+            return "MAX_USER_CONNECTIONS -1 allows it no session"
+        changed, lifetime = entry.get("password_last_changed"), int(entry.get("password_lifetime", -1))
+        days = lifetime if lifetime >= 0 else int(self._facts.settings.get("default_password_lifetime", 0))
+        overdue = days > 0 and changed is not None and changed + days * 86_400 < time.time()
+        loaded = next(iter(self._facts.plugins), plugin) if plugin == SEVERAL else plugin
+        return self._unusable(loaded, expired=changed == 0 or overdue)
 
-    def _end_logins(self) -> None:
-        """Nothing: MariaDB tells from the beginning whose a login is."""
+    # --- writing accounts -------------------------------------------------------------------------------------------
 
     def _clauses(self, passwords: Mapping[str, Secret]) -> dict[str, str]:
-        """Clauses that give accounts their passwords, by verifiers made here."""
         make = ed25519 if self._plugin == "ed25519" else mysql_native
         made = {user: literal(make(password.bytes())) for user, password in passwords.items()}
         return {user: f"IDENTIFIED VIA {self._plugin} USING {verifier}" for user, verifier in made.items()}
 
-    def _write_accounts(self, keys: Iterable[Key], clauses: Mapping[str, str]) -> None:
-        """Create each with its mark, which fails if it exists. Each account in a block is complete or absent."""
-        wanted = list(keys)
-        with self._session.together():
-            for key in wanted:
-                self._session.run(f"CREATE USER {account(*key)} {clauses[key[0]]} {self._mark(key)}", [clauses[key[0]]])
-            self._session.run(f"GRANT {identifier(self._role)} TO {accounts_list(wanted)}")
+    def _write_accounts(self, keys: Sequence[Key], clauses: Mapping[str, str]) -> None:
+        """Each account in a block is complete or absent."""
+        for key in keys:
+            clause = clauses[key[0]]
+            self._session.run(f"CREATE USER {account(*key)} {clause} {self._mark(key)}", [clause])
+        self._session.run(f"GRANT {identifier(self._role)} TO {accounts_list(keys)}")
 
     def _mark(self, key: Key, limit: str = "max_updates") -> str:
         return f"WITH {LIMITS[limit]} {markers.tag(self._view.roster, key)}"
 
-    def _write_adoption(self, accounts: Iterable[Account], clause: str) -> None:
-        """Mark accounts as ours, without what a renamed or copied one has brought along."""
-        with self._session.together():
-            for found in accounts:
-                mine = [role for role in found.roles if role.startswith(f"{self._role}:")]
-                for role in mine:
+    def _write_adoption(self, accounts: Sequence[Account], clause: str) -> None:
+        for found in accounts:
+            for role in found.roles:
+                if role.startswith(f"{self._role}:"):
                     self._session.run(f"REVOKE {identifier(role)} FROM {account(*found.key)}")
-                mark = self._mark(found.key, next(iter(found.limits), "max_updates"))
-                self._session.run(f"ALTER USER {account(*found.key)} {clause} {mark}", [clause])
-            self._session.run(f"GRANT {identifier(self._role)} TO {accounts_list(found.key for found in accounts)}")
+            mark = self._mark(found.key, next(iter(found.limits), "max_updates"))
+            self._session.run(f"ALTER USER {account(*found.key)} {clause} {mark}", [clause])
+        self._session.run(f"GRANT {identifier(self._role)} TO {accounts_list(found.key for found in accounts)}")
 
-    def _write_passwords(self, accounts: Iterable[Account], clauses: Mapping[str, str], *, opening: bool) -> None:
-        accounts = list(accounts)
+    def _write_passwords(self, accounts: Sequence[Account], clauses: Mapping[str, str], *, opening: bool) -> None:
         if not opening:
-            self._session.run(f"ALTER USER {accounts_list((a.key for a in accounts), clauses)}", clauses.values())
+            listed = accounts_list((found.key for found in accounts), clauses)
+            self._session.run(f"ALTER USER {listed}", clauses.values())
             return
-        with self._session.together():
-            for limits, group in _by_limits(accounts).items():
-                listed = accounts_list((found.key for found in group), clauses)
-                freed = " ".join(f"{LIMITS[limit]} 0" for limit in limits)
-                self._session.run(f"ALTER USER {listed} WITH {freed} ACCOUNT UNLOCK", clauses.values())
+        for limits, group in _by_limits(accounts).items():
+            listed = accounts_list((found.key for found in group), clauses)
+            freed = " ".join(f"{LIMITS[limit]} 0" for limit in limits)
+            self._session.run(f"ALTER USER {listed} WITH {freed} ACCOUNT UNLOCK", clauses.values())
 
     def _write_lock(self, accounts: Sequence[Account], locked: Sequence[Account]) -> None:
-        """Lock and note in one statement, then take everything, and give back the roles that are marks.
+        """Give back the roles that are marks.
 
         Databases whose comment is not the mark any more get it back, as nobody can change it from now on.
         """
+        for (note, date), group in _by_limits(accounts).items():
+            numbers = f"{LIMITS[note]} {self._lock_tag} {LIMITS[date]} 0"
+            self._session.run(f"ALTER USER {accounts_list(found.key for found in group)} WITH {numbers} ACCOUNT LOCK")
         everybody = [*accounts, *locked]
-        with self._session.together():
-            for (note, date), group in _by_limits(accounts).items():
-                listed = accounts_list(found.key for found in group)
-                numbers = f"{LIMITS[note]} {self._lock_tag} {LIMITS[date]} 0"
-                self._session.run(f"ALTER USER {listed} WITH {numbers} ACCOUNT LOCK")
-            listed = accounts_list(found.key for found in everybody)
-            self._session.run(f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {listed}")
-            self._session.run(f"GRANT {identifier(self._role)} TO {listed}")
-            self._write_claims((found.key, template) for found in everybody for template in found.claims)
-            self._mend_comments(everybody)
+        listed = accounts_list(found.key for found in everybody)
+        self._session.run(f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {listed}")
+        self._session.run(f"GRANT {identifier(self._role)} TO {listed}")
+        self._write_claims((found.key, template) for found in everybody for template in found.claims)
+        self._mend_comments(everybody)
 
     def _mend_comments(self, accounts: Iterable[Account]) -> None:
         wanted = {self.fold_database(f"{a.name}_{template}"): a.name for a in accounts for template in a.claims}
-        there = self._read_databases(list(wanted)) if wanted else {}
+        there = self._state.read_databases(wanted) if wanted else {}
         for name, text in there.items():
             if text != markers.comment(self._view.roster, wanted[name], name):
                 self._write_comment(wanted[name], name)
 
-    def _write_date(self, accounts: Iterable[Account], date: datetime) -> None:
+    def _write_date(self, accounts: Sequence[Account], date: datetime) -> None:
         for (_, limit), group in _by_limits(accounts).items():
             listed = accounts_list(found.key for found in group)
             self._session.run(f"ALTER USER {listed} WITH {LIMITS[limit]} {int(date.timestamp())}")
@@ -384,38 +346,49 @@ class MariaDBHandler(MySQLHandler):
         return f"{super()._create_statement(estate)} COMMENT {literal(comment)}"
 
     def _write_databases(self, estates: Sequence[Estate]) -> None:
-        """Create, which names the user, and then write it down for the accounts."""
         for estate in estates:
             if not estate.exists:
                 self._session.run(self._create_statement(estate), of_database=True)
-        self._write_marks(estates)
 
     def _write_marks(self, estates: Sequence[Estate]) -> None:
         for estate in estates:
             if estate.exists and not estate.commented:
                 self._write_comment(estate.user, self.fold_database(estate.database))
         self._write_claims(
-            (found.key, template)
+            (found.key, estate.template)
             for estate in estates
-            for template in [self._rules.template(estate.user, estate.database)]
             for found in estate.accounts
-            if template not in found.claims
+            if estate.template not in found.claims
         )
 
     def _write_claims(self, claims: Iterable[tuple[Key, str]]) -> None:
-        groups: defaultdict[str, list[Key]] = defaultdict(list)
-        for key, template in claims:
-            groups[markers.claim_role(self._view.roster, template)].append(key)
+        groups = self._by_role(claims)
         self._create_roles(groups)
         for role, keys in groups.items():
             self._session.run(f"GRANT {identifier(role)} TO {accounts_list(keys)}")
+
+    def _disclaim(self, estates: Sequence[Estate]) -> None:
+        held = [
+            (found.key, estate.template)
+            for estate in estates
+            for found in estate.accounts
+            if estate.template in found.claims
+        ]
+        for role, keys in self._by_role(held).items():
+            self._session.run(f"REVOKE {identifier(role)} FROM {accounts_list(keys)}")
+
+    def _by_role(self, claims: Iterable[tuple[Key, str]]) -> dict[str, list[Key]]:
+        groups: defaultdict[str, list[Key]] = defaultdict(list)
+        for key, template in claims:
+            groups[markers.claim_role(self._view.roster, template)].append(key)
+        return groups
 
     def _drop_schema(self, user: str, name: str) -> None:
         """Drop, and mark again what a stray file has kept: the server has taken the comment away by then.
 
         Before 10.6 a drop and a prepared transaction wait for each other until the server is killed.
         """
-        if self._version() < (10, 6) and prepared_transactions.keeps(self._session, self.connection, name):
+        if self._facts.version < (10, 6) and prepared_transactions.keeps(self._session, self.connection, name):
             raise OperationError(prepared_transactions.REASON)
         try:
             super()._drop_schema(user, name)
@@ -423,16 +396,6 @@ class MariaDBHandler(MySQLHandler):
             if error.code == NOT_EMPTY_DIRECTORY:
                 self._write_comment(user, name)
             raise
-
-    def _disclaim(self, estates: Sequence[Estate]) -> None:
-        groups: defaultdict[str, list[Key]] = defaultdict(list)
-        for estate in estates:
-            template = self._rules.template(estate.user, estate.database)
-            role = markers.claim_role(self._view.roster, template)
-            groups[role] += [found.key for found in estate.accounts if template in found.claims]
-        for role, keys in groups.items():
-            if keys:
-                self._session.run(f"REVOKE {identifier(role)} FROM {accounts_list(keys)}")
 
 
 def _by_limits(accounts: Iterable[Account]) -> dict[tuple[str, str], list[Account]]:

@@ -1,7 +1,7 @@
 """One connection to MySQL or MariaDB: opening it, quoting, and turning the driver's errors into ours."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, TypeVar
 
@@ -74,6 +74,12 @@ def account(name: str, host: str) -> str:
     return f"{literal(name)}@{literal(host)}"
 
 
+def accounts_list(keys: Iterable[tuple[str, str]], clauses: Mapping[str, str] | None = None) -> str:
+    """Accounts for a statement that takes many, each followed by its user's clause."""
+    clauses = clauses or {}
+    return ", ".join(f"{account(*key)} {clauses.get(key[0], '')}".rstrip() for key in keys)
+
+
 @contextmanager
 def reading() -> Iterator[None]:
     """Make a failed query a failure of the whole server: without the state there is nothing to plan."""
@@ -97,11 +103,12 @@ class Session:
     def __init__(self, connection: Connection) -> None:
         """Connect. Raises ConnectError, with the server's own reason."""
         self.statements_run = 0
-        self.compound = False
+        self.is_mariadb = False
         self.warned = False
         self._collected: list[_Part] | None = None
-        self._address = connection.host if _is_socket(connection) else f"{connection.host}:{connection.port}"
+        self.address = connection.host if _is_socket(connection) else f"{connection.host}:{connection.port}"
         self._timeout = connection.timeout
+        self._columns: dict[str, tuple[str, ...]] = {}
         self._waited = 0.0
         password = connection.password.reveal() if connection.password else ""
         self._driver = _driver(connection, password)
@@ -113,7 +120,7 @@ class Session:
             if silent:
                 text = f"the login was not over within {connection.connect_timeout} s (connect_timeout)"
             kind = Stalled if silent else ConnectError
-            raise kind(f"can't connect to {self._address} as {connection.username}: {text}") from None
+            raise kind(f"can't connect to {self.address} as {connection.username}: {text}") from None
 
     def greeting(self) -> Greeting:
         """Ask who is there, and as whom we are here. Raises ConnectError or OperationError."""
@@ -127,6 +134,15 @@ class Session:
         """Close the connection; never raises."""
         with suppress(pymysql.Error, OSError):
             self._driver.close()
+
+    @contextmanager
+    def closed_on_error(self) -> Iterator[None]:
+        """Close the connection if the block fails."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
 
     def abort(self) -> None:
         """Break off what another thread waits for. Never raises, never blocks."""
@@ -147,7 +163,7 @@ class Session:
         MySQL lets that wait for a client that has begun COM_CHANGE_USER, for as long as that client likes;
         performance_schema waits for nobody, but does not tell whose an event is.
         """
-        if not self.compound:
+        if not self.is_mariadb:
             with suppress(OperationError):
                 if found := self.rows(_PROCESSES):
                     return found
@@ -159,17 +175,21 @@ class Session:
             cursor.execute(statement, values or None)
             return [convert(row) for row in cursor]
 
-    def columns(self, tables: Iterable[str]) -> dict[str, tuple[str, ...]]:
-        """Return the names of the columns of these tables of mysql, by one message. Raises as `rows` does."""
+    def read_columns(self, tables: Iterable[str]) -> None:
+        """Read the names of the columns of these tables of mysql, by one message. Raises as `rows` does."""
         asked = list(tables)
         statement = "; ".join(f"SELECT * FROM mysql.{table} LIMIT 0" for table in asked)  # noqa: S608 - our own words
-        found = []
         with self._translated(()), self._driver.cursor() as cursor:
             cursor.execute(statement)
-            while True:
-                found.append(tuple(column[0] for column in cursor.description))
-                if not cursor.nextset():
-                    return dict(zip(asked, found, strict=True))
+            for table in asked:
+                self._columns[table] = tuple(column[0] for column in cursor.description)
+                cursor.nextset()
+
+    def privilege_columns(self, table: str) -> tuple[str, ...]:
+        """Columns that hold Y or N for one privilege each; every version has its own."""
+        if table not in self._columns:
+            self.read_columns([table])
+        return tuple(name for name in self._columns[table] if name.endswith("_priv"))
 
     def run(
         self, statement: str, secrets: Iterable[str] = (), *, of_database: bool = False, long: bool = False
@@ -189,7 +209,7 @@ class Session:
         self, statement: str, secrets: Iterable[str] = (), *, of_database: bool = False, long: bool = False
     ) -> None:
         """Perform a statement at once, inside `together`, too."""
-        if self.compound and not long:
+        if self.is_mariadb and not long:
             statement = (
                 f"SET STATEMENT max_statement_time = {min(ACCOUNT_WAIT, max(1, self._timeout - 1))} FOR {statement}"
             )
@@ -218,7 +238,7 @@ class Session:
         if not collected:
             return
         text = "; ".join(part.statement for part in collected)
-        if self.compound and len(collected) > 1:
+        if self.is_mariadb and len(collected) > 1:
             text = f"BEGIN NOT ATOMIC {text}; END"
         databases = any(part.of_database for part in collected)
         self.run(text, [secret for part in collected for secret in part.secrets], of_database=databases)
@@ -235,7 +255,7 @@ class Session:
             if isinstance(error.__context__, TimeoutError):
                 raise self._stalled(f"gave no answer for {self._timeout} s") from None
             if code in _BROKEN:
-                raise ConnectError(f"the connection to {self._address} broke: {text}") from None
+                raise ConnectError(f"the connection to {self.address} broke: {text}") from None
             self._judge_wait(code, time.monotonic() - began, of_accounts=of_accounts)
             advice = f"; {_ADVICE[code]}" if code in _ADVICE else ""
             raise OperationError(f"{text}{advice}", str(code), retryable=code in _RETRYABLE) from None
@@ -254,7 +274,7 @@ class Session:
             raise self._stalled(f"kept changes waiting for {self._waited:.0f} s in all") from None
 
     def _stalled(self, what: str) -> Stalled:
-        return Stalled(f"the server {self._address} {what} (timeout: {self._timeout})")
+        return Stalled(f"the server {self.address} {what} (timeout: {self._timeout})")
 
 
 class _Part(NamedTuple):

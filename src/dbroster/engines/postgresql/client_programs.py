@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from dbroster.engines import programs as tools
+from dbroster.engines import programs
 
 _PLACES: tuple[str, ...] = ("/usr/lib/postgresql/{}/bin", "/usr/pgsql-{}/bin")
 """Where Debian and Red Hat keep the programs of each major."""
@@ -110,7 +110,7 @@ def _complete(directory: Path) -> bool:
 
 
 def _major(program: Path) -> int | None:
-    found = re.search(r"\) (\d+)", tools.version(str(program)))
+    found = re.search(r"\) (\d+)", programs.version(str(program)))
     return int(found[1]) if found else None
 
 

@@ -16,12 +16,20 @@ from dbroster.engines.base import Handler, Owned, prove_managed, prove_own
 from dbroster.engines.postgresql import statements
 from dbroster.engines.postgresql.beforehand.warnings import warnings
 from dbroster.engines.postgresql.markers import Claim, Marker, marker_role
-from dbroster.engines.postgresql.names import refuse_database, refuse_role
 from dbroster.engines.postgresql.options import PostgreSQLOptions
 from dbroster.engines.postgresql.password_logins import check_logins
 from dbroster.engines.postgresql.removal import eviction
 from dbroster.engines.postgresql.removal.dependencies import dependencies, explain
-from dbroster.engines.postgresql.session import DEPENDED_ON, DUPLICATE, MEMBERSHIP_OPTIONS, Session, open_session
+from dbroster.engines.postgresql.session import (
+    DEPENDED_ON,
+    DUPLICATE,
+    MEMBERSHIP_OPTIONS,
+    NAME_BYTES,
+    Session,
+    open_session,
+    quoted,
+    stated,
+)
 from dbroster.engines.postgresql.state import DatabaseState, read_databases, read_users
 from dbroster.engines.postgresql.sync_lock import acquire_sync_lock
 from dbroster.errors import OperationError
@@ -92,15 +100,15 @@ class PostgreSQLHandler(Handler):
     def missing_privileges(self, templates: Sequence[str]) -> list[str]:  # noqa: ARG002 - the same for all databases
         """State the role attributes that the admin lacks; a superuser lacks none."""
         session = self._session
-        needed: dict[LiteralString, bool] = {"CREATEROLE": session.createrole, "CREATEDB": session.createdb}
+        needed = {"CREATEROLE": session.createrole, "CREATEDB": session.createdb}
         if session.version < MEMBERSHIP_OPTIONS:
             needed["INHERIT"] = session.inherits  # later each membership has this option for itself
         if session.superuser:
             return []
-        lacking: list[LiteralString] = [name for name, has in needed.items() if not has]
+        lacking = [name for name, has in needed.items() if not has]
         if 0 <= session.limit < SESSIONS:
             lacking.append(f"CONNECTION LIMIT {SESSIONS + self.default_jobs}")
-        missing = [session.text(statements.give_attributes(session.admin, lacking))] if lacking else []
+        missing = [f"ALTER ROLE {quoted(session.admin)} {' '.join(lacking)};"] if lacking else []
         return [*missing, *self._foreign_marker_role()]
 
     def jobs(self) -> int:
@@ -116,7 +124,7 @@ class PostgreSQLHandler(Handler):
         )
         if self._session.version < MEMBERSHIP_OPTIONS or not self._session.rows(query, [self._marker_role]):
             return []
-        return [self._session.text(statements.give_marker_role(self._marker_role, self._session.admin))]
+        return [self._session.text(stated("GRANT {} TO {} WITH ADMIN OPTION;", self._marker_role, self._session.admin))]
 
     def acquire_sync_lock(self) -> None:
         """Hold an advisory lock until `close`. Raises SyncLockHeld, naming who has it."""
@@ -128,7 +136,7 @@ class PostgreSQLHandler(Handler):
         if not session.rows("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]):
             given = [] if session.superuser else [statements.give_membership(role, session.version)]
             try:
-                session.run([statements.create_marker_role(role), *given])
+                session.run([stated("CREATE ROLE {} NOLOGIN", role), *given])
             except OperationError as error:
                 if error.code != DUPLICATE:  # somebody else has just created it
                     raise
@@ -144,11 +152,13 @@ class PostgreSQLHandler(Handler):
 
     def refuse_user(self, name: str) -> str | None:
         """Refuse names that PostgreSQL reserves or would cut."""
-        return refuse_role(name)
+        if name.startswith("pg_") or name in ("public", "none"):
+            return f"PostgreSQL reserves the role name {name!r}"
+        return _too_long("role", name)
 
     def refuse_database(self, name: str) -> str | None:
         """Refuse names that PostgreSQL would cut."""
-        return refuse_database(name)
+        return _too_long("database", name)
 
     def refuse_password(self, password: Secret) -> str | None:
         """Refuse what no client can send; an empty password would be stored as none at all."""
@@ -238,7 +248,7 @@ class PostgreSQLHandler(Handler):
         self._reach(roles)
         undated = [user for user, role in roles.items() if role.lock is not Lock.FOREIGN and role.locked_since is None]
         shut = [Marker(self.connection.roster, user, locked=True) for user in undated]
-        locking = [part for marker in shut for part in statements.shut_role(marker)]
+        locking = [part for marker in shut for part in statements.let_log_in(marker)]
         eviction.shut(self._session, self.connection, roles, locking)
         self._shut_databases(roles)
         now = self.time_of_lock() if self.connection.removals.grace_days and shut else None
@@ -273,18 +283,19 @@ class PostgreSQLHandler(Handler):
 
     def _before_drop(self, user: str, state: DatabaseState) -> list[sql.Composable]:
         """Take away what its owner has put in the way of a drop, and claim what a broken drop would leave unclaimed."""
-        database = state.existing.name
-        first = [statements.forget_template(database)] if state.template and state.existing.usable else []
+        first: list[sql.Composable] = []
+        if state.template and state.existing.usable:
+            first.append(stated("ALTER DATABASE {} IS_TEMPLATE false", state.existing.name))
         if not state.claimed:
             self._need_marker_role()
-            first.append(statements.claim_database(self._marker_role, self._claim(user, database)))
+            first.append(statements.claim_database(self._marker_role, self._claim(user, state.existing.name)))
         return first
 
     def drop_users(self, users: Sequence[str]) -> None:
         """Drop the roles. One that still owns something, or has privileges elsewhere, stays; the error names it."""
         roles = self._managed(users, gone_is_fine=True)
         try:
-            self._session.run([statements.drop_role(user) for user in roles])
+            self._session.run([stated("DROP ROLE {}", user) for user in roles])
         except OperationError as error:
             if error.code != DEPENDED_ON:
                 raise eviction.explained(self._session, error, roles) from None
@@ -319,7 +330,7 @@ class PostgreSQLHandler(Handler):
             raise OperationError(f"database {database!r} can't be adopted: {reason}")
         self._reach([user])
         self._need_marker_role()
-        self._session.run([statements.own_database(user, database), *self._finish(user, state)])
+        self._session.run([stated("ALTER DATABASE {} OWNER TO {}", database, user), *self._finish(user, state)])
 
     def archive_database(self, user: str, database: str) -> None:
         """Roll back what users have prepared in it first, whose locks pg_dump would wait for."""
@@ -345,7 +356,7 @@ class PostgreSQLHandler(Handler):
         roles = self._managed(passwords)
 
         def update(user: str, verifier: str) -> list[sql.Composable]:
-            opening = statements.open_role(self._marker(user)) if roles[user].lock is Lock.OURS else []
+            opening = statements.let_log_in(self._marker(user)) if roles[user].lock is Lock.OURS else []
             return [statements.set_password(user, verifier), *opening]
 
         self._change_passwords(passwords, update)
@@ -421,3 +432,9 @@ class PostgreSQLHandler(Handler):
 
     def _claim(self, user: str, database: str) -> Claim:
         return Claim(self.connection.roster, user, database)
+
+
+def _too_long(kind: str, name: str) -> str | None:
+    size = len(name.encode())
+    too_long = f"the {kind} name {name!r} has {size} bytes; PostgreSQL cuts it at {NAME_BYTES}"
+    return too_long if size > NAME_BYTES else None

@@ -11,8 +11,7 @@ import psycopg
 from psycopg import errors, pq
 
 from dbroster.engines.postgresql.connection import Patient
-from dbroster.engines.postgresql.names import quoted
-from dbroster.engines.postgresql.session import LIBPQ_16, Session, login_parameters
+from dbroster.engines.postgresql.session import LIBPQ_16, Session, login_parameters, quoted
 from dbroster.errors import ConnectError
 from dbroster.model.connection import Connection
 from dbroster.model.roster import User

@@ -11,7 +11,6 @@ from psycopg import errors, pq, sql
 from psycopg.types.string import TextLoader
 
 from dbroster.engines.postgresql.connection import NOWHERE, Aborted, Expired, Patience, Patient
-from dbroster.engines.postgresql.names import quoted
 from dbroster.engines.postgresql.options import PostgreSQLOptions
 from dbroster.errors import ConnectError, DbrosterError, OperationError, Stalled, UnsupportedServer
 from dbroster.model.connection import Connection
@@ -42,6 +41,9 @@ WAITS = 140000
 MEMBERSHIP_OPTIONS = 160000
 """Since PostgreSQL 16 a membership has its own SET and INHERIT options, and CREATEROLE reaches own roles only."""
 
+NAME_BYTES = 63
+"""Longer names are cut without an error, so that a DROP would hit another object (manual, "Lexical Structure")."""
+
 LIBPQ_16 = 160000
 """The client library that knows require_auth, and the machine's own list of authorities."""
 
@@ -58,6 +60,17 @@ _QUIET = {
     "pg_stat_statements.track_utility": ("off",),
 }
 """What keeps a statement out of the server's log and out of its statistics."""
+
+
+def quoted(name: str) -> str:
+    """Write a name as a statement for people needs it."""
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
+
+
+def stated(template: LiteralString, *parts: "str | sql.Composable") -> sql.Composed:
+    """Make a statement: a name is quoted in the place of its `{}`, and what is made already is put in as it is."""
+    return sql.SQL(template).format(*(sql.Identifier(part) if isinstance(part, str) else part for part in parts))
 
 
 class _AnyText(TextLoader):
@@ -159,12 +172,12 @@ class Session:
         The switch itself is logged where statements are, so the log still shows that something has happened.
         """
         if self._loud:
-            self.run(sql.SQL("SET {} = {}").format(_setting(name), sql.Literal(_QUIET[name][0])) for name in self._loud)
+            self.run(stated("SET {} = {}", _setting(name), sql.Literal(_QUIET[name][0])) for name in self._loud)
         try:
             self.run(statements, secrets)
         finally:
             if self._loud and not self.raw.closed:
-                self.run(sql.SQL("RESET {}").format(_setting(name)) for name in self._loud)
+                self.run(stated("RESET {}", _setting(name)) for name in self._loud)
 
     def end_sessions(self, users: Iterable[str], *, patient: bool = True) -> None:
         """End all sessions of roles; where the server can (14 and newer), wait until they are gone."""

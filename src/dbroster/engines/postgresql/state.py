@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from typing import Any, LiteralString, NamedTuple
 
 from dbroster.engines.postgresql.markers import ROLE_PREFIX, Claim, Marker, marker_role
-from dbroster.engines.postgresql.names import quoted
 from dbroster.engines.postgresql.options import PostgreSQLOptions
-from dbroster.engines.postgresql.session import MEMBERSHIP_OPTIONS, Session
+from dbroster.engines.postgresql.session import MEMBERSHIP_OPTIONS, Session, quoted
 from dbroster.model.connection import Connection
 from dbroster.model.names import system_account
 from dbroster.model.state import ExistingDatabase, ExistingUser, Lock, StoredVerifier, differences

@@ -6,14 +6,10 @@ from typing import NamedTuple
 
 from dbroster.model.names import system_account
 from dbroster.model.problems import Problem
-from dbroster.model.state import ExistingUser, Lock, PasswordCheck, StoredVerifier
-from dbroster.passwords.verifiers.algorithms import Algorithm
+from dbroster.model.state import ExistingUser, Lock, StoredVerifier
 
 Key = tuple[str, str]
 """User name and host."""
-
-SEVERAL = "several"
-_KNOWN = frozenset({Algorithm.CACHING_SHA2, Algorithm.SHA256_PASSWORD, Algorithm.ED25519, Algorithm.MYSQL_NATIVE})
 
 
 class Account(NamedTuple):
@@ -166,29 +162,3 @@ def powers(*, role: bool, powerful: bool) -> str | None:
     if role:
         return "it is a role"
     return "it holds global privileges, by itself or through a role" if powerful else None
-
-
-def is_known(algorithm: str) -> bool:
-    """Whether verifiers of this plugin can be checked here."""
-    return algorithm in _KNOWN
-
-
-def by_password(account: Account) -> bool:
-    """Whether it logs in by a password that can be checked here, and not by a socket or a directory."""
-    return account.verifier is not None and is_known(account.verifier.algorithm)
-
-
-def doubt(algorithm: str, accounts: Iterable[str]) -> str:
-    """Say why a password can't be checked. What can be checked and fits no password is set by the next run."""
-    if algorithm == SEVERAL:
-        one = ", ".join(f"{account} IDENTIFIED VIA mysql_native_password USING 'invalid'" for account in accounts)
-        return f"the account has several ways to log in; to leave it the password of the next run: ALTER USER {one};"
-    return f"the account logs in by the plugin {algorithm}, whose passwords dbroster can't check"
-
-
-def strictest(checks: Iterable[PasswordCheck]) -> PasswordCheck:
-    """One word for all accounts of a user: different if any is, unknown if any is or there is none."""
-    found = set(checks)
-    if PasswordCheck.DIFFERENT in found:
-        return PasswordCheck.DIFFERENT
-    return PasswordCheck.SAME if found == {PasswordCheck.SAME} else PasswordCheck.UNKNOWN

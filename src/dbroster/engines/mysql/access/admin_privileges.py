@@ -26,6 +26,10 @@ class Held:
         """Whether one of these global privileges is held."""
         return not self.everywhere.isdisjoint({*names, "ALL PRIVILEGES"})
 
+    def ends_sessions(self, privilege: str) -> bool:
+        """Whether it sees and ends all sessions; `privilege` is what the product calls that."""
+        return self.has("SUPER") or (self.has("PROCESS") and self.has(privilege))
+
     def may_pass_on(self, privileges: Iterable[str], database: str, *, literal: bool) -> bool:
         """Whether all these privileges can be granted on a database."""
         held: set[str] = set()

@@ -12,8 +12,8 @@ _NETWORK, _EXACT = 500, 1000
 class Hosts(NamedTuple):
     """The hosts of the accounts of one name: ours, and those that are none of ours."""
 
-    ours: Collection[str]
-    others: Collection[str]
+    ours: set[str]
+    others: set[str]
 
     def has_client(self, client: str) -> bool:
         """Whether a session from there is of an account of ours for sure; the server takes the most specific host."""

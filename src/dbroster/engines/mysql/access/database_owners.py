@@ -10,10 +10,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-from dbroster.engines.mysql.access.accounts import Account, View
+from dbroster.engines.mysql.access.accounts import Account, Key, View
 from dbroster.engines.mysql.access.grants import SYSTEM_DATABASES, Grant, GrantTable, Rules
 from dbroster.engines.mysql.access.markers import Comment, read_comment
 from dbroster.engines.mysql.access.ways_in import FineGrant
+from dbroster.errors import OperationError
 from dbroster.model.state import ExistingDatabase, differences
 
 Comments = Mapping[str, str]
@@ -27,6 +28,16 @@ class Look(NamedTuple):
     grants: Sequence[Grant]
     databases: Comments
 
+    def estate(self, user: str, database: str, accounts: Sequence[Account], view: View, rules: Rules) -> "Estate":
+        """Conclude what it says of one database, and of those of its user's accounts that are ours."""
+        keys = {found.key for found in accounts}
+        folded, template = rules.fold(database), rules.template(user, database)
+        grants = [g for g in self.grants if (g.user, g.host) in keys and folded in rules.names(g)]
+        claims = [found.claims[template] for found in accounts if template in found.claims]
+        commented = bool(accounts) and names(read_comment(self.databases.get(folded, "")), user, folded, view, rules)
+        claim = any(claims) if claims else None
+        return Estate(user, database, template, accounts, grants, folded in self.databases, claim, commented)
+
 
 class Estate(NamedTuple):
     """One database and the user whose it is or shall be: the accounts that are ours, and their grants on it.
@@ -37,6 +48,7 @@ class Estate(NamedTuple):
 
     user: str
     database: str
+    template: str
     accounts: Sequence[Account]
     grants: Sequence[Grant]
     exists: bool
@@ -48,6 +60,13 @@ class Estate(NamedTuple):
         """Whether the database is proven to be the user's, or is to become it."""
         return self.claim is not None or self.commented
 
+    def targets(self, rules: Rules) -> list[Account]:
+        """The user's accounts on configured hosts. Raises OperationError if there is none."""
+        targets = [found for found in self.accounts if found.host in rules.hosts]
+        if not targets:
+            raise OperationError(f"{self.user} has no account on a configured host; the next run creates it")
+        return targets
+
 
 class Claims:
     """Who claims which database, by the accounts of all rosters."""
@@ -57,12 +76,13 @@ class Claims:
         self.users: set[str] = set()
         self._ours: defaultdict[str, dict[str, bool]] = defaultdict(dict)
         self.elsewhere: dict[str, str] = {}
+        self.rosters: dict[Key, str] = {}
         self.complete: defaultdict[str, set[str]] = defaultdict(set)
         for found in accounts:
             if view.is_ours(found):
                 self._add(found)
             elif found.roster:
-                roster = found.roster
+                roster = self.rosters[found.key] = found.roster
                 self.elsewhere |= {rules.fold(f"{found.name}_{template}"): roster for template in found.claims}
 
     def _add(self, found: Account) -> None:
@@ -92,16 +112,15 @@ class _Read(NamedTuple):
     """What a server says of all its databases.
 
     `filled`: databases with something in them, of those that were claimed and perhaps never created. `commenting`:
-    whether the product's databases have comments. `taken`: databases that grants give to accounts of other rosters.
+    whether the product's databases have comments. `table`: the grants of our accounts, `grants`: those of all.
     """
 
     comments: Comments
     claims: Claims
     table: GrantTable
+    grants: Sequence[Grant]
     rules: Rules
     view: View
-    taken: Mapping[str, str]
-    holders: Mapping[str, str]
     filled: Collection[str] = ()
     commenting: bool = False
     fine: Mapping[str, Sequence[FineGrant]] = {}
@@ -117,11 +136,7 @@ class Survey(_Read):
 
     @cached_property
     def described(self) -> dict[str, ExistingDatabase]:
-        """What `describe` has said."""
-        return self.describe()
-
-    def describe(self) -> dict[str, ExistingDatabase]:
-        """Describe every database, and those that are only claimed."""
+        """Every database, and those that are only claimed."""
         found = {name: self._existing(name, text) for name, text in self.comments.items()}
         there = {self.rules.fold(name) for name in self.comments}
         for name, user in self.claims.items():
@@ -159,12 +174,7 @@ class Survey(_Read):
         return self._foreign(name, said)
 
     def _names(self, said: Comment | None, user: str, name: str) -> bool:
-        fold = self.rules.fold
-        return (
-            said is not None
-            and (said.roster, said.user, fold(said.database)) == (self.view.roster, user, fold(name))
-            and self.rules.belongs(user, name)
-        )
+        return names(said, user, name, self.view, self.rules) and self.rules.belongs(user, name)
 
     def _owned(self, name: str, user: str, *, made: bool, named: bool) -> ExistingDatabase:
         own = [grant for grant in self.table.on(name) if grant.user == user]
@@ -183,8 +193,8 @@ class Survey(_Read):
         return ExistingDatabase(name, owner=user, granted=granted, usable=made, differs=differs)
 
     def _foreign(self, name: str, said: Comment | None) -> ExistingDatabase:
-        folded, holder = self.rules.fold(name), self.holders.get(self.rules.fold(name))
-        roster = self.claims.elsewhere.get(folded) or self.taken.get(folded)
+        folded, holder = self.rules.fold(name), self._holders.get(self.rules.fold(name))
+        roster = self.claims.elsewhere.get(folded) or self._taken.get(folded)
         if said and said.roster != self.view.roster and self.rules.fold(said.database) == folded:
             roster = said.roster
         if roster:
@@ -196,20 +206,23 @@ class Survey(_Read):
         left_by = said.user if said.user not in self.claims.users else None
         return ExistingDatabase(name, holder=holder, left_by=left_by)
 
+    @cached_property
+    def _taken(self) -> Mapping[str, str]:
+        """Databases that grants give to accounts of other rosters, with those."""
+        rosters, rules = self.claims.rosters, self.rules
+        theirs = ((grant, rosters.get((grant.user, grant.host))) for grant in self.grants)
+        return {name: roster for grant, roster in theirs if roster for name in rules.names(grant)}
 
-def taken(grants: Iterable[Grant], rosters: Mapping[tuple[str, str], str], rules: Rules) -> dict[str, str]:
-    """Find the databases that grants give to other rosters' accounts: name -> roster."""
-    return {
-        name: rosters[grant.user, grant.host]
-        for grant in grants
-        if (grant.user, grant.host) in rosters
-        for name in rules.names(grant)
-    }
+    @cached_property
+    def _holders(self) -> Mapping[str, str]:
+        """Databases that one user alone has privileges on, by their names in grants."""
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        for grant in self.grants:
+            found[self.rules.fold(self.rules.plain(grant.pattern))].add(grant.user)
+        return {name: next(iter(users)) for name, users in found.items() if len(users) == 1}
 
 
-def holders(grants: Iterable[Grant], rules: Rules) -> dict[str, str]:
-    """Find the databases that one user alone has privileges on, by their names in grants."""
-    found: defaultdict[str, set[str]] = defaultdict(set)
-    for grant in grants:
-        found[rules.fold(rules.plain(grant.pattern))].add(grant.user)
-    return {name: next(iter(users)) for name, users in found.items() if len(users) == 1}
+def names(said: Comment | None, user: str, database: str, view: View, rules: Rules) -> bool:
+    """Whether a comment of our roster names this user and this database."""
+    said_of = said and (said.roster, said.user, rules.fold(said.database))
+    return said_of == (view.roster, user, rules.fold(database))

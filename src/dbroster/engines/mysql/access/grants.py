@@ -78,6 +78,20 @@ class Rules(NamedTuple):
         """Spell a database in a grant of this server."""
         return self.fold(database) if self.literal else escaped(self.fold(database))
 
+    def refuse(self, database: str, product: str) -> str | None:
+        """Why a database can't have this name: by its length, and for the server's own ones."""
+        spelled = self.spelled(database)
+        if database.lower() in SYSTEM_DATABASES:
+            return f"{database} is a database of the server itself"
+        if len(database) > MAX_NAME:
+            return f"the database name {database} has {len(database)} characters, {product} takes {MAX_NAME}"
+        if len(spelled) > MAX_NAME:
+            return (
+                f"the database name {database} has {len(spelled)} characters as grants have to spell it ({spelled}), "
+                f"{product} takes {MAX_NAME}"
+            )
+        return None
+
     def is_exact(self, grant: Grant) -> bool:
         """Whether the grant is spelled as this server wants it, and reaches one database only.
 

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from typing import IO, Any, ClassVar
 
 from dbroster.archive import Archive, Draft
-from dbroster.engines import programs as tools
+from dbroster.engines import programs
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.mysql.access.admin_privileges import Held, held
 from dbroster.engines.mysql.archive import contents
@@ -313,8 +313,8 @@ class MySQLArchiver(Archiver):
         if limited := self._limited():
             raise OperationError(limited)
         at_once = max(_LEAST_AT_ONCE, min(_MOST_AT_ONCE, self._packet() // 2))
-        with tools.memory_file(_option_file(password)) as file:
-            tools.run(
+        with programs.memory_file(_option_file(password)) as file:
+            programs.run(
                 [program, f"--defaults-file=/proc/self/fd/{file}", *self._login(connection.username), *_DUMP, *more,
                  f"--net-buffer-length={at_once}", *arguments],
                 connection, environment=_ENVIRONMENT, secrets=[password], descriptors=[file], target=draft.file,
@@ -325,7 +325,7 @@ class MySQLArchiver(Archiver):
     def _writes_history(self) -> bool:
         if not self._mariadb:
             return False
-        said = re.search(r"(\d+)\.(\d+)\.\d+-MariaDB", tools.version(self._program("dump")))
+        said = re.search(r"(\d+)\.(\d+)\.\d+-MariaDB", programs.version(self._program("dump")))
         (row,) = self._session.rows("SELECT VERSION() AS version")
         server = re.match(r"(\d+)\.(\d+)", row["version"])
         return all(found and (int(found[1]), int(found[2])) >= _KNOWS_HISTORY for found in (said, server))
@@ -340,12 +340,12 @@ class MySQLArchiver(Archiver):
         with archive.path.open("rb") as written:
             _refuse_cut(written, f"{archive.path} ends")
         password = user.password.reveal()
-        with tools.memory_file(_option_file(password)) as file, archive.path.open("rb") as source:
-            said = tools.run(
+        with programs.memory_file(_option_file(password)) as file, archive.path.open("rb") as source:
+            said = programs.run(
                 [self._program("client"), f"--defaults-file=/proc/self/fd/{file}", *self._login(user.name), *_CLIENT,
                  _UNCHECKED if self._mariadb else _ANY_KEY, f"--database={database}"],
                 self.connection, environment=_ENVIRONMENT, secrets=[password], descriptors=[file], source=source,
-                forced=tools.ERROR,
+                forced=programs.ERROR,
             )  # fmt: skip
         with self._as_user(user) as session:
             contents.set_character_set(session, database, archive.manifest.settings.get("database"))
@@ -396,8 +396,8 @@ class MySQLArchiver(Archiver):
 
     def _find(self, kind: str) -> str | None:
         """Find a program of the server's own product: each dumps what the other can't read back."""
-        found = (tools.find(name) for name in _names(kind, mariadb=self._mariadb))
-        return next((path for path in found if path and ("MariaDB" in tools.version(path)) is self._mariadb), None)
+        found = (programs.find(name) for name in _names(kind, mariadb=self._mariadb))
+        return next((path for path in found if path and ("MariaDB" in programs.version(path)) is self._mariadb), None)
 
 
 def _refuse_cut(file: IO[bytes], what: str) -> None:

@@ -117,7 +117,7 @@ def _differs(session: Session, table: str, end: float, alike: str) -> str | None
         return f": dbroster does not try {slow}, which may take for ever"
     left = max(1, round(end - time.monotonic()))
     bound, hint = f"SET STATEMENT max_statement_time = {left} FOR ", f"/*+ MAX_EXECUTION_TIME({left * 1000}) */ "
-    bound, hint = (bound, "") if session.compound else ("", hint)
+    bound, hint = (bound, "") if session.is_mariadb else ("", hint)
     try:
         found = session.rows(f"{bound}SELECT {hint}1 FROM {table} WHERE NOT ({alike}) LIMIT 1")  # noqa: S608
     except OperationError as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from dbroster.engines.mysql.archive.routine_scripts import MISREAD
+from dbroster.engines.mysql.removal import dependencies
 from dbroster.engines.mysql.session import Session, identifier
 from dbroster.errors import ConnectError, OperationError
 
@@ -54,12 +55,6 @@ _POWERFUL = """
     SELECT ROUTINE_SCHEMA AS db, ROUTINE_NAME AS name FROM information_schema.ROUTINES
     WHERE ROUTINE_TYPE <> 'PROCEDURE' AND SECURITY_TYPE = 'INVOKER'
     AND ROUTINE_SCHEMA NOT IN ('sys', 'mysql', 'performance_schema') LIMIT 1"""
-_DEFINERS = """
-    SELECT 'view' AS kind, TABLE_NAME AS name, DEFINER AS definer FROM information_schema.VIEWS
-        WHERE TABLE_SCHEMA = %s
-    UNION ALL SELECT 'trigger', TRIGGER_NAME, DEFINER FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s
-    UNION ALL SELECT 'routine', ROUTINE_NAME, DEFINER FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s
-    UNION ALL SELECT 'event', EVENT_NAME, DEFINER FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s"""
 _CHARACTER_SET = """
     SELECT DEFAULT_CHARACTER_SET_NAME AS charset, DEFAULT_COLLATION_NAME AS collation
     FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"""
@@ -143,10 +138,9 @@ def _look(session: Session, database: str, *, views: bool) -> Contents:
             definitions[name] = "" if elsewhere else _definition(session, database, name)
     versioned = [row["name"] for row in tables if row["type"] == "SYSTEM VERSIONED"]
     by_transactions = [name for name in versioned if session.rows(_BY_TRANSACTIONS, database, name)]
-    defined = session.rows(_DEFINERS, database, database, database, database)
     foreign = [
         (f"the {row['kind']} {row['name']}", row["definer"])
-        for row in defined
+        for row in dependencies.defined_in(session, database)
         if row["name"] not in broken
         and not database.lower().startswith(row["definer"].rpartition("@")[0].lower() + "_")
     ]

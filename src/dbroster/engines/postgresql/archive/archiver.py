@@ -14,9 +14,9 @@ import psycopg
 from psycopg import sql
 
 from dbroster.archive import Archive, Draft
-from dbroster.engines import programs as tools
+from dbroster.engines import programs
 from dbroster.engines.archiver import Archiver
-from dbroster.engines.postgresql import client_programs as programs
+from dbroster.engines.postgresql import client_programs, statements
 from dbroster.engines.postgresql.archive.contents import (
     ANYTHING,
     COMPUTED,
@@ -35,7 +35,7 @@ from dbroster.engines.postgresql.connection import Patient
 from dbroster.engines.postgresql.markers import Claim
 from dbroster.engines.postgresql.options import PostgreSQLOptions
 from dbroster.engines.postgresql.removal.eviction import end_sessions_in
-from dbroster.engines.postgresql.session import Session, login_parameters, translated
+from dbroster.engines.postgresql.session import Session, login_parameters, quoted, stated, translated
 from dbroster.errors import ConnectError, OperationError, Stalled
 from dbroster.model.connection import Connection
 from dbroster.model.roster import User
@@ -69,7 +69,7 @@ class PostgreSQLArchiver(Archiver):
 
     def missing(self) -> list[str]:
         """Programs must be there whose archives can be restored to this server."""
-        found = programs.find_programs(self._major)
+        found = client_programs.find_programs(self._major)
         return [found] if isinstance(found, str) else []
 
     def losses(self, database: str) -> Iterator[str]:
@@ -79,7 +79,7 @@ class PostgreSQLArchiver(Archiver):
                 yield f"the setting {name.partition('=')[0]} of the database, which only a superuser may make"
         yield from self._kind(database)
         try:
-            with self._enter(database) as raw, translated(raw):
+            with self._enter(database) as raw:
                 for kind, name in raw.execute(CONTENTS).fetchall():
                     yield f"{kind} {name}, which only a superuser can make again"
                 for column, function in raw.execute(COMPUTED).fetchall():
@@ -101,18 +101,12 @@ class PostgreSQLArchiver(Archiver):
 
         The marker is set again, and the ways in that its owner may have shut are opened for the admin.
         """
-        name = sql.Identifier(database)
         grantees = [grantee for (grantee,) in self._session.rows(_GRANTEES, [database])]
-        roles = sql.SQL(", ").join(sql.Identifier(role) if role else sql.SQL("PUBLIC") for role in grantees)
-        shut = [sql.SQL("REVOKE ALL ON DATABASE {} FROM {} CASCADE").format(name, roles)] if grantees else []
-        enter = sql.SQL("GRANT CONNECT ON DATABASE {} TO CURRENT_USER").format(name)
-        marker = sql.Literal(str(Claim(self.connection.roster, user, database)))
         self._session.run(
             [
-                *shut,
-                *([] if self._session.superuser else [enter]),
-                sql.SQL("COMMENT ON DATABASE {} IS {}").format(name, marker),
-                sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS true CONNECTION LIMIT -1").format(name),
+                *([statements.close_database(database, grantees)] if grantees else []),
+                statements.comment_database(Claim(self.connection.roster, user, database)),
+                *statements.let_admin_in(database, superuser=self._session.superuser),
             ]
         )
         end_sessions_in(self._session, database)
@@ -127,15 +121,15 @@ class PostgreSQLArchiver(Archiver):
                 raise OperationError(f"{error}{self._cure(user, database)}", error.code) from None
         reader = self._programs().pg_restore
         with draft.path.open("rb") as written:
-            tools.run([reader, "--file=/dev/null"], self.connection, environment={}, source=written)
+            programs.run([reader, "--file=/dev/null"], self.connection, environment={}, source=written)
         draft.counts["entries"] = len(self._entries(draft))
 
     def _pg_dump(self, user: str, database: str, draft: Draft) -> None:
         password = self.connection.password.reveal() if self.connection.password else ""
         options = ["--format=custom", "--no-password", f"--role={user}", f"--lock-wait-timeout={LOCK_WAIT}"]
         options += ["--file=/proc/self/fd/1"]  # to its standard output it only appends, from 17 on
-        with tools.memory_file(programs.password_file(password)) as file:
-            tools.run(
+        with programs.memory_file(client_programs.password_file(password)) as file:
+            programs.run(
                 [self._programs().pg_dump, *options],
                 self.connection,
                 environment=self._environment(self.connection.username, database, file, self._outranking(database)),
@@ -147,11 +141,11 @@ class PostgreSQLArchiver(Archiver):
     def _cure(self, user: str, database: str) -> str:
         """Say what of others' keeps an archive from being whole, with the statements that mend it."""
         try:
-            with self._enter(database) as raw, translated(raw):
+            with self._enter(database) as raw:
                 found = raw.execute(FOREIGN, {"user": user}).fetchall()
         except (ConnectError, OperationError):
             return ""
-        owner = sql.Identifier(user).as_string(None)
+        owner = quoted(user)
         return "".join(
             f"; {what} belongs to {role}: connect to {database} and run ALTER {what} OWNER TO {owner}; or {drop}"
             for what, role, drop in found
@@ -169,8 +163,8 @@ class PostgreSQLArchiver(Archiver):
         Its owner has set it, and the manifest says where, so that a restore sets it again. What else he has put out of
         the reach of a dump he gets back.
         """
-        with self._enter(database) as raw, translated(raw):
-            raw.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(user)))
+        with self._enter(database) as raw:
+            raw.execute(stated("SET ROLE {}", user))
             for (statement,) in raw.execute(HIDDEN).fetchall():
                 raw.execute(statement.encode())
             tables = [[schema, name] for schema, name in raw.execute(FORCED).fetchall()]
@@ -181,14 +175,14 @@ class PostgreSQLArchiver(Archiver):
             yield
         finally:
             if tables:
-                with self._enter(database) as raw, translated(raw):
-                    raw.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(user)))
+                with self._enter(database) as raw:
+                    raw.execute(stated("SET ROLE {}", user))
                     for table in tables:
                         raw.execute(_forcing(table, "FORCE"))
 
     def is_empty(self, user: User, database: str) -> bool:
         """Look for anything that no extension has brought."""
-        with self._enter(database, user) as raw, translated(raw):
+        with self._enter(database, user) as raw:
             ((anything,),) = raw.execute(ANYTHING).fetchall()
             return not anything
 
@@ -204,12 +198,7 @@ class PostgreSQLArchiver(Archiver):
         def run(options: Sequence[str], entries: Sequence[str]) -> str:
             return self._pg_restore(archive, user, database, options, entries)
 
-        @contextmanager
-        def enter() -> Iterator[Raw]:
-            with self._enter(database, user) as raw, translated(raw):
-                yield raw
-
-        missing = Returning(run, enter, wanted, path).bring_back()
+        missing = Returning(run, lambda: self._enter(database, user), wanted, path).bring_back()
         missing += self._set_again(archive, user, database)
         if missing:
             raise OperationError(summary(missing, database, str(archive.path)))
@@ -219,11 +208,11 @@ class PostgreSQLArchiver(Archiver):
         """Let pg_restore bring back these entries, and go on after an error."""
         password = user.password.reveal()
         with (
-            tools.memory_file(programs.password_file(password)) as file,
-            tools.memory_file("\n".join(entries) + "\n") as listed,
+            programs.memory_file(client_programs.password_file(password)) as file,
+            programs.memory_file("\n".join(entries) + "\n") as listed,
             archive.path.open("rb") as source,  # how far it is read is the progress of the restore
         ):
-            return tools.run(
+            return programs.run(
                 [self._programs().pg_restore, *_RESTORE, *options, f"--use-list=/proc/self/fd/{listed}",
                  f"--dbname={database}"],
                 self.connection,
@@ -240,7 +229,7 @@ class PostgreSQLArchiver(Archiver):
         Raises OperationError for an extension that only a superuser can create, before anything is done.
         """
         entries = self._entries(archive)
-        with self._enter(database, user) as raw, translated(raw):
+        with self._enter(database, user) as raw:
             extensions: dict[str, tuple[bool, bool]] = {
                 name: (there, may) for name, there, may in raw.execute(EXTENSIONS).fetchall()
             }
@@ -255,18 +244,18 @@ class PostgreSQLArchiver(Archiver):
 
     def _entries(self, archive: Archive | Draft) -> list[str]:
         """What is in an archive, one line each; pg_restore of the server's major must be able to read it."""
-        said = tools.run([self._programs().pg_restore, "--list", str(archive.path)], self.connection, environment={})
+        said = programs.run([self._programs().pg_restore, "--list", str(archive.path)], self.connection, environment={})
         # by line feeds alone: pg_restore takes those out of names, and an owner may put other ends of lines into them
         return [line for line in said.split("\n") if line and not line.startswith(";")]
 
     def _set_again(self, archive: Archive, user: User, database: str) -> Iterator[str]:
         """Give back what the dump does not hold: FORCE ROW LEVEL SECURITY, and settings; say what could not be set."""
         settings = archive.manifest.settings
-        statements = [_forcing(table, "FORCE") for table in settings.get("force_row_security", [])]
+        again = [_forcing(table, "FORCE") for table in settings.get("force_row_security", [])]
         for whose, name, value in settings.get("database", []):
-            statements += [_setting(whose, user.name, database, name, value)]
+            again += [_setting(whose, user.name, database, name, value)]
         with self._enter(database, user) as raw:
-            for statement in statements:
+            for statement in again:
                 try:
                     with translated(raw):
                         raw.execute(statement)
@@ -278,22 +267,22 @@ class PostgreSQLArchiver(Archiver):
         return self._session.version // 10000
 
     def _programs(self) -> Programs:
-        found = programs.find_programs(self._major)
+        found = client_programs.find_programs(self._major)
         if isinstance(found, str):
             raise OperationError(found)
         return found
 
     def _environment(self, user: str, database: str, file: int, settings: str = "") -> dict[str, str]:
         parameters = {"host": self.connection.host, **login_parameters(self.connection)}
-        settings = settings or programs.options(self._session.version)
-        return programs.environment(parameters, user, database, file, settings)
+        settings = settings or client_programs.options(self._session.version)
+        return client_programs.environment(parameters, user, database, file, settings)
 
     def _outranking(self, database: str) -> str:
         """Settings of a session of the admin's that its owner has not chosen: those that it has elsewhere, too."""
         rows = self._session.rows(SETTINGS, {"database": database, "user": None})
         names = [text.partition("=")[0].lower() for text, context, _ in rows if context in _OWNERS]
         usual = self._session.rows("SELECT name, setting FROM pg_settings WHERE lower(name) = ANY(%s)", [names])
-        return programs.options(self._session.version, dict(usual))
+        return client_programs.options(self._session.version, dict(usual))
 
     @contextmanager
     def _enter(self, database: str, user: User | None = None) -> Iterator[Raw]:
@@ -306,7 +295,7 @@ class PostgreSQLArchiver(Archiver):
             "dbname": database,
             "user": name,
             "password": password or "",
-            "options": programs.options(self._session.version) if user else self._outranking(database),
+            "options": client_programs.options(self._session.version) if user else self._outranking(database),
         }
         try:
             with translated(None, [password] if password else [], self._session.raw.patience):
@@ -315,25 +304,22 @@ class PostgreSQLArchiver(Archiver):
             raise
         except ConnectError as error:
             raise OperationError(f"can't log in to {database} as {name}: {error}") from None
-        with raw:
+        with raw, translated(raw):
             yield raw
 
 
 def _forcing(table: Sequence[str], how: LiteralString) -> sql.Composed:
-    return sql.SQL("ALTER TABLE {} {} ROW LEVEL SECURITY").format(sql.Identifier(*table), sql.SQL(how))
+    return stated("ALTER TABLE {} {} ROW LEVEL SECURITY", sql.Identifier(*table), sql.SQL(how))
 
 
 def _setting(whose: str, user: str, database: str, name: str, value: str) -> sql.Composed:
     """Set what `name=value` of pg_db_role_setting says; a list is kept as one text there."""
     values = [value]
     if name.lower() in _LISTS:
-        values = [quoted.replace('""', '"') or bare for quoted, bare in _ELEMENT.findall(value)] or [""]
-    target = sql.SQL("DATABASE {}").format(sql.Identifier(database))
-    if whose:
-        target = sql.SQL("ROLE {} IN {}").format(sql.Identifier(user), target)
-    return sql.SQL("ALTER {} SET {} TO {}").format(
-        target, sql.Identifier(*name.split(".")), sql.SQL(", ").join(map(sql.Literal, values))
-    )
+        values = [inner.replace('""', '"') or bare for inner, bare in _ELEMENT.findall(value)] or [""]
+    target = stated("ROLE {} IN DATABASE {}", user, database) if whose else stated("DATABASE {}", database)
+    listed = sql.SQL(", ").join(map(sql.Literal, values))
+    return stated("ALTER {} SET {} TO {}", target, sql.Identifier(*name.split(".")), listed)
 
 
 _LISTS = frozenset({"search_path", "temp_tablespaces", "local_preload_libraries"})

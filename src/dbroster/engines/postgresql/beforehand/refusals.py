@@ -6,11 +6,10 @@ from typing import LiteralString
 
 from dbroster.engines.postgresql import statements
 from dbroster.engines.postgresql.beforehand.warnings import out_of_reach
-from dbroster.engines.postgresql.names import quoted
 from dbroster.engines.postgresql.options import PostgreSQLOptions
 from dbroster.engines.postgresql.removal.dependencies import Dependency, dependencies, explain
 from dbroster.engines.postgresql.removal.eviction import blockers
-from dbroster.engines.postgresql.session import Session
+from dbroster.engines.postgresql.session import Session, quoted
 from dbroster.errors import OperationError
 from dbroster.model.connection import Connection
 from dbroster.model.plan import Action, Verb

@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from dbroster.engines.postgresql import statements
-from dbroster.engines.postgresql.names import quoted
 from dbroster.engines.postgresql.removal.dependencies import living_on
-from dbroster.engines.postgresql.session import MEMBERSHIP_OPTIONS, PARAMETER_GRANTS, Session
+from dbroster.engines.postgresql.session import MEMBERSHIP_OPTIONS, PARAMETER_GRANTS, Session, quoted
 from dbroster.engines.postgresql.state import read_lent
 from dbroster.model.connection import Connection
 from dbroster.model.problems import Problem

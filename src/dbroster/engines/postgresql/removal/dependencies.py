@@ -2,10 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
 from typing import LiteralString, NamedTuple
 
-from dbroster.engines.postgresql.names import NAME_BYTES, quoted
-from dbroster.engines.postgresql.session import Session, open_session
+from dbroster.engines.postgresql.session import NAME_BYTES, Session, open_session, quoted
 from dbroster.errors import OperationError, ServerError
 from dbroster.model.connection import Connection
 
@@ -128,10 +128,7 @@ def _names(session: Session, connection: Connection, place: str, found: Sequence
     try:
         if place == session.raw.info.dbname:
             return [name or "an object" for (name,) in session.rows(_NAMES, columns)]
-        inside = open_session(connection, place)
-        try:
+        with closing(open_session(connection, place)) as inside:
             return [name or "an object" for (name,) in inside.rows(_NAMES, columns)]
-        finally:
-            inside.close()
     except (OperationError, ServerError):
         return ["an object" for _ in found]

@@ -1,6 +1,7 @@
 """Getting users out of PostgreSQL who would rather stay: their sessions, and what they have prepared."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from typing import LiteralString
 
@@ -8,8 +9,7 @@ from psycopg import sql
 
 from dbroster.engines.postgresql import statements
 from dbroster.engines.postgresql.markers import FORM
-from dbroster.engines.postgresql.names import quoted
-from dbroster.engines.postgresql.session import BUSY, DENIED, WAITS, Session, open_session
+from dbroster.engines.postgresql.session import BUSY, DENIED, WAITS, Session, open_session, quoted, stated
 from dbroster.errors import ConnectError, OperationError, ServerError
 from dbroster.model.connection import Connection
 
@@ -95,9 +95,9 @@ def shut_databases(
     guests = session.rows(_GUESTS, [list(databases)])
     let_in = {database: [guest for place, guest in guests if place == database] for database, _ in guests}
     for database, owner in databases.items():
-        closing = [*memberships.get(owner, []), *([_closed(database, let_in[database])] if database in let_in else [])]
-        if closing:
-            quickly = [sql.SQL("SET LOCAL lock_timeout = '2s'"), *closing]
+        closed = [statements.close_database(database, let_in[database])] if database in let_in else []
+        if shutting := [*memberships.get(owner, []), *closed]:
+            quickly = [sql.SQL("SET LOCAL lock_timeout = '2s'"), *shutting]
             past_holders(session, connection, [owner], database, partial(session.run, quickly))
     _end_guests(session, databases)
     _end_logins(session, {guest for _, guest in guests if guest})
@@ -109,11 +109,6 @@ _GUESTS: LiteralString = """
     SELECT DISTINCT d.datname::text, coalesce(r.rolname::text, '') FROM pg_database d
     CROSS JOIN LATERAL aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x
     LEFT JOIN pg_roles r ON r.oid = x.grantee WHERE d.datname = ANY(%s) AND x.grantee <> d.datdba ORDER BY 1, 2"""
-
-
-def _closed(database: str, guests: Collection[str]) -> sql.Composable:
-    roles = sql.SQL(", ").join(sql.Identifier(guest) if guest else sql.SQL("PUBLIC") for guest in guests)
-    return sql.SQL("REVOKE ALL ON DATABASE {} FROM {} CASCADE").format(sql.Identifier(database), roles)
 
 
 def _end_guests(session: Session, databases: Collection[str]) -> None:
@@ -142,10 +137,10 @@ def _end_logins(session: Session, users: Collection[str]) -> None:
     """
     patience: LiteralString = ", 5000" if session.version >= WAITS else ""
     for (process,) in session.rows(_UNSEEN):
-        ending = sql.SQL("SELECT pg_terminate_backend({}" + patience + ")").format(process)
+        ending = stated("SELECT pg_terminate_backend({}" + patience + ")", sql.Literal(process))
         for user in users:
             try:
-                session.run([sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(user)), ending])
+                session.run([stated("SET LOCAL ROLE {}", user), ending])
                 break
             except OperationError as error:
                 if error.code != DENIED:
@@ -185,33 +180,27 @@ def roll_back(
 
 
 def _roll_back_in(session: Session, connection: Connection, database: str, own: Iterable[tuple[str, str]]) -> None:
-    from dbroster.engines.postgresql.client_programs import (
-        options,  # what its owner has set must not keep the admin out
-    )
+    from dbroster.engines.postgresql.client_programs import options
 
+    settings = options(session.version)  # what its owner has set must not keep the admin out
     try:
-        inside = open_session(connection, database, options(session.version))
+        inside = open_session(connection, database, settings)
     except ConnectError:
         if not _let_in(session, database):
             raise
-        inside = open_session(connection, database, options(session.version))
-    try:
+        inside = open_session(connection, database, settings)
+    with closing(inside):
         for gid, owner in own:
-            as_owner = [] if session.superuser else [sql.SQL("SET ROLE {}").format(sql.Identifier(owner))]
-            for statement in (*as_owner, sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(gid))):
+            as_owner = [] if session.superuser else [stated("SET ROLE {}", owner)]
+            for statement in (*as_owner, stated("ROLLBACK PREPARED {}", sql.Literal(gid))):
                 inside.run([statement])
-    finally:
-        inside.close()
 
 
 def _let_in(session: Session, database: str) -> bool:
     """Open a user's database to the admin, if its owner has shut it; nobody else's."""
     if not session.rows(_OF_A_USER, [database, f"{FORM}%"]):
         return False
-    name = sql.Identifier(database)
-    entry = [] if session.superuser else [sql.SQL("GRANT CONNECT ON DATABASE {} TO CURRENT_USER").format(name)]
-    opening = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS true CONNECTION LIMIT -1").format(name)
-    session.run([*entry, opening])
+    session.run(statements.let_admin_in(database, superuser=session.superuser))
     return True
 
 
@@ -279,17 +268,12 @@ def _holding(process: int, user: str | None, database: str | None) -> str:
 
 def past_owner(session: Session, connection: Connection, user: str, database: str, act: Callable[[], None]) -> None:
     """Do something to a user's database; if it is in use, end the user's sessions, roll back there, and do it again."""
-    try:
-        act()
-    except OperationError as error:
-        if error.code not in BUSY:
-            raise
+
+    def end_user() -> None:
         session.end_sessions([user])
         roll_back(session, connection, [], database)
-        try:
-            act()
-        except OperationError as again:
-            raise explained(session, again, [user], database) from None
+
+    _past(session, [user], database, act, end_user)
 
 
 def past_holders(
@@ -304,7 +288,14 @@ def past_holders(
         found = [process for process, *_, ours in _writers(session, users, database) if ours]
         session.rows("SELECT pg_terminate_backend(p) FROM unnest(%s::int[]) p", [found])
 
-    for make_way in (end_holders, lambda: roll_back(session, connection, users, held=database)):
+    _past(session, users, database, act, end_holders, lambda: roll_back(session, connection, users, held=database))
+
+
+def _past(
+    session: Session, users: Collection[str], database: str | None, act: Callable[[], None], *ways: Callable[[], None]
+) -> None:
+    """Act; while something is busy, make way and act again."""
+    for make_way in ways:
         try:
             return act()
         except OperationError as error:

@@ -4,7 +4,8 @@ The server does not tell which tables such a transaction holds, so each table is
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Mapping
+from contextlib import closing
 
 from dbroster.engines.mysql.session import Session, identifier
 from dbroster.errors import ConnectError, OperationError
@@ -23,8 +24,8 @@ REASON = (
 )
 
 
-def held(session: Session, connection: Connection, databases: Collection[tuple[str, str]]) -> set[str]:
-    """Find which of these users' databases a transaction without a session keeps.
+def held(session: Session, connection: Connection, databases: Mapping[str, str]) -> set[str]:
+    """Find which of these databases, given with their users, a transaction without a session keeps.
 
     Users with sessions are passed over: those may hold the locks, and are ended before the drop.
     """
@@ -35,7 +36,7 @@ def held(session: Session, connection: Connection, databases: Collection[tuple[s
         return set()
     at_work = {row["User"] for row in session.processes()}
     end = time.monotonic() + PATIENCE
-    asked = (name for user, name in databases if user not in at_work and time.monotonic() < end)
+    asked = (name for name, user in databases.items() if user not in at_work and time.monotonic() < end)
     return {name for name in asked if _is_held(session, connection, name)}
 
 
@@ -53,14 +54,11 @@ def _is_held(session: Session, connection: Connection, database: str) -> bool:
     if not tables:
         return False
     try:
-        other = Session(connection)
+        with closing(Session(connection)) as other:
+            other.rows(_IMPATIENT)
+            return any(_waits(other, f"{identifier(database)}.{identifier(row['name'])}") for row in tables)
     except ConnectError:  # somebody has taken all connections
         return False
-    try:
-        other.rows(_IMPATIENT)
-        return any(_waits(other, f"{identifier(database)}.{identifier(row['name'])}") for row in tables)
-    finally:
-        other.close()
 
 
 def _waits(session: Session, table: str) -> bool:

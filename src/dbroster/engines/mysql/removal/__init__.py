@@ -1,0 +1,1 @@
+"""Getting users out, and dropping what is theirs."""
