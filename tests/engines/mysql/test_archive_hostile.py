@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dbroster.engines import connect
-from dbroster.engines.mysql.archive.reading_account import prefix_of, reader, reading_session
-from dbroster.engines.mysql.session import Session
+from dbroster.engines.mysql.archive.reading_account import READER, prefix_of, reader
+from dbroster.engines.mysql.session import Session, logged_in
 from dbroster.errors import OperationError
 from dbroster.model.plan import Action
 from dbroster.model.roster import User
@@ -89,7 +89,7 @@ def test_databases_are_archived_at_once(mariadb: Site, tmp_path: Path) -> None:
         sessions = [stack.enter_context(closing(Session(mariadb.open(least(mariadb)).connection))) for _ in "ab"]
         readers = [stack.enter_context(reader(session, connection, [])) for session in sessions]
         for each in readers:
-            with reading_session(each) as session:
+            with logged_in(each, READER) as session:
                 assert session.rows("SELECT 1 AS one") == [{"one": 1}]
 
 

@@ -25,7 +25,6 @@ from dbroster.engines.mysql.removal.drop_database import drop_database
 from dbroster.engines.mysql.removal.ending_sessions import end_logins, end_sessions
 from dbroster.engines.mysql.session import (
     DATABASE_EXISTS,
-    Greeting,
     Session,
     account,
     accounts_list,
@@ -118,12 +117,11 @@ class MySQLFamily(Handler):
 
     # --- the connection ---------------------------------------------------------------------------------------------
 
-    def __init__(self, connection: Connection, session: Session, greeting: Greeting) -> None:
+    def __init__(self, connection: Connection, session: Session) -> None:
         """Judge the server. Raises UnsupportedServer (too old, replica, no plugin), ConnectError and OperationError."""
         super().__init__(connection)
         self._session = session
-        session.is_mariadb = self.product == "MariaDB"
-        self._admin, self._round_trip = greeting.account, greeting.seconds
+        self._admin = session.greeting.account
         self._facts = facts = ServerFacts(session)
         self._options = options = MySQLOptions.of(connection)
         self._plugin: str = self.plugins[0] if options.auth_plugin == "auto" else options.auth_plugin
@@ -142,7 +140,7 @@ class MySQLFamily(Handler):
         """Connect. Raises ConnectError and UnsupportedServer."""
         session = Session(connection)
         with session.closed_on_error(), reading():
-            return cls(connection, session, session.greeting())
+            return cls(connection, session)
 
     def close(self) -> None:
         """Close the connection, which gives the lock back; never raises."""
@@ -478,4 +476,4 @@ class MySQLFamily(Handler):
         """By the product's own dump program and client."""
         from dbroster.engines.mysql.archive.archiver import MySQLArchiver
 
-        return MySQLArchiver(self.connection, self._session, self.product, self._state.patterns)
+        return MySQLArchiver(self.connection, self._session, self.end_sessions_privilege, self._state.patterns)

@@ -41,12 +41,11 @@ def connect(connection: Connection) -> Handler:
     """Open a connection with the handler of the product that answers. Raises ConnectError, UnsupportedServer."""
     session = Session(connection)
     with session.closed_on_error(), reading():
-        greeting = session.greeting()
-        if "mariadb" not in greeting.version.lower():
-            return MySQLHandler(connection, session, greeting)
+        if not session.is_mariadb:
+            return MySQLHandler(connection, session)
         from dbroster.engines.mysql.mariadb import MariaDBHandler
 
-        return MariaDBHandler(connection, session, greeting)
+        return MariaDBHandler(connection, session)
 
 
 class MySQLHandler(MySQLFamily):
@@ -63,7 +62,7 @@ class MySQLHandler(MySQLFamily):
 
     def jobs(self) -> int:
         """More sessions for a server that is far away, where each statement is waited for."""
-        return FAR_JOBS if self._round_trip > FAR else self.default_jobs
+        return FAR_JOBS if self._session.greeting.seconds > FAR else self.default_jobs
 
     def _max_user(self) -> int:
         return 32

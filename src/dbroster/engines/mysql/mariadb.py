@@ -24,7 +24,6 @@ from dbroster.engines.mysql.family import MySQLFamily
 from dbroster.engines.mysql.removal import prepared_transactions
 from dbroster.engines.mysql.session import (
     NOT_EMPTY_DIRECTORY,
-    Greeting,
     Session,
     account,
     accounts_list,
@@ -83,8 +82,8 @@ class MariaDBHandler(MySQLFamily):
     groups: ClassVar[int] = 1
     users_at_once: ClassVar[int] = 1000  # the more grants there are, the longer each CREATE USER takes
 
-    def __init__(self, connection: Connection, session: Session, greeting: Greeting) -> None:
-        super().__init__(connection, session, greeting)
+    def __init__(self, connection: Connection, session: Session) -> None:
+        super().__init__(connection, session)
         self._role = markers.roster_role(connection.roster)
         self._lock_tag = markers.tag(connection.roster, ("", "locked"))
         self._roles_there: set[str] = set()

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 from dbroster.engines import tls
 from dbroster.engines.mysql.connection import CLIENT, DictCursor, Driver, SSDictCursor, pymysql
+from dbroster.engines.waits import breakable
 from dbroster.errors import ConnectError, OperationError, ServerError, Stalled
 from dbroster.model.connection import Connection
 from dbroster.passwords.secret import scrub
@@ -103,7 +105,6 @@ class Session:
     def __init__(self, connection: Connection) -> None:
         """Connect. Raises ConnectError, with the server's own reason."""
         self.statements_run = 0
-        self.is_mariadb = False
         self.warned = False
         self._collected: list[_Part] | None = None
         self.address = connection.host if _is_socket(connection) else f"{connection.host}:{connection.port}"
@@ -122,6 +123,12 @@ class Session:
             kind = Stalled if silent else ConnectError
             raise kind(f"can't connect to {self.address} as {connection.username}: {text}") from None
 
+    @cached_property
+    def is_mariadb(self) -> bool:
+        """Which of both products it is."""
+        return "mariadb" in self.greeting.version.lower()
+
+    @cached_property
     def greeting(self) -> Greeting:
         """Ask who is there, and as whom we are here. Raises ConnectError or OperationError."""
         began = time.perf_counter()
@@ -275,6 +282,17 @@ class Session:
 
     def _stalled(self, what: str) -> Stalled:
         return Stalled(f"the server {self.address} {what} (timeout: {self._timeout})")
+
+
+@contextmanager
+def logged_in(connection: Connection, who: str) -> Iterator[Session]:
+    """Log in as somebody else than the admin, who is to be told. Raises OperationError if that fails."""
+    try:
+        session = Session(connection)
+    except ConnectError as error:
+        raise OperationError(f"can't log in as {who}: {error}") from None
+    with closing(session), breakable(connection, session.abort):
+        yield session
 
 
 class _Part(NamedTuple):

@@ -1,5 +1,6 @@
 """Accounts of MySQL and MariaDB, where one user name may have an account per host. Pure functions."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -139,15 +140,22 @@ def _last(dates: Iterable[datetime | None]) -> datetime | None:
     return max(known) if known and len(known) == len(found) else None
 
 
-def with_roles(powerful: Collection[Key], granted: Iterable[tuple[Key, Key]]) -> set[Key]:
-    """Return the powerful accounts and all who reach one of them through roles; `granted` holds (role, grantee)."""
-    edges = list(granted)
+def reached(start: Iterable[Key], steps: Mapping[Key, Collection[Key]]) -> set[Key]:
+    """Return these accounts or roles, and all that any number of steps leads to from there."""
     found: set[Key] = set()
-    fresh = set(powerful)
+    fresh = set(start)
     while fresh:
         found |= fresh
-        fresh = {grantee for role, grantee in edges if role in fresh} - found
+        fresh = {further for key in fresh for further in steps.get(key, ())} - found
     return found
+
+
+def with_roles(powerful: Iterable[Key], granted: Iterable[tuple[Key, Key]]) -> set[Key]:
+    """Return the powerful accounts and all who reach one of them through roles; `granted` holds (role, grantee)."""
+    grantees: defaultdict[Key, list[Key]] = defaultdict(list)
+    for role, grantee in granted:
+        grantees[role].append(grantee)
+    return reached(powerful, grantees)
 
 
 def lock_state(*, locked: bool, noted: bool) -> Lock:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
-from dbroster.engines.mysql.access.accounts import Account, Key
+from dbroster.engines.mysql.access.accounts import Account, Key, reached
 from dbroster.engines.mysql.access.grants import Grant, Rules, reaches
 from dbroster.engines.mysql.session import account, identifier
 
@@ -103,7 +103,7 @@ def told(
             roles[holder].add(role)
     held: defaultdict[Key, list[Grant]] = defaultdict(list)
     wanted = {role for found in roles.values() for role in found}
-    of_all = {*mandatory, *(inner for role in mandatory for inner in _closure(role, roles))}
+    of_all = reached(mandatory, roles)
     for grant in grants:
         key = (grant.user, grant.host)
         if key in wanted:
@@ -111,32 +111,23 @@ def told(
         if key in of_all or not grant.user or (grant.user == PUBLIC and not is_public(grant)):
             yield from _everybody(grant, owners, rules)
     for found in accounts:
-        for role in sorted(_closure(found.key, roles)):
-            reached = {name for grant in held[role] for name in _reached(grant, owners, rules)}
-            if others := sorted(name for name in reached if owners[name] != found.name):
+        for role in sorted(reached(roles[found.key], roles)):
+            databases = {name for grant in held[role] for name in _databases(grant, owners, rules)}
+            if others := sorted(name for name in databases if owners[name] != found.name):
                 statement = f"REVOKE {account(*role) if role[1] else identifier(role[0])} FROM {account(*found.key)};"
                 yield f"{found} reaches {_few(others)} through the role {role[0]}: {statement}"
 
 
 def _everybody(grant: Grant, owners: Mapping[str, str], rules: Rules) -> Iterator[str]:
-    if reached := sorted(_reached(grant, owners, rules)):
-        yield f"everybody reaches {_few(reached)}: {revoke(grant, grant.privileges)};"
+    if databases := sorted(_databases(grant, owners, rules)):
+        yield f"everybody reaches {_few(databases)}: {revoke(grant, grant.privileges)};"
 
 
-def _reached(grant: Grant, owners: Mapping[str, str], rules: Rules) -> list[str]:
+def _databases(grant: Grant, owners: Mapping[str, str], rules: Rules) -> list[str]:
     if rules.is_exact(grant):
         name = rules.fold(rules.plain(grant.pattern))
         return [name] if name in owners else []
     return [name for name in owners if reaches(rules.fold(grant.pattern), name)]
-
-
-def _closure(key: Key, roles: Mapping[Key, set[Key]]) -> set[Key]:
-    found: set[Key] = set()
-    fresh = set(roles.get(key, ()))
-    while fresh:
-        found |= fresh
-        fresh = {further for role in fresh for further in roles.get(role, ())} - found
-    return found
 
 
 def _few(names: Sequence[str]) -> str:

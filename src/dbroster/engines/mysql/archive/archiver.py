@@ -6,7 +6,7 @@ brought back. A user's routines and views are only read, never run.
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import IO, Any, ClassVar
 
 from dbroster.archive import Archive, Draft
@@ -16,9 +16,9 @@ from dbroster.engines.mysql.access.admin_privileges import Held, held
 from dbroster.engines.mysql.archive import contents
 from dbroster.engines.mysql.archive.computed import recomputed
 from dbroster.engines.mysql.archive.contents import Contents, Special
-from dbroster.engines.mysql.archive.reading_account import READS, reader, reading_session
+from dbroster.engines.mysql.archive.reading_account import READER, READS, reader
 from dbroster.engines.mysql.archive.routine_scripts import Scripts, scripts
-from dbroster.engines.mysql.session import Session, account, identifier
+from dbroster.engines.mysql.session import Session, account, identifier, logged_in
 from dbroster.engines.waits import breakable
 from dbroster.errors import ConnectError, OperationError
 from dbroster.model.connection import Connection
@@ -94,13 +94,14 @@ class MySQLArchiver(Archiver):
     method: ClassVar[str] = "mysqldump"
 
     def __init__(
-        self, connection: Connection, session: Session, product: str, patterns: Callable[[str], Collection[str]]
+        self, connection: Connection, session: Session, ending: str, patterns: Callable[[str], Collection[str]]
     ) -> None:
-        """With `patterns`: how grants spell the databases of a user."""
+        """With `ending`: the privilege to end sessions, and `patterns`: how grants spell the databases of a user."""
         super().__init__(connection)
         self._session = session
         self._patterns = patterns
-        self._mariadb = product == "MariaDB"
+        self._ending = ending
+        self._mariadb = session.is_mariadb
 
     def missing(self) -> list[str]:
         """Look for the product's own programs, and for the privileges to read all routines and to end sessions.
@@ -110,9 +111,8 @@ class MySQLArchiver(Archiver):
         asked = (self._missing_program("dump"), self._missing_program("client"), self._limited())
         missing = [text for text in asked if text]
         found = held(str(next(iter(line.values()))) for line in self._session.rows("SHOW GRANTS"))
-        ending = "CONNECTION ADMIN" if self._mariadb else "CONNECTION_ADMIN"
-        if not (found.has("SUPER") or (found.has("PROCESS") and found.has(ending))):
-            missing.append(self._grant(f"PROCESS, {ending} ON *.*"))
+        if not found.ends_sessions(self._ending):
+            missing.append(self._grant(f"PROCESS, {self._ending} ON *.*"))
         if not self._reads_routines(found):
             missing.append(self._grant("SELECT ON mysql.proc" if self._mariadb else "SHOW_ROUTINE ON *.*"))
         return [*missing, *self._unseen(found)]
@@ -131,7 +131,7 @@ class MySQLArchiver(Archiver):
         if self._find(kind):
             return None
         product = "MariaDB" if self._mariadb else "MySQL"
-        wanted = " or ".join(_names(kind, mariadb=self._mariadb))
+        wanted = " or ".join(self._names(kind))
         return f"{wanted} of {product} is not installed, and those of the other product don't fit: install {product}'s"
 
     def _reads_routines(self, found: Held) -> bool:
@@ -144,9 +144,7 @@ class MySQLArchiver(Archiver):
         return True
 
     def _grant(self, what: str) -> str:
-        (row,) = self._session.rows("SELECT CURRENT_USER() AS name")
-        name, _, host = row["name"].rpartition("@")
-        return f"GRANT {what} TO {account(name, host)};"
+        return f"GRANT {what} TO {account(*self._session.greeting.account)};"
 
     def close(self, user: str, database: str) -> None:
         """Nothing: the user's grant is the proof of whose the database is, so it has to stay until the drop.
@@ -169,7 +167,6 @@ class MySQLArchiver(Archiver):
     def _looking(self) -> Iterator[Session]:
         impatient = self.connection._replace(timeout=min(self.connection.timeout, _LOOKING))
         with closing(Session(impatient)) as session, breakable(self.connection, session.abort):
-            session.compound = self._mariadb
             yield session
 
     def _losses(self, session: Session, database: str) -> Iterator[str]:
@@ -185,7 +182,7 @@ class MySQLArchiver(Archiver):
         unwritten = state.by_transactions if self._writes_history() else state.versioned
         for name in unwritten:
             yield f"the history of the system-versioned table {name}"
-        yield from recomputed(session, state, mariadb=self._mariadb)
+        yield from recomputed(session, state)
         for name, definer in state.foreign:
             yield f"{name} in a form that its user can make again, since {definer} has defined it"
 
@@ -264,8 +261,7 @@ class MySQLArchiver(Archiver):
             return
         with (
             reader(self._session, self.connection, self._patterns(user)) as connection,
-            reading_session(connection) as session,
-            breakable(self.connection, session.abort),
+            logged_in(connection, READER) as session,
         ):
             yield session, connection
 
@@ -358,17 +354,8 @@ class MySQLArchiver(Archiver):
             )
             raise OperationError(f"{what}: {'; '.join(errors)[:_SHOWN]}".rstrip(": "))
 
-    @contextmanager
-    def _as_user(self, user: User) -> Iterator[Session]:
-        try:
-            session = Session(self.connection._replace(username=user.name, password=user.password))
-        except ConnectError as error:
-            raise OperationError(f"can't log in as {user.name}: {error}") from None
-        try:
-            with breakable(self.connection, session.abort):
-                yield session
-        finally:
-            session.close()
+    def _as_user(self, user: User) -> AbstractContextManager[Session]:
+        return logged_in(self.connection._replace(username=user.name, password=user.password), user.name)
 
     def _login(self, user: str) -> list[str]:
         host, port = self.connection.host, self.connection.port
@@ -391,12 +378,16 @@ class MySQLArchiver(Archiver):
     def _program(self, kind: str) -> str:
         program = self._find(kind)
         if program is None:
-            raise OperationError(f"{' or '.join(_names(kind, mariadb=self._mariadb))} is not installed")
+            raise OperationError(f"{' or '.join(self._names(kind))} is not installed")
         return program
+
+    def _names(self, kind: str) -> Sequence[str]:
+        names = {"dump": ("mariadb-dump", "mysqldump"), "client": ("mariadb", "mysql")}[kind]
+        return names if self._mariadb else names[1:]
 
     def _find(self, kind: str) -> str | None:
         """Find a program of the server's own product: each dumps what the other can't read back."""
-        found = (programs.find(name) for name in _names(kind, mariadb=self._mariadb))
+        found = (programs.find(name) for name in self._names(kind))
         return next((path for path in found if path and ("MariaDB" in programs.version(path)) is self._mariadb), None)
 
 
@@ -431,11 +422,6 @@ def _ignored(database: str, names: Collection[str]) -> list[str]:
 
 _ENVIRONMENT = {"MYSQL_TEST_LOGIN_FILE": "/dev/null", "MYSQL_PWD": ""}
 """No option file, login path or password but ours."""
-
-
-def _names(kind: str, *, mariadb: bool) -> Sequence[str]:
-    names = {"dump": ("mariadb-dump", "mysqldump"), "client": ("mariadb", "mysql")}[kind]
-    return names if mariadb else names[1:]
 
 
 def _option_file(password: str) -> str:

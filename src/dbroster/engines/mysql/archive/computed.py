@@ -53,16 +53,16 @@ _CALLED = re.compile(r"[a-z_0-9]+(?=\s*\()|\blike\b")
 _ESCAPED = {"n": "\n", "r": "\r", "0": "\0"}
 
 
-def recomputed(session: Session, state: Contents, *, mariadb: bool) -> Iterator[str]:
+def recomputed(session: Session, state: Contents) -> Iterator[str]:
     """Name what a restore would not bring back as it is; nothing is written meanwhile."""
     with only_reading(session):
-        found = list(_recomputed(session, state, mariadb=mariadb))
+        found = list(_recomputed(session, state))
     yield from found
 
 
-def _generated(session: Session, state: Contents, *, mariadb: bool) -> list[dict[str, Any]]:
+def _generated(session: Session, state: Contents) -> list[dict[str, Any]]:
     """Find such columns; MariaDB opens what it is asked about, so it is asked about no view."""
-    if not mariadb:
+    if not session.is_mariadb:
         asked = _GENERATED.format(made=_READ_WRONG.format("GENERATION_EXPRESSION"), of_table="")
         return session.rows(asked, state.database)
     asked = _GENERATED.format(made="GENERATION_EXPRESSION", of_table="AND TABLE_NAME = %s")
@@ -70,11 +70,11 @@ def _generated(session: Session, state: Contents, *, mariadb: bool) -> list[dict
     return [row for name in tables for row in session.rows(asked, state.database, name)]
 
 
-def _recomputed(session: Session, state: Contents, *, mariadb: bool) -> Iterator[str]:
+def _recomputed(session: Session, state: Contents) -> Iterator[str]:
     database = state.database
-    columns = _generated(session, state, mariadb=mariadb)
+    columns = _generated(session, state)
     checks = []
-    if not mariadb:  # there a restore checks nothing
+    if not session.is_mariadb:  # there a restore checks nothing
         checks = session.rows(_CHECKS.format(made=_READ_WRONG.format("CHECK_CLAUSE")), database)
     if not columns and not checks:
         return
@@ -85,14 +85,14 @@ def _recomputed(session: Session, state: Contents, *, mariadb: bool) -> Iterator
     end = time.monotonic() + _PATIENCE
     with _as_a_restore(session):
         for row in columns:
-            stored, anew = _alike(row, _expression(row["made"], mariadb=mariadb))
+            stored, anew = _alike(row, _expression(row["made"], session))
             if (found := _differs(session, place(row), end, f"{stored} <=> {anew}")) is not None:
                 yield (
                     f"the values of the generated column {row['name']}.{row['col']}, which a restore works out anew, "
                     f"in UTC and with the server's own settings{found}"
                 )
         for row in checks:
-            clause = _expression(row["made"], mariadb=mariadb)
+            clause = _expression(row["made"], session)
             if (found := _differs(session, place(row), end, f"({clause}) IS NOT FALSE")) is not None:
                 yield (
                     f"rows of {row['name']} so that its check {row['rule']} takes them in a restore, which works in "
@@ -131,9 +131,13 @@ def _may_be_slow(expression: str) -> str | None:
     return next((word for word in _CALLED.findall(bare) if word not in _QUICK.split()), None)
 
 
-def _expression(text: str, *, mariadb: bool) -> str:
+def _expression(text: str, session: Session) -> str:
     """Return what MySQL has escaped as it was written."""
-    return text if mariadb else re.sub(r"\\(.)", lambda found: _ESCAPED.get(found[1], found[1]), text, flags=re.DOTALL)
+    return (
+        text
+        if session.is_mariadb
+        else re.sub(r"\\(.)", lambda found: _ESCAPED.get(found[1], found[1]), text, flags=re.DOTALL)
+    )
 
 
 def _alike(row: Mapping[str, Any], made: str) -> tuple[str, str]:

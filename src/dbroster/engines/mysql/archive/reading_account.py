@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from dbroster.engines.mysql.session import Session, account, identifier, literal
-from dbroster.errors import ConnectError, OperationError
 from dbroster.model.connection import Connection
 from dbroster.passwords.secret import Secret
 from dbroster.passwords.verifiers.digests import mysql_native
@@ -18,6 +17,7 @@ from dbroster.passwords.verifiers.digests import mysql_native
 READS = frozenset({"SELECT", "SHOW VIEW", "TRIGGER", "EVENT", "EXECUTE"})
 """What a database has to be readable by, as a whole."""
 
+READER = "the account that reads for an archive"
 _LEFT = "SELECT User AS name, Host AS host FROM mysql.global_priv WHERE User LIKE %s"
 _at_work: set[str] = set()
 """Those of this process: it archives several databases at once."""
@@ -51,16 +51,3 @@ def reader(session: Session, connection: Connection, patterns: Collection[str]) 
     finally:
         session.run(f"DROP USER IF EXISTS {who}")
         _at_work.discard(name)
-
-
-@contextmanager
-def reading_session(connection: Connection) -> Iterator[Session]:
-    """Log in as that account. Raises OperationError."""
-    try:
-        session = Session(connection)
-    except ConnectError as error:
-        raise OperationError(f"the account that reads for an archive can't log in: {error}") from None
-    try:
-        yield session
-    finally:
-        session.close()
