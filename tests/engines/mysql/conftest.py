@@ -4,6 +4,7 @@ import itertools
 import ssl
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pymysql
@@ -13,8 +14,10 @@ from dbroster.engines import connect
 from dbroster.engines.mysql.family import MySQLFamily
 from dbroster.engines.mysql.options import MySQLOptions
 from dbroster.model.connection import Connection, Tls
+from dbroster.model.plan import Action
 from dbroster.passwords.secret import Secret
 from servers import Server
+from tests.support.archiving import archiving
 
 PASSWORD = "Correct-horse-7"
 OTHER = "Another-staple-8"
@@ -114,6 +117,18 @@ class Site:
         handler.prepare()
         return handler
 
+    def archiving(self, directory: Path, login: tuple[str, str] | None = None, **fields: Any) -> MySQLFamily:
+        """Open a handler that archives into a directory."""
+        handler = self.open(login, **fields)
+        handler.connection = archiving(handler.connection, directory)
+        return handler
+
+    def user(self, handler: MySQLFamily, *templates: str) -> tuple[str, ...]:
+        """Create a user with databases of these templates, and return all names."""
+        name = self.name()
+        handler.create_user(name, Secret(PASSWORD))
+        return name, *(give(handler, name, template) for template in templates)
+
     def least(self) -> tuple[str, str]:
         """Create an admin that has nothing but what `missing_privileges` asks for."""
         name = self.name()
@@ -171,3 +186,10 @@ def give(handler: MySQLFamily, user: str, template: str = "web") -> str:
     handler.create_database(user, database)
     handler.grant_privileges(user, database)
     return database
+
+
+def foresee(handler: MySQLFamily, *actions: Action) -> list[str | None]:
+    """What a plan for the state of this moment is told."""
+    handler.get_existing_users()
+    handler.get_existing_databases()
+    return handler.foresee(actions)

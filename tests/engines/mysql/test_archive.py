@@ -103,11 +103,8 @@ BROKEN = (
 
 def test_what_its_owner_has_broken_stops_no_archive_and_is_said(site: Site, tmp_path: Path) -> None:
     """A8, B4: a view whose table is gone, and tables that can't be opened, stop the dump programs."""
-    handler = site.open(least(site))
-    handler.connection = archiving(handler.connection, tmp_path)
-    user = site.name()
-    handler.create_user(user, Secret(PASSWORD))
-    database = give(handler, user)
+    handler = site.archiving(tmp_path, least(site))
+    user, database = site.user(handler, "web")
     with closing(site.dba.login(user, PASSWORD, database)) as raw, raw.cursor() as cursor:
         for statement in BROKEN:
             cursor.execute(statement)
@@ -123,10 +120,8 @@ def test_what_its_owner_has_broken_stops_no_archive_and_is_said(site: Site, tmp_
 
 def test_a_table_that_is_damaged_stops_the_archive_and_is_said_before(site: Site, tmp_path: Path) -> None:
     """A8: what might be repaired is not taken for lost: no archive, and so no drop."""
-    handler, user = site.open(), site.name()
-    handler.connection = archiving(handler.connection, tmp_path)
-    handler.create_user(user, Secret(PASSWORD))
-    database, other = give(handler, user), give(handler, user, "tools")
+    handler = site.archiving(tmp_path)
+    user, database, other = site.user(handler, "web", "tools")
     site.dba.run(f"CREATE TABLE `{database}`.t (a INT) ENGINE = MyISAM", f"INSERT INTO `{database}`.t VALUES (1)")
     site.dba.run("FLUSH TABLES", f"CREATE VIEW `{other}`.v AS SELECT 1 AS x")
     ((directory,),) = site.dba.run("SELECT @@datadir")
@@ -141,10 +136,8 @@ def test_a_table_that_is_damaged_stops_the_archive_and_is_said_before(site: Site
 
 def test_a_limit_of_rows_for_everybody_cuts_no_archive(site: Site, tmp_path: Path) -> None:
     """S2: the dump programs would obey sql_select_limit, which a DBA has set for all sessions."""
-    handler, user = site.open(), site.name()
-    handler.connection = archiving(handler.connection, tmp_path)
-    handler.create_user(user, Secret(PASSWORD))
-    database = give(handler, user)
+    handler = site.archiving(tmp_path)
+    user, database = site.user(handler, "web")
     site.dba.run(f"CREATE TABLE `{database}`.t AS SELECT 1 AS a UNION SELECT 2")
     cure = "SET GLOBAL sql_select_limit = DEFAULT"
     with site.setting("sql_select_limit", "1", "DEFAULT"):
@@ -156,11 +149,8 @@ def test_a_limit_of_rows_for_everybody_cuts_no_archive(site: Site, tmp_path: Pat
 
 def test_what_others_have_defined_is_said_and_keeps_nothing_else_away(site: Site, tmp_path: Path) -> None:
     """A8: a view of the DBA's can't be made again by the user; the tables behind it come back all the same."""
-    handler = site.open(least(site))
-    handler.connection = archiving(handler.connection, tmp_path)
-    user = site.name()
-    handler.create_user(user, Secret(PASSWORD))
-    database = give(handler, user)
+    handler = site.archiving(tmp_path, least(site))
+    user, database = site.user(handler, "web")
     site.dba.run(
         f"CREATE TABLE `{database}`.a (x INT)",
         f"CREATE TRIGGER `{database}`.of_the_dba BEFORE INSERT ON `{database}`.a FOR EACH ROW SET NEW.x = 1",
@@ -178,11 +168,8 @@ def test_what_others_have_defined_is_said_and_keeps_nothing_else_away(site: Site
 
 def test_a_history_that_can_not_be_written_is_said(mariadb: Site, tmp_path: Path) -> None:
     """A8: where versions are transactions; the dump program would refuse the whole archive."""
-    handler = mariadb.open(least(mariadb))
-    handler.connection = archiving(handler.connection, tmp_path)
-    user = mariadb.name()
-    handler.create_user(user, Secret(PASSWORD))
-    database = give(handler, user)
+    handler = mariadb.archiving(tmp_path, least(mariadb))
+    user, database = mariadb.user(handler, "web")
     fill(
         mariadb, user, PASSWORD, database,
         "CREATE TABLE t (a INT, s BIGINT UNSIGNED GENERATED ALWAYS AS ROW START, e BIGINT UNSIGNED GENERATED ALWAYS AS"
@@ -202,11 +189,8 @@ def test_a_history_that_can_not_be_written_is_said(mariadb: Site, tmp_path: Path
 
 def test_a_table_that_is_called_as_an_option_is_none(mariadb: Site, tmp_path: Path) -> None:
     """A8, B4: an owner's names reach the dump program as names: it would write files where such a table says."""
-    handler = mariadb.open(least(mariadb))
-    handler.connection = archiving(handler.connection, tmp_path)
-    user = mariadb.name()
-    handler.create_user(user, Secret(PASSWORD))
-    database = give(handler, user)
+    handler = mariadb.archiving(tmp_path, least(mariadb))
+    user, database = mariadb.user(handler, "web")
     names = [f"--result-file={tmp_path}/hit"[-64:], "--databases", "--no-data", "-w0", "--", "--help"]
     made = [
         f"CREATE TABLE `{name}` (a INT, s BIGINT UNSIGNED GENERATED ALWAYS AS ROW START, e BIGINT UNSIGNED GENERATED"
@@ -229,11 +213,9 @@ ENDLESS = (
 
 def test_an_event_in_which_the_dump_program_finds_no_delimiter_comes_back(site: Site, tmp_path: Path) -> None:
     """A8, B4: with `;;` in an event both products' programs loop for ever, and no removal was ever finished."""
-    handler = site.open(least(site))
-    handler.connection = archiving(handler.connection._replace(timeout=20), tmp_path)
-    user = site.name()
-    handler.create_user(user, Secret(PASSWORD))
-    database = give(handler, user)
+    handler = site.archiving(tmp_path, least(site))
+    handler.connection = handler.connection._replace(timeout=20)
+    user, database = site.user(handler, "web")
     fill(site, user, PASSWORD, database, *ENDLESS, "CREATE TABLE t (a INT)")
 
     def events() -> list[object]:
@@ -274,8 +256,7 @@ def test_nothing_is_restored_into_a_database_that_holds_anything(site: Site) -> 
 
 
 def test_an_empty_database_comes_back(site: Site, tmp_path: Path) -> None:
-    handler = site.open()
-    handler.connection = archiving(handler.connection, tmp_path)
+    handler = site.archiving(tmp_path)
     user = site.name()
     handler.create_user(user, Secret(PASSWORD))
     there_and_back(handler, user, PASSWORD, give(handler, user))
@@ -283,11 +264,8 @@ def test_an_empty_database_comes_back(site: Site, tmp_path: Path) -> None:
 
 def test_the_clients_own_commands_in_an_archive_do_nothing(site: Site, tmp_path: Path) -> None:
     """An archive holds what its user wrote; nothing of it may reach this machine's shell."""
-    handler = site.open()
-    handler.connection = archiving(handler.connection, tmp_path)
-    user = site.name()
-    handler.create_user(user, Secret(PASSWORD))
-    database = give(handler, user)
+    handler = site.archiving(tmp_path)
+    user, database = site.user(handler, "web")
     made = archive(handler, user, database)
     handler.grant_privileges(user, database)
     with made.path.open("a") as file:
@@ -298,11 +276,8 @@ def test_the_clients_own_commands_in_an_archive_do_nothing(site: Site, tmp_path:
 
 
 def test_a_dump_that_ends_early_is_no_archive(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    handler = site.open()
-    handler.connection = archiving(handler.connection, tmp_path)
-    user = site.name()
-    handler.create_user(user, Secret(PASSWORD))
-    database = give(handler, user)
+    handler = site.archiving(tmp_path)
+    user, database = site.user(handler, "web")
     product = "MariaDB" if "MariaDB" in handler.server().product else "MySQL"
     programs = tmp_path / "bin"
     programs.mkdir()
@@ -319,11 +294,9 @@ def test_a_program_that_stands_still_is_that_database_s_failure(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """B4, C1: the error says which one it is, so that the run goes on with all others while the server answers."""
-    handler = site.open()
-    handler.connection = archiving(handler.connection._replace(timeout=2), tmp_path)
-    user = site.name()
-    handler.create_user(user, Secret(PASSWORD))
-    database = give(handler, user)
+    handler = site.archiving(tmp_path)
+    handler.connection = handler.connection._replace(timeout=2)
+    user, database = site.user(handler, "web")
     product = "MariaDB" if is_mariadb(handler) else "MySQL"
     for name in ("mysqldump", "mariadb-dump"):
         (tmp_path / name).write_text(f'#!/bin/sh\n[ "$1" = --version ] && exec echo {product}\nexec sleep 600\n')
@@ -350,11 +323,8 @@ def test_programs_of_the_other_product_are_not_taken(site: Site, tmp_path: Path,
 
 def test_a_row_that_the_server_would_not_take_back_is_said_and_refused_in_time(site: Site, tmp_path: Path) -> None:
     """A8: zeros take twice the room in a statement, so a row that came in can be too long to go back."""
-    handler = site.open(least(site))
-    handler.connection = archiving(handler.connection, tmp_path)
-    user = site.name()
-    handler.create_user(user, Secret(PASSWORD))
-    database = give(handler, user)
+    handler = site.archiving(tmp_path, least(site))
+    user, database = site.user(handler, "web")
     ((normal,),) = site.dba.run("SELECT @@GLOBAL.max_allowed_packet")
     with site.setting("max_allowed_packet", "4194304", normal):
         fill(
@@ -375,11 +345,8 @@ def test_a_row_that_the_server_would_not_take_back_is_said_and_refused_in_time(s
 
 def test_many_rows_are_no_long_statement(site: Site, tmp_path: Path) -> None:
     """A8: on a server that takes little at once, rows are put together in statements that it takes back."""
-    handler = site.open(least(site))
-    handler.connection = archiving(handler.connection, tmp_path)
-    user = site.name()
-    handler.create_user(user, Secret(PASSWORD))
-    database = give(handler, user)
+    handler = site.archiving(tmp_path, least(site))
+    user, database = site.user(handler, "web")
     ((normal,),) = site.dba.run("SELECT @@GLOBAL.max_allowed_packet")
     fill(
         site, user, PASSWORD, database, "CREATE TABLE t (a VARCHAR(1000))",
@@ -394,11 +361,8 @@ def test_many_rows_are_no_long_statement(site: Site, tmp_path: Path) -> None:
 
 def test_what_does_not_change_is_archived_once(site: Site, tmp_path: Path) -> None:
     """B4: a drop that fails in each run does not fill the disk with the same archive."""
-    handler = site.open(least(site))
-    handler.connection = archiving(handler.connection, tmp_path)
-    user = site.name()
-    handler.create_user(user, Secret(PASSWORD))
-    database = give(handler, user)
+    handler = site.archiving(tmp_path, least(site))
+    user, database = site.user(handler, "web")
     fill(site, user, PASSWORD, database, "CREATE TABLE t (a INT)", "INSERT INTO t VALUES (1)")
     first = archive(handler, user, database)
     site.dba.run("DO SLEEP(1.1)")

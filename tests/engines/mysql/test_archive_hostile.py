@@ -34,10 +34,8 @@ WITNESS = (
 
 def test_no_function_of_a_users_runs_with_the_rights_of_the_admin(site: Site, tmp_path: Path) -> None:
     """A8: not when it is looked what an archive would lose, as a dry run does, nor by the dump program."""
-    handler, user = site.open(), site.name()
-    handler.connection = archiving(handler.connection, tmp_path)
-    handler.create_user(user, Secret(PASSWORD))
-    database, tools = give(handler, user), give(handler, user, "tools")
+    handler = site.archiving(tmp_path)
+    user, database, tools = site.user(handler, "web", "tools")
     with site.setting("log_bin_trust_function_creators", "1", "0"):
         fill(
             site, user, PASSWORD, database, "CREATE TABLE witness (who TEXT) ENGINE = MyISAM",
@@ -70,10 +68,8 @@ def test_no_function_of_a_users_runs_with_the_rights_of_the_admin(site: Site, tm
 
 def test_what_reads_for_an_archive_is_gone_after_the_next_one(mariadb: Site, tmp_path: Path) -> None:
     """A8: an account of a run that was killed; what another roster's sync is reading with stays."""
-    handler, user = mariadb.open(least(mariadb)), mariadb.name()
-    handler.connection = archiving(handler.connection, tmp_path)
-    handler.create_user(user, Secret(PASSWORD))
-    database = give(handler, user)
+    handler = mariadb.archiving(tmp_path, least(mariadb))
+    user, database = mariadb.user(handler, "web")
     left, others = f"{prefix_of(handler.connection.roster)}0123", f"{prefix_of('another')}0123"
     for name in (left, others):
         mariadb.dba.run(f"CREATE USER '{name}'@'%'")
@@ -99,8 +95,8 @@ ONE = "\N{CJK UNIFIED IDEOGRAPH-7E17}"
 
 def test_what_was_made_in_a_character_set_that_programs_misread_comes_back(site: Site, tmp_path: Path) -> None:
     """A8: in gbk and others a byte of a character may be a backslash; then the client takes texts for statements."""
-    handler, user = site.open(least(site)), site.name()
-    handler.connection = archiving(handler.connection, tmp_path)
+    handler = site.archiving(tmp_path, least(site))
+    user = site.name()
     handler.create_user(user, Secret(PASSWORD))
     database, secret = give(handler, user), tmp_path / "secret"
     secret.write_text("of dbroster\n")
@@ -131,8 +127,8 @@ def test_what_was_made_in_a_character_set_that_programs_misread_comes_back(site:
 
 def test_the_client_reads_no_files_for_an_archive(site: Site, tmp_path: Path) -> None:
     """A8: whatever statements an archive holds, or a server asks for."""
-    handler, user = site.open(), site.name()
-    handler.connection = archiving(handler.connection, tmp_path)
+    handler = site.archiving(tmp_path)
+    user = site.name()
     handler.create_user(user, Secret(PASSWORD))
     database, secret = give(handler, user), tmp_path / "secret"
     secret.write_text("of dbroster\n")
@@ -151,10 +147,8 @@ BYTES = {"cp1250": "81", "hebrew": "A1", "greek": "A4", "swe7": "7F", "gbk": "A1
 
 def test_texts_that_unicode_does_not_know_come_back_byte_by_byte(site: Site, tmp_path: Path) -> None:
     """A8: on the way through UTF-8 each would be a question mark; with a trigger, a view and a default of that kind."""
-    handler, user = site.open(least(site)), site.name()
-    handler.connection = archiving(handler.connection, tmp_path)
-    handler.create_user(user, Secret(PASSWORD))
-    database = give(handler, user)
+    handler = site.archiving(tmp_path, least(site))
+    user, database = site.user(handler, "web")
 
     def asked(*statements: str) -> list[tuple[object, ...]]:
         with closing(site.dba.login(user, PASSWORD, database, charset="utf8mb4")) as raw, raw.cursor() as cursor:
@@ -190,16 +184,14 @@ def test_what_users_may_not_do_has_to_be_read_all_the_same(site: Site, tmp_path:
     site.dba.run(f"CREATE USER '{login[0]}'@'%' IDENTIFIED BY '{PASSWORD}'")
     with connect(site.connection(login, options=few)) as handler:
         site.dba.run(*handler.missing_privileges(TEMPLATES))
-    handler = site.open(login, options=few)
-    handler.connection = archiving(handler.connection, tmp_path)
+    handler = site.archiving(tmp_path, login, options=few)
     handler.create_user(user, Secret(PASSWORD))
     database = give(handler, user)
     site.dba.run_as(user, PASSWORD, f"CREATE TABLE `{database}`.t AS SELECT 1 AS a")
     missing = handler.archiver().missing()
     assert any("EVENT" in text and "WITH GRANT OPTION" in text for text in missing)
     site.dba.run(*missing)
-    handler = site.open(login, options=few)
-    handler.connection = archiving(handler.connection, tmp_path)
+    handler = site.archiving(tmp_path, login, options=few)
     assert handler.archiver().missing() == []
     there_and_back(handler, user, PASSWORD, database)
     assert site.dba.run_as(user, PASSWORD, f"SELECT a FROM `{database}`.t") == [(1,)]

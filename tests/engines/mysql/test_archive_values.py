@@ -4,10 +4,9 @@ from contextlib import closing
 from pathlib import Path
 
 from dbroster.engines.mysql.family import MySQLFamily
-from dbroster.passwords.secret import Secret
-from tests.engines.mysql.conftest import PASSWORD, Site, give
+from tests.engines.mysql.conftest import PASSWORD, Site
 from tests.engines.mysql.test_archive import fill, is_mariadb, least, loses_history
-from tests.support.archiving import archiving, there_and_back
+from tests.support.archiving import there_and_back
 
 FLOATS = (
     "CREATE TABLE plain (f FLOAT PRIMARY KEY, g FLOAT(20, 10), h FLOAT(7, 2), d DOUBLE)",
@@ -83,10 +82,8 @@ def values(site: Site, user: str, database: str, *, history: bool) -> dict[str, 
 
 def test_floats_come_back_with_all_their_digits(site: Site, tmp_path: Path) -> None:
     """A8, K4, K11, K13: the dump programs write them as the server shows them, six digits; whatever else is there."""
-    handler, user = site.open(least(site)), site.name()
-    handler.connection = archiving(handler.connection, tmp_path)
-    handler.create_user(user, Secret(PASSWORD))
-    database = give(handler, user)
+    handler = site.archiving(tmp_path, least(site))
+    user, database = site.user(handler, "web")
     own = ONLY_MARIADB if is_mariadb(handler) else ONLY_MYSQL if has_vectors(handler) else ()
     history = not loses_history(handler)
     with (
@@ -104,10 +101,8 @@ def test_floats_come_back_with_all_their_digits(site: Site, tmp_path: Path) -> N
 
 def test_dates_that_no_calendar_has_come_back(site: Site, tmp_path: Path) -> None:
     """A8, K6: the server has taken them (ALLOW_INVALID_DATES), so it takes them again."""
-    handler, user = site.open(least(site)), site.name()
-    handler.connection = archiving(handler.connection, tmp_path)
-    handler.create_user(user, Secret(PASSWORD))
-    database = give(handler, user)
+    handler = site.archiving(tmp_path, least(site))
+    user, database = site.user(handler, "web")
     with closing(site.dba.login(user, PASSWORD, database)) as raw, raw.cursor() as cursor:
         cursor.execute("SET sql_mode = 'ALLOW_INVALID_DATES'")
         cursor.execute("CREATE TABLE days (a DATE DEFAULT '2023-02-31', b DATETIME, c VARCHAR(9) CHARACTER SET gbk)")
@@ -121,10 +116,8 @@ def test_dates_that_no_calendar_has_come_back(site: Site, tmp_path: Path) -> Non
 
 def test_rows_that_break_a_check_come_back(mariadb: Site, tmp_path: Path) -> None:
     """K5: MariaDB takes them where check_constraint_checks is off."""
-    handler, user = mariadb.open(least(mariadb)), mariadb.name()
-    handler.connection = archiving(handler.connection, tmp_path)
-    handler.create_user(user, Secret(PASSWORD))
-    database = give(handler, user)
+    handler = mariadb.archiving(tmp_path, least(mariadb))
+    user, database = mariadb.user(handler, "web")
     with closing(mariadb.dba.login(user, PASSWORD, database)) as raw, raw.cursor() as cursor:
         for statement in (
             "SET check_constraint_checks = 0",
@@ -162,10 +155,8 @@ COMMENTED = (
 
 def test_code_with_a_comment_at_its_end_comes_back(site: Site, tmp_path: Path) -> None:
     """A8, K7: MySQL's program writes the delimiter behind it, where it is a part of the comment."""
-    handler, user = site.open(least(site)), site.name()
-    handler.connection = archiving(handler.connection, tmp_path)
-    handler.create_user(user, Secret(PASSWORD))
-    database = give(handler, user)
+    handler = site.archiving(tmp_path, least(site))
+    user, database = site.user(handler, "web")
     with site.setting("log_bin_trust_function_creators", "1", "0"):
         before = fill(site, user, PASSWORD, database, "CREATE TABLE t (a INT)", *COMMENTED)
         there_and_back(handler, user, PASSWORD, database)
@@ -194,10 +185,8 @@ ALIKE = (
 
 def test_tables_whose_names_differ_only_in_case_come_back(site: Site, tmp_path: Path) -> None:
     """A8, N1: what a dump program is told to leave out takes along all that is called alike."""
-    handler, user = site.open(least(site)), site.name()
-    handler.connection = archiving(handler.connection, tmp_path)
-    handler.create_user(user, Secret(PASSWORD))
-    database = give(handler, user)
+    handler = site.archiving(tmp_path, least(site))
+    user, database = site.user(handler, "web")
     with closing(site.dba.login(user, PASSWORD, database)) as raw, raw.cursor() as cursor:
         for statement in ALIKE:
             cursor.execute(statement)
@@ -210,10 +199,8 @@ def test_tables_whose_names_differ_only_in_case_come_back(site: Site, tmp_path: 
 
 def test_foreign_keys_to_what_is_not_unique_come_back(mysql: Site, tmp_path: Path) -> None:
     """N4: MySQL before 8.4 made them without being asked, and a table of that time still has them."""
-    handler, user = mysql.open(least(mysql)), mysql.name()
-    handler.connection = archiving(handler.connection, tmp_path)
-    handler.create_user(user, Secret(PASSWORD))
-    database = give(handler, user)
+    handler = mysql.archiving(tmp_path, least(mysql))
+    user, database = mysql.user(handler, "web")
     with closing(mysql.dba.login(user, PASSWORD, database)) as raw, raw.cursor() as cursor:
         for statement in (
             "SET SESSION restrict_fk_on_non_standard_key = 0",
@@ -242,9 +229,8 @@ COMPUTED = (
 
 def test_what_a_restore_would_work_out_in_another_way_is_told(site: Site) -> None:
     """N2, N3: it computes generated columns, and at MySQL checks, in UTC; their rows may come from another zone."""
-    handler, user = site.open(least(site)), site.name()
-    handler.create_user(user, Secret(PASSWORD))
-    database = give(handler, user)
+    handler = site.open(least(site))
+    user, database = site.user(handler, "web")
     with closing(site.dba.login(user, PASSWORD, database)) as raw, raw.cursor() as cursor:
         for statement in COMPUTED:
             cursor.execute(statement)

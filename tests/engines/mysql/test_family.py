@@ -29,9 +29,8 @@ def test_an_underscore_reaches_no_other_database(site: Site) -> None:
 
 
 def test_a_grant_without_backslashes_is_mended(site: Site) -> None:
-    handler, bob = site.open(), site.name()
-    handler.create_user(bob, Secret(PASSWORD))
-    web = give(handler, bob)
+    handler = site.open()
+    bob, web = site.user(handler, "web")
     site.dba.run(f"REVOKE ALL ON `{bob}\\_web`.* FROM '{bob}'@'%'", f"GRANT ALL ON {web}.* TO '{bob}'@'%'")
     found = handler.get_existing_databases()[web]
     assert (found.owner, found.granted) == (bob, False)
@@ -53,9 +52,8 @@ def test_grants_of_others_are_taken_away_patterns_too(site: Site) -> None:
 
 
 def test_too_much_is_taken_away_from_the_owner(site: Site) -> None:
-    handler, bob = site.open(), site.name()
-    handler.create_user(bob, Secret(PASSWORD))
-    web = give(handler, bob)
+    handler = site.open()
+    bob, web = site.user(handler, "web")
     site.dba.run(f"GRANT SELECT ON `{bob}\\_web`.* TO '{bob}'@'%' WITH GRANT OPTION")
     assert not handler.get_existing_databases()[web].granted
     handler.grant_privileges(bob, web)
@@ -73,9 +71,8 @@ def test_a_name_too_long_for_a_grant_is_refused(site: Site) -> None:
 
 
 def test_a_claim_on_a_database_that_is_gone_is_reported_and_taken_back(site: Site) -> None:
-    handler, bob = site.open(), site.name()
-    handler.create_user(bob, Secret(PASSWORD))
-    web = give(handler, bob)
+    handler = site.open()
+    bob, web = site.user(handler, "web")
     site.dba.run(f"DROP DATABASE {web}")
     found = handler.get_existing_databases()[web]
     assert (found.owner, found.usable, found.droppable) == (bob, False, True)
@@ -115,9 +112,8 @@ def test_one_database_of_somebody_elses_in_a_batch_is_not_taken_and_keeps_no_oth
 
 
 def test_an_answer_lost_after_create_database_is_no_conflict(site: Site) -> None:
-    handler, bob = site.open(), site.name()
-    handler.create_user(bob, Secret(PASSWORD))
-    web = give(handler, bob)
+    handler = site.open()
+    bob, web = site.user(handler, "web")
     site.open().create_database(bob, web)
     assert handler.get_existing_databases()[web].granted
 

@@ -16,7 +16,6 @@ from dbroster.model.state import Lock
 from dbroster.passwords.secret import Secret
 from tests.engines.mysql.conftest import OTHER, PASSWORD, Site, give
 from tests.engines.mysql.test_archive import is_mariadb
-from tests.support.archiving import archiving
 from tests.support.waiting import wait_until
 
 
@@ -191,9 +190,8 @@ def test_a_role_of_a_dbas_is_inactive_while_locked_and_active_afterwards(mysql: 
 
 def test_sessions_end_before_the_lock_and_after_it(site: Site) -> None:
     """B2, B3: an open transaction of the leaver's holds nothing up."""
-    handler, bob = site.open(), site.name()
-    handler.create_user(bob, Secret(PASSWORD))
-    web = give(handler, bob)
+    handler = site.open()
+    bob, web = site.user(handler, "web")
     site.dba.run(f"CREATE TABLE {web}.t (n INT)")
     with closing(site.dba.login(bob, PASSWORD, web)) as session:
         session.query("LOCK TABLES t WRITE")
@@ -241,10 +239,8 @@ def test_who_stays_writes_nothing_while_the_database_is_archived(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """B3: when a template is taken out, the claim proves the database without the grant."""
-    handler, bob = site.open(), site.name()
-    handler.connection = archiving(handler.connection, tmp_path)
-    handler.create_user(bob, Secret(PASSWORD))
-    web = give(handler, bob)
+    handler = site.archiving(tmp_path)
+    bob, web = site.user(handler, "web")
     site.dba.run_as(bob, PASSWORD, f"CREATE TABLE {web}.t (n INT)")
     dump = MySQLArchiver.dump
     refused: list[BaseException] = []
@@ -291,10 +287,8 @@ def test_another_account_of_that_name_keeps_no_session_in(site: Site, other_host
 
 def test_rows_that_are_committed_from_elsewhere_are_in_the_archive_or_refused(site: Site, tmp_path: Path) -> None:
     """S3: who stays when a template goes may have an open transaction in it, in a session of another database."""
-    handler, bob = site.open(), site.name()
-    handler.connection = archiving(handler.connection, tmp_path)
-    handler.create_user(bob, Secret(PASSWORD))
-    web, tools = give(handler, bob), give(handler, bob, "tools")
+    handler = site.archiving(tmp_path)
+    bob, web, tools = site.user(handler, "web", "tools")
     site.dba.run_as(bob, PASSWORD, f"CREATE TABLE {web}.t (n INT) ENGINE = InnoDB")
     with closing(site.dba.login(bob, PASSWORD, tools)) as raw:
         raw.begin()

@@ -102,9 +102,8 @@ def test_a_renamed_account_that_is_adopted_brings_no_databases_along(site: Site)
 
 def test_everything_revoked_by_hand_leaves_account_and_databases_ours(site: Site) -> None:
     """A10: REVOKE ALL takes neither marker nor claim; the next run gives everything back, or removes everything."""
-    handler, bob = site.open(site.least()), site.name()
-    handler.create_user(bob, Secret(PASSWORD))
-    web = give(handler, bob)
+    handler = site.open(site.least())
+    bob, web = site.user(handler, "web")
     site.dba.run(f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM '{bob}'@'%'")
     assert handler.get_existing_users()[bob].managed
     found = handler.get_existing_databases()[web]
@@ -121,9 +120,8 @@ def test_everything_revoked_by_hand_leaves_account_and_databases_ours(site: Site
 @pytest.mark.parametrize("privilege", ["ALL", "DROP", "SELECT"])
 def test_a_revoked_grant_on_one_database_keeps_it_ours(site: Site, privilege: str) -> None:
     """A10: whatever was revoked, a claim without it is mended, or the database removed."""
-    handler, bob = site.open(), site.name()
-    handler.create_user(bob, Secret(PASSWORD))
-    web = give(handler, bob)
+    handler = site.open()
+    bob, web = site.user(handler, "web")
     site.dba.run(f"REVOKE {privilege} ON `{bob}\\_web`.* FROM '{bob}'@'%'")
     found = handler.get_existing_databases()[web]
     assert (found.owner, found.granted, found.droppable) == (bob, False, True)
@@ -133,9 +131,8 @@ def test_a_revoked_grant_on_one_database_keeps_it_ours(site: Site, privilege: st
 
 def test_a_role_named_like_a_user_is_no_account(mariadb: Site) -> None:
     """A11: roles have no host, so they stand in nobody's way."""
-    handler, bob = mariadb.open(), mariadb.name()
-    handler.create_user(bob, Secret(PASSWORD))
-    web = give(handler, bob)
+    handler = mariadb.open()
+    bob, web = mariadb.user(handler, "web")
     mariadb.dba.run(f"CREATE ROLE {bob}")
     try:
         assert handler.get_existing_users()[bob].managed
@@ -218,9 +215,8 @@ def test_an_account_without_its_role_is_ours_by_the_number(mariadb: Site) -> Non
 
 def test_a_comment_that_its_owner_has_emptied_or_forged_keeps_no_database(mariadb: Site) -> None:
     """B4: the claim stands where the owner can't reach it."""
-    handler, bob = mariadb.open(mariadb.least()), mariadb.name()
-    handler.create_user(bob, Secret(PASSWORD))
-    web = give(handler, bob)
+    handler = mariadb.open(mariadb.least())
+    bob, web = mariadb.user(handler, "web")
     for text in ("", "mine", f"dbroster/2 {mariadb.roster} al {web}"):
         mariadb.dba.run_as(bob, PASSWORD, f"ALTER DATABASE {web} COMMENT '{text}'")
         found = handler.get_existing_databases()[web]
@@ -236,9 +232,8 @@ def test_a_comment_that_its_owner_has_emptied_or_forged_keeps_no_database(mariad
 
 def test_a_copy_of_a_database_names_the_one_that_it_was(mariadb: Site) -> None:
     """A2: mariadb-dump writes the comment; under another name it is foreign."""
-    handler, bob = mariadb.open(), mariadb.name()
-    handler.create_user(bob, Secret(PASSWORD))
-    web = give(handler, bob)
+    handler = mariadb.open()
+    bob, web = mariadb.user(handler, "web")
     mariadb.dba.run(f"CREATE DATABASE {web}_backup COMMENT 'dbroster/2 {mariadb.roster} {bob} {web}'")
     found = handler.get_existing_databases()[f"{web}_backup"]
     assert (found.owner, found.marked_for) == (None, web)
@@ -246,9 +241,8 @@ def test_a_copy_of_a_database_names_the_one_that_it_was(mariadb: Site) -> None:
 
 def test_what_outlives_its_account_is_told(mariadb: Site) -> None:
     """A10: the comment knows whose it was."""
-    handler, bob = mariadb.open(), mariadb.name()
-    handler.create_user(bob, Secret(PASSWORD))
-    web = give(handler, bob)
+    handler = mariadb.open()
+    bob, web = mariadb.user(handler, "web")
     mariadb.dba.run(f"DROP USER '{bob}'@'%'")
     found = handler.get_existing_databases()[web]
     assert (found.owner, found.left_by) == (None, bob)

@@ -69,9 +69,8 @@ def test_with_partial_revokes_names_stand_as_they_are(mysql: Site) -> None:
 
 
 def test_a_database_that_its_user_made_read_only_is_dropped(mysql: Site) -> None:
-    handler, bob = mysql.open(mysql.least()), mysql.name()
-    handler.create_user(bob, Secret(PASSWORD))
-    web = give(handler, bob)
+    handler = mysql.open(mysql.least())
+    bob, web = mysql.user(handler, "web")
     mysql.dba.run_as(bob, PASSWORD, f"ALTER DATABASE {web} READ ONLY = 1")
     handler.drop_database(bob, web)
     assert mysql.dba.databases(bob) == set()

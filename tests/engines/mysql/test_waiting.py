@@ -232,9 +232,8 @@ def test_an_error_names_the_reason_that_the_server_does_not_say(site: Site) -> N
 
 def test_a_foreign_key_between_own_databases_blocks_no_removal(site: Site) -> None:
     """B4: an owner can tie one own database to another."""
-    handler, bob = site.open(site.least()), site.name()
-    handler.create_user(bob, Secret(PASSWORD))
-    tools, web = give(handler, bob, "tools"), give(handler, bob, "web")
+    handler = site.open(site.least())
+    bob, tools, web = site.user(handler, "tools", "web")
     site.dba.run_as(
         bob,
         PASSWORD,
