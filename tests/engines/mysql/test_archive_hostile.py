@@ -199,10 +199,8 @@ def test_what_users_may_not_do_has_to_be_read_all_the_same(site: Site, tmp_path:
 
 def test_what_is_slow_to_work_out_holds_no_run_up(site: Site, tmp_path: Path) -> None:
     """S4: an XPath in a generated column: neither KILL nor a limit of time ends it, and every run has waited for it."""
-    handler, user = site.open(), site.name()
-    handler.connection = archiving(handler.connection, tmp_path)
-    handler.create_user(user, Secret(PASSWORD))
-    database = give(handler, user)
+    handler = site.archiving(tmp_path)
+    user, database = site.user(handler, "web")
     path = "EXTRACTVALUE(CONCAT('<a>', REPEAT('<b><c/></b>', n), '</a>'), 'count(//*[count(//*)>count(//*)])')"
     site.dba.run_as(
         user, PASSWORD, f"CREATE TABLE {database}.t (n INT, x INT AS ({path}) STORED)",

@@ -131,10 +131,8 @@ def test_rows_that_break_a_check_come_back(mariadb: Site, tmp_path: Path) -> Non
 
 def test_tables_with_longer_rows_than_the_server_likes_come_back(mariadb: Site, tmp_path: Path) -> None:
     """S6: MariaDB makes them for a user who has switched innodb_strict_mode off."""
-    handler, user = mariadb.open(least(mariadb)), mariadb.name()
-    handler.connection = archiving(handler.connection, tmp_path)
-    handler.create_user(user, Secret(PASSWORD))
-    database = give(handler, user)
+    handler = mariadb.archiving(tmp_path, least(mariadb))
+    user, database = mariadb.user(handler, "web")
     columns = ", ".join(f"c{number} CHAR(250) CHARACTER SET latin1" for number in range(40))
     with closing(mariadb.dba.login(user, PASSWORD, database)) as raw:
         raw.query("SET innodb_strict_mode = 0")

@@ -8,8 +8,9 @@ from dbroster.engines.base import Owned, prove_managed
 from dbroster.engines.mysql.access import ways_in
 from dbroster.engines.mysql.access.accounts import Account, Key, View
 from dbroster.engines.mysql.access.clients import Hosts
-from dbroster.engines.mysql.access.database_owners import Claims, Estate, Look, Survey
+from dbroster.engines.mysql.access.database_owners import Claims, Comments, Estate, Survey, names
 from dbroster.engines.mysql.access.grants import Grant, GrantTable, Rules
+from dbroster.engines.mysql.access.markers import read_comment
 from dbroster.engines.mysql.access.ways_in import FineGrant
 from dbroster.engines.mysql.session import Session
 from dbroster.errors import OperationError
@@ -34,6 +35,14 @@ class Accounts(NamedTuple):
     powerful: Set[Key]
 
 
+class _Ahead(NamedTuple):
+    """What the server says right now of some users and databases, before they are changed."""
+
+    accounts: Sequence[Account]
+    grants: Sequence[Grant]
+    databases: Comments
+
+
 Reader = Callable[[Collection[str] | None], Accounts]
 """Reads the accounts of these names, or all, in a fixed number of queries."""
 
@@ -51,7 +60,7 @@ class State:
         self.fine_unseen = False
         self._session = session
         self._read_at: int | None = None
-        self._ahead: Look | None = None
+        self._ahead: _Ahead | None = None
         self._reach: tuple[GrantTable, Mapping[str, Sequence[FineGrant]]] | None = None
 
     # --- all of it --------------------------------------------------------------------------------------------------
@@ -109,10 +118,10 @@ class State:
             prove_managed(found.name, self.view.existing(found), self.view.roster)
         return accounts
 
-    def accounts_of(self, names: Collection[str]) -> list[Account]:
+    def accounts_of(self, users: Collection[str]) -> list[Account]:
         """Find the accounts of these names, others' as well."""
-        accounts = self._ahead.accounts if self._ahead else self.read_accounts(names).found
-        return [found for found in accounts if found.name in names]
+        accounts = self._ahead.accounts if self._ahead else self.read_accounts(users).found
+        return [found for found in accounts if found.name in users]
 
     def hosts_of(self, names: Collection[str]) -> dict[str, Hosts]:
         """Find for each name the hosts of its accounts."""
@@ -125,7 +134,7 @@ class State:
     @contextmanager
     def looking(self, owned: Sequence[Owned]) -> Iterator[list[Estate]]:
         """Look at databases and their users at once; in the block, nothing of that is looked at again."""
-        self._ahead = self._look({user for user, _ in owned}, {database for _, database in owned})
+        self._ahead = self._read({user for user, _ in owned}, {database for _, database in owned})
         try:
             yield [self.estate(user, database) for user, database in owned]
         finally:
@@ -135,12 +144,20 @@ class State:
         """Look at one database and its user. Raises OperationError if they can't belong together."""
         if not self.rules.belongs(user, database):
             raise OperationError(f"{database} is no name of a database of {user}")
-        look = self._ahead or self._look([user], [database])
-        return look.estate(user, database, self.ours([user]), self.view, self.rules)
+        read = self._ahead or self._read([user], [database])
+        accounts = self.ours([user])
+        keys = {found.key for found in accounts}
+        folded, template = self.rules.fold(database), self.rules.template(user, database)
+        grants = [g for g in read.grants if (g.user, g.host) in keys and folded in self.rules.names(g)]
+        claims = [found.claims[template] for found in accounts if template in found.claims]
+        said = read_comment(read.databases.get(folded, ""))
+        commented = bool(accounts) and names(said, user, folded, self.view, self.rules)
+        claim = any(claims) if claims else None
+        return Estate(user, database, template, accounts, grants, folded in read.databases, claim, commented)
 
-    def _look(self, users: Collection[str], databases: Collection[str]) -> Look:
-        names = {self.rules.fold(database) for database in databases}
-        return Look(self.read_accounts(users).found, self.read_grants(users), self.read_databases(names))
+    def _read(self, users: Collection[str], databases: Collection[str]) -> _Ahead:
+        folded = {self.rules.fold(database) for database in databases}
+        return _Ahead(self.read_accounts(users).found, self.read_grants(users), self.read_databases(folded))
 
     # --- some of it -------------------------------------------------------------------------------------------------
 

@@ -21,24 +21,6 @@ Comments = Mapping[str, str]
 """Names of databases with their comments; empty where the product has none."""
 
 
-class Look(NamedTuple):
-    """What the server says right now of some users and databases, before they are changed."""
-
-    accounts: Sequence[Account]
-    grants: Sequence[Grant]
-    databases: Comments
-
-    def estate(self, user: str, database: str, accounts: Sequence[Account], view: View, rules: Rules) -> "Estate":
-        """Conclude what it says of one database, and of those of its user's accounts that are ours."""
-        keys = {found.key for found in accounts}
-        folded, template = rules.fold(database), rules.template(user, database)
-        grants = [g for g in self.grants if (g.user, g.host) in keys and folded in rules.names(g)]
-        claims = [found.claims[template] for found in accounts if template in found.claims]
-        commented = bool(accounts) and names(read_comment(self.databases.get(folded, "")), user, folded, view, rules)
-        claim = any(claims) if claims else None
-        return Estate(user, database, template, accounts, grants, folded in self.databases, claim, commented)
-
-
 class Estate(NamedTuple):
     """One database and the user whose it is or shall be: the accounts that are ours, and their grants on it.
 

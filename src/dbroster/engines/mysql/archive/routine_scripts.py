@@ -17,18 +17,15 @@ MISREAD = ("big5", "cp932", "gb18030", "gbk", "sjis")
 
 _ENDLESS = ";;"
 # `commented`: there may be a comment at the end, behind which MySQL's program would write the delimiter
-_ROUTINES = """
-    SELECT ROUTINE_TYPE AS kind, ROUTINE_NAME AS name, CHARACTER_SET_CLIENT AS charset,
-        SUBSTRING_INDEX(ROUTINE_DEFINITION, '\n', -1) REGEXP '--|#' AS commented
-    FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s ORDER BY ROUTINE_TYPE, ROUTINE_NAME"""
-_TRIGGERS = """
-    SELECT 'TRIGGER' AS kind, TRIGGER_NAME AS name, CHARACTER_SET_CLIENT AS charset,
-        SUBSTRING_INDEX(ACTION_STATEMENT, '\n', -1) REGEXP '--|#' AS commented
-    FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s ORDER BY EVENT_OBJECT_TABLE, ACTION_ORDER"""
-_EVENTS = """
-    SELECT 'EVENT' AS kind, EVENT_NAME AS name, CHARACTER_SET_CLIENT AS charset,
-        SUBSTRING_INDEX(EVENT_DEFINITION, '\n', -1) REGEXP '--|#' AS commented
-    FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s ORDER BY EVENT_NAME"""
+_CODE = """
+    SELECT {kind} AS kind, {of}_NAME AS name, CHARACTER_SET_CLIENT AS charset,
+        SUBSTRING_INDEX({text}, '\n', -1) REGEXP '--|#' AS commented
+    FROM information_schema.{of}S WHERE {of}_SCHEMA = %s ORDER BY {order}"""
+_KINDS = {
+    "routines": {"kind": "ROUTINE_TYPE", "text": "ROUTINE_DEFINITION", "order": "ROUTINE_TYPE, ROUTINE_NAME"},
+    "triggers": {"kind": "'TRIGGER'", "text": "ACTION_STATEMENT", "order": "EVENT_OBJECT_TABLE, ACTION_ORDER"},
+    "events": {"kind": "'EVENT'", "text": "EVENT_DEFINITION", "order": "EVENT_NAME"},
+}
 
 _MODES = ("sql_mode", "time_zone", "collation_connection")
 
@@ -47,8 +44,8 @@ class Scripts(NamedTuple):
 def scripts(session: Session, database: str) -> Scripts:
     """Return all routines, triggers or events of a database, of each kind of which the dump program must write none."""
     parts: dict[str, bytes] = {}
-    for kind, statement in (("routines", _ROUTINES), ("triggers", _TRIGGERS), ("events", _EVENTS)):
-        rows = session.rows(statement, database)
+    for kind, words in _KINDS.items():
+        rows = session.rows(_CODE.format(of=kind[:-1].upper(), **words), database)
         misread = any(row["charset"] in MISREAD or row["commented"] for row in rows)
         if not (misread or kind == "events"):
             continue
