@@ -1,6 +1,7 @@
 """What an owner, or somebody who shares his database, can do to stay: nothing, or it is said how to end it."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +14,10 @@ from pymongo.errors import PyMongoError
 
 from dbroster.engines import connect
 from dbroster.engines.mongodb import drop_database as mongodb_drop
+from dbroster.engines.mongodb.access.admin_privileges import needed
 from dbroster.errors import OperationError
 from dbroster.model.connection import Removals
+from dbroster.model.plan import Action, Verb
 from dbroster.passwords.secret import Secret
 from tests.engines.mongodb.conftest import PASSWORD, Client, Site
 from tests.support.waiting import wait_until
@@ -109,6 +112,45 @@ def test_accounts_inside_lose_their_roles_on_his_other_databases_too(site: Site)
         given = site.dba[site.web].command("usersInfo", "evil")["users"][0]["roles"]
         assert sorted(given, key=lambda role: role["role"]) == roles
     site.dba.drop_database(other)
+
+
+def test_others_leave_a_locked_users_databases_or_are_told(site: Site) -> None:
+    """T15, B3: they kept their roles for all days of grace; so did the leaver's account in another database."""
+    ann, elsewhere, role = f"{site.bob}ann", site.dba[f"{site.web}-else"], {"role": "readWrite", "db": site.web}
+    with site.handler() as handler:
+        site.make(handler)
+        handler.create_user(ann, Secret(PASSWORD))
+        site.dba.admin.command("grantRolesToUser", ann, roles=[role])
+        elsewhere.command("createUser", site.bob, pwd=PASSWORD, roles=[role])
+        assert can_write(site, ann)
+        (lock,) = handler.perform_all([Action(Verb.LOCK_USER, site.bob)])
+        assert not can_write(site, ann)
+        assert can_write(site, site.bob, authSource=elsewhere.name)
+        assert lock.note
+        assert f"{site.bob}@{elsewhere.name} may do so; take that away: " in lock.note
+        found = re.search(r"runCommand\((.*)\)$", lock.note)
+        assert found
+        elsewhere.command(json.loads(found[1]))
+        assert not can_write(site, site.bob, authSource=elsewhere.name)
+        elsewhere.command("dropAllUsersFromDatabase")
+        handler.drop_user(ann)
+
+
+def test_an_admin_who_can_not_see_accounts_inside_is_told(site: Site) -> None:
+    """T16, B3: with `viewUser` instead of `find` they keep their roles while their user is locked."""
+    role = f"{site.bob}view"
+    rest = [{"resource": where, "actions": list(may)} for where, may in needed("admin") if "find" not in may]
+    view = {"resource": {"db": "admin", "collection": ""}, "actions": ["viewUser"]}
+    site.dba.admin.command("createRole", role, privileges=[*rest, view], roles=[])
+    site.dba.admin.command("createUser", role, pwd=PASSWORD, roles=[role])
+    grace = site.connection()._replace(username=role, password=Secret(PASSWORD), removals=Removals(grace_days=7))
+    with connect(grace) as handler:
+        site.make(handler)
+        (lock,) = handler.perform_all([Action(Verb.LOCK_USER, site.bob)])
+        assert lock.note
+        assert "let it find in admin.system.users" in lock.note
+    site.dba.admin.command("dropUser", role)
+    site.dba.admin.command("dropRole", role)
 
 
 def test_what_somebody_else_keeps_locked_is_left_alone_in_days_of_grace(site: Site) -> None:

@@ -7,11 +7,10 @@ and an account defined inside the database may do so for ever; so those go first
 import re
 import time
 
-from dbroster.engines.mongodb.access.surroundings import Surroundings
+from dbroster.engines.mongodb.access.surroundings import Surroundings, told
 from dbroster.engines.mongodb.accounts_inside import insiders, shut_out
 from dbroster.engines.mongodb.end_operations import end_operations
 from dbroster.engines.mongodb.session import ADMIN, MAX_TIME_EXPIRED, Session
-from dbroster.engines.mongodb.state import role_documents, shell_command
 from dbroster.errors import OperationError
 
 FIRST_LIMIT = 30
@@ -29,7 +28,7 @@ class Drop:
         self._user = user
         self._database = database
         # those that are defined inside it go with it
-        self._strangers = [stranger for stranger in around.strangers if stranger.where != database]
+        self._strangers = around.outside([database])
 
     def run(self) -> None:
         """Drop it until it stays away. Raises OperationError that says who brings it back, or holds it."""
@@ -77,11 +76,4 @@ class Drop:
         """Name the foreign accounts that may write into it, and the commands that end that."""
         if not self._strangers:
             return ": somebody who may write into every database uses it; end that, and run again"
-        names = ", ".join(f"{stranger.name}@{stranger.where}" for stranger in self._strangers)
-        commands = [
-            shell_command(
-                stranger.where, {"revokeRolesFromUser": stranger.name, "roles": role_documents(stranger.roles)}
-            )
-            for stranger in self._strangers
-        ]
-        return f": {names} may write into it; take that away: {'; '.join(commands)}"
+        return f": {told(self._strangers, 'write into it')}"

@@ -21,7 +21,7 @@ from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler, Owned, gone, prove_managed
 from dbroster.engines.mongodb.access.admin_privileges import access_control_is_off, lets_everybody_in, own_rights
 from dbroster.engines.mongodb.access.mechanisms import other_mechanisms, refusal, refused_mechanisms, unusable
-from dbroster.engines.mongodb.access.surroundings import Surroundings, possible_owners
+from dbroster.engines.mongodb.access.surroundings import Surroundings, possible_owners, told
 from dbroster.engines.mongodb.accounts_inside import Insider, insiders, let_in, shut_out, with_roles
 from dbroster.engines.mongodb.drop_database import Drop
 from dbroster.engines.mongodb.end_operations import end_operations
@@ -284,7 +284,21 @@ class MongoDBHandler(Handler):
         if account.existing.locked_since is None:
             self._update(account, self._locked(account, inside), (), authenticationRestrictions=NOWHERE)
         shut_out(self._session, inside)
+        if account.databases:
+            self._shut_to_others(user, account.databases)
         self._end_sessions(user)
+
+    def _shut_to_others(self, user: str, databases: Sequence[str]) -> None:
+        """Take roles on a locked user's databases from others of the roster, and tell of who keeps some."""
+        around = self._look(databases)
+        self._take_from_others(user, databases, around)
+        if strangers := around.outside(databases):
+            self.notes[""] = f"accounts that are not dbroster's use what {user} has: {told(strangers, 'do so')}"
+        elif self.connection.removals.grace_days and not self._session.sees_everybody:
+            self.notes[""] = (
+                f"accounts that are defined in {user}'s databases keep their roles until these are dropped, since the "
+                "admin can't see them: let it find in admin.system.users"
+            )
 
     def _locked(self, account: Account, inside: Sequence[Insider]) -> Marker:
         """The marker with the date, and with what comes back when the account is opened again."""

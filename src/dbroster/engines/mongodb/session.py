@@ -195,6 +195,11 @@ class Session:
             return found
         return read_by_usersinfo(self._users, self.auth_database, query, credentials="credentials" in fields)
 
+    @property
+    def sees_everybody(self) -> bool:
+        """Whether accounts outside of the authentication database can be seen, as far as was tried."""
+        return self._by_cursor
+
     def find_documents(
         self, query: Mapping[str, Any], fields: Mapping[str, int] | None, page: int = 0
     ) -> list[Document]:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dbroster.engines.mongodb.session import Session
-from dbroster.engines.mongodb.state import FIELDS, Account, Role, account_of
+from dbroster.engines.mongodb.state import FIELDS, Account, Role, account_of, role_documents, shell_command
 from dbroster.model.connection import Connection
 
 
@@ -43,6 +43,10 @@ class Surroundings:
                 strangers.append(Stranger(account.existing.name, document["db"], roles))
         return cls(session.database_names(databases), holders, strangers)
 
+    def outside(self, databases: Collection[str]) -> list[Stranger]:
+        """Strangers who are not defined in one of these databases."""
+        return [stranger for stranger in self.strangers if stranger.where not in databases]
+
     def same_name(self, database: str) -> str | None:
         """Name the database that the server takes for this one."""
         return next((name for name in self.databases if name.lower() == database.lower()), None)
@@ -53,6 +57,16 @@ class Surroundings:
             roles = [role for role in account.roles if role[1] in databases]
             if roles and name != user:
                 yield name, roles
+
+
+def told(strangers: Sequence[Stranger], what: str) -> str:
+    """Say `what` these accounts may do, and the commands that end that."""
+    names = ", ".join(f"{stranger.name}@{stranger.where}" for stranger in strangers)
+    commands = [
+        shell_command(stranger.where, {"revokeRolesFromUser": stranger.name, "roles": role_documents(stranger.roles)})
+        for stranger in strangers
+    ]
+    return f"{names} may {what}; take that away: {'; '.join(commands)}"
 
 
 def possible_owners(databases: Sequence[str]) -> set[str]:
