@@ -5,8 +5,7 @@ Both are written by the statement that creates the object. A renamed or copied o
 another one. Names of rosters and users have no spaces.
 """
 
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from dbroster.engines.clickhouse.session import ROLE_PREFIX, Session, identifier, literal
 
@@ -32,8 +31,7 @@ _SETTINGS = """
     FROM system.settings_profile_elements WHERE user_name = {user} ORDER BY index"""
 
 
-@dataclass(frozen=True, slots=True)
-class Marker:
+class Marker(NamedTuple):
     """Whose an account (`database` is empty) or a database is, and by which roster."""
 
     roster: str

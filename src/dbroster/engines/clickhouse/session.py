@@ -5,7 +5,6 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -278,7 +277,7 @@ class Session:
     def reach(self, urls: Sequence[str]) -> None:
         """Try logins at these places, too."""
         if self.cluster:
-            self.cluster = replace(self.cluster, urls=tuple(urls))
+            self.cluster = self.cluster._replace(urls=tuple(urls))
 
     def answers(self, url: str) -> bool:
         """Whether a ClickHouse server answers at a place, quickly. Never raises."""

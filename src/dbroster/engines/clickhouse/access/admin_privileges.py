@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 FOR_ADMIN = (
     "CREATE USER", "ALTER USER", "DROP USER", "SHOW USERS", "SHOW ROLES", "SHOW DATABASES", "CREATE DATABASE",
@@ -70,8 +70,7 @@ class Tree:
         return [name for name in wanted if not self.leaves([name]) <= leaves]
 
 
-@dataclass(frozen=True)
-class Holdings:
+class Holdings(NamedTuple):
     """What the admin has on the whole server: plainly, and with the right to pass it on."""
 
     plain: frozenset[str]

@@ -3,8 +3,7 @@
 import re
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from dbroster.engines.clickhouse.access.admin_privileges import Tree
 from dbroster.engines.clickhouse.markers import OURS
@@ -28,8 +27,7 @@ _PATTERN = re.compile(r"GRANT .* ON (`(?:[^`\\]|\\.)*`|\w+)\*\.\* TO ")
 Privileges = frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What one user has on one database by grants that name it or begin its name, as the server groups privileges.
 
     `taken`: partial revokes. `parts`: on some tables or columns only. `option`: may be passed on. `cut`: some tables
@@ -57,15 +55,14 @@ class Entry:
         return wanted <= held and not self.cut
 
 
-@dataclass(frozen=True, slots=True)
-class Grants:
+class Grants(NamedTuple):
     """What users of the roster have, by database and user; and by user on everything (`everywhere`).
 
     `nodes`: the same for each node of a cluster; what somebody has on any of them is in `entries`.
     """
 
-    entries: Mapping[str, Mapping[str, Entry]] = field(default_factory=dict)
-    everywhere: Mapping[str, Privileges] = field(default_factory=dict)
+    entries: Mapping[str, Mapping[str, Entry]] = {}
+    everywhere: Mapping[str, Privileges] = {}
     nodes: Sequence["Grants"] = ()
 
     def on(self, database: str) -> Mapping[str, Entry]:

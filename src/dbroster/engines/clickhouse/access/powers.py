@@ -2,8 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from dbroster.engines.clickhouse.access.admin_privileges import POWERS, Tree
 from dbroster.engines.clickhouse.session import Session, identifier
@@ -20,8 +19,7 @@ _DATA = ("SELECT", "INSERT", "ALTER", "DROP", "TRUNCATE", "BACKUP")
 """Who has one of these on a database can read, change or destroy what is in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Powers:
+class Powers(NamedTuple):
     """Privileges of users and of roles as (privilege, database), and their roles; a database '' means all."""
 
     of_users: Mapping[str, Collection[tuple[str, str]]]

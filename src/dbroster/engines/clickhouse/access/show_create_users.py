@@ -6,7 +6,7 @@ Source: ClickHouse documentation, display_secrets_in_show_and_select.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dbroster.engines.clickhouse.session import DENIED, FIXED_SETTING, Session, bare, identifier
 from dbroster.errors import OperationError
@@ -22,8 +22,7 @@ _HASH = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """An account as the server shows it: `until` are the ends of validity, in the server's own time."""
 
     until: tuple[str, ...] = ()

@@ -5,8 +5,7 @@ run by its name, since nobody could tell who stays there.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from dbroster.errors import OperationError, Stalled
 
@@ -15,8 +14,7 @@ LOST = frozenset({"3", "32", "198", "209", "210", "279"})
 _SILENT = r"\N"
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
+class Cluster(NamedTuple):
     """A cluster by its name (`quoted` as a text), and its nodes, as they call each other.
 
     `here`: the place of the one that is asked. `urls`: where logins at the other nodes are tried; empty where accounts
