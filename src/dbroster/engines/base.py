@@ -22,7 +22,7 @@ from dbroster.model.problems import Problem
 from dbroster.model.result import Outcome, Status
 from dbroster.model.roster import User
 from dbroster.model.state import ExistingDatabase, ExistingUser, PasswordCheck, Server
-from dbroster.passwords.policy import PasswordRules
+from dbroster.passwords.policy import PasswordRules, unprintable
 from dbroster.passwords.secret import Secret
 
 if TYPE_CHECKING:
@@ -142,9 +142,12 @@ class Handler(ABC):
     def refuse_database(self, name: str) -> str | None:
         """Why this engine can't carry this database name; None when it can."""
 
-    @abstractmethod
     def refuse_password(self, password: Secret) -> str | None:
-        """Why this engine can't carry this password, in words that don't contain it; None when it can."""
+        """Why this engine can't carry this password, in words that don't contain it; None when it can.
+
+        No client can send an unprintable one, and servers would store an empty one as none at all.
+        """
+        return unprintable(password) if password.reveal() else "the password is empty"
 
     def fold_database(self, name: str) -> str:
         """What names that this server takes for the same database have in common; case matters unless overridden."""
@@ -396,6 +399,24 @@ def _whose(name: str, existing: ExistingUser, roster: str) -> str:
     return (
         f"it does not carry the marker of the roster {roster!r}; take it over with --adopt {name}, or use another name"
     )
+
+
+def no_adoption(existing: ExistingUser | None, roster: str) -> str | None:
+    """Why an account can't be taken over; None where nothing is against it."""
+    if existing is None:
+        return "there is none"
+    if existing.roster not in (None, roster):
+        return existing.protected or f"it belongs to the roster {existing.roster!r}"
+    return existing.protected
+
+
+def prove_adoptable(user: str, database: str, found: ExistingDatabase | None) -> None:
+    """Raise OperationError for a database that can't be taken over for this user."""
+    reason = "there is no such database" if found is None else found.protected
+    if found and found.owner not in (None, user):
+        reason = reason or "somebody else has it"
+    if reason:
+        raise OperationError(f"the database {database} can't be adopted for {user}: {reason}")
 
 
 def prove_own(user: str, database: str, owner: str | None, reason: str | None = None) -> None:

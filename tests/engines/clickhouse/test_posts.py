@@ -4,6 +4,8 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import parse_headers
+from typing import BinaryIO
 
 import pytest
 
@@ -36,15 +38,24 @@ class Peer:
 
     def _serve(self) -> None:
         for answers in self._connections:
-            client, _ = self._socket.accept()
-            for answer in answers:
-                self.requests.append(client.recv(65536))
-                client.sendall(answer)
-            client.close()
+            try:
+                client, _ = self._socket.accept()
+            except OSError:  # the test has ended, and has asked for no more
+                return
+            with client, client.makefile("rb") as reader:
+                for answer in answers:
+                    self.requests.append(_whole_request(reader))
+                    client.sendall(answer)
             self.closed.set()
 
     def close(self) -> None:
         self._socket.close()
+
+
+def _whole_request(reader: BinaryIO) -> bytes:
+    """Head and body arrive in pieces; returns the body."""
+    reader.readline()
+    return reader.read(int(parse_headers(reader)["Content-Length"] or 0))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from secrets import token_urlsafe
 from typing import ClassVar, Self
 
 from dbroster.engines.archiver import Archiver
-from dbroster.engines.base import Handler, Owned
+from dbroster.engines.base import Handler, Owned, prove_adoptable
 from dbroster.engines.clickhouse.access import roles
 from dbroster.engines.clickhouse.access.grants import Grants, read_grants
 from dbroster.engines.clickhouse.access.password_check import check_passwords
@@ -40,7 +40,6 @@ from dbroster.model.plan import Action, Verb
 from dbroster.model.problems import Problem
 from dbroster.model.roster import User
 from dbroster.model.state import ExistingDatabase, ExistingUser, Lock, PasswordCheck, Server
-from dbroster.passwords.policy import unprintable
 from dbroster.passwords.secret import Secret
 from dbroster.passwords.verifiers.digests import clickhouse_salt, clickhouse_sha256
 
@@ -147,10 +146,6 @@ class ClickHouseHandler(Handler):
         if name in SYSTEM_DATABASES:
             return f"{name} is a database of the server itself"
         return _too_long("database", name)
-
-    def refuse_password(self, password: Secret) -> str | None:
-        """Refuse what no client can send, and the empty password."""
-        return unprintable(password) if password.reveal() else "the password is empty"
 
     # --- state ------------------------------------------------------------------------------------------------------
 
@@ -400,10 +395,8 @@ class ClickHouseHandler(Handler):
         """Put our marker on a foreign database, then grant it. The server must know MODIFY COMMENT for databases."""
         self._ownership.managed(user)
         found = self._ownership.database(database)
-        reason = "there is no such database" if found is None else found.protected
-        if found is None or reason or found.owner not in (None, user):
-            raise OperationError(f"the database {database} can't be adopted: {reason or 'somebody else has it'}")
-        if found.owner is None:
+        prove_adoptable(user, database, found)
+        if found and found.owner is None:
             marker = literal(str(Marker(self.connection.roster, user, database)))
             self._ownership.forget(database)
             self._session.run(

@@ -18,7 +18,7 @@ from operator import itemgetter
 from typing import Any, ClassVar, Self
 
 from dbroster.engines.archiver import Archiver
-from dbroster.engines.base import Handler, Owned, gone, prove_managed
+from dbroster.engines.base import Handler, Owned, gone, no_adoption, prove_adoptable, prove_managed
 from dbroster.engines.mongodb.access.admin_privileges import access_control_is_off, lets_everybody_in, own_rights
 from dbroster.engines.mongodb.access.mechanisms import other_mechanisms, refusal, refused_mechanisms, unusable
 from dbroster.engines.mongodb.access.surroundings import Surroundings, possible_owners, told
@@ -53,7 +53,6 @@ from dbroster.model.plan import Action, Verb
 from dbroster.model.problems import Problem
 from dbroster.model.roster import User
 from dbroster.model.state import ExistingDatabase, ExistingUser, Lock, PasswordCheck, Server
-from dbroster.passwords.policy import unprintable
 from dbroster.passwords.secret import Secret
 from dbroster.passwords.verifiers.algorithms import Algorithm, Check
 from dbroster.passwords.verifiers.saslprep import saslprep_offender
@@ -164,11 +163,11 @@ class MongoDBHandler(Handler):
 
     def refuse_password(self, password: Secret) -> str | None:
         """Refuse what no client can send, and what SCRAM-SHA-256 can't carry (RFC 7677: prepared as RFC 4013 says)."""
-        if not password.reveal():
-            return "the password is empty"
-        if "SCRAM-SHA-256" in wanted_mechanisms(self.connection) and (found := saslprep_offender(password.reveal())):
-            return unprintable(password) or f"the password contains {found}, which SCRAM-SHA-256 can't carry"
-        return unprintable(password)
+        reason = super().refuse_password(password)
+        if reason or "SCRAM-SHA-256" not in wanted_mechanisms(self.connection):
+            return reason
+        found = saslprep_offender(password.reveal())
+        return f"the password contains {found}, which SCRAM-SHA-256 can't carry" if found else None
 
     def fold_database(self, name: str) -> str:
         """MongoDB refuses a database whose name differs from another one only in case."""
@@ -346,24 +345,16 @@ class MongoDBHandler(Handler):
     def adopt_user(self, user: str, password: Secret) -> None:
         """Put our marker and the password on a foreign account; its roles stay as they are."""
         account = self._account(user)
-        if account is None:
-            raise OperationError(f"there is no user {user!r} to adopt")
-        existing = account.existing
-        if existing.protected:
-            raise OperationError(f"user {user!r} can't be adopted: {existing.protected}")
-        if existing.roster not in (None, self.connection.roster):
-            raise OperationError(f"user {user!r} can't be adopted: it belongs to roster {existing.roster!r}")
+        reason = no_adoption(account.existing if account else None, self.connection.roster)
+        if account is None or reason:
+            raise OperationError(f"the account {user} can't be adopted: {reason}")
         marker = account.marker or Marker(self.connection.roster, user)
         self._change({"updateUser": user, "customData": marker.into(account.custom)}, password)
 
     def adopt_database(self, user: str, database: str) -> None:
         """Claim a foreign database for the user, with the wanted roles."""
         self._managed(user)
-        found = self.get_existing_databases().get(database)
-        if found is None:
-            raise OperationError(f"there is no database {database!r} to adopt")
-        if found.protected:
-            raise OperationError(f"database {database!r} can't be adopted: {found.protected}")
+        prove_adoptable(user, database, self.get_existing_databases().get(database))
         self._grant(user, [database], self._look([database]), foreign=True)
 
     def archiver(self) -> Archiver:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import ClassVar, Self
 
 from dbroster.engines.archiver import Archiver
-from dbroster.engines.base import Handler, Owned, gone, prove_own
+from dbroster.engines.base import Handler, Owned, gone, prove_adoptable, prove_own
 from dbroster.engines.mysql.access.accounts import Account, Key, View
 from dbroster.engines.mysql.access.admin_privileges import missing_grants
 from dbroster.engines.mysql.access.database_owners import Estate
@@ -40,7 +40,6 @@ from dbroster.model.plan import Action, Verb
 from dbroster.model.problems import Problem
 from dbroster.model.roster import User
 from dbroster.model.state import ExistingDatabase, ExistingUser, Lock, PasswordCheck, Server
-from dbroster.passwords.policy import unprintable
 from dbroster.passwords.secret import Secret
 
 ACCOUNTS_AT_ONCE = 100  # in one message; more gain nothing
@@ -229,13 +228,11 @@ class MySQLFamily(Handler):
         return self._rules.refuse(name, self.product)
 
     def refuse_password(self, password: Secret) -> str | None:
-        """By what clients can send, and by length in bytes; an empty one would be stored as none at all."""
+        """By length in bytes, too."""
         size = len(password.bytes())
-        if not size:
-            return "the password is empty"
         if self.max_password and size > self.max_password:
             return f"the password has {size} bytes in UTF-8, {self.product} takes {self.max_password}"
-        return unprintable(password)
+        return super().refuse_password(password)
 
     def fold_database(self, name: str) -> str:
         """Lower case where the server takes names without regard to it."""
@@ -415,9 +412,7 @@ class MySQLFamily(Handler):
     def adopt_database(self, user: str, database: str) -> None:
         """Claim a foreign database for a user, and grant it, unless it is protected or somebody else's."""
         found = self.get_existing_databases().get(self.fold_database(database))
-        reason = "there is no such database" if found is None else found.protected
-        if reason or (found and found.owner not in (None, user)):
-            raise OperationError(f"{database} can't be adopted for {user}: {reason or 'somebody else has it'}")
+        prove_adoptable(user, database, found)
         self._mark_and_grant([self._state.estate(user, database)])
 
     # --- dropping and archiving databases ---------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import ClassVar, LiteralString, Self
 from psycopg import sql
 
 from dbroster.engines.archiver import Archiver
-from dbroster.engines.base import Handler, Owned, prove_managed, prove_own
+from dbroster.engines.base import Handler, Owned, no_adoption, prove_managed, prove_own
 from dbroster.engines.postgresql import statements
 from dbroster.engines.postgresql.beforehand.warnings import warnings
 from dbroster.engines.postgresql.markers import Claim, Marker, marker_role
@@ -38,7 +38,6 @@ from dbroster.model.plan import Action, Verb
 from dbroster.model.problems import Problem
 from dbroster.model.roster import User
 from dbroster.model.state import ExistingDatabase, ExistingUser, Lock, PasswordCheck, Server
-from dbroster.passwords.policy import unprintable
 from dbroster.passwords.secret import Secret
 from dbroster.passwords.verifiers.algorithms import Algorithm, Check
 from dbroster.passwords.verifiers.scram import scram_sha_256
@@ -159,10 +158,6 @@ class PostgreSQLHandler(Handler):
     def refuse_database(self, name: str) -> str | None:
         """Refuse names that PostgreSQL would cut."""
         return _too_long("database", name)
-
-    def refuse_password(self, password: Secret) -> str | None:
-        """Refuse what no client can send; an empty password would be stored as none at all."""
-        return unprintable(password) if password.reveal() else "the password is empty"
 
     # --- state ------------------------------------------------------------------------------------------------------
 
@@ -306,12 +301,8 @@ class PostgreSQLHandler(Handler):
     def adopt_user(self, user: str, password: Secret) -> None:
         """Put our marker and the password on a foreign role; whether it may log in stays as it is."""
         role = self._users([user]).get(user)
-        if role is None:
-            raise OperationError(f"there is no role {user!r} to adopt")
-        if role.protected:
-            raise OperationError(f"role {user!r} can't be adopted: {role.protected}")
-        if role.roster not in (None, self.connection.roster):
-            raise OperationError(f"role {user!r} can't be adopted: it belongs to roster {role.roster!r}")
+        if reason := no_adoption(role, self.connection.roster):
+            raise OperationError(f"the role {user} can't be adopted: {reason}")
         self._reach([user])
         marked = statements.mark_role(self._marker(user))
         self._change_passwords({user: password}, lambda _, verifier: [statements.set_password(user, verifier), marked])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from dbroster.engines.base import no_adoption
 from dbroster.engines.clickhouse.access.powers import Powers
 from dbroster.engines.clickhouse.account import Account
 from dbroster.engines.clickhouse.beforehand.server_checks import ServerRules
@@ -61,11 +62,8 @@ def foresee(session: Session, server: ServerRules, actions: Sequence[Action]) ->
 
 def not_adoptable(account: Account, roster: str) -> str | None:
     """Why a foreign account can't be taken over."""
-    existing = account.existing
-    if existing.protected:
-        return existing.protected
-    if existing.roster not in (None, roster):
-        return f"it belongs to roster {existing.roster!r}"
+    if reason := no_adoption(account.existing, roster):
+        return reason
     if not account.by_password:
         return f"something else than a password lets it in ({account.authentication})"
     return several_methods(account) if len(account.methods) > 1 else None

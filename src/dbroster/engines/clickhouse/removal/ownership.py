@@ -69,11 +69,6 @@ class Ownership:
         self._databases.pop(name, None)
         self._granted.pop(name, None)
 
-    def account(self, user: str) -> Account | None:
-        """One account."""
-        self._renew()
-        return self._accounts[user] if user in self._accounts else self._read_accounts([user])[user]
-
     def managed(self, user: str) -> Account:
         """One of our accounts. Raises OperationError for one that is not ours, or is gone."""
         account = self.managed_if_any(user)
@@ -83,7 +78,8 @@ class Ownership:
 
     def managed_if_any(self, user: str) -> Account | None:
         """One of our accounts, or None where nobody has the name. Raises OperationError for one that is not ours."""
-        account = self.account(user)
+        self._renew()
+        account = self._accounts[user] if user in self._accounts else self._read_accounts([user])[user]
         if account:
             prove_managed(user, account.existing, self._session.roster)
         return account
