@@ -132,6 +132,9 @@ FAULTS = {
     "S4": "MySQL: a generated column or a check that takes for ever holds no run up.",
     "S5": "MySQL, MariaDB: a table whose rows are on another server, which is silent, holds no run up.",
     "S6": "MariaDB: tables with longer rows than InnoDB likes come back.",
+    "S7": "MySQL, MariaDB: a dump that lacks the rows of a table, whatever its engine, is no archive.",
+    "S8": "MySQL, MariaDB: a foreign key in a database that the admin does not see is not broken.",
+    "S10": "MySQL, MariaDB: a user who knows the name of the sync's lock keeps no run out.",
 }
 
 TOPICS = {

@@ -9,7 +9,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 
 SYSTEM_ACCOUNTS = frozenset({
     "root", "mysql", "mysql.sys", "mysql.session", "mysql.infoschema", "mariadb", "mariadb.sys", "debian-sys-maint",
-    "postgres", "public", "none", "default", "rdsadmin", "cloudsqladmin", "azuresu",
+    "event_scheduler", "postgres", "public", "none", "default", "rdsadmin", "cloudsqladmin", "azuresu",
 })  # fmt: skip
 """One roster drives all engines, so a name that is a system account on any of them is refused on all."""
 

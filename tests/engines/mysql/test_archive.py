@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dbroster.engines.mysql.archive import archiver
 from dbroster.engines.mysql.archive.contents import longest_statement
 from dbroster.engines.mysql.family import MySQLFamily
 from dbroster.errors import OperationError, Stalled
@@ -144,6 +145,25 @@ def test_a_limit_of_rows_for_everybody_cuts_no_archive(site: Site, tmp_path: Pat
         with pytest.raises(OperationError, match=cure):
             handler.archive_database(user, database)
         assert [text for text in handler.archiver().missing() if cure in text]
+    assert site.dba.databases(user) == {database}
+
+
+def test_a_dump_without_a_tables_rows_is_no_archive(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S7: the programs leave out rows of CONNECT and S3, among others; here, what they are told to."""
+    handler, user = site.open(), site.name()
+    handler.connection = archiving(handler.connection, tmp_path)
+    handler.create_user(user, Secret(PASSWORD))
+    database = give(handler, user)
+    site.dba.run(
+        f"CREATE TABLE `{database}`.empty (a INT)", f"CREATE TABLE `{database}`.`of\ntwo ``lines` AS SELECT 1 AS a"
+    )
+    handler.archive_database(user, database)
+    site.dba.run(f"INSERT INTO `{database}`.empty VALUES (1)")
+    monkeypatch.setattr(archiver, "_DUMP", (*archiver._DUMP, "--where=0"))
+    with pytest.raises(OperationError, match="the rows of empty, whose engine is InnoDB"):
+        handler.archive_database(user, database)
     assert site.dba.databases(user) == {database}
 
 

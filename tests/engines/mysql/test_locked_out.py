@@ -10,6 +10,7 @@ import pytest
 from pymysql.constants import COMMAND
 
 from dbroster.engines.mysql.archive.archiver import MySQLArchiver
+from dbroster.errors import SyncLockHeld
 from dbroster.model.connection import Removals
 from dbroster.model.plan import Action, Verb
 from dbroster.model.state import Lock
@@ -297,3 +298,23 @@ def test_rows_that_are_committed_from_elsewhere_are_in_the_archive_or_refused(si
         with pytest.raises(pymysql.err.MySQLError):
             raw.commit()
     assert rows(site, f"{web}.t") == 0
+
+
+def test_no_user_keeps_the_lock_of_the_sync(site: Site) -> None:
+    """S10, B1: a plugin of MariaDB's, metadata_lock_info, tells everybody its name; a DBA who holds it is let be."""
+    handler, bob = site.open(), site.name()
+    handler.create_user(bob, Secret(PASSWORD))
+    handler.acquire_sync_lock()
+    handler.close()
+    ((name,),) = site.dba.run("SELECT User FROM mysql.user WHERE User LIKE 'dbroster-lock:%'")
+    handler = site.open()
+    with closing(site.dba.login(bob, PASSWORD)) as raw:
+        raw.query(f"SELECT GET_LOCK('{name}', 0)")
+        handler.acquire_sync_lock()
+        raw._force_close()
+    handler.close()
+    admin = site.server.admin_user, site.server.admin_password
+    with closing(site.dba.login(*admin)) as raw, raw.cursor() as cursor:
+        cursor.execute(f"SELECT GET_LOCK('{name}', 5)")
+        with pytest.raises(SyncLockHeld, match=admin[0]):
+            site.open().acquire_sync_lock()

@@ -245,6 +245,24 @@ def test_a_foreign_key_between_own_databases_blocks_no_removal(site: Site) -> No
     assert site.dba.databases(bob) == set()
 
 
+def test_a_foreign_key_that_the_admin_does_not_see_is_not_broken(site: Site) -> None:
+    """S8: beside one between own databases, a key of a DBA's in a database that is hidden from the admin."""
+    handler, bob, other = site.open(site.least()), site.name(), site.name()
+    handler.create_user(bob, Secret(PASSWORD))
+    tools, web = give(handler, bob, "tools"), give(handler, bob, "web")
+    child = f"child (n INT PRIMARY KEY, FOREIGN KEY (n) REFERENCES {tools}.parent (n)) ENGINE=InnoDB"
+    site.dba.run(
+        f"CREATE DATABASE {other}", f"CREATE TABLE {tools}.parent (n INT PRIMARY KEY) ENGINE=InnoDB",
+        f"CREATE TABLE {web}.{child}", f"CREATE TABLE {other}.{child}",
+    )  # fmt: skip
+    with pytest.raises(OperationError, match="which ones, the admin account can't see"):
+        handler.drop_database(bob, tools)
+    site.dba.run(f"INSERT INTO {tools}.parent VALUES (1)", f"INSERT INTO {other}.child VALUES (1)")
+    site.dba.run(f"DROP DATABASE {other}")
+    handler.drop_database(bob, tools)
+    assert site.dba.databases(bob) == {web}
+
+
 def test_a_foreign_key_of_somebody_else_is_not_broken(site: Site) -> None:
     """B4: a table of the DBA's that needs the user's one keeps it, and is named."""
     handler, bob, other = site.open(), site.name(), site.name()

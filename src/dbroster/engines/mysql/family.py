@@ -180,7 +180,11 @@ class MySQLFamily(Handler):
     def acquire_sync_lock(self) -> None:
         """Hold a lock of the server until `close`. Raises SyncLockHeld, naming who has it."""
         with reading():
-            acquire_sync_lock(self._session, self.tables[0], self.role_host)
+            acquire_sync_lock(self._session, self.tables[0], self.role_host, self._is_users)
+
+    def _is_users(self, name: str) -> bool:
+        accounts = self._state.accounts_of([name])
+        return bool(accounts) and all(self._view.existing(found).managed for found in accounts)
 
     def prepare(self) -> None:
         """Take back the claims on databases that somebody else has filled before dbroster could create them."""

@@ -197,6 +197,7 @@ class MySQLArchiver(Archiver):
             special = contents.special(session, database, dated if self._writes_history() else ())
             done = self._dump_few(draft, connection, state, special, written.skipped)
             self._dump_rest(draft, connection, state, done, written)
+            _refuse_without_rows(draft, state)
         _append(draft, written.behind)
         self._note_longest(draft)
 
@@ -397,6 +398,15 @@ def _refuse_cut(file: IO[bytes], what: str) -> None:
     file.seek(max(0, file.tell() - 200))
     if _CLOSING_LINE not in file.read():
         raise OperationError(f"{what} without its closing line, so the archive is not whole")
+
+
+def _refuse_without_rows(draft: Draft, state: Contents) -> None:
+    for name in contents.without_rows(draft.file, state.filled):
+        place = f"{identifier(state.database)}.{identifier(name)}"
+        raise OperationError(
+            f"the dump program does not write the rows of {name}, whose engine is {state.filled[name]}, so the archive "
+            f"is not whole; drop it, or give it another engine: ALTER TABLE {place} ENGINE = InnoDB;"
+        )
 
 
 def _allow_dates(file: IO[bytes], begins: int) -> None:

@@ -1,5 +1,6 @@
 """What is in a MySQL or MariaDB database that decides how it is archived. Nothing of a user's is run for that."""
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,6 +17,8 @@ MAX_PACKET = 1024 * 1024 * 1024
 """Bytes; max_allowed_packet is a multiple of the former, and at most the latter."""
 
 _CHUNK = 1024 * 1024
+_INSERT = re.compile(rb"INSERT INTO (`(?:[^`\n]|``)*`?)")
+"""The name as far as it stands in the first line."""
 _UNREADABLE = frozenset({"1168", "1356", "1449", "1814"})
 """A MERGE table or a view whose tables, functions or definer are gone, and a table whose tablespace was discarded."""
 
@@ -27,6 +30,10 @@ _ALL_OF_UNICODE = ("utf8mb4", "utf8mb3", "utf8", "latin1")
 
 _ELSEWHERE = frozenset({"FEDERATED", "SPIDER"})
 """Engines whose rows are on another server, which may be silent: no dump program writes them."""
+
+_WITH_ROWS = ("BASE TABLE", "SYSTEM VERSIONED")
+_OF_OTHERS = frozenset({"MRG_MYISAM", "OQGRAPH"})
+"""Engines whose rows are those of other tables of the database."""
 
 _TABLES = """
     SELECT TABLE_NAME AS name, TABLE_TYPE AS type, ENGINE AS engine FROM information_schema.TABLES
@@ -68,7 +75,8 @@ class Contents:
     """What of a database needs care.
 
     `broken` says why a table or view can't be read, `definitions` how it was made, as far as the server tells.
-    `foreign`: objects with the account that has defined them, when that is not the database's user.
+    `foreign`: objects with the account that has defined them, when that is not the database's user. `filled`: tables
+    that have rows of their own, with their engines.
     """
 
     database: str
@@ -77,6 +85,7 @@ class Contents:
     versioned: Sequence[str]
     by_transactions: Sequence[str]
     foreign: Sequence[tuple[str, str]]
+    filled: Mapping[str, str]
     tables: Sequence[str]
     views: Sequence[str]
 
@@ -120,7 +129,7 @@ def look(session: Session, database: str, *, views: bool = True) -> Contents:
 def _look(session: Session, database: str, *, views: bool) -> Contents:
     tables = session.rows(_TABLES, database)
     misread = {row["name"] for row in session.rows(_VIEWS, database) if row["charset"] in MISREAD}
-    broken, definitions = {}, {}
+    broken, definitions, filled = {}, {}, {}
     for row in tables:
         name, view = row["name"], row["type"] == "VIEW"
         if view and not views:
@@ -132,7 +141,9 @@ def _look(session: Session, database: str, *, views: bool) -> Contents:
         elif name in misread:
             reason = "it was made in a character set that the dump programs misread"
         else:
-            reason = _unreadable(session, database, name, view=view)
+            reason, has_rows = _read(session, database, name, view=view)
+            if has_rows and row["type"] in _WITH_ROWS and row["engine"].upper() not in _OF_OTHERS:
+                filled[name] = row["engine"]
         if reason:
             broken[name] = reason
             definitions[name] = "" if elsewhere else _definition(session, database, name)
@@ -145,7 +156,7 @@ def _look(session: Session, database: str, *, views: bool) -> Contents:
         and not database.lower().startswith(row["definer"].rpartition("@")[0].lower() + "_")
     ]
     by_kind = [[row["name"] for row in tables if (row["type"] == "VIEW") is views] for views in (False, True)]
-    return Contents(database, broken, definitions, versioned, by_transactions, foreign, *by_kind)
+    return Contents(database, broken, definitions, versioned, by_transactions, foreign, filled, *by_kind)
 
 
 def special(session: Session, database: str, with_history: Collection[str]) -> Special:
@@ -193,16 +204,19 @@ def _exactly(table: str, rows: Sequence[Row], *, history: bool) -> str | None:
     )
 
 
-def _unreadable(session: Session, database: str, name: str, *, view: bool) -> str | None:
-    """Read one row of a table, and the columns of a view: to read its rows would run its user's functions."""
+def _read(session: Session, database: str, name: str, *, view: bool) -> tuple[str | None, bool]:
+    """Read one row of a table, and the columns of a view: to read its rows would run its user's functions.
+
+    Return why that can't be done, and whether the table has rows.
+    """
     place = f"{identifier(database)}.{identifier(name)}"
     try:
-        session.rows(f"SHOW FIELDS FROM {place}" if view else f"SELECT 1 FROM {place} LIMIT 1")  # noqa: S608 - quoted
+        found = session.rows(f"SHOW FIELDS FROM {place}" if view else f"SELECT 1 FROM {place} LIMIT 1")  # noqa: S608
     except OperationError as error:
         if error.code in _UNREADABLE or (view and error.code in _UNREADABLE_VIEW):
-            return str(error)
+            return str(error), False
         raise
-    return None
+    return None, bool(found)
 
 
 def _definition(session: Session, database: str, name: str) -> str:
@@ -239,3 +253,14 @@ def longest_statement(file: IO[bytes]) -> int:
         at += len(chunk)
         last = chunk[-1:]
     return max(longest, at - start)
+
+
+def without_rows(file: IO[bytes], filled: Collection[str]) -> list[str]:
+    """Return the tables that have rows, of which a dump has none: some engines' rows no program writes."""
+    file.seek(0)
+    written = {found[1] for line in file if (found := _INSERT.match(line))}
+    return sorted(name for name in filled if _first_line(identifier(name)) not in written)
+
+
+def _first_line(quoted: str) -> bytes:
+    return quoted.encode().split(b"\n")[0]

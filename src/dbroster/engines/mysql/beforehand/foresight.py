@@ -91,7 +91,7 @@ class Foresight:
             database, user = dropped.get(fold(row["target"]), ("", ""))
             if database and fold(row["db"]) not in dropped and not self._rules.belongs(user, row["db"]):
                 found[database].append(f"{row['db']}.{row['name']}")
-        return {name: dependencies.KEYS.format(", ".join(sorted(tables))) for name, tables in found.items()}
+        return {name: dependencies.KEYS.format(", ".join(sorted(set(tables)))) for name, tables in found.items()}
 
     # --- what locks take --------------------------------------------------------------------------------------------
 

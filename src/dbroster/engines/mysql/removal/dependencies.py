@@ -8,7 +8,7 @@ from dbroster.engines.mysql.session import Session
 _DEFINED = {"view": ("VIEWS", "TABLE"), "trigger": ("TRIGGERS", "TRIGGER"), "routine": ("ROUTINES", "ROUTINE"),
             "event": ("EVENTS", "EVENT")}  # fmt: skip
 _REFERRING = """
-    SELECT DISTINCT UNIQUE_CONSTRAINT_SCHEMA AS target, CONSTRAINT_SCHEMA AS db, TABLE_NAME AS name
+    SELECT UNIQUE_CONSTRAINT_SCHEMA AS target, CONSTRAINT_SCHEMA AS db, TABLE_NAME AS name, CONSTRAINT_NAME AS rule
         FROM information_schema.REFERENTIAL_CONSTRAINTS
         WHERE UNIQUE_CONSTRAINT_SCHEMA IN %s AND CONSTRAINT_SCHEMA <> UNIQUE_CONSTRAINT_SCHEMA"""
 
@@ -36,5 +36,5 @@ def _defined(session: Session, condition: str, value: object) -> list[dict[str, 
 
 
 def referring(session: Session, databases: Collection[str]) -> list[dict[str, Any]]:
-    """Find the tables of other databases whose foreign keys refer to these."""
+    """Find the foreign keys of tables of other databases that refer to these."""
     return session.rows(_REFERRING, tuple(databases)) if databases else []

@@ -1,5 +1,7 @@
 """Dropping a database with all that can be in the way of it."""
 
+from collections.abc import Sequence
+
 from dbroster.engines.mysql.access.grants import Rules
 from dbroster.engines.mysql.removal import dependencies
 from dbroster.engines.mysql.session import (
@@ -46,14 +48,20 @@ def _leftover(datadir: str, name: str, what: str) -> OperationError:
 
 
 def _drop_referenced(session: Session, rules: Rules, user: str, name: str, error: OperationError) -> None:
-    """Drop what foreign keys of the same user's other databases refer to; those of others are not broken."""
+    """Drop what foreign keys of the same user's other databases refer to, and those keys; no others are broken."""
     rows = dependencies.referring(session, [name])
-    others = sorted(f"{row['db']}.{row['name']}" for row in rows if not rules.belongs(user, row["db"]))
+    others = sorted({f"{row['db']}.{row['name']}" for row in rows if not rules.belongs(user, row["db"])})
     if others or not rows:
-        which = ", ".join(others) or "which ones, the admin account can't see"
-        raise OperationError(f"{error}: {dependencies.KEYS.format(which)}", error.code)
-    session.run("SET SESSION foreign_key_checks = 0")
+        raise _referred(error, others)
+    for row in rows:
+        table = f"{identifier(row['db'])}.{identifier(row['name'])}"
+        session.run(f"ALTER TABLE {table} DROP FOREIGN KEY {identifier(row['rule'])}", of_database=True)
     try:
         _drop(session, name)
-    finally:
-        session.run("SET SESSION foreign_key_checks = 1")
+    except OperationError as again:
+        raise (_referred(again) if again.code in FOREIGN_KEYS else again) from None
+
+
+def _referred(error: OperationError, others: Sequence[str] = ()) -> OperationError:
+    which = ", ".join(others) or "which ones, the admin account can't see"
+    return OperationError(f"{error}: {dependencies.KEYS.format(which)}", error.code)
