@@ -295,6 +295,19 @@ def test_a_table_in_the_queue_of_statements_is_told(cluster: Clustered, site: Si
 
 
 @with_own_accounts
+def test_views_that_were_put_away_keep_no_account(cluster: Clustered, site: Site) -> None:
+    """P3, T9: each node remembers their definer when they are gone; the lock itself puts some of them away."""
+    _, bob = site.users("ann", "bob")
+    site.sync()
+    for node, name in zip(cluster.adapters, ("here", "th\u2028ere"), strict=True):
+        view = f"{quoted(f'{bob}_web')}.{quoted(name)}"
+        node.ask(bob, PASSWORD, f"CREATE VIEW {view} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS SELECT 1")
+        node.ask(bob, PASSWORD, f"DETACH TABLE {view} PERMANENTLY")
+    site.users("ann")
+    brought_in_step(cluster, site, bob)
+
+
+@with_own_accounts
 def test_replicas_of_another_users_table_are_told(cluster: Clustered, site: Site) -> None:
     """J11, B6: who names its path in ZooKeeper reads and changes all rows; the same table on two nodes is no matter."""
     ann, bob = site.users("ann", "bob")

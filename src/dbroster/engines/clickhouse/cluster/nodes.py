@@ -4,6 +4,7 @@ Every node is asked in the same query, and a change is done when every node has 
 run by its name, since nobody could tell who stays there.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from dbroster.errors import OperationError, Stalled
 LOST = frozenset({"3", "32", "198", "209", "210", "279"})
 """Errors of a node that can't reach another one."""
 _SILENT = r"\N"
+_ESCAPED = re.compile(r"\\(.)")
 
 
 class Cluster(NamedTuple):
@@ -88,5 +90,6 @@ class Cluster(NamedTuple):
 
 
 def _sentence(text: str) -> str:
-    """The message of an error as the DDL queue keeps it."""
-    return text.partition("DB::Exception: ")[2].partition(" (version ")[0] or "it gave no reason"
+    """The message of an error as the DDL queue keeps it, escaped for TabSeparated."""
+    told = text.partition("DB::Exception: ")[2].partition(" (version ")[0]
+    return _ESCAPED.sub(lambda found: {"n": "\n", "t": "\t"}.get(found[1], found[1]), told) or "it gave no reason"

@@ -23,15 +23,18 @@ _THERE = "SELECT 1 FROM system.databases WHERE name = {database}"
 def drop_user(session: Session, user: str) -> None:
     """Drop an account. Raises ConnectError, OperationError."""
     statement = f"DROP USER IF EXISTS {identifier(user)}{session.accounts_on}"
-    try:
-        session.run(statement)
-    except OperationError as error:
-        gone = () if session.cluster else tuple(_gone(session, user, str(error)))
-        if error.code != HAS_DEPENDENTS or not gone:
-            raise
-        for database, views in groupby(sorted(set(gone)), key=itemgetter(0)):
+    for _ in session.cluster.nodes if session.cluster else ("",):  # each may name others
+        try:
+            session.run(statement)
+        except OperationError as error:
+            gone = sorted(set(_gone(session, user, str(error))))
+            if error.code != HAS_DEPENDENTS or not gone:
+                raise
+        else:
+            return
+        for database, views in groupby(gone, key=itemgetter(0)):
             _make_and_drop(session, str(Marker(session.roster, user, database)), database, [view for _, view in views])
-        session.run(statement)
+    session.run(statement)
 
 
 def _gone(session: Session, user: str, text: str) -> Iterator[tuple[str, str]]:
@@ -40,15 +43,14 @@ def _gone(session: Session, user: str, text: str) -> Iterator[tuple[str, str]]:
     for entry in _TEXT.findall(listed[1] if listed else ""):
         if found := _VIEW.fullmatch(unescaped(entry)):
             database = bare(found[1])
-            if database.startswith(f"{user}_") and not session.rows(_THERE, database=database):
+            if database.startswith(f"{user}_") and not session.union(_THERE, database=database):
                 yield database, found[2]
 
 
 def _make_and_drop(session: Session, marker: str, database: str, views: list[str]) -> None:
     """The marker lets the next run drop the database, should this one be killed in the middle."""
-    session.run(f"CREATE DATABASE {identifier(database)} COMMENT {literal(marker)}")
+    name, on = identifier(database), session.databases_on
+    session.run(f"CREATE DATABASE {name}{on} COMMENT {literal(marker)}")
     for view in views:
-        session.run(
-            f"CREATE VIEW {identifier(database)}.{view} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS SELECT 1"
-        )
-    session.run(f"DROP DATABASE {identifier(database)} SYNC")
+        session.run(f"CREATE VIEW {name}.{view}{on} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS SELECT 1")
+    session.run(f"DROP DATABASE {name}{on or ' SYNC'}")
