@@ -68,7 +68,7 @@ _CONFIG = """<clickhouse>
 </clickhouse>
 """
 _USERS = """<clickhouse>
-  <profiles><default/></profiles>
+  <profiles><default>{profile}</default></profiles>
   <quotas><default/></quotas>
   <users><default>
     <password_sha256_hex>{hash}</password_sha256_hex>
@@ -79,6 +79,12 @@ _USERS = """<clickhouse>
   </default></users>
 </clickhouse>
 """
+# Threads and compiled expressions take longer than they save, where tables have a few rows.
+_QUICK = """
+    <max_threads>1</max_threads><compile_expressions>0</compile_expressions>
+    <compile_aggregate_expressions>0</compile_aggregate_expressions>
+    <compile_sort_description>0</compile_sort_description>
+  """
 _TABLES = ("query_log", "session_log")
 _ENGINES = "table_engines_require_grant"
 
@@ -116,7 +122,11 @@ class ClickHouse(LocalServer):
         for name in ("data", "tmp", "user_files", "schemas", "access"):
             (home / name).mkdir()
         digest = hashlib.sha256(password.encode()).hexdigest()
-        (home / "users.xml").write_text(_USERS.format(hash=digest))
+        profile = "" if self.durable else _QUICK
+        (home / "users.xml").write_text(_USERS.format(hash=digest, profile=profile))
+
+    def _initial_options(self) -> object:
+        return self.durable
 
     def _prepare(self) -> None:
         super()._prepare()
