@@ -1,6 +1,8 @@
 """Each script alone: a virtual environment with PyYAML and its one driver, the other engines absent or broken."""
 
+import fcntl
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,29 +26,32 @@ OTHERS = {
 
 @pytest.fixture(scope="session")
 def environments(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Fresh virtual environments, one per engine, with what requirements-ENGINE.txt names; returns its python."""
+    """Fresh virtual environments, one per engine, with what requirements-ENGINE.txt names; returns its python.
+
+    All workers of a run of the tests share them.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
     @cache
     def make(engine: str) -> Path:
-        directory = tmp_path_factory.mktemp("venv") / engine
-        subprocess.run([sys.executable, "-m", "venv", str(directory)], check=True)
-        python = directory / "bin" / "python"
-        requirements = ROOT / f"requirements-{engine}.txt"
-        command = [
-            str(python),
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-input",
-            "--no-compile",
-            "-r",
-            str(requirements),
-        ]
-        subprocess.run(command, check=True)
-        return python
+        directory = shared / f"venv-{engine}"
+        with directory.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (directory / "complete").exists():
+                fill(directory, engine)
+        return directory / "bin" / "python"
 
     return make
+
+
+def fill(directory: Path, engine: str) -> None:
+    """Make an environment; pip works on it from outside, since to install pip takes longer than all else."""
+    subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(directory)], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(directory / "bin" / "python"), "--disable-pip-version-check"]
+    install = ["install", "--quiet", "--no-input", "--no-compile", "-r", str(ROOT / f"requirements-{engine}.txt")]
+    subprocess.run([*pip, *install], check=True)
+    (directory / "complete").touch()
 
 
 @pytest.fixture
