@@ -7,6 +7,8 @@ workers = $(shell expr $$(nproc) + 2)
 spread = -n $(workers) --dist worksteal
 # Many containers forbid it; the tests start a thousand Python processes, and each would compile dbroster again.
 unexport PYTHONDONTWRITEBYTECODE
+# Once, before all workers begin with it at the same time.
+compiled = $(python) -m compileall -q -j 0 src servers tests
 typed = $(wildcard src scripts servers tests demo tools benchmarks)
 
 # In CI a server that is missing is a failure, not a reason to skip. Of five thousand tests side by side one may meet
@@ -19,6 +21,8 @@ endif
 # What takes too long for every day, one path a line.
 soaked = \
 	tests/kill \
+	tests/contract/test_any_state.py \
+	tests/e2e/test_witness.py \
 	tests/engines/postgresql \
 	tests/engines/clickhouse/test_cluster.py \
 	tests/soak/fuzz_files.py \
@@ -39,6 +43,7 @@ demo: setup ## show dbroster at work on servers of its own, all five
 	@$(python) -m demo $(ARGS)
 
 test: setup ## run the tests on real servers
+	@$(compiled)
 	@$(python) -m pytest $(spread) $(again) $(ARGS)
 
 matrix: setup ## run contract and engine tests on every version of every server; ARGS="postgresql-17 mariadb-11.8" for some

@@ -140,7 +140,7 @@ FAULTS = {
 TOPICS = {
     "Guard": [
         "test_a_plan_that_the_guard_refuses_changes_nothing",
-        "test_forty_of_a_hundred_users_gone",
+        "test_twenty_of_fifty_users_gone",
         "test_too_many_databases_of_users_who_stay",
         "test_a_whole_template_needs_permission",
         "test_two_teams_with_one_roster_name_do_not_drop_each_other",

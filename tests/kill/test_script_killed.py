@@ -11,8 +11,8 @@ from tests.e2e.site import Site
 from tests.kill.conftest import SOAK
 from tests.kill.crime import Scene
 
-MOMENTS = 4  # of all messages of a run, when there is no time for every one
-TIMES = 30 if SOAK else 2
+MOMENTS = 2  # of all messages of a run, when there is no time for every one
+TIMES = 30 if SOAK else 1
 
 
 @pytest.fixture
