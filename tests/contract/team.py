@@ -7,11 +7,12 @@ from pathlib import Path
 from dbroster.files.read import Files
 from dbroster.model.plan import Action
 from dbroster.model.result import Outcome, Result, Status
+from dbroster.model.roster import USERS_FILE
 from dbroster.report.exit_codes import Exit
 from dbroster.report.json_document import as_json
 from dbroster.report.report import Report
 from dbroster.report.text import as_text
-from dbroster.roster.parse import USERS_FILE, read_roster
+from dbroster.roster.parse import read_roster
 from dbroster.roster.source import UsersSource
 from dbroster.run.server_run import Connect, Options
 from dbroster.run.sync import Sync

@@ -17,8 +17,7 @@ from dbroster.files.permissions import open_problem, owner_problem
 from dbroster.files.read import MAX_SETTINGS, FileContent
 from dbroster.model.names import is_name, system_account
 from dbroster.model.problems import Problem
-from dbroster.model.roster import USERS_FILE as USERS_FILE
-from dbroster.model.roster import Roster, User
+from dbroster.model.roster import USERS_FILE, Roster, User
 from dbroster.passwords.secret import Secret
 from dbroster.roster.source import UsersSource
 

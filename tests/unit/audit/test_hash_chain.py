@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.audit import hash_chain as chain
+from dbroster.audit import hash_chain
 from dbroster.audit.hash_chain import HashChain
 from dbroster.audit.log_files import ORIGIN, check_log, digest, head_of, read_record
 from dbroster.audit.verification import verify
@@ -272,7 +272,7 @@ def test_a_file_system_that_is_really_full(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_somebody_keeps_does_not_hang_a_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chain, "PATIENCE", 0.05)
+    monkeypatch.setattr(hash_chain, "PATIENCE", 0.05)
     with HashChain(path) as first, HashChain(path) as second:
         with first.alone(), pytest.raises(AuditError, match=r"audit\.jsonl\.head is locked by another process"):
             second.append([ENTRY])

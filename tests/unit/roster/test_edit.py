@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dbroster.cli.main import main
-from dbroster.files import write as storage
+from dbroster.files import write
 from dbroster.model.roster import AGE_FILE
 from dbroster.roster.age import IDENTITY_VARIABLE, RECIPIENTS_FILE
 from tests.support.samples import CONNECTIONS, OTHER_PASSWORD, PASSWORD, Terminal, config, private
@@ -274,7 +274,7 @@ def test_somebody_who_holds_the_lock_for_ever(
     directory: Path, editor: Editor, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """C1: everybody who may read the directory can lock it."""
-    monkeypatch.setattr(storage, "PATIENCE", 0.1)
+    monkeypatch.setattr(write, "PATIENCE", 0.1)
     before = files(directory)
     editor(f"echo '{MORE}' >> \"$1\"")
     descriptor = os.open(directory, os.O_RDONLY)
