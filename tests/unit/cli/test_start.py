@@ -1,0 +1,20 @@
+"""What a run that changes nothing imports: most of its time is that."""
+
+import subprocess
+import sys
+
+PROGRAM = """
+import sys
+import pymysql
+before = set(sys.modules)
+import dbroster.cli.verbs.sync, dbroster.cli.main, dbroster.engines.mysql.mariadb
+print(*(set(sys.modules) - before))
+"""
+SLOW = {"dataclasses", "inspect", "logging", "concurrent.futures", "asyncio", "shutil", "dbroster.run.apply"}
+
+
+def test_a_run_without_changes_imports_nothing_slow() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "dbroster.run.sync" in loaded
+    assert not loaded & SLOW
