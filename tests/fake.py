@@ -79,6 +79,9 @@ class FakeHandler(Handler):
                 raise SyncLockHeld(f"session {holder} of the fake server is synchronising")
             self._fake.lock_holder = self._session
 
+    def still_holds_sync_lock(self) -> bool:
+        return self._session in self._fake.sessions
+
     def prepare(self) -> None:
         """The fake needs nothing."""
 

@@ -1,11 +1,12 @@
 """The contract of performing a plan, and of connections that break."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import pytest
 
 from dbroster.engines.base import Handler
-from dbroster.errors import ConnectError
+from dbroster.errors import ConnectError, ServerError
 from dbroster.model.plan import Action, Verb
 from dbroster.model.result import Outcome, Status
 from dbroster.model.roster import User
@@ -192,8 +193,13 @@ def test_close_never_raises(world: World) -> None:
 
 
 def test_the_lock_ends_with_the_connection(world: World) -> None:
-    world.open().acquire_sync_lock()
+    """Q7: so who has lost it may no longer remove what it has seen."""
+    holder = world.open()
+    holder.acquire_sync_lock()
+    assert holder.still_holds_sync_lock()
     world.adapter.end_connections()
+    with suppress(ServerError):
+        assert not holder.still_holds_sync_lock()
     world.open().acquire_sync_lock()
 
 

@@ -116,6 +116,14 @@ class Handler(ABC):
     def acquire_sync_lock(self) -> None:
         """Hold the server's lock against a second sync until `close`. Raises SyncLockHeld, naming who has it."""
 
+    def still_holds_sync_lock(self) -> bool:
+        """Whether no other sync can have worked since `acquire_sync_lock`. May raise ServerError instead of saying no.
+
+        Most engines hold the lock by this session, so it is enough that the session answers.
+        """
+        self.now()
+        return True
+
     @abstractmethod
     def prepare(self) -> None:
         """Create what marks accounts on this server (a marker role) where the engine needs one. Not in a dry run."""

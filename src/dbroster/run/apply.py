@@ -111,7 +111,7 @@ class Apply:
     def _allowed(self, removals: Chunk) -> list[Action]:
         """Return the removals that may be made, unless the files have changed and forbid all of them."""
         removals = self._not_failed(removals)
-        if removals and (reason := self._forbids_removal()):
+        if removals and (reason := self._forbids_removal() or self._sessions.unguarded()):
             self._keep([Outcome(action, Status.NOT_ATTEMPTED, reason) for action in removals])
             return []
         return removals
@@ -215,6 +215,9 @@ class Apply:
             except ServerError as error:
                 if not (lost and self._stop.is_set()):  # a run that has to end opens no connection any more
                     lost = f"connection lost: {error}"
+                if chunk[0].verb in REMOVALS and (reason := self._sessions.unguarded()):
+                    lost += f"; {reason}"
+                    break
                 if attempt < RETRIES:
                     self._stop.wait(PAUSE * 2**attempt)
         self._broken.set()

@@ -5,7 +5,7 @@ turn by turn: to lock that user makes room for the others.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Self
@@ -25,6 +25,7 @@ class Sessions:
         self._connect = connect
         self._idle: SimpleQueue[Handler] = SimpleQueue()
         self._spare = spare
+        self._guarded = spare is not None
         self._spare_is_lent = Lock()
 
     @contextmanager
@@ -64,6 +65,18 @@ class Sessions:
         except ServerError:
             return False
         return True
+
+    def unguarded(self) -> str | None:
+        """Say that another sync may have worked meanwhile, since the session that keeps it out has ended.
+
+        A machine that sleeps, or a server that is started again, ends sessions; the others are opened anew.
+        """
+        if not self._guarded:
+            return None
+        with self._spare_is_lent, suppress(ServerError):
+            if self._spare and self._spare.still_holds_sync_lock():
+                return None
+        return "the sync lock was lost, so another sync may have changed what this one has seen: run again"
 
     @contextmanager
     def _borrow_spare(self) -> Iterator[Handler]:

@@ -232,6 +232,24 @@ OF_SUPERUSERS = {
 }  # fmt: skip
 
 
+def test_a_locale_provider_that_a_restore_would_not_choose_is_told_before(
+    archiver: Handler, user: str, server: servers.PostgreSQL, log_in: LogIn
+) -> None:
+    """Q10, A8: an adopted database may sort by ICU, or by the server's own rules; before PostgreSQL 15 none does."""
+    database = f"{user}_web"
+    with log_in(server.admin_user, server.admin_password, "postgres") as raw:
+        since = [(170000, "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'"),
+                 (150000, "LOCALE_PROVIDER icu ICU_LOCALE 'de-DE'")]  # fmt: skip
+        provider = next((clause for first, clause in since if raw.info.server_version >= first), "")
+        raw.execute(f'CREATE DATABASE "{database}" TEMPLATE template0 {provider}')
+        archiver.create_user(user, Secret(PASSWORD))
+        raw.execute(f'ALTER DATABASE "{database}" OWNER TO "{user}"')
+    archiver.adopt_database(user, database)
+    told = [text for text in archiver.archiver().losses(database) if "locale provider" in text]
+    assert len(told) == bool(provider)
+    assert all("C.UTF-8" in text or "de-DE" in text for text in told)
+
+
 def test_an_encoding_that_a_restore_would_not_choose_is_told_before(
     archiver: Handler, user: str, server: servers.PostgreSQL, log_in: LogIn, describe: Callable[..., Connection],
     tmp_path: Path

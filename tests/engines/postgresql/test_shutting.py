@@ -135,7 +135,7 @@ def test_login_that_takes_its_time_keeps_nobody_in(
 def test_nobody_whom_a_leaver_has_let_in_runs_his_code(
     handler: Handler, user: str, server: servers.PostgreSQL, log_in: LogIn
 ) -> None:
-    """B3, N6: a function that works with his rights is his way back, whoever calls it; so are members of his role."""
+    """B3, N6, Q2: a function that works with his rights is his way back, whoever calls it; so are members."""
     database, other = make(handler, user), f"{user}x"
     make(handler, other)
     with log_in(user, GOOD.reveal(), database) as session:
@@ -144,11 +144,14 @@ def test_nobody_whom_a_leaver_has_let_in_runs_his_code(
     with log_in(server.admin_user, server.admin_password, "postgres") as dba:
         assert isinstance(handler, PostgreSQLHandler)
         handler._session.run([sql.SQL("GRANT {} TO {}").format(sql.Identifier(user), sql.Identifier(other))])
-        guest = log_in(other, GOOD.reveal(), database)
+        guest, member = log_in(other, GOOD.reveal(), database), log_in(other, GOOD.reveal(), "postgres")
+        member.execute(f"SET ROLE {user}")
         assert guest.execute("SELECT public.f()").fetchall() == [(user,)]
         handler.lock_user(user)
         with pytest.raises(psycopg.OperationalError):
             guest.execute("SELECT public.f()")
+        with pytest.raises(psycopg.OperationalError):
+            member.execute(f"GRANT CONNECT ON DATABASE {database} TO {other}")
         with pytest.raises(psycopg.OperationalError):
             log_in(other, GOOD.reveal(), database)
         assert dba.execute("SELECT 1 FROM pg_auth_members WHERE roleid = %s::regrole AND member = %s::regrole",

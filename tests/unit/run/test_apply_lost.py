@@ -1,6 +1,7 @@
 """Connections that break while a plan is carried out, and servers that stay away."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from threading import Event
 from typing import ClassVar
 
@@ -10,13 +11,15 @@ from dbroster.engines.base import Handler
 from dbroster.errors import ConnectError, Stalled
 from dbroster.model.plan import Action, Verb
 from dbroster.model.result import Outcome, Status
+from dbroster.model.state import Lock
 from dbroster.passwords.secret import Secret
 from dbroster.run import apply
 from dbroster.run.apply import RETRIES
 from tests.fake import FakeHandler, FakeServer
 from tests.support.bounded import within
+from tests.support.fake_site import Site, code
 from tests.support.performing import Run, create, remove, statuses
-from tests.support.samples import PASSWORD
+from tests.support.samples import PASSWORD, roster
 
 
 @pytest.mark.parametrize("answer_lost", [False, True])
@@ -140,3 +143,38 @@ def test_a_server_that_gets_no_drop_done_ends_the_run(server: FakeServer) -> Non
     run(*create(*users, "zoe"))
     assert statuses(run(*remove(*users, "zoe")), "zoe") == ["done", "failed", "failed", "skipped"]
     assert Stuck.asked == [f"slow{number}_data" for number in range(apply.STALLED)]
+
+
+@pytest.mark.parametrize("after", ["lock", "drop"])
+def test_who_has_lost_the_sync_lock_removes_nothing_more(tmp_path: Path, after: str) -> None:
+    """Q7, A5: a machine sleeps in the middle, and a run elsewhere, by newer files, has opened the account again."""
+    site = Site(tmp_path)
+    site.run(roster("al", "bob", "cy"))
+    server = site.server
+    slept: list[bool] = []
+
+    class Sleeping(FakeHandler):
+        def lock_user(self, user: str) -> None:
+            super().lock_user(user)
+            if after == "lock" and user == "cy":
+                self._sleep()
+
+        def drop_database(self, user: str, database: str) -> None:
+            if after == "drop" and not slept:
+                self._sleep()
+            super().drop_database(user, database)
+
+        def _sleep(self) -> None:
+            slept.append(True)
+            for session in list(server.sessions):
+                server.disconnect(session)
+            for user in ("bob", "cy"):
+                server.accounts[user].lock = Lock.OPEN  # what the other run does
+
+    site.connect = Sleeping.open
+    result = site.run(roster("al"), max_removals="all", jobs=1)
+    assert slept
+    assert code(result) == 1
+    assert {"bob", "cy"} <= server.accounts.keys()
+    assert {"bob_web", "cy_web"} <= server.databases.keys()
+    assert "the sync lock was lost" in str(result.outcomes)

@@ -122,6 +122,10 @@ class ClickHouseHandler(Handler):
         """Hold a sleeping query of a fixed id until `close`. Raises SyncLockHeld, naming who has it."""
         self._lock.acquire()
 
+    def still_holds_sync_lock(self) -> bool:
+        """Whether that query still runs."""
+        return self._lock.is_held()
+
     def prepare(self) -> None:
         """Create the role that marks accounts, if it is not there; drop those of dates that are no longer used."""
         with suppress(OperationError):  # which may take a privilege that is needed for nothing else

@@ -10,7 +10,8 @@ Everybody may run a query that looks like this one. So only those of accounts th
 our own one, and of those that manage accounts. Nobody of the roster can keep a sync from running.
 
 Limits: it counts on one server only, not for all of a cluster, and for a day. A proxy that ends silent connections ends
-the lock early, which is not noticed; the lock file beside the audit log still keeps out a second sync of this machine.
+the lock early, which is noticed before the next step that removes something; the lock file beside the audit log still
+keeps out a second sync of this machine.
 When the machine of a sync dies without closing its connection, the query goes on for the rest of the day, or until
 somebody kills it.
 """
@@ -77,6 +78,10 @@ class SyncLock:
             pause = min(2 * pause, 0.8)
             # first without a query of our own, which would live on for a moment and stand in others' way
             holder = next(iter(self._rivals(self._running())), None) or self._take_or_name_holder()
+
+    def is_held(self) -> bool:
+        """Whether the query still runs."""
+        return any(query.query_id == self._query_id for query in self._running())
 
     def release(self) -> None:
         """Close the connection, which ends the query; never raises."""

@@ -133,6 +133,10 @@ class MongoDBHandler(Handler):
         """Hold connections that other syncs see, until `close`. Raises SyncLockHeld, naming who has them."""
         self._lock = acquire_sync_lock(self._session, self.connection)
 
+    def still_holds_sync_lock(self) -> bool:
+        """Whether those connections were there all the time."""
+        return self._lock is not None and self._lock.is_held()
+
     def prepare(self) -> None:
         """Nothing to do: the marker is a part of the account."""
 

@@ -63,6 +63,7 @@ class SyncLock:
         self._name = application_name(role)
         self._target: Address | None = None
         self._taking = Lock()
+        self._was_lost = False
         given = {**parameters(connection, role), "server_selector": self._select}
         with translated(session.secrets, session.address):
             self._client: MongoClient[Document] = MongoClient(**given)
@@ -88,11 +89,17 @@ class SyncLock:
             self._session = session  # a new one, which knows where the primary is
             if self._is_shown(self._visitors_of_primary()):
                 return
+            self._was_lost = True
             with suppress(ConnectError):  # by a connection that the server has closed; the next one is new
                 self._connect(session.members()[0])
             obstacle = self.take()
         if obstacle:
             raise SyncLockHeld(obstacle)
+
+    def is_held(self) -> bool:
+        """Whether it was held all the time, on the server that is the primary now."""
+        with self._taking:
+            return not self._was_lost and self._is_shown(self._visitors_of_primary())
 
     def take(self) -> str | None:
         """Connect to each member; say why the lock is not ours, as far as there is a reason, else None."""

@@ -261,6 +261,8 @@ class PostgreSQLHandler(Handler):
         }
         owners = {state.existing.name: state.existing.owner or "" for state in own}
         eviction.shut_databases(self._session, self.connection, owners, members)
+        if acting := {member for state in own for member, _ in state.members}:
+            self._session.end_sessions(acting)  # who has become one of them by SET ROLE stays it
 
     def drop_database(self, user: str, database: str) -> None:
         """Drop the user's database, ending the sessions in it."""

@@ -56,7 +56,7 @@ class Foresight:
         if places := self._definers.get(user):
             return (
                 f"{user} is the DEFINER of {', '.join(places[:5])}, which would fail without the account: drop "
-                "them or give them another DEFINER first"
+                "them, or give them another DEFINER first, with whose privileges they run then: never one with more"
             )
         if found := [role for role in self._mandatory if role[0] == user]:
             cure = ways_in.without_role(self._mandatory, found[0])

@@ -91,7 +91,9 @@ class PostgreSQLArchiver(Archiver):
         """Say which encoding and locale an adopted database has that a restore would not choose."""
         options = PostgreSQLOptions.of(self.connection)
         chosen = {"encoding": options.encoding, "locale": options.locale}
-        for encoding, locale, *same in self._session.rows(KIND, {"database": database, **chosen}):
+        for encoding, locale, *same, provider in self._session.rows(KIND, {"database": database, **chosen}):
+            if provider:
+                yield f"its locale provider ({provider}), by which it sorts; a restore makes it with that of template0"
             for key, value, usual in zip(chosen, (encoding, locale), same, strict=True):
                 if not usual:
                     yield f"its {key} {value}: set `{key}: {value}` in connections.yaml while you restore it"

@@ -104,9 +104,15 @@ EXTENSIONS: LiteralString = """
 KIND: LiteralString = """
     SELECT pg_encoding_to_char(d.encoding), d.datcollate, d.encoding = pg_char_to_encoding(%(encoding)s),
         (d.datcollate, d.datctype) = (coalesce(nullif(%(locale)s, ''), t.datcollate),
-            coalesce(nullif(%(locale)s, ''), t.datctype))
-    FROM pg_database d, pg_database t WHERE d.datname = %(database)s AND t.datname = 'template0'"""
-"""Encoding and locale of a database, and whether they are those that it would be created with."""
+            coalesce(nullif(%(locale)s, ''), t.datctype)),
+        CASE WHEN to_jsonb(d) ->> 'datlocprovider' <> to_jsonb(t) ->> 'datlocprovider'
+                OR %(locale)s = '' AND p.locale IS DISTINCT FROM q.locale OR to_jsonb(d) ->> 'daticurules' IS NOT NULL
+            THEN concat_ws(' ', to_jsonb(d) ->> 'datlocprovider', p.locale, to_jsonb(d) ->> 'daticurules') END
+    FROM pg_database d, pg_database t,
+        LATERAL (SELECT coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale') AS locale) p,
+        LATERAL (SELECT coalesce(to_jsonb(t) ->> 'datlocale', to_jsonb(t) ->> 'daticulocale') AS locale) q
+    WHERE d.datname = %(database)s AND t.datname = 'template0'"""
+"""Encoding and locale of a database, whether they are those that it would be created with, and another provider."""
 
 CONTENTS: LiteralString = """
     WITH brought AS (SELECT classid, objid FROM pg_depend WHERE deptype IN ('e', 'i')),

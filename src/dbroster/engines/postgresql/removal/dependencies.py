@@ -71,10 +71,10 @@ def living_on(session: Session, connection: Connection, locked: Collection[str])
     for found in dependencies(session, locked, own):
         if found.owned and not found.shared and found.address[0] in _CODE:
             by_user[found.user].append(found)
-    for user, code in by_user.items():
+    for number, (user, code) in enumerate(by_user.items()):
         places = ", ".join(dict.fromkeys(each.database for each in code))
         text = f"{user} is locked, but whoever works in {places} can run code with his rights"
-        yield f"{text}: {explain(session, connection, code)}"
+        yield f"{text}: {explain(session, connection, code)}" if number < _SHOWN else text
 
 
 def explain(session: Session, connection: Connection, found: Sequence[Dependency]) -> str:
