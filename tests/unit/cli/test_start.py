@@ -5,10 +5,8 @@ import sys
 
 PROGRAM = """
 import sys
-import pymysql
-before = set(sys.modules)
-import dbroster.cli.verbs.sync, dbroster.cli.main, dbroster.engines.mysql.mariadb
-print(*(set(sys.modules) - before))
+import dbroster.cli.main, dbroster.cli.verbs.sync, dbroster.engines.mysql.mariadb
+print(*sys.modules)
 """
 SLOW = {"dataclasses", "inspect", "logging", "concurrent.futures", "asyncio", "shutil", "dbroster.run.apply"}
 
