@@ -137,6 +137,7 @@ FAULTS = {
     "S7": "MySQL, MariaDB: a dump that lacks the rows of a table, whatever its engine, is no archive.",
     "S8": "MySQL, MariaDB: a foreign key in a database that the admin does not see is not broken.",
     "S10": "MySQL, MariaDB: a user who knows the name of the sync's lock keeps no run out.",
+    "S11": "MySQL, MariaDB: no prepared transaction is committed between the archive and the drop of a database.",
 }
 
 TOPICS = {

@@ -10,7 +10,7 @@ import pytest
 from pymysql.constants import COMMAND
 
 from dbroster.engines.mysql.archive.archiver import MySQLArchiver
-from dbroster.errors import SyncLockHeld
+from dbroster.errors import OperationError, SyncLockHeld
 from dbroster.model.connection import Removals
 from dbroster.model.plan import Action, Verb
 from dbroster.model.state import Lock
@@ -298,6 +298,25 @@ def test_rows_that_are_committed_from_elsewhere_are_in_the_archive_or_refused(si
         with pytest.raises(pymysql.err.MySQLError):
             raw.commit()
     assert rows(site, f"{web}.t") == 0
+
+
+def test_a_prepared_transaction_is_committed_before_the_archive_or_keeps_the_database(
+    site: Site, tmp_path: Path
+) -> None:
+    """S11: it outlives the session that is ended, and could be committed while the drop waits for it."""
+    handler, bob = site.archiving(tmp_path), site.name()
+    handler.create_user(bob, Secret(PASSWORD))
+    web, tools = give(handler, bob), give(handler, bob, "tools")
+    site.dba.run_as(bob, PASSWORD, f"CREATE TABLE {web}.t (n INT) ENGINE = InnoDB")
+    with closing(site.dba.login(bob, PASSWORD, tools)) as raw:
+        for statement in ("START {}", f"INSERT INTO {web}.t VALUES (1)", "END {}", "PREPARE {}"):
+            raw.query(statement if "INTO" in statement else f"XA {statement.format(repr(bob))}")
+        with pytest.raises(OperationError, match="XA RECOVER"):
+            handler.archive_database(bob, web)
+        raw._force_close()
+    site.dba.run(f"XA COMMIT '{bob}'")
+    handler.archive_database(bob, web)
+    assert rows(site, f"{web}.t") == 1
 
 
 def test_no_user_keeps_the_lock_of_the_sync(site: Site) -> None:

@@ -21,6 +21,7 @@ from dbroster.engines.mysql.beforehand import warnings
 from dbroster.engines.mysql.facts import ServerFacts
 from dbroster.engines.mysql.grant_changes import GrantChanges
 from dbroster.engines.mysql.options import MySQLOptions
+from dbroster.engines.mysql.removal import prepared_transactions
 from dbroster.engines.mysql.removal.drop_database import drop_database
 from dbroster.engines.mysql.removal.ending_sessions import end_logins, end_sessions
 from dbroster.engines.mysql.session import (
@@ -466,6 +467,8 @@ class MySQLFamily(Handler):
             )
         self._end_sessions({user})
         try:
+            if prepared_transactions.held(self._session, self.connection, {self.fold_database(database): user}):
+                raise OperationError(prepared_transactions.REASON)
             super().archive_database(user, database)
         finally:
             if reading:
