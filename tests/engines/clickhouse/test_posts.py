@@ -11,8 +11,8 @@ import pytest
 
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
-from dbroster.engines.clickhouse.http.connections import Wires
-from dbroster.engines.clickhouse.http.requests import Posts
+from dbroster.engines.clickhouse.http.connections import Sockets
+from dbroster.engines.clickhouse.http.requests import RequestPool
 from dbroster.model.connection import Connection
 from dbroster.model.plan import Action, Verb
 from dbroster.model.roster import User
@@ -59,51 +59,51 @@ def _whole_request(reader: BinaryIO) -> bytes:
 
 
 @contextmanager
-def peer(*connections: list[bytes]) -> Iterator[tuple[Peer, Posts]]:
-    """A peer, and posts that know nothing of it."""
-    server, wires = Peer(*connections), Wires()
-    posts = Posts(
-        Connection("clickhouse", "default", "127.0.0.1", 1, "admin", None, connect_timeout=5, timeout=5), None, wires
+def peer(*connections: list[bytes]) -> Iterator[tuple[Peer, RequestPool]]:
+    """A peer, and a pool that knows nothing of it."""
+    server, sockets = Peer(*connections), Sockets()
+    pool = RequestPool(
+        Connection("clickhouse", "default", "127.0.0.1", 1, "admin", None, connect_timeout=5, timeout=5), None, sockets
     )
     try:
-        yield server, posts
+        yield server, pool
     finally:
-        posts.close()
-        wires.close()
+        pool.close()
+        sockets.close()
         server.close()
 
 
 def test_an_answer_that_ends_among_its_headers_is_none() -> None:
     """A server that was killed has said that it is at work, and http.client takes the end for that of the headers."""
-    with peer([WORKING]) as (server, posts), pytest.raises(ConnectionError):
-        posts.ask(server.url, "CREATE USER bob", "admin", "password")
-    with peer([b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"]) as (server, posts), pytest.raises(ConnectionError):
-        posts.ask(server.url, "CREATE USER bob", "admin", "password")
+    with peer([WORKING]) as (server, pool), pytest.raises(ConnectionError):
+        pool.ask(server.url, "CREATE USER bob", "admin", "password")
+    with peer([b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"]) as (server, pool), pytest.raises(ConnectionError):
+        pool.ask(server.url, "CREATE USER bob", "admin", "password")
 
 
 def test_a_connection_is_kept_and_replaced_when_it_was_closed() -> None:
-    with peer([ANSWER, ANSWER], [ANSWER]) as (server, posts):
-        answers = [posts.ask(server.url, "1", "admin", "password") for _ in range(2)]
+    with peer([ANSWER, ANSWER], [ANSWER]) as (server, pool):
+        answers = [pool.ask(server.url, "1", "admin", "password") for _ in range(2)]
         assert server.closed.wait(5)
-        answers.append(posts.ask(server.url, "2", "admin", "password"))
+        answers.append(pool.ask(server.url, "2", "admin", "password"))
     assert [(answer.status, answer.text) for answer in answers] == [(200, "Ok")] * 3
 
 
 def test_only_what_may_be_done_twice_is() -> None:
     """A change is never sent again by itself: whether the first one was made is for the engine to find out."""
-    with peer([b""], [ANSWER]) as (server, posts):
+    with peer([b""], [ANSWER]) as (server, pool):
         with pytest.raises(ConnectionError):
-            posts.ask(server.url, "CREATE USER bob", "admin", "password")
+            pool.ask(server.url, "CREATE USER bob", "admin", "password")
         assert len(server.requests) == 1
-    with peer([b""], [ANSWER]) as (server, posts):
-        assert posts.ask(server.url, "SET ROLE DEFAULT", "bob", "password", again=True).text == "Ok"
+    with peer([b""], [ANSWER]) as (server, pool):
+        assert pool.ask(server.url, "SET ROLE DEFAULT", "bob", "password", again=True).text == "Ok"
 
 
 def test_an_answer_that_closes_the_connection_is_the_last_one_there() -> None:
     """What http.client opens again by itself would be without TLS."""
     closing = ANSWER.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-    with peer([closing], [closing]) as (server, posts):
-        assert [posts.ask(server.url, "1", "admin", "password").text for _ in range(2)] == ["Ok", "Ok"]
+    with peer([closing], [closing]) as (server, pool):
+        assert [pool.ask(server.url, "1", "admin", "password").text for _ in range(2)] == ["Ok", "Ok"]
 
 
 # --- on a real server ------------------------------------------------------------------------------------------------
@@ -149,6 +149,6 @@ def test_few_logins_share_a_connection(handler: Handler, prefix: str) -> None:
         handler.create_user(user.name, GOOD)
     with connect(handler.connection) as another:
         answers = another.check_passwords(users, another.get_existing_users())
-        lines = sum(queue.qsize() for queue in another._session._posts._idle.values())  # type: ignore[attr-defined]
+        lines = sum(queue.qsize() for queue in another._session._requests._idle.values())  # type: ignore[attr-defined]
     assert set(answers.values()) == {PasswordCheck.SAME}
     assert 1 <= lines <= 2

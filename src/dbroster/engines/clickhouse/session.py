@@ -16,8 +16,8 @@ from clickhouse_connect.driver.exceptions import DatabaseError, Error
 
 from dbroster.engines import tls
 from dbroster.engines.clickhouse.cluster.nodes import LOST, Cluster
-from dbroster.engines.clickhouse.http.connections import Wires, pool, timed_out
-from dbroster.engines.clickhouse.http.requests import Line, Posts
+from dbroster.engines.clickhouse.http.connections import Sockets, pool, timed_out
+from dbroster.engines.clickhouse.http.requests import RequestPool, SingleConnection
 from dbroster.engines.clickhouse.options import ClickHouseOptions
 from dbroster.errors import ConnectError, DbrosterError, OperationError, Stalled
 from dbroster.model.connection import Connection
@@ -142,15 +142,15 @@ class Session:
         self._login_limit, self._limit = connection.connect_timeout, connection.timeout
         pause = {"http_headers_progress_interval_ms": str(self._limit * 1000 // 3)}
         self._always = urlencode({**_OWN_SETTINGS, **_WAITING, **pause})
-        self.wires = Wires()
-        self._pool = pool(connection, self.tls, self.wires)
-        self._posts = Posts(connection, self.tls, self.wires)
+        self.sockets = Sockets()
+        self._pool = pool(connection, self.tls, self.sockets)
+        self._requests = RequestPool(connection, self.tls, self.sockets)
         try:
             with self._translated(opening=True):
                 self._client = self._connect(connection)
         except BaseException:
-            self._posts.close()
-            self.wires.close()
+            self._requests.close()
+            self.sockets.close()
             raise
 
     def close(self) -> None:
@@ -159,12 +159,12 @@ class Session:
         with suppress(Error, OSError):
             self._client.close()
         self._pool.clear()
-        self._posts.close()
-        self.wires.close()
+        self._requests.close()
+        self.sockets.close()
 
     def abort(self) -> None:
         """Break whatever is waited for; callable from any thread, never raises, never blocks."""
-        self.wires.break_all()
+        self.sockets.break_all()
 
     @property
     def version(self) -> str:
@@ -254,16 +254,16 @@ class Session:
         cluster, shared = self.cluster, self.cluster.for_changing(self._limit) if self.cluster else {}
         query = "&".join(filter(None, (self._always, urlencode({**settings, **shared}))))
         with self._translated(secrets):
-            answer = self._posts.ask(self.url, statement, *self.account, query)
+            answer = self._requests.ask(self.url, statement, *self.account, query)
             if answer.status != 200 or answer.code:
                 what = f"Code: {answer.code}." if answer.code else f"HTTP status {answer.status}"
                 raise DatabaseError(f"{what} {answer.text}")
         if cluster:
             cluster.judge(answer.text, self._limit)
 
-    def line(self) -> Line:
+    def single_connection(self) -> SingleConnection:
         """Open one connection more, for its caller alone. Raises OSError."""
-        return Line(self.url, self.connection, self.tls, self.wires)
+        return SingleConnection(self.url, self.connection, self.tls, self.sockets)
 
     def login(self, user: str, password: Secret) -> bool | None:
         """Try a login, at each node that has accounts of its own. Raises ConnectError.
@@ -295,10 +295,10 @@ class Session:
         Source: ClickHouse documentation, "HTTP Interface".
         """
         try:
-            with self.wires.at_most(self._login_limit):
-                answer = self._posts.ask(url, _NOTHING, user, password.reveal(), again=True)
+            with self.sockets.at_most(self._login_limit):
+                answer = self._requests.ask(url, _NOTHING, user, password.reveal(), again=True)
         except OSError as error:
-            if self.wires.broken or timed_out(error):
+            if self.sockets.broken or timed_out(error):
                 raise self._broken(error, opening=True) from None
             return None
         if answer.status == 200:
@@ -332,7 +332,7 @@ class Session:
         if self._closed:
             raise ConnectError(f"the connection to {self.address} is closed")
         try:
-            with self.wires.at_most(self._login_limit if opening else limit or self._limit):
+            with self.sockets.at_most(self._login_limit if opening else limit or self._limit):
                 yield
         except (Error, OSError, urllib3.exceptions.HTTPError) as error:
             # not chained: the driver's error may carry a part of the statement
@@ -343,7 +343,7 @@ class Session:
         if code is None and (found := _CODE.search(str(error))):
             code = int(found[1])
         if code is None:
-            if self.wires.broken or timed_out(error):
+            if self.sockets.broken or timed_out(error):
                 return self._broken(error, opening=opening)
             if setting := fixed_setting(str(error)):  # the driver looks at constraints before it asks
                 text = f"the setting {setting} of the admin is fixed"
@@ -365,8 +365,8 @@ class Session:
         """Who runs most of the queries that leave no place for the admin's; the server lets this one question in."""
         question = "SELECT user, count() AS n FROM system.processes GROUP BY user ORDER BY n DESC LIMIT 1 FORMAT JSON"
         try:
-            with self.wires.at_most(self._login_limit):
-                answer = self._posts.ask(self.url, question, *self.account)
+            with self.sockets.at_most(self._login_limit):
+                answer = self._requests.ask(self.url, question, *self.account)
             user, number = json.loads(answer.text)["data"][0].values()
         except (OSError, ValueError, LookupError):
             return ""
@@ -378,9 +378,9 @@ class Session:
 
     def _broken(self, error: Exception, *, opening: bool) -> ConnectError:
         """What a wait that has ended means: the server was too slow, or the run was told to end."""
-        if not self.wires.late and not timed_out(error):
+        if not self.sockets.late and not timed_out(error):
             return ConnectError(f"the connection to ClickHouse at {self.address} was broken off")
-        self.wires.break_all()  # whoever waits beside this one would wait as long
+        self.sockets.break_all()  # whoever waits beside this one would wait as long
         key, limit = ("connect_timeout", self._login_limit) if opening else ("timeout", self._limit)
         return Stalled(f"ClickHouse at {self.address} did not answer within {limit} s (`{key}` in connections.yaml)")
 

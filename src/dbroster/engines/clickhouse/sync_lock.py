@@ -26,7 +26,7 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 from dbroster.engines.clickhouse.access.powers import powerful
-from dbroster.engines.clickhouse.http.requests import Line
+from dbroster.engines.clickhouse.http.requests import SingleConnection
 from dbroster.engines.clickhouse.session import Session, literal
 from dbroster.errors import ConnectError, ServerError, SyncLockHeld
 
@@ -61,7 +61,7 @@ class SyncLock:
         self._session = session
         self._connection = session.connection
         self._holder = self._query_id = ""
-        self._line: Line | None = None
+        self._line: SingleConnection | None = None
 
     def acquire(self) -> None:
         """Take the lock. Raises SyncLockHeld, naming who has it, ConnectError, and ServerError for a refused query."""
@@ -126,11 +126,11 @@ class SyncLock:
             for query_id, user, query, address, seconds in rows
         ]
 
-    def _start(self) -> Line:
+    def _start(self) -> SingleConnection:
         """Send the query and don't wait for its answer, which comes in a day, or at once if it is refused."""
         query = f"SELECT {literal(self._holder)}, {_SLEEP}"
         try:
-            line = self._session.line()
+            line = self._session.single_connection()
             settings = urlencode({**_SETTINGS, "query_id": self._query_id})
             line.send_statement(query.encode(), *self._session.account, settings)
         except OSError as error:
@@ -138,7 +138,7 @@ class SyncLock:
         return line
 
     @staticmethod
-    def _refusal(line: Line) -> str:
+    def _refusal(line: SingleConnection) -> str:
         """What the server said to a query that it did not start; nothing when it says nothing."""
         try:
             line.sock.settimeout(1)  # meanwhile it may have been started after all

@@ -9,8 +9,8 @@ from itertools import chain
 from typing import IO
 from urllib.parse import urlencode
 
-from dbroster.engines.clickhouse.http.connections import Wires
-from dbroster.engines.clickhouse.http.requests import CODE, Body, Line
+from dbroster.engines.clickhouse.http.connections import Sockets
+from dbroster.engines.clickhouse.http.requests import CODE, Body, SingleConnection
 from dbroster.engines.clickhouse.session import Session
 from dbroster.engines.waits import breakable
 from dbroster.errors import ConnectError, OperationError, Stalled
@@ -48,7 +48,7 @@ class Http:
         """`resets`: settings that reading is done without, as they are by default. `mark`: how ids of queries begin."""
         self._session, self._connection = session, session.connection
         self._account, self._mark = (user, password), mark
-        self._wires = Wires()
+        self._sockets = Sockets()
         pause = self._connection.timeout * 1000 // _SILENT_PART
         self._reading = {**(resets or {}), **_READING, "http_headers_progress_interval_ms": str(pause)}
 
@@ -85,7 +85,7 @@ class Http:
         """Send a statement, with rows behind it or without, and yield the answer to be read."""
         own = {"query_id": f"{self._mark}{secrets.token_hex(8)}"} if self._mark else {}
         try:
-            line = Line(self._session.url, self._connection, self._session.tls, self._wires)
+            line = SingleConnection(self._session.url, self._connection, self._session.tls, self._sockets)
         except OSError as error:
             raise self._cut(error) from None
         try:
@@ -113,7 +113,7 @@ class Http:
     def _waiting(self) -> Iterator[None]:
         """Let another thread end the wait, and turn errors into ours. Raises Stalled and ConnectError."""
         try:
-            with breakable(self._connection, self._wires.break_all):
+            with breakable(self._connection, self._sockets.break_all):
                 yield
         except TimeoutError:
             where, seconds = self._session.address, self._connection.timeout

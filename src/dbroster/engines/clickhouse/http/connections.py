@@ -19,7 +19,7 @@ AT_ONCE = 8
 _LOOK = 0.25  # seconds between two looks at the clock, while something is waited for
 
 
-class Wires:
+class Sockets:
     """Every socket of a session, and until when something may be waited for; what takes longer is broken off.
 
     Sockets alone have no such end: their timeouts begin anew with every byte that comes.
@@ -96,21 +96,21 @@ class Wires:
                 return
 
 
-def pool(connection: Connection, context: ssl.SSLContext | None, wires: Wires) -> urllib3.PoolManager:
-    """Connections for the driver, as connections.yaml describes them, and known to `wires`."""
+def pool(connection: Connection, context: ssl.SSLContext | None, sockets: Sockets) -> urllib3.PoolManager:
+    """Connections for the driver, as connections.yaml describes them, and known to `sockets`."""
 
     class Plain(HTTPConnection):
         twin: socket.socket | None = None
 
         def _new_conn(self) -> socket.socket:
             wire = super()._new_conn()
-            self.twin = wires.add(wire)
+            self.twin = sockets.add(wire)
             return wire
 
         def close(self) -> None:
             super().close()
             if self.twin:
-                wires.end(self.twin)
+                sockets.end(self.twin)
             self.twin = None
 
     class Secure(Plain, HTTPSConnection):

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 
 from urllib3.util import wait_for_read
 
-from dbroster.engines.clickhouse.http.connections import Wires
+from dbroster.engines.clickhouse.http.connections import Sockets
 from dbroster.model.connection import Connection
 
 CODE, _PROGRESS = "x-clickhouse-exception-code", "x-clickhouse-progress"
@@ -31,18 +31,18 @@ class Answer(NamedTuple):
     code: str | None
 
 
-class Line(HTTPConnection):
+class SingleConnection(HTTPConnection):
     """One connection, which is never opened again: that would be without TLS."""
 
     auto_open = 0
 
-    def __init__(self, url: str, connection: Connection, context: ssl.SSLContext | None, wires: Wires) -> None:
+    def __init__(self, url: str, connection: Connection, context: ssl.SSLContext | None, sockets: Sockets) -> None:
         """Connect. Raises OSError."""
         place = urlsplit(url)
         super().__init__(place.hostname or "", place.port)
-        self._path, self._wires = quote(place.path) or "/", wires
+        self._path, self._sockets = quote(place.path) or "/", sockets
         self.sock = socket.create_connection((self.host, self.port), connection.connect_timeout)
-        self.twin = wires.add(self.sock)
+        self.twin = sockets.add(self.sock)
         try:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if context:
@@ -82,17 +82,17 @@ class Line(HTTPConnection):
     def end(self) -> None:
         """Close it. Never raises."""
         self.close()
-        self._wires.end(self.twin)
+        self._sockets.end(self.twin)
 
 
-class Posts:
+class RequestPool:
     """Asks for one thing at a time in each thread; keeps as many connections as have been in use at once."""
 
-    def __init__(self, connection: Connection, context: ssl.SSLContext | None, wires: Wires) -> None:
+    def __init__(self, connection: Connection, context: ssl.SSLContext | None, sockets: Sockets) -> None:
         self._connection = connection
         self._context = context
-        self._wires = wires
-        self._idle: defaultdict[str, SimpleQueue[Line]] = defaultdict(SimpleQueue)
+        self._sockets = sockets
+        self._idle: defaultdict[str, SimpleQueue[SingleConnection]] = defaultdict(SimpleQueue)
 
     def ask(
         self, url: str, statement: str, user: str, password: str, query: str = "", *, again: bool = False
@@ -108,18 +108,18 @@ class Posts:
         except BaseException as error:
             line.end()
             ended = isinstance(error, OSError) and not isinstance(error, TimeoutError)
-            if not (again and ended) or self._wires.broken:
+            if not (again and ended) or self._sockets.broken:
                 raise
             return self.ask(url, statement, user, password, query)
         self._idle[url].put(line)
         return answer
 
-    def _line(self, url: str) -> Line:
+    def _line(self, url: str) -> SingleConnection:
         while True:
             try:
                 line = self._idle[url].get_nowait()
             except Empty:
-                return Line(url, self._connection, self._context, self._wires)
+                return SingleConnection(url, self._connection, self._context, self._sockets)
             if not line.stale:
                 return line
             line.end()
