@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dbroster import engines
 from dbroster.config.connections import cut_short, has_section, read_connections
 from dbroster.engines.base import Handler
-from dbroster.errors import AuditError, ConfigError, DbrosterError, OperationError
+from dbroster.errors import AuditError, ConfigError, DbrosterError, OperationError, defect
 from dbroster.files.permissions import place_problem
 from dbroster.files.read import Files
 from dbroster.model.connection import Connection
@@ -218,11 +218,21 @@ class Sync(ServerRun):
 
 def _not_carried(handler: Handler, database: str) -> str | None:
     try:
-        losses = list(handler.archiver().losses(database))
+        losses = _losses(handler, database)
     except OperationError as error:
         text = f"dbroster can't look into {database} now, to say what an archive of it will not hold: {error}"
         return f"{text}. If it can't be read after its user is locked, either, it is not dropped"
     return f"an archive of {database} does not hold: {'; '.join(losses)}" if losses else None
+
+
+def _losses(handler: Handler, database: str) -> list[str]:
+    """Look into a database. What a user has put into it, even if it brings a defect out, stops no other."""
+    try:
+        return list(handler.archiver().losses(database))
+    except DbrosterError:
+        raise
+    except Exception as error:
+        raise OperationError(defect(error)) from error
 
 
 def _in_vain(plan: Plan, obstacles: Mapping[int, str]) -> dict[int, str]:

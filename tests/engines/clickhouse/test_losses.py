@@ -63,6 +63,21 @@ def test_a_buffer_that_can_not_be_emptied_keeps_nothing_for_good(site: Site) -> 
     site.handler.drop_database(site.user, site.database)
 
 
+def test_a_name_that_is_no_utf_8_can_be_asked_for(site: Site) -> None:
+    """T17, B4: a Buffer over a table with such a name ended every run, dry runs too, for as long as it was there."""
+    table, buffer = r"`\xFF\xFE`", r"`\xFFb`"
+    engine = r"Buffer('{p}', '\xFF\xFE', 1, 9999, 9999, 99999, 99999, 99999, 99999)"
+    site.ask(
+        f"CREATE TABLE {{d}}.{table} (x UInt8) ENGINE = MergeTree ORDER BY x",
+        f"CREATE TABLE {{d}}.{buffer} (x UInt8) ENGINE = {engine}",
+        f"INSERT INTO {{d}}.{table} VALUES (7)",
+        f"INSERT INTO {{d}}.{buffer} VALUES (8)",
+    )
+    assert site.losses() == []
+    site.there_and_back()
+    assert site.dba(f"SELECT x FROM {{d}}.{table} ORDER BY x").split() == ["7", "8"]
+
+
 def test_a_column_that_only_the_inner_table_of_a_view_has_is_told(site: Site) -> None:
     """L8, A8: the view makes its table again, without what was added to that."""
     site.ask("CREATE TABLE {d}.t (x UInt8) ENGINE = MergeTree ORDER BY x", VIEW, VIEW.replace(".m", ".n"))

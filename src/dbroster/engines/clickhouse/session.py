@@ -67,6 +67,7 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _FIXED = re.compile(r"Setting (\w+) (?:should|is readonly)")
 _BLIND = "response to server version query: ''"
 _CODE = re.compile(r"\bCode: (\d+)")
+_BYTE = re.compile("[\udc80-\udcff]")
 
 # whether a proxy has cut it off is asked with each new client, and matters for types that dbroster does not read
 clickhouse_connect.common.set_setting("use_protocol_version", False)
@@ -76,12 +77,18 @@ logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 def identifier(name: str) -> str:
     r"""Quote a name of a database, user or role; `\x41` and its like count inside of backticks too."""
-    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+    return _quoted(name, "`")
 
 
 def literal(text: str) -> str:
     """Quote a text."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return _quoted(text, "'")
+
+
+def _quoted(text: str, mark: str) -> str:
+    """Bytes that are no UTF-8, which `from_hex` keeps as surrogates, are written as numbers."""
+    escaped = text.replace("\\", "\\\\").replace(mark, f"\\{mark}")
+    return mark + _BYTE.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02X}", escaped) + mark
 
 
 def qualified(database: str, table: str) -> str:
