@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbroster.engines.mysql.access.accounts import Account, View
+from dbroster.engines.mysql.access.accounts import Account, Ownership
 from dbroster.engines.mysql.access.admin_privileges import held, missing_grants
 from dbroster.engines.mysql.access.database_owners import Claims, Survey
 from dbroster.engines.mysql.access.grants import Grant, GrantTable, Rules, escaped, privileges, reaches, unescaped
@@ -61,10 +61,10 @@ def survey(
     commenting: bool = False,
 ) -> dict[str, ExistingDatabase]:
     """What is said of databases with these comments, beside these accounts."""
-    view = View("default", ("%",), frozenset(), "admin")
+    ownership = Ownership("default", ("%",), frozenset(), "admin")
     table = GrantTable(grants, rules())
-    claims = Claims(accounts, view, rules())
-    return Survey(databases, claims, table, grants, rules(), view, filled, commenting).described
+    claims = Claims(accounts, ownership, rules())
+    return Survey(databases, claims, table, grants, rules(), ownership, filled, commenting).described
 
 
 def owner(name: str, **claims: bool) -> Account:

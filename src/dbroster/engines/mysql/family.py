@@ -12,7 +12,7 @@ from typing import ClassVar, Self
 
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler, Owned, gone, prove_adoptable, prove_own
-from dbroster.engines.mysql.access.accounts import Account, Key, View
+from dbroster.engines.mysql.access.accounts import Account, Key, Ownership
 from dbroster.engines.mysql.access.admin_privileges import missing_grants
 from dbroster.engines.mysql.access.database_owners import Estate
 from dbroster.engines.mysql.access.grants import Rules
@@ -126,11 +126,11 @@ class MySQLFamily(Handler):
         self._options = options = MySQLOptions.of(connection)
         self._plugin: str = self.plugins[0] if options.auth_plugin == "auto" else options.auth_plugin
         hosts = tuple(dict.fromkeys(host.lower() for host in options.hosts))
-        self._view = View(connection.roster, hosts, connection.protected, connection.username)
+        self._ownership = Ownership(connection.roster, hosts, connection.protected, connection.username)
         fold = str.lower if facts.is_on("lower_case_table_names") else str
         self._rules = Rules(frozenset(options.privileges), hosts, facts.is_on("partial_revokes"), fold)
         facts.refuse_unsupported(self.product, self.oldest, self.plugins, self._plugin)
-        self._state = State(session, self._view, self._rules, self._read_accounts)
+        self._state = State(session, self._ownership, self._rules, self._read_accounts)
         self._changes = GrantChanges(session, self._state)
         self._foreseen: list[Problem] = []
         self._renewed: Collection[str] = ()
@@ -185,7 +185,7 @@ class MySQLFamily(Handler):
 
     def _is_users(self, name: str) -> bool:
         accounts = self._state.accounts_of([name])
-        return bool(accounts) and all(self._view.existing(found).managed for found in accounts)
+        return bool(accounts) and all(self._ownership.existing(found).managed for found in accounts)
 
     def prepare(self) -> None:
         """Take back the claims on databases that somebody else has filled before dbroster could create them."""
@@ -204,7 +204,7 @@ class MySQLFamily(Handler):
                 *warnings.of_admin(admin, self._admin, ending, fine_unseen=fine_unseen),
                 *warnings.of_neighbours(self._state, accounts, self._facts.mandatory_roles, self._renewed),
             ]
-        return [*(Problem(text, warning=True) for text in texts), *self._foreseen, *self._view.shadows(accounts)]
+        return [*(Problem(text, warning=True) for text in texts), *self._foreseen, *self._ownership.shadows(accounts)]
 
     def _warnings_of_server(self) -> list[str]:
         return list(warnings.of_server(self._facts))
@@ -251,7 +251,7 @@ class MySQLFamily(Handler):
         with reading():
             for found in self._state.read_every_account():
                 grouped[found.name].append(found)
-        summaries = (self._view.summary(name, accounts) for name, accounts in grouped.items())
+        summaries = (self._ownership.summary(name, accounts) for name, accounts in grouped.items())
         return {summary.name: summary for summary in summaries if summary}
 
     def get_existing_databases(self) -> dict[str, ExistingDatabase]:
@@ -264,7 +264,7 @@ class MySQLFamily(Handler):
 
     def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
         """Compute each stored verifier anew from the roster's password, in parallel processes when there are many."""
-        checks, doubts = check_passwords(users, existing, self._view.hosts)
+        checks, doubts = check_passwords(users, existing, self._ownership.hosts)
         self.doubts.update(doubts)
         return checks
 
@@ -278,14 +278,14 @@ class MySQLFamily(Handler):
 
     def adopt_user(self, user: str, password: Secret) -> None:
         """Set marker and password of the accounts on the configured hosts, and create those that are missing."""
-        accounts = [found for found in self._state.accounts_of([user]) if self._view.concerns(found)]
+        accounts = [found for found in self._state.accounts_of([user]) if self._ownership.concerns(found)]
         for found in accounts:
-            if reason := self._view.existing(found).protected:
+            if reason := self._ownership.existing(found).protected:
                 raise OperationError(f"{found} is never touched: {reason}")
-            if found.roster not in (None, self._view.roster):
+            if found.roster not in (None, self._ownership.roster):
                 raise OperationError(f"{found} belongs to roster {found.roster!r}; remove {user} from that one first")
         clause = self._clauses({user: password})[user]
-        if foreign := [found for found in accounts if not self._view.is_ours(found)]:
+        if foreign := [found for found in accounts if not self._ownership.is_ours(found)]:
             with self._session.together():
                 self._write_adoption(foreign, clause)
         self.create_users({user: password})
@@ -295,7 +295,7 @@ class MySQLFamily(Handler):
         standing = self._state.ours(passwords)
         clauses = self._clauses(passwords)
         there = {found.key for found in standing}
-        absent = [(user, host) for user in passwords for host in self._view.hosts if (user, host) not in there]
+        absent = [(user, host) for user in passwords for host in self._ownership.hosts if (user, host) not in there]
         if absent:
             with self._session.together():
                 self._write_accounts(absent, clauses)

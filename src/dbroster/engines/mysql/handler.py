@@ -130,7 +130,7 @@ class MySQLHandler(MySQLFamily):
             powers=powers(role=is_role and not named, powerful=powerful),
             verifier=StoredVerifier(row["plugin"], Secret(stored)),
             since=read_stamp(mark.locked) if locked and named else None,
-            marked_for=None if named or mark.roster != self._view.roster else mark.account,
+            marked_for=None if named or mark.roster != self._ownership.roster else mark.account,
             claims=mark.claims if named else {},
             roles=roles,
             roles_before=mark.roles if named else (),
@@ -161,7 +161,7 @@ class MySQLHandler(MySQLFamily):
         self._discard_second_passwords(accounts)
 
     def _marked(self, key: Key, clause: str) -> str:
-        return f"{clause} ATTRIBUTE {_attribute(**markers.marker(self._view.roster, key))}"
+        return f"{clause} ATTRIBUTE {_attribute(**markers.marker(self._ownership.roster, key))}"
 
     def _write_passwords(self, accounts: Sequence[Account], clauses: Mapping[str, str], *, opening: bool) -> None:
         """Set passwords, and take away what RETAIN CURRENT PASSWORD has kept of older ones.

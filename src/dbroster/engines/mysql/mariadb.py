@@ -136,7 +136,7 @@ class MariaDBHandler(MySQLFamily):
                 self._write_comment(user, name)
 
     def _write_comment(self, user: str, name: str) -> None:
-        comment = markers.comment(self._view.roster, user, name)
+        comment = markers.comment(self._ownership.roster, user, name)
         self._session.run(f"ALTER DATABASE {identifier(name)} COMMENT {literal(comment)}", of_database=True)
 
     def _create_roles(self, names: Iterable[str]) -> None:
@@ -152,13 +152,13 @@ class MariaDBHandler(MySQLFamily):
 
     def _marker_roles(self) -> dict[str, "_Role"]:
         """Find the roles of this roster that exist, those of templates included."""
-        templates = markers.claim_role(self._view.roster, "%").replace("_", r"\_")
+        templates = markers.claim_role(self._ownership.roster, "%").replace("_", r"\_")
         rows = self._session.rows(_MARKER_ROLES, self._role, templates)
         return {row["name"]: _Role(*(bool(row[field]) for field in _Role._fields)) for row in rows}
 
     def refuse_database(self, name: str) -> str | None:
         """As MySQL, and by the length of the role that says whose it is."""
-        role = markers.claim_role(self._view.roster, name.partition("_")[2])
+        role = markers.claim_role(self._ownership.roster, name.partition("_")[2])
         if len(role) > self._max_user():
             return f"the role {role} would have {len(role)} characters, {self.product} takes {self._max_user()}"
         return super().refuse_database(name)
@@ -171,7 +171,7 @@ class MariaDBHandler(MySQLFamily):
             name = self.fold_database(action.database or "")
             if action.verb in (Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE) and (action.user, name) in unmarked:
                 self._to_mark.append((action.user, name))
-                role = markers.claim_role(self._view.roster, self._rules.template(action.user, name))
+                role = markers.claim_role(self._ownership.roster, self._rules.template(action.user, name))
                 reasons[number] = (
                     f"the comment that marks {name} is gone: its user has changed it, or somebody has made it anew by "
                     "hand. This run marks it again, and the next one drops it; if it is yours, rename it now, or "
@@ -224,9 +224,9 @@ class MariaDBHandler(MySQLFamily):
         if not any(found.marked_for for found in accounts):
             return accounts
         comments = (markers.read_comment(text) for text in self._state.read_databases().values())
-        users = {said.user for said in comments if said and said.roster == self._view.roster}
-        hosts = {*self._view.hosts, *(found.host for found in accounts)}
-        names = {markers.tag(self._view.roster, key): key for key in itertools.product(users, hosts)}
+        users = {said.user for said in comments if said and said.roster == self._ownership.roster}
+        hosts = {*self._ownership.hosts, *(found.host for found in accounts)}
+        names = {markers.tag(self._ownership.roster, key): key for key in itertools.product(users, hosts)}
         return [
             found._replace(marked_for=next((markers.named(names[tag]) for tag in found.tags if tag in names), OTHER))
             if found.marked_for
@@ -240,13 +240,13 @@ class MariaDBHandler(MySQLFamily):
         several = len(entry.get("auth_or", ())) > 1
         plugin = SEVERAL if several else entry.get("plugin", "mysql_native_password")
         numbers = {limit: int(entry.get(limit, 0)) for limit in LIMITS}
-        mark = markers.tag(self._view.roster, key)
+        mark = markers.tag(self._ownership.roster, key)
         tags = {number for number in numbers.values() if markers.is_tag(number)}
         ours = [role.split(":")[1] for role in roles if role.startswith(markers.ROLE_PREFIX)]
-        rosters = dict.fromkeys([self._view.roster, *ours])
+        rosters = dict.fromkeys([self._ownership.roster, *ours])
         roster = next((r for r in rosters if markers.tag(r, key) in tags), None) if tags else None
         locked, noted = bool(entry.get("account_locked")), roster is not None and self._lock_tag in tags
-        copied = roster is None and bool(tags) and (not ours or self._view.roster in ours)
+        copied = roster is None and bool(tags) and (not ours or self._ownership.roster in ours)
         return Account(
             name=name,
             host=host.lower(),
@@ -289,7 +289,7 @@ class MariaDBHandler(MySQLFamily):
         self._session.run(f"GRANT {identifier(self._role)} TO {accounts_list(keys)}")
 
     def _mark(self, key: Key, limit: str = "max_updates") -> str:
-        return f"WITH {LIMITS[limit]} {markers.tag(self._view.roster, key)}"
+        return f"WITH {LIMITS[limit]} {markers.tag(self._ownership.roster, key)}"
 
     def _write_adoption(self, accounts: Sequence[Account], clause: str) -> None:
         for found in accounts:
@@ -329,7 +329,7 @@ class MariaDBHandler(MySQLFamily):
         wanted = {self.fold_database(f"{a.name}_{template}"): a.name for a in accounts for template in a.claims}
         there = self._state.read_databases(wanted) if wanted else {}
         for name, text in there.items():
-            if text != markers.comment(self._view.roster, wanted[name], name):
+            if text != markers.comment(self._ownership.roster, wanted[name], name):
                 self._write_comment(wanted[name], name)
 
     def _write_date(self, accounts: Sequence[Account], date: datetime) -> None:
@@ -341,7 +341,7 @@ class MariaDBHandler(MySQLFamily):
 
     def _create_statement(self, estate: Estate) -> str:
         name = self.fold_database(estate.database)
-        comment = markers.comment(self._view.roster, estate.user, name)
+        comment = markers.comment(self._ownership.roster, estate.user, name)
         return f"{super()._create_statement(estate)} COMMENT {literal(comment)}"
 
     def _write_databases(self, estates: Sequence[Estate]) -> None:
@@ -379,7 +379,7 @@ class MariaDBHandler(MySQLFamily):
     def _by_role(self, claims: Iterable[tuple[Key, str]]) -> dict[str, list[Key]]:
         groups: defaultdict[str, list[Key]] = defaultdict(list)
         for key, template in claims:
-            groups[markers.claim_role(self._view.roster, template)].append(key)
+            groups[markers.claim_role(self._ownership.roster, template)].append(key)
         return groups
 
     def _drop_schema(self, user: str, name: str) -> None:

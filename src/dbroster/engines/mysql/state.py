@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from dbroster.engines.base import Owned, prove_managed
 from dbroster.engines.mysql.access import ways_in
-from dbroster.engines.mysql.access.accounts import Account, Key, View
+from dbroster.engines.mysql.access.accounts import Account, Key, Ownership
 from dbroster.engines.mysql.access.clients import Hosts
 from dbroster.engines.mysql.access.database_owners import Claims, Comments, Estate, Survey, names
 from dbroster.engines.mysql.access.grants import Grant, GrantTable, Rules
@@ -50,8 +50,8 @@ Reader = Callable[[Collection[str] | None], Accounts]
 class State:
     """What stands on one server. `every`: its accounts as they were last read; `grants`, `survey`: its databases."""
 
-    def __init__(self, session: Session, view: View, rules: Rules, read_accounts: Reader) -> None:
-        self.view = view
+    def __init__(self, session: Session, ownership: Ownership, rules: Rules, read_accounts: Reader) -> None:
+        self.ownership = ownership
         self.rules = rules
         self.read_accounts = read_accounts
         self.every = Accounts((), (), frozenset())
@@ -81,12 +81,12 @@ class State:
         """Read all databases that the admin can see, and what all accounts have on them."""
         accounts, self.grants = self.every_account(), self.read_grants()
         databases = self.read_databases()
-        claims = Claims(accounts, self.view, self.rules)
+        claims = Claims(accounts, self.ownership, self.rules)
         there = {self.rules.fold(name) for name in databases}
         doubtful = [name for name in claims.unfinished if name in there]
         table, fine = self._reach = self._reaching(accounts, self.grants)
         self.survey = Survey(
-            databases, claims, table, self.grants, self.rules, self.view, self.filled(doubtful),
+            databases, claims, table, self.grants, self.rules, self.ownership, self.filled(doubtful),
             self._session.is_mariadb, fine,
         )  # fmt: skip
         return self.survey
@@ -107,15 +107,15 @@ class State:
         parts = {(name, host) for name, _, host in (user.partition("@") for user in users)}
         names = {name for name, _ in parts}
         for name in names:
-            if reason := self.view.protection(name):
+            if reason := self.ownership.protection(name):
                 raise OperationError(f"{name} is never touched: {reason}")
         accounts = [
             found
             for found in self.accounts_of(names)
-            if found.key in parts or ((found.name, "") in parts and self.view.concerns(found))
+            if found.key in parts or ((found.name, "") in parts and self.ownership.concerns(found))
         ]
         for found in accounts:
-            prove_managed(found.name, self.view.existing(found), self.view.roster)
+            prove_managed(found.name, self.ownership.existing(found), self.ownership.roster)
         return accounts
 
     def accounts_of(self, users: Collection[str]) -> list[Account]:
@@ -128,7 +128,7 @@ class State:
         hosts = {name: Hosts(set(), set()) for name in names}
         for found in self.accounts_of(names):
             own = hosts[found.name]
-            (own.ours if self.view.is_ours(found) else own.others).add(found.host)
+            (own.ours if self.ownership.is_ours(found) else own.others).add(found.host)
         return hosts
 
     @contextmanager
@@ -151,7 +151,7 @@ class State:
         grants = [g for g in read.grants if (g.user, g.host) in keys and folded in self.rules.names(g)]
         claims = [found.claims[template] for found in accounts if template in found.claims]
         said = read_comment(read.databases.get(folded, ""))
-        commented = bool(accounts) and names(said, user, folded, self.view, self.rules)
+        commented = bool(accounts) and names(said, user, folded, self.ownership, self.rules)
         claim = any(claims) if claims else None
         return Estate(user, database, template, accounts, grants, folded in read.databases, claim, commented)
 
@@ -223,7 +223,7 @@ class State:
     def _reaching(
         self, accounts: Iterable[Account], grants: Iterable[Grant]
     ) -> tuple[GrantTable, dict[str, list[FineGrant]]]:
-        ours = {found.key for found in accounts if self.view.is_ours(found)}
+        ours = {found.key for found in accounts if self.ownership.is_ours(found)}
         near = (grant for grant in grants if (grant.user, grant.host) in ours or ways_in.is_public(grant))
         return GrantTable(near, self.rules), self._read_fine(ours)
 

@@ -53,7 +53,7 @@ class Account(NamedTuple):
         return f"{self.name}@{self.host}"
 
 
-class View(NamedTuple):
+class Ownership(NamedTuple):
     """Whose accounts are ours: roster and hosts of the configuration, names that are never touched."""
 
     roster: str

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-from dbroster.engines.mysql.access.accounts import Account, Key, View
+from dbroster.engines.mysql.access.accounts import Account, Key, Ownership
 from dbroster.engines.mysql.access.grants import SYSTEM_DATABASES, Grant, GrantTable, Rules
 from dbroster.engines.mysql.access.markers import Comment, read_comment
 from dbroster.engines.mysql.access.ways_in import FineGrant
@@ -53,7 +53,7 @@ class Estate(NamedTuple):
 class Claims:
     """Who claims which database, by the accounts of all rosters."""
 
-    def __init__(self, accounts: Iterable[Account], view: View, rules: Rules) -> None:
+    def __init__(self, accounts: Iterable[Account], ownership: Ownership, rules: Rules) -> None:
         self._rules = rules
         self.users: set[str] = set()
         self._ours: defaultdict[str, dict[str, bool]] = defaultdict(dict)
@@ -61,7 +61,7 @@ class Claims:
         self.rosters: dict[Key, str] = {}
         self.complete: defaultdict[str, set[str]] = defaultdict(set)
         for found in accounts:
-            if view.is_ours(found):
+            if ownership.is_ours(found):
                 self._add(found)
             elif found.roster:
                 roster = self.rosters[found.key] = found.roster
@@ -102,7 +102,7 @@ class _Read(NamedTuple):
     table: GrantTable
     grants: Sequence[Grant]
     rules: Rules
-    view: View
+    ownership: Ownership
     filled: Collection[str] = ()
     commenting: bool = False
     fine: Mapping[str, Sequence[FineGrant]] = {}
@@ -156,12 +156,12 @@ class Survey(_Read):
         return self._foreign(name, said)
 
     def _names(self, said: Comment | None, user: str, name: str) -> bool:
-        return names(said, user, name, self.view, self.rules) and self.rules.belongs(user, name)
+        return names(said, user, name, self.ownership, self.rules) and self.rules.belongs(user, name)
 
     def _owned(self, name: str, user: str, *, made: bool, named: bool) -> ExistingDatabase:
         own = [grant for grant in self.table.on(name) if grant.user == user]
         parts = sorted({grant.user for grant in self.fine.get(self.rules.fold(name), ())} - {user})
-        claimed = self.claims.complete[self.rules.fold(name)].issuperset(self.view.hosts)
+        claimed = self.claims.complete[self.rules.fold(name)].issuperset(self.ownership.hosts)
         marked = claimed and (named or not self.commenting)
         complete = self.rules.complete(own, name)
         others = sorted({grant.user for grant in self.table.reaching(name)} - {user})
@@ -177,11 +177,11 @@ class Survey(_Read):
     def _foreign(self, name: str, said: Comment | None) -> ExistingDatabase:
         folded, holder = self.rules.fold(name), self._holders.get(self.rules.fold(name))
         roster = self.claims.elsewhere.get(folded) or self._taken.get(folded)
-        if said and said.roster != self.view.roster and self.rules.fold(said.database) == folded:
+        if said and said.roster != self.ownership.roster and self.rules.fold(said.database) == folded:
             roster = said.roster
         if roster:
             return ExistingDatabase(name, protected=f"it belongs to a user of roster {roster!r}", holder=holder)
-        if said is None or said.roster != self.view.roster:
+        if said is None or said.roster != self.ownership.roster:
             return ExistingDatabase(name, holder=holder)
         if self.rules.fold(said.database) != folded:
             return ExistingDatabase(name, holder=holder, marked_for=said.database)
@@ -204,7 +204,7 @@ class Survey(_Read):
         return {name: next(iter(users)) for name, users in found.items() if len(users) == 1}
 
 
-def names(said: Comment | None, user: str, database: str, view: View, rules: Rules) -> bool:
+def names(said: Comment | None, user: str, database: str, ownership: Ownership, rules: Rules) -> bool:
     """Whether a comment of our roster names this user and this database."""
     said_of = said and (said.roster, said.user, rules.fold(said.database))
-    return said_of == (view.roster, user, rules.fold(database))
+    return said_of == (ownership.roster, user, rules.fold(database))

@@ -97,8 +97,8 @@ class Foresight:
 
     def taken_by_locks(self) -> Iterator[Problem]:
         """Tell which privileges go with a lock that dbroster has not given, and so can't give back."""
-        users, view = self._users[Verb.LOCK_USER], self._state.view
-        locked = {found.key: found for found in self._accounts if found.name in users and view.is_ours(found)}
+        users, ownership = self._users[Verb.LOCK_USER], self._state.ownership
+        locked = {found.key: found for found in self._accounts if found.name in users and ownership.is_ours(found)}
         lost = self._not_of_dbroster(locked)
         for key, texts in ((key, lost[key]) for key in locked if lost[key]):
             yield Problem(

@@ -37,7 +37,7 @@ def of_neighbours(
     state: State, accounts: Sequence[Account], mandatory: Sequence[Key], renewed: Collection[str]
 ) -> Iterator[str]:
     """Ways into databases, and older passwords that still log in, but for those of users who get a new one."""
-    ours = [found for found in accounts if state.view.is_ours(found)]
+    ours = [found for found in accounts if state.ownership.is_ours(found)]
     yield from ways_in.told(ours, state.every.edges, state.grants, state.owners(), state.rules, mandatory)
     for role in mandatory:
         if role in state.every.powerful:
