@@ -32,7 +32,7 @@ from dbroster.engines.mysql.session import (
     identifier,
     literal,
     reading,
-)  # fmt: skip
+)
 from dbroster.engines.mysql.state import Accounts, State
 from dbroster.engines.mysql.sync_lock import acquire_sync_lock
 from dbroster.errors import OperationError

@@ -22,14 +22,7 @@ from dbroster.engines.mysql.access.database_owners import Estate
 from dbroster.engines.mysql.access.password_check import SEVERAL
 from dbroster.engines.mysql.family import MySQLFamily
 from dbroster.engines.mysql.removal import prepared_transactions
-from dbroster.engines.mysql.session import (
-    NOT_EMPTY_DIRECTORY,
-    Session,
-    account,
-    accounts_list,
-    identifier,
-    literal,
-)
+from dbroster.engines.mysql.session import NOT_EMPTY_DIRECTORY, Session, account, accounts_list, identifier, literal
 from dbroster.engines.mysql.state import Accounts
 from dbroster.errors import OperationError, UnsupportedServer
 from dbroster.model.connection import Connection
