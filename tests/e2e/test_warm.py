@@ -80,3 +80,9 @@ def test_what_python_reads_when_it_starts_gets_a_fresh_one(script: Script) -> No
     path = script("import sys; print(sys.flags.utf8_mode)")
     assert warm.run([path])[1] == "0\n"
     assert warm.run([path], {"PYTHONUTF8": "1"})[1] == "1\n"
+
+
+def test_it_waits_for_its_threads_and_says_good_bye(script: Script) -> None:
+    begin = "import atexit, sys, threading, time; atexit.register(print, 'good-bye')"
+    path = script(f"{begin}; threading.Thread(target=lambda: (time.sleep(0.3), print('done'))).start(); sys.exit(3)")
+    assert warm.run([path]) == (3, "done\ngood-bye\n", "")

@@ -17,6 +17,7 @@ from tests.kill.crime import Scene
 PARTS = range(1, 20) if SOAK else (10,)
 """Twentieths of a run after which the server is killed."""
 
+LIMITS = {"connect_timeout": 2, "timeout": 3}
 _numbers = count(1)
 
 
@@ -96,7 +97,8 @@ def test_a_server_that_stays_away_ends_the_run_in_bounded_time(doomed: Scene) ->
     wanted = doomed.state()
     doomed.before()
     doomed.pending()
-    with doomed.relay(messages * 3 // 4, at_end=server.kill, once=True):
+    with doomed.relay(messages * 3 // 4, at_end=server.kill, once=True) as relay:
+        doomed.site.configure(None, **doomed.site.adapter.relayed(relay), **LIMITS)
         run = doomed.finish(doomed.start())
     server.start()
     doomed.log_in_again()

@@ -3,6 +3,7 @@
 Nothing of the tests is imported here, and no thread is started: what is forked is as good as new.
 """
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -13,9 +14,10 @@ import runpy
 import select
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 _ORDER = 1 << 20
 _FILES = 3  # standard output, standard error, and where to tell how it ended
@@ -76,12 +78,30 @@ def run(program: list[str], environment: dict[str, str], directory: str) -> None
     os.environ.update(environment)
     time.tzset()
     os.chdir(directory)
+    try:
+        _run(program)
+    except SystemExit as ended:
+        if isinstance(ended.code, int):
+            _end(ended.code)
+        raise
+
+
+def _run(program: list[str]) -> None:
     if program[0] == "-m":
         sys.argv = program[1:]
         runpy.run_module(program[1], run_name="__main__", alter_sys=True)
     else:
         sys.argv = program
         runpy.run_path(program[0], run_name="__main__")
+
+
+def _end(code: int) -> NoReturn:
+    """End as Python does, but leave the memory as it is: to clear it away takes ten times as long as to fork."""
+    threading._shutdown()  # type: ignore[attr-defined]  # wait for threads
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code & 255)
 
 
 if __name__ == "__main__":
