@@ -124,11 +124,28 @@ def test_what_the_user_does_not_own_stops_the_archive(superuser: Handler, user: 
         with log_in(handler.connection.username, _admin_password(handler), database) as raw:
             raw.execute("DROP TABLE of_the_dba")
             raw.execute("SELECT lo_create(4711)")
-        cure = f'ALTER LARGE OBJECT 4711 OWNER TO "{user}"; or SELECT lo_unlink\\(4711\\)'
+        cure = f'ALTER LARGE OBJECT 4711 OWNER TO "{user}"; or SELECT pg_catalog.lo_unlink\\(4711\\)'
         with pytest.raises(OperationError, match=f"permission denied.*LARGE OBJECT 4711 belongs to .* run {cure}"):
             handler.archive_database(user, database)
     assert database in superuser.get_existing_databases()
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_what_a_dba_is_told_to_run_calls_no_function_of_a_users(
+    superuser: Handler, user: str, tmp_path: Path, log_in: LogIn
+) -> None:
+    """Q11, C8: a function whose parameter fits better would be taken instead of the server's."""
+    with connect(archiving(superuser.connection, tmp_path)) as handler:
+        database = make(handler, user)
+        with log_in(user, HOSTILE, database) as raw:
+            raw.execute("CREATE FUNCTION lo_unlink(int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RAISE ''mine''; END'")
+        with log_in(handler.connection.username, _admin_password(handler), database) as raw:
+            raw.execute("SELECT lo_create(4712)")
+        with pytest.raises(OperationError) as refused:
+            handler.archive_database(user, database)
+        with log_in(handler.connection.username, _admin_password(handler), database) as raw:
+            raw.execute(str(refused.value).rpartition(" or ")[2])
+        handler.archive_database(user, database)
 
 
 def test_rows_of_a_friends_table_that_its_owner_may_not_see_are_named(
@@ -199,7 +216,7 @@ def test_a_superusers_session_in_the_database_is_named(
         if archiver.connection.username == server.admin_user:
             archiver.archive_database(user, database)
             return
-        statement = rf"SELECT pg_terminate_backend\({raw.info.backend_pid}\);"
+        statement = rf"SELECT pg_catalog.pg_terminate_backend\({raw.info.backend_pid}\);"
         for act in (archiver.archive_database, archiver.drop_database):
             with pytest.raises(OperationError, match=f"a session of {server.admin_user} in {database}.*{statement}"):
                 act(user, database)

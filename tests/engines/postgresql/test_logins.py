@@ -75,7 +75,7 @@ def test_admin_without_a_place_is_told_how_it_gets_one(reserved: str) -> None:
             stack.enter_context(connect(login))
         text = str(refused.value)
         assert "all connections" in text
-        assert "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = " in text
+        assert "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = " in text
         assert 'GRANT pg_use_reserved_connections TO "weak";' in text
         assert "CONNECTION LIMIT" in text
 

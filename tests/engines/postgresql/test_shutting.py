@@ -477,7 +477,7 @@ def test_dba_who_holds_a_role_or_a_database_is_named(
         f"ALTER DATABASE {database} CONNECTION LIMIT 9": lambda: handler.grant_privileges(user, database),
     }
     with log_in(server.admin_user, server.admin_password, "postgres") as dba:
-        statement = rf"a session of postgres .*SELECT pg_terminate_backend\({dba.info.backend_pid}\);"
+        statement = rf"a session of postgres .*SELECT pg_catalog.pg_terminate_backend\({dba.info.backend_pid}\);"
         for held, act in acts.items():
             dba.execute(f"BEGIN; {held}")
             with quick(handler), pytest.raises(OperationError, match=statement):

@@ -275,16 +275,16 @@ def _a_place(refusal: str, admin: str) -> str:
 _TAKEN = (
     "; all connections of the server are taken. A superuser sees by whom: SELECT usename, count(*) FROM"
     " pg_stat_activity GROUP BY 1 ORDER BY 2 DESC; and ends those of one user, here bob: SELECT"
-    " pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'bob'; then ALTER ROLE \"bob\" CONNECTION"
-    " LIMIT 20; keeps him from doing it again. From PostgreSQL 16 on the admin can have places of its own:"
+    " pg_catalog.pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'bob'; then ALTER ROLE \"bob\""
+    " CONNECTION LIMIT 20; keeps him from doing it again. From PostgreSQL 16 on the admin can have places of its own:"
     " ALTER SYSTEM SET reserved_connections = 5; (needs a restart) and"
 )
 _NO_LOCKS = "out of shared memory"
 _LOCKED = (
     "; the server has no room for another lock, and lets nobody in. One session can do that by pg_advisory_lock. Who is"
     " in sees by whom: SELECT pid, usename, count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) GROUP BY 1, 2"
-    " ORDER BY 3 DESC; a superuser ends it: SELECT pg_terminate_backend(PID); if nobody is in, kill PID on the server's"
-    " machine does it, too: its processes are called `postgres: USER DATABASE ...`"
+    " ORDER BY 3 DESC; a superuser ends it: SELECT pg_catalog.pg_terminate_backend(PID); if nobody is in, kill PID on"
+    " the server's machine does it, too: its processes are called `postgres: USER DATABASE ...`"
 )
 _FULL = ("remaining connection slots are reserved", "too many clients already", "too many connections for database")
 

@@ -38,7 +38,8 @@ FOREIGN: LiteralString = """
             WHERE x.privilege_type = 'SELECT' AND (x.grantee = 0 OR g.rolname = %(user)s))
     )
     SELECT kind || ' ' || name, rolname,
-        CASE kind WHEN 'LARGE OBJECT' THEN format('SELECT lo_unlink(%%s)', name) ELSE 'DROP ' || kind || ' ' || name END
+        CASE kind WHEN 'LARGE OBJECT' THEN format('SELECT pg_catalog.lo_unlink(%%s)', name)
+            ELSE 'DROP ' || kind || ' ' || name END
     FROM others JOIN pg_roles r ON r.oid = owner WHERE rolname <> %(user)s ORDER BY kind = 'LARGE OBJECT', 1 LIMIT 3"""
 """What their database's owner may not read, or not all of, so that no dump can: whose it is, and how it is dropped."""
 

@@ -50,8 +50,8 @@ def _out_of_reach(session: Session, roster: str, names: Sequence[str]) -> str:
     if len(names) > _NAMED:
         shown = f"{len(names)} accounts ({', '.join(names[:_NAMED])}, ...)"
         option = f"WITH ADMIN TRUE, INHERIT TRUE, SET TRUE', rolname, '{session.admin}')"
-        marked = f"shobj_description(oid, 'pg_authid') LIKE 'dbroster/2 {roster} %'"
-        statement = f"SELECT format('GRANT %I TO %I {option} FROM pg_roles WHERE {marked} \\gexec"  # noqa: S608 - for people
+        marked = f"pg_catalog.shobj_description(oid, 'pg_authid') LIKE 'dbroster/2 {roster} %'"
+        statement = f"SELECT pg_catalog.format('GRANT %I TO %I {option} FROM pg_roles WHERE {marked} \\gexec"  # noqa: S608 - for people
     else:
         shown = f"the account {names[0]}" if len(names) == 1 else f"{len(names)} accounts ({', '.join(names)})"
         statement = session.text(statements.give_administration(names, session.admin))

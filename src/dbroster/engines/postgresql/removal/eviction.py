@@ -263,7 +263,7 @@ def drop_database(session: Session, database: str) -> None:
 
 def _holding(process: int, user: str | None, database: str | None) -> str:
     whose = f"a session of {user}" if user else "a process of the server"
-    return f"{whose} in {database} holds it: SELECT pg_terminate_backend({process});"
+    return f"{whose} in {database} holds it: SELECT pg_catalog.pg_terminate_backend({process});"
 
 
 def past_owner(session: Session, connection: Connection, user: str, database: str, act: Callable[[], None]) -> None:
@@ -342,7 +342,8 @@ def blockers(session: Session, databases: Collection[str]) -> dict[str, list[str
         if kind == "prepared":
             text = _prepared(database, name, whose)
         elif kind == "slot":
-            drop = f"SELECT pg_terminate_backend({whose}), pg_drop_replication_slot({_literal(name)});"
+            end = f"SELECT pg_catalog.pg_terminate_backend({whose})"
+            drop = f"{end}, pg_catalog.pg_drop_replication_slot({_literal(name)});"
             text = f"the replication slot {name} of {database} is in use; stop its reader, then: {drop}"
         else:
             off = f"ALTER SUBSCRIPTION {quoted(name)} DISABLE; ALTER SUBSCRIPTION {quoted(name)} SET (slot_name = NONE)"
