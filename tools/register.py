@@ -140,6 +140,7 @@ FAULTS = {
     "S8": "MySQL, MariaDB: a foreign key in a database that the admin does not see is not broken.",
     "S10": "MySQL, MariaDB: a user who knows the name of the sync's lock keeps no run out.",
     "S11": "MySQL, MariaDB: no prepared transaction is committed between the archive and the drop of a database.",
+    "S13": "MariaDB: no other setting that everybody's sessions begin with cuts an archive, either.",
 }
 
 TOPICS = {

@@ -148,6 +148,24 @@ def test_a_limit_of_rows_for_everybody_cuts_no_archive(site: Site, tmp_path: Pat
     assert site.dba.databases(user) == {database}
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "normal", "cure"),
+    [
+        ("system_versioning_asof", "'2000-01-01 00:00:00'", "DEFAULT", "SET GLOBAL system_versioning_asof = DEFAULT;"),
+        ("init_connect", "'SET SQL_SELECT_LIMIT = 1'", "''", "take sql_select_limit out of init_connect"),
+    ],
+)
+def test_what_mariadbs_sessions_begin_with_cuts_no_archive(
+    mariadb: Site, tmp_path: Path, setting: str, value: str, normal: str, cure: str
+) -> None:
+    """S13: a moment of the past for versioned tables, and statements that run for who reads for an archive."""
+    handler = mariadb.archiving(tmp_path)
+    user, database = mariadb.user(handler, "web")
+    with mariadb.setting(setting, value, normal), pytest.raises(OperationError, match=cure):
+        handler.archive_database(user, database)
+    handler.archive_database(user, database)
+
+
 def test_a_dump_without_a_tables_rows_is_no_archive(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

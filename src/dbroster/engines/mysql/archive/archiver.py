@@ -44,6 +44,11 @@ _ONLY_CODE = ("--no-create-info", "--no-data", "--skip-triggers")
 _AT_ONCE = 1000
 """Tables that are named in one call: far from what a command line holds."""
 
+_LIMITS = """
+    SELECT @@GLOBAL.sql_select_limit AS most, COALESCE(NULL /*M!100500 , @@GLOBAL.system_versioning_asof */, 'DEFAULT')
+        AS moment, COALESCE(NULL /*M!100500 , @@GLOBAL.init_connect */, '') AS first"""
+"""At MySQL no such setting stands beside the first, and who reads for an archive has no init_connect."""
+
 _ANY_NUMBER = 2**63
 """From this on a limit of rows is none."""
 
@@ -294,13 +299,13 @@ class MySQLArchiver(Archiver):
 
     def _limited(self) -> str | None:
         """Look for what everybody's sessions, those of the dump programs too, begin with, and would leave out rows."""
-        (row,) = self._session.rows("SELECT @@GLOBAL.sql_select_limit AS most")
-        if int(row["most"]) >= _ANY_NUMBER:
-            return None
-        return (
-            f"the server gives everybody {row['most']} rows of a table at most, so an archive would not be whole: "
-            "SET GLOBAL sql_select_limit = DEFAULT;"
-        )
+        (row,) = self._session.rows(_LIMITS)
+        few, past = int(row["most"]) < _ANY_NUMBER, row["moment"] != "DEFAULT"
+        for name, limited in (("sql_select_limit", few), ("system_versioning_asof", past)):
+            if limited or name in row["first"].lower():
+                where = f"SET GLOBAL {name} = DEFAULT;" if limited else f"take {name} out of init_connect"
+                return f"the server leaves rows out of what everybody reads, so no archive would be whole: {where}"
+        return None
 
     def _run_dump(self, draft: Draft, connection: Connection, arguments: Sequence[str]) -> None:
         more = () if self._mariadb else _ONLY_MYSQL
