@@ -122,7 +122,7 @@ def test_functions_that_read_tables_spoil_no_restore(
 
 
 def test_rows_that_a_check_would_not_take_any_more_come_back(archiver: Handler, user: str, log_in: LogIn) -> None:
-    """A8: H8, a check that no longer holds costs no row; it is NOT VALID, and how it gets valid is said."""
+    """A8, Q12: H8, a check that no longer holds costs no row; it is NOT VALID, and how that ends is said."""
     database = make(archiver, user)
     with log_in(user, PASSWORD, database) as raw:
         raw.execute('CREATE TABLE "o\'ld" (x int CONSTRAINT small CHECK (x < 5)); INSERT INTO "o\'ld" VALUES (1), (2)')
@@ -132,7 +132,7 @@ def test_rows_that_a_check_would_not_take_any_more_come_back(archiver: Handler, 
         raw.execute("CREATE OR REPLACE FUNCTION low(int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT $1 < 5'")
     made, receiver = gone(archiver, user, database)
     cure = "ALTER TABLE public.t VALIDATE CONSTRAINT low"
-    with pytest.raises(OperationError, match=f"the check low of public.t is NOT VALID now: .*run {cure}"):
+    with pytest.raises(OperationError, match=f"the check low of public.t is NOT VALID now: .*let its owner run {cure}"):
         archiver.archiver().restore(made, receiver, database)
     with log_in(user, PASSWORD, database) as raw:
         assert raw.execute("SELECT x FROM t ORDER BY x").fetchall() == [(7,), (8,)]
@@ -196,7 +196,7 @@ def test_what_did_not_come_back_is_named_and_the_rest_is_there(archiver: Handler
     for said in ("TABLE public never: the sun is down",
                  'ALTER TABLE "public"."never" FORCE ROW LEVEL SECURITY: relation',
                  "TABLE DATA public lost: the sun is down", "INDEX public ix: the sun is down",
-                 'run REFRESH MATERIALIZED VIEW public."m v"', "pg_restore --file=-"):  # fmt: skip
+                 'let its owner run REFRESH MATERIALIZED VIEW public."m v"', "pg_restore --file=-"):  # fmt: skip
         assert said in str(failed.value)
     assert "row-of-mine" not in str(failed.value)
     assert len(str(failed.value)) < 4000

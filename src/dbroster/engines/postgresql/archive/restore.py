@@ -178,7 +178,7 @@ class Returning:
         entry = self._entries.get(number, f"entry {number}")
         name = entry.rpartition(" ")[0]
         cure = refreshing.get(name.removeprefix(_VIEWS)) if name.startswith(_VIEWS) else None
-        return f"{name}: {reason}{f'; when that is mended, run {cure}' if cure else ''}"
+        return f"{name}: {reason}{f'; when that is mended, let its owner run {cure}' if cure else ''}"
 
 
 def summary(missing: Sequence[str], database: str, archive: str) -> str:
@@ -233,6 +233,7 @@ def _hold(raw: Raw, lifted: Sequence[tuple[str, ...]]) -> Iterator[str]:
         except psycopg.Error as error:
             raw.execute(f"{add.removesuffix(' NOT VALID')} NOT VALID".encode())
             reason = (error.diag.message_primary or "")[:_WORDS]
-            yield f"the check {check} of {name} is NOT VALID now: {reason}; when that is mended, run {validate}"
+            mend = f"when that is mended, let its owner run {validate}"  # not a DBA: they are its functions
+            yield f"the check {check} of {name} is NOT VALID now: {reason}; {mend}"
         if comment:
             raw.execute(comment.encode())
