@@ -40,6 +40,7 @@ def private(path: Path, text: str | bytes) -> Path:
 
 def config(directory: Path, users: str = "", *, templates: str = "web\n", connections: str = CONNECTIONS) -> Path:
     """Write the files that a sync of PostgreSQL needs."""
+    directory.mkdir(exist_ok=True, parents=True)
     private(directory / "users.txt", users)
     private(directory / "postgresql_databases.txt", templates)
     private(directory / "connections.yaml", connections)

@@ -82,8 +82,9 @@ def engine_name(text: str) -> str:
 def config_option(parser: argparse.ArgumentParser) -> None:
     """Where the files are."""
     parser.add_argument(
-        "--config", "--config-path", dest="directory", type=Path, required=True, metavar="DIR",
-        help="directory with users.txt, connections.yaml and the template lists",
+        "--config", "--config-path", dest="directory", type=Path, metavar="DIR",
+        help="directory with users.txt, connections.yaml and the template lists (default: $DBROSTER_CONFIG, or "
+        "./config, or /etc/dbroster)",
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from functools import partial
 
 from dbroster import __version__, engines
 from dbroster.cli.arguments import EPILOG, Parser, sentence, sync_options
+from dbroster.cli.config_directory import locate
 from dbroster.cli.output import complain
 from dbroster.cli.standard_streams import open_all, settle
 from dbroster.cli.stopping import Connect
@@ -41,6 +42,7 @@ def _main(arguments: Sequence[str], engine: str | None, connect: Connect) -> int
     if engine:
         given.verb, given.engines = "sync", [engine]
     try:
+        locate(given)
         return module_of(given.verb).run(given, connect)
     except ConfigError as error:
         complain(error.problems)

@@ -323,6 +323,7 @@ def test_the_command_tells_sound_broken_and_unreadable(path: Path, capsys: pytes
     said = capsys.readouterr().out
     assert f"  broken: {path} line 2: line number 8 is missing before it\n" in said
     assert "BROKEN: 8 lines" in said
+    (path.parent / "none").mkdir()
     assert command(path.parent / "none") == 2
     assert "there is no audit log" in capsys.readouterr().err
     assert command(path.parent, "--config", str(path.parent), str(path.parent / "nothing")) == 2

@@ -35,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace, _: Connect) -> int:
     """Read the audit log back and say what is wrong with it."""
-    verdict = verify(given.directory / AUDIT_FILE, given.files, given.head)
+    verdict = verify((given.directory or Path()) / AUDIT_FILE, given.files, given.head)
     say(as_text(verdict))
     return Exit.IN_STEP if verdict.sound else Exit.INCOMPLETE
 

@@ -1,0 +1,120 @@
+"""A new config directory: what its files say at first. Nothing that is there is overwritten."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from dbroster.config.connections import CONNECTIONS_FILE
+from dbroster.engines import ENGINES, options_of
+from dbroster.errors import ConfigError
+from dbroster.files.permissions import place_problem
+from dbroster.files.write import create_file, failing
+from dbroster.model.problems import Problem
+from dbroster.model.roster import AGE_FILE, USERS_FILE
+from dbroster.passwords.generated import generated
+
+_USERS = """\
+# One person per line: username:password
+# The password is all that follows the first colon. Remove a line and run a sync: the account and its databases go.
+"""
+
+_TEMPLATES = """\
+# Everybody gets one {product} database per line: USERNAME_LINE. With the line below bob gets bob_web.
+web
+"""
+
+_IGNORED = f"""\
+# secret
+{USERS_FILE}
+*.password
+# written by dbroster
+audit.jsonl*
+.*.lock
+.*.cache
+archives/
+"""
+
+_HEAD = """\
+# The servers that dbroster keeps in step with users.txt. docs/configuration.md explains every key.
+{hint}
+roster: default # name of this roster, part of every marker: changing it later makes all accounts foreign
+# removals: {{grace_days: 14, archive_dir: archives}} # lock removed accounts for 14 days, archive what is dropped
+"""
+
+_SECTION = """\
+{engine}: # {product}
+  host: {host}
+  port: {port}
+  username: dbroster # the admin account that dbroster uses
+  password_file: {engine}.password # a new password is in there; or password_env: NAME
+  # tls: {{ca: ca.pem}} # the authority of the server's certificate; needed for a server on another machine
+"""
+
+
+class FirstServer(NamedTuple):
+    """A server that the directory is made for."""
+
+    engine: str
+    host: str = "127.0.0.1"
+    port: int | None = None
+
+
+def make_directory(directory: Path, servers: Sequence[FirstServer]) -> list[str]:
+    """Make the directory and its files; without servers, a section for every product to choose from.
+
+    Returns the names of the files that were made. Raises ConfigError, also when connections.yaml is there already: it
+    is written last, so a directory that has none can be finished.
+    """
+    with failing(directory):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if reason := _refusal(directory):
+        raise ConfigError([Problem(reason)])
+    made = [name for name, text in _files(servers) if _create(directory, name, text)]
+    create_file(directory / CONNECTIONS_FILE, _connections(servers).encode())
+    return [*made, CONNECTIONS_FILE]
+
+
+def _refusal(directory: Path) -> str | None:
+    if os.path.lexists(directory / CONNECTIONS_FILE):
+        return f"{directory / CONNECTIONS_FILE} is there already; nothing was changed"
+    return place_problem(directory)
+
+
+def _create(directory: Path, name: str, text: str) -> bool:
+    """Make a file, unless there is one; users.txt neither beside its encrypted form."""
+    taken = (name, AGE_FILE) if name == USERS_FILE else (name,)
+    if any(os.path.lexists(directory / other) for other in taken):
+        return False
+    create_file(directory / name, text.encode())
+    return True
+
+
+def _files(servers: Sequence[FirstServer]) -> Iterator[tuple[str, str]]:
+    yield USERS_FILE, _USERS
+    for engine in dict.fromkeys(server.engine for server in servers) or ENGINES:
+        yield f"{engine}_databases.txt", _TEMPLATES.format(product=options_of(engine).product)
+        yield f"{engine}.password", f"{generated()}\n"
+    yield ".gitignore", _IGNORED
+
+
+def _connections(servers: Sequence[FirstServer]) -> str:
+    """Write the sections: those that were asked for, or all of them as comments."""
+    if servers:
+        return "\n".join([_HEAD.format(hint=""), *(_section(server) for server in servers)])
+    hint = '# Remove the "# " before each line of the sections of servers that you have.\n'
+    sections = [_section(FirstServer(engine)) for engine in ENGINES]
+    texts = ["".join(f"# {line}" for line in text.splitlines(keepends=True)) for text in sections]
+    return "\n".join([_HEAD.format(hint=hint), *texts])
+
+
+def _section(server: FirstServer) -> str:
+    options = options_of(server.engine)
+    values: Mapping[str, object] = {
+        "engine": server.engine,
+        "product": options.product,
+        "host": json.dumps(server.host, ensure_ascii=False),
+        "port": server.port or options.default_port,
+    }
+    return _SECTION.format(**values)
