@@ -171,7 +171,7 @@ def test_rows_of_a_friends_table_that_its_owner_may_not_see_are_named(
 def test_values_that_a_restore_computes_by_a_users_function_are_told(
     archiver: Handler, user: str, log_in: LogIn
 ) -> None:
-    """Q4, A8: it may say that it is immutable, and depend on the time zone of who has written the row."""
+    """Q4, Q13, A8: it may say that it is immutable, and depend on the time zone of who has written the row."""
     database = make(archiver, user)
     with log_in(user, HOSTILE, database) as raw:
         raw.execute("CREATE TABLE plain (a int, b int GENERATED ALWAYS AS (a + 1) STORED)")

@@ -135,13 +135,13 @@ CONTENTS: LiteralString = """
         UNION ALL SELECT 'pg_foreign_data_wrapper'::regclass, oid FROM pg_foreign_data_wrapper
         UNION ALL SELECT 'pg_language'::regclass, oid FROM pg_language WHERE lanispl
         UNION ALL SELECT 'pg_publication'::regclass, oid FROM pg_publication WHERE puballtables
-        UNION ALL SELECT 'pg_subscription'::regclass, oid FROM pg_subscription
-        WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     )
     SELECT 'extension', extname::text FROM pg_extension e WHERE extname <> 'plpgsql' AND NOT EXISTS
         (SELECT 1 FROM pg_available_extension_versions v WHERE v.name = extname AND (v.trusted OR NOT v.superuser))
     UNION ALL SELECT type, identity FROM others, pg_identify_object(class, oid, 0)
         WHERE oid >= 16384 AND (class, oid) NOT IN (SELECT * FROM brought)
+    UNION ALL SELECT 'subscription', quote_ident(subname) FROM pg_subscription  -- its oid may not be read in 13
+        WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     UNION ALL SELECT DISTINCT 'security labels of', provider FROM pg_seclabel"""
 """What a superuser has made, and its owner could not bring back; nothing that the server, extensions or types bring."""
 
