@@ -22,6 +22,7 @@ endif
 soaked = \
 	tests/kill \
 	tests/contract/test_any_state.py \
+	tests/contract/test_perform.py \
 	tests/e2e/test_witness.py \
 	tests/engines/postgresql \
 	tests/engines/clickhouse/test_cluster.py \
