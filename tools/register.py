@@ -143,6 +143,7 @@ FAULTS = {
     "S10": "MySQL, MariaDB: a user who knows the name of the sync's lock keeps no run out.",
     "S11": "MySQL, MariaDB: no prepared transaction is committed between the archive and the drop of a database.",
     "S13": "MariaDB: no other setting that everybody's sessions begin with cuts an archive, either.",
+    "S14": "MariaDB: what others have on a package of a user's is told with the statement that takes it away.",
 }
 
 TOPICS = {

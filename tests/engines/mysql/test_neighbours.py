@@ -66,6 +66,22 @@ def test_a_grant_on_a_table_does_not_outlive_the_database(site: Site) -> None:
     assert site.dba.grants(al) == set()
 
 
+def test_what_others_have_on_a_package_is_told_with_the_statement(mariadb: Site) -> None:
+    """S14: the server takes its REVOKE in another mode only than that of dbroster's sessions."""
+    handler = mariadb.open(full(mariadb))
+    bob, al, web = two(mariadb, handler)
+    mariadb.dba.run(
+        "SET sql_mode = ORACLE", f"CREATE PACKAGE {web}.k AS PROCEDURE p; END",
+        f"GRANT EXECUTE ON PACKAGE {web}.k TO '{al}'@'%'",
+    )  # fmt: skip
+    handler.get_existing_databases()
+    with pytest.raises(OperationError, match="run as root: ") as caught:
+        handler.grant_privileges(bob, web)
+    mariadb.dba.run(*str(caught.value).partition("run as root: ")[2].rstrip(";").split("; "))
+    assert not mariadb.dba.run(f"SELECT 1 FROM mysql.procs_priv WHERE User = '{al}'")
+    assert mariadb.open(full(mariadb)).get_existing_databases()[web].granted
+
+
 def test_what_can_not_be_seen_is_told(site: Site) -> None:
     """B7: an admin without the right to see grants on tables is told the GRANT."""
     least = site.least()

@@ -75,4 +75,6 @@ class GrantChanges:
         return self.admin.may_revoke(grant.pattern, literal=self._rules.literal)
 
     def _may_revoke_fine(self, fine: FineGrant) -> bool:
-        return self.admin.may_pass_on(fine.privileges - {"GRANT OPTION"}, fine.database, literal=self._rules.literal)
+        return not fine.is_of_package and self.admin.may_pass_on(
+            fine.privileges - {"GRANT OPTION"}, fine.database, literal=self._rules.literal
+        )

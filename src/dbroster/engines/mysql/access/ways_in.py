@@ -36,11 +36,17 @@ class FineGrant(NamedTuple):
         return cls(row["User"], row["Host"].lower(), row["Db"], row["name"], kind, column, found)
 
     def revoke(self) -> str:
-        """Word the statement that takes it away."""
+        """Word the statement that takes it away; MariaDB knows the word PACKAGE in that mode only."""
+        mode = "SET SESSION sql_mode = ORACLE; " if self.is_of_package else ""
         place = f"{self.kind} {identifier(self.database)}.{identifier(self.name)}".strip()
         column = f" ({identifier(self.column)})" if self.column else ""
         listed = ", ".join(f"{privilege}{column}" for privilege in sorted(self.privileges))
-        return f"REVOKE {listed} ON {place} FROM {grantee(self.user, self.host)}"
+        return f"{mode}REVOKE {listed} ON {place} FROM {grantee(self.user, self.host)}"
+
+    @property
+    def is_of_package(self) -> bool:
+        """Whether it is on one of MariaDB's packages, or its body."""
+        return self.kind.startswith("PACKAGE")
 
 
 def _text(value: object) -> str:
