@@ -31,7 +31,7 @@ def test_it_says_what_a_fresh_one_says(program: list[str], tmp_path: Path, monke
     runs = []
     for fresh in (False, True):
         monkeypatch.setattr(warm, "FRESH", fresh)
-        runs.append(warm.run([*program, "--config", str(tmp_path / "nowhere")]))
+        runs.append(warm.run([*program, "--config", str(tmp_path)]))
         runs.append(warm.run([*program, "--no-such-option"]))
     assert runs[:2] == runs[2:]
     assert [code for code, _, _ in runs[:2]] == [2, 2]
