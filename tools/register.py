@@ -134,6 +134,7 @@ FAULTS = {
     "Q11": "PostgreSQL: what a DBA is told to run names the server's own functions, and no user's.",
     "Q12": "PostgreSQL: what runs a user's functions after a restore is left to their owner, not to the DBA.",
     "Q13": "PostgreSQL 13: an admin with least privileges is told, too, what an archive does not hold.",
+    "Q14": "On NFS, too, what a dead run has left of an archive is removed.",
     "Q10": "PostgreSQL: a locale provider that a restore would not choose is told before.",
     "S4": "MySQL: a generated column or a check that takes for ever holds no run up.",
     "S5": "MySQL, MariaDB: a table whose rows are on another server, which is silent, holds no run up.",

@@ -1,5 +1,6 @@
 """How an archive is written, whole or not at all, and read again; what the plan and the run make of it."""
 
+import errno
 import fcntl
 import json
 import os
@@ -106,6 +107,25 @@ def test_what_a_dead_run_left_is_removed_and_what_another_writes_is_not(connecti
     assert {path.exists() for path in (dead, orphan)} == {False}
     assert {path.exists() for path in (first, alive, neighbour)} == {True}
     assert len(files(connection)) == 6
+
+
+def test_what_a_dead_run_left_is_removed_where_only_a_writer_may_lock(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Q14, C9: NFS makes a lock of a range of bytes of it, which it refuses to a descriptor that only reads."""
+    archive = write(connection)
+    stale = archive.with_name("bob_web-20260101T000000.000000Z.fake" + PARTIAL)
+    stale.write_bytes(b"half")
+    flock = fcntl.flock
+
+    def as_nfs_does(descriptor: int, how: int) -> None:
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", as_nfs_does)
+    write(connection, b"more content")
+    assert not stale.exists()
 
 
 def test_an_archive_is_kept_once_as_long_as_it_is_whole(connection: Connection) -> None:
