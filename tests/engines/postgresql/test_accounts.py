@@ -212,7 +212,7 @@ def test_adopting_a_role_keeps_its_lock(server: servers.PostgreSQL, superuser: H
     assert role(superuser, user).managed
     assert role(superuser, user).lock is Lock.FOREIGN
     assert check(superuser, user, GOOD.reveal()) is PasswordCheck.SAME
-    with pytest.raises(OperationError, match="no role"):
+    with pytest.raises(OperationError, match="there is none"):
         superuser.adopt_user("nobody-here", GOOD)
 
 
