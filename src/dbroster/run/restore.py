@@ -54,9 +54,12 @@ class Restore(ServerRun):
         except DbrosterError as error:
             return result._replace(fatal=str(error))
 
-    def _run(self, result: Result, handler: Handler, archive: Archive, user: User, database: str) -> Result:
+    def _refuse_without_archiver(self, handler: Handler) -> None:
+        """An archive can only be brought back by what reads it here."""
         if missing := handler.archiver().missing():
             raise ServerError("nothing can be restored here:\n" + "\n".join(f"  {text}" for text in missing))
+
+    def _run(self, result: Result, handler: Handler, archive: Archive, user: User, database: str) -> Result:
         server = handler.server()
         result = result._replace(product=server.product, host=server.host)
         user = self._validated(handler, user)

@@ -108,7 +108,7 @@ def test_what_is_missing_is_told_before_anything_is_changed(command: Command) ->
     command.sync()
     before = len(command.server.changes())
     command.server.missing_tools = ["fake_restore is not installed"]
-    assert "fake_restore" in command()[1]
+    assert "nothing can be restored here:\n        fake_restore" in command()[1]
     command.server.missing_tools, command.server.lacking = [], ["GRANT everything"]
     assert "GRANT everything" in command()[1]
     assert len(command.server.changes()) == before
