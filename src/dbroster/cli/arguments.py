@@ -4,7 +4,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -97,11 +97,11 @@ def files_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def common_options(parser: argparse.ArgumentParser) -> None:
+def common_options(parser: argparse.ArgumentParser, formats: Iterable[str] = FORMATS) -> None:
     """What every verb that works on servers can be told."""
     files_options(parser)
     parser.add_argument("--server", metavar="NAME", help="only this one of the servers that the section lists")
-    parser.add_argument("--output", choices=tuple(FORMATS), default="text", help="how to report (default: text)")
+    parser.add_argument("--output", choices=tuple(formats), default="text", help="how to report (default: text)")
     parser.add_argument("--quiet", action="store_true", help="report only what a person must look at")
     parser.add_argument("--verbose", action="store_true", help="report the seconds of each action, too")
     parser.add_argument("--no-color", action="store_true", help="no colours, as with NO_COLOR in the environment")

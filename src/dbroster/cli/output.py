@@ -21,10 +21,14 @@ def tell(results: Sequence[Result], given: argparse.Namespace, options: Options)
     code = gravest(codes)
     stands = "" if options.dry_run else f", and what was done stands in {options.audit_path}"
     lost = f"; the exit code is {int(code)}{stands}"
-    colour = sys.stdout.isatty() and not given.no_color and "NO_COLOR" not in os.environ
-    report = Report(results, codes, code, options.dry_run, colour, given.verbose, given.quiet)
+    report = Report(results, codes, code, options.dry_run, in_colour(given), given.verbose, given.quiet)
     say(FORMATS[given.output](report), lost)
     return int(code)
+
+
+def in_colour(given: argparse.Namespace) -> bool:
+    """Whether a report may have colours."""
+    return sys.stdout.isatty() and not given.no_color and "NO_COLOR" not in os.environ
 
 
 def say(text: str, lost: str = "") -> None:

@@ -20,9 +20,10 @@ from dbroster.run.server_run import Options
 from dbroster.run.sync import configured, load
 
 Work = Callable[["OneServer"], Result]
+Tell = Callable[[Sequence[Result], argparse.Namespace, Options], int]
 
 
-def serve(given: argparse.Namespace, options: Options, connect: Connect, work: Work) -> int:
+def serve(given: argparse.Namespace, options: Options, connect: Connect, work: Work, tell: Tell = tell) -> int:
     """Do the work of a verb on every server, so many at once as are asked for; return the exit code of all.
 
     Whoever is told to end reports on what is finished by then.

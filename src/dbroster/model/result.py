@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from dbroster.model.plan import Action, Conflict
 from dbroster.model.problems import Problem
+from dbroster.model.standing import Standing
 
 
 class Status(StrEnum):
@@ -44,7 +45,8 @@ class Result(NamedTuple):
     """Everything that a report tells of one server. `fatal` says why nothing could be started.
 
     `plan` is the digest of the plan, `audit` the last line that this run has written to the audit log, `permit` the
-    command that does what the guard has refused, `judgement` what a check says of files and server in one sentence.
+    command that does what the guard has refused, `judgement` what a check says of files and server in one sentence,
+    `rows` what a status tells of each user.
     """
 
     engine: str
@@ -63,6 +65,7 @@ class Result(NamedTuple):
     plan: str | None = None
     audit: Link | None = None
     judgement: str | None = None
+    rows: tuple[Standing, ...] = ()
     stages: Mapping[str, float] = {}
 
     @property

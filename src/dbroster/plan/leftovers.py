@@ -5,7 +5,7 @@ goes, and whoever is called so later, and takes it over, gets what is in it.
 """
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dbroster.model.plan import Plan, Verb
 from dbroster.model.problems import Problem
@@ -14,6 +14,14 @@ from dbroster.model.state import Actual, ExistingDatabase
 
 if TYPE_CHECKING:
     from dbroster.audit.history import History
+
+
+class Left(NamedTuple):
+    """A database that a removal has left: whose it was, and what a person can do with it."""
+
+    user: str
+    database: str
+    text: str
 
 
 class Leftovers:
@@ -35,16 +43,26 @@ class Leftovers:
         self.spared, self.drop_words, self.log = spared, drop_words, log
 
     def __iter__(self) -> Iterator[Problem]:
-        dropped = {action.database for action in self.plan.of(Verb.DROP_DATABASE)}
         leavers = {action.user for action in self.plan.of(Verb.DROP_USER)}
-        for name, database in sorted(self.actual.databases.items()):
-            if name in self.spared or name in dropped or database.protected:
-                continue
-            if text := self._left(database) or self._staying(database, leavers):
+        for database in self._staying_databases():
+            _, text = self._left(database) or ("", self._staying(database, leavers))
+            if text:
                 yield Problem(text, warning=True)
 
-    def _left(self, database: ExistingDatabase) -> str | None:
-        """Say that a removal has left it: by its own marker, or by the audit log."""
+    def of_users(self) -> Iterator[Left]:
+        """Tell of each database that an earlier removal has left."""
+        for database in self._staying_databases():
+            if left := self._left(database):
+                yield Left(left[0], database.name, left[1])
+
+    def _staying_databases(self) -> Iterator[ExistingDatabase]:
+        dropped = {action.database for action in self.plan.of(Verb.DROP_DATABASE)}
+        for name, database in sorted(self.actual.databases.items()):
+            if name not in self.spared and name not in dropped and not database.protected:
+                yield database
+
+    def _left(self, database: ExistingDatabase) -> tuple[str, str] | None:
+        """Say whose it was, and that a removal has left it: by its own marker, or by the audit log."""
         user = database.left_by or self._of_nobody(database)
         if user is None or user in self.roster.users.keys() | self.roster.mentioned:
             return None
@@ -52,14 +70,14 @@ class Leftovers:
         if history and history.standing.get(database.name) != user:
             return None
         if user in self.actual.users:
-            return None if self._is_told(user) else _unmarked(user, database.name)
+            return None if self._is_told(user) else (user, _unmarked(user, database.name))
         when = history.dropped_at(user) if history else None
         if history and when is None:
             return None
         on = f" on {when:%Y-%m-%d}" if when else ""
         keep = f"or keep it: put the line of {user} back and run with --adopt {user}, or list it under `protected`"
         found = f"the database {database.name} is what was left when the account {user} was removed{on}"
-        return f"{found}; drop it: {self.drop_words.format(database.name)} {keep}"
+        return user, f"{found}; drop it: {self.drop_words.format(database.name)} {keep}"
 
     def _of_nobody(self, database: ExistingDatabase) -> str | None:
         """Return whose it was by its name, if it is nobody's now and no such account is known to be anybody's."""

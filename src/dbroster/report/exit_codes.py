@@ -38,3 +38,12 @@ def exit_code(result: Result, *, detailed: bool) -> Exit:
     if wrong or result.conflicts or any(not problem.warning for problem in result.problems):
         return Exit.INCOMPLETE
     return Exit.IN_STEP
+
+
+def standing_code(result: Result, *, of_users: bool) -> Exit:
+    """Judge what a status has found: whether anything is not in step; `of_users`: with the users that it shows only."""
+    if result.fatal is not None:
+        return Exit.NOT_STARTED
+    wrong = any(not problem.warning for problem in result.problems) or result.outcomes or result.conflicts
+    apart = any(not row.in_step for row in result.rows)
+    return Exit.INCOMPLETE if apart or (wrong and not of_users) else Exit.IN_STEP

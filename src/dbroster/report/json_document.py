@@ -27,7 +27,7 @@ def _json_result(result: Result) -> dict[str, Any]:
         "server": result.server,
         "product": result.product,
         "actions": [_json_outcome(outcome) for outcome in result.outcomes],
-        "problems": [_json_problem(problem) for problem in result.problems],
+        "problems": [json_problem(problem) for problem in result.problems],
         "conflicts": [{"user": conflict.user, "text": conflict.text} for conflict in result.conflicts],
         "refusals": list(result.refusals),
         "permit": result.permit,
@@ -52,7 +52,8 @@ def _json_outcome(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _json_problem(problem: Problem) -> dict[str, Any]:
+def json_problem(problem: Problem) -> dict[str, Any]:
+    """Return a problem as a document tells it."""
     return {
         "file": problem.file,
         "line": problem.line,

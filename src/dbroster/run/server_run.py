@@ -130,16 +130,19 @@ class ServerRun:
 
     def plan(self, roster: Roster, actual: Actual, handler: Handler) -> Plan:
         """Make the plan: what is desired against what is there."""
-        removals = self.connection.removals
-        grace = GracePeriod(removals.grace_days, self.clock(handler)) if removals.grace_days else NO_GRACE
-        archive, protected = removals.archive_dir is not None, self.connection.protected
+        archive, protected = self.connection.removals.archive_dir is not None, self.connection.protected
         own, fold = self.connection.roster, handler.fold_database
         differ = Differ(
             roster, actual, self.options.adopt, protected, fold,
-            archive=archive, grace=grace, own=own, drop_words=handler.drop_words,
+            archive=archive, grace=self.grace(handler), own=own, drop_words=handler.drop_words,
         )  # fmt: skip
         with self.stage("plan"):
             return differ.plan()
+
+    def grace(self, handler: Handler) -> GracePeriod:
+        """How long accounts are kept here, and what time it is there."""
+        days = self.connection.removals.grace_days
+        return GracePeriod(days, self.clock(handler)) if days else NO_GRACE
 
     def problems(self, roster: Roster, *more: Problem) -> tuple[Problem, ...]:
         """Everything that a person should look at. The line that suspends removals has a problem of its own."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dbroster import engines
 from dbroster.config.connections import cut_short, has_section, read_connections
@@ -63,12 +63,21 @@ def configured(files: Files) -> list[str]:
     return [engine for engine in engines.ENGINES if has_section(files, engine)] or list(engines.ENGINES)
 
 
+class Seen(NamedTuple):
+    """What a plan was made of, and what earlier removals have left."""
+
+    roster: Roster
+    actual: Actual
+    left: Leftovers
+
+
 class Sync(ServerRun):
-    """One sync of one server; `run` tells the story."""
+    """One sync of one server; `run` tells the story. What its plan was made of is in `seen`."""
 
     def __init__(self, *given: Any, again: Again | None = None, **more: Any) -> None:
         super().__init__(*given, **more)
         self.files = Rereading(self.connection, self.roster, again)
+        self.seen: Seen | None = None
 
     def run(self) -> Result:
         """Bring the server in step with the roster, or say what would be done.
@@ -78,11 +87,12 @@ class Sync(ServerRun):
         result = self.blank()
         try:
             with ExitStack() as stack:
-                return self._run(result, self.reach(stack))
+                return self.serve(result, self.reach(stack))
         except DbrosterError as error:
             return result._replace(fatal=str(error), users=len(self.roster.users), problems=self.problems(self.roster))
 
-    def _run(self, result: Result, handler: Handler) -> Result:
+    def serve(self, result: Result, handler: Handler) -> Result:
+        """Do it on a server that was reached."""
         server = handler.server()
         roster = validate(self.roster, self.connection, handler)
         actual = self.read(handler, roster)
@@ -91,6 +101,7 @@ class Sync(ServerRun):
         log = lru_cache(maxsize=1)(lambda: self._history(handler))
         guard = Guard(plan, roster, actual, self.connection.removals, self.options.max_removals, log)
         left = Leftovers(roster, actual, plan, self.connection.protected, handler.drop_words, log)
+        self.seen = Seen(roster, actual, left)
         digest = plan_digest(self.connection, plan.actions)
         result = result._replace(
             product=server.product,
