@@ -12,6 +12,7 @@ from typing import ClassVar, Self
 
 from dbroster.engines.base import Handler, gone, prove_managed, prove_own
 from dbroster.errors import OperationError, SyncLockHeld
+from dbroster.model.admin_script import AdminScript
 from dbroster.model.connection import Connection, EngineOptions
 from dbroster.model.plan import Verb
 from dbroster.model.problems import Problem
@@ -71,6 +72,10 @@ class FakeHandler(Handler):
     def missing_privileges(self, templates: Sequence[str]) -> list[str]:
         with self._read("show my privileges"):
             return list(self._fake.lacking)
+
+    def admin_script(self, templates: Sequence[str], password: str) -> AdminScript:
+        create, grant = f"CREATE ADMIN '{password}';", f"GRANT {', '.join(templates)};"
+        return AdminScript("Fake 1.0", create, [grant], {"dance": ["GRANT DANCE;"]}, "fake-client")
 
     def acquire_sync_lock(self) -> None:
         with self._read("take the lock"):

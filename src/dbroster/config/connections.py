@@ -52,20 +52,27 @@ def _content(files: Files) -> FileContent:
     return files.read(CONNECTIONS_FILE, MAX_SETTINGS)
 
 
-def read_connections(files: Files, engine: str, server: str | None = None) -> list[Connection]:
-    """Read the servers of one engine, or the one that is named.
+def read_connections(
+    files: Files, engine: str, server: str | None = None, *, passwords: bool = True
+) -> list[Connection]:
+    """Read the servers of one engine, or the one that is named; `passwords`: those of the admins, too.
 
     Raises ConfigError with everything that is wrong in the engine's section (of a named server: in that server's part
     of it), or with the file as a whole.
     """
-    found, problems = find_connections(files, engine, server)
+    found, problems = find_connections(files, engine, server, passwords=passwords)
     if problems:
         raise ConfigError(problems)
     return found
 
 
-def find_connections(files: Files, engine: str, server: str | None = None) -> tuple[list[Connection], list[Problem]]:
-    """Read what can be read of an engine's servers, to judge a roster by their rules, and everything that is wrong."""
+def find_connections(
+    files: Files, engine: str, server: str | None = None, *, passwords: bool = True
+) -> tuple[list[Connection], list[Problem]]:
+    """Read what can be read of an engine's servers, to judge a roster by their rules, and everything that is wrong.
+
+    Without `passwords` it is enough that it is told where those of the admins are.
+    """
     directory, content = files.directory, _content(files)
     path = directory / CONNECTIONS_FILE
     if content.problem:
@@ -82,6 +89,7 @@ def find_connections(files: Files, engine: str, server: str | None = None) -> tu
         _removal_keys(section.part("removals"), directory),
         _set_keys(section.part("password_policy"), PolicyKeys),
         _archived(document),
+        passwords,
     )
     parts = _servers(section, engine)
     if server is not None:
@@ -272,12 +280,16 @@ def _name(part: ConfigSection) -> str:
 
 
 class _Common(NamedTuple):
-    """What stands beside the sections: the roster's name, and keys of all servers; and which servers archive."""
+    """What stands beside the sections: the roster's name, and keys of all servers; and which servers archive.
+
+    `passwords` says whether those of the admins are read.
+    """
 
     roster: str
     removals: Mapping[str, Any]
     rules: Mapping[str, Any]
     archived: tuple[str, ...]
+    passwords: bool
 
 
 def _connection(section: ConfigSection, engine: str, common: _Common, directory: Path) -> Connection:
@@ -286,7 +298,8 @@ def _connection(section: ConfigSection, engine: str, common: _Common, directory:
     tls = _tls(section.part("tls"), directory)
     host = host_of(section, options)
     removals = {**common.removals, **_removal_keys(section.part("removals"), directory)}
-    password = _password(section, directory, needed=tls.cert is None and not host.startswith("/"))
+    needed = tls.cert is None and not host.startswith("/")
+    password = _password(section, directory, needed=needed, read=common.passwords)
     connection = Connection(
         engine=engine,
         server=ServerKeys.name.read(section),
@@ -309,8 +322,11 @@ def _connection(section: ConfigSection, engine: str, common: _Common, directory:
     return connection
 
 
-def _password(section: ConfigSection, directory: Path, *, needed: bool) -> Secret | None:
-    """Take the admin's password from the one place that is named: the value, a file, or the environment."""
+def _password(section: ConfigSection, directory: Path, *, needed: bool, read: bool) -> Secret | None:
+    """Take the admin's password from the one place that is named: the value, a file, or the environment.
+
+    An empty one stands for a password that was not to be read.
+    """
     given = [key for key in ("password", "password_file", "password_env") if section.value(key) is not None]
     if len(given) > 1:
         section.problem(given[1], f"only one of {' and '.join(given)} may be set")
@@ -318,6 +334,8 @@ def _password(section: ConfigSection, directory: Path, *, needed: bool) -> Secre
         if needed:
             section.problem(None, "one of password, password_file and password_env must be set")
         return None
+    if not read:
+        return Secret("")
     text = section.text(given[0])
     if given[0] == "password_env":
         text = _from_environment(section, text)

@@ -1,6 +1,8 @@
 """The engines by name; each is imported only when asked for, so a missing driver hurts only its own engine."""
 
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -8,6 +10,7 @@ from dbroster.errors import ServerError
 
 if TYPE_CHECKING:
     from dbroster.engines.base import Handler
+    from dbroster.model.admin_script import AdminScript
     from dbroster.model.connection import Connection, EngineOptions
 
 
@@ -40,31 +43,47 @@ def options_of(engine: str) -> "type[EngineOptions]":
     return cast("type[EngineOptions]", import_module(f"dbroster.engines.{engine}.options").OPTIONS)
 
 
+def assumed_admin_script(
+    connection: "Connection", templates: Sequence[str], password: str, called: str
+) -> "AdminScript":
+    """Return what makes the admin on a server that can't be asked; `called`: the product's name, as a person says it.
+
+    Raises ServerError when the engine's driver is not installed.
+    """
+    with _with_driver(ENGINES[connection.engine], connection.engine):
+        module = import_module(f"dbroster.engines.{connection.engine}.admin_script")
+    return cast("AdminScript", module.assumed(connection, templates, password, called))
+
+
 def connect(connection: "Connection") -> "Handler":
     """Open a connection with the engine's own handler.
 
     Raises ServerError when the engine's driver is not installed or too old, ConnectError and UnsupportedServer as it
     comes.
     """
-    engine = ENGINES[connection.engine]
-    name = f"dbroster.engines.{connection.engine}.handler"
-    try:
-        try:
-            module = import_module(name)  # first: the engine decides what of a driver is imported
-        finally:
-            _refuse_old_driver(engine)
-    except ModuleNotFoundError as error:
-        raise ServerError(
-            f"the driver for {connection.engine} is not installed ({error.name} is missing): "
-            f"pip install 'dbroster[{connection.engine}]' (in a checkout: "
-            f"pip install -r requirements-{connection.engine}.txt)"
-        ) from None
-    except ImportError as error:
-        raise ServerError(f"the driver for {connection.engine} is installed, but can't be loaded: {error}") from None
+    with _with_driver(ENGINES[connection.engine], connection.engine):
+        module = import_module(f"dbroster.engines.{connection.engine}.handler")
     from dbroster.engines.name_lookup import look_up
 
     look_up(connection)
     return cast("Handler", module.connect(connection))
+
+
+@contextmanager
+def _with_driver(engine: Engine, name: str) -> Iterator[None]:
+    """Import in the block what needs the driver: the engine decides what of it is imported."""
+    try:
+        try:
+            yield
+        finally:
+            _refuse_old_driver(engine)
+    except ModuleNotFoundError as error:
+        raise ServerError(
+            f"the driver for {name} is not installed ({error.name} is missing): pip install 'dbroster[{name}]' "
+            f"(in a checkout: pip install -r requirements-{name}.txt)"
+        ) from None
+    except ImportError as error:
+        raise ServerError(f"the driver for {name} is installed, but can't be loaded: {error}") from None
 
 
 def _refuse_old_driver(engine: Engine) -> None:

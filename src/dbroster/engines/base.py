@@ -27,6 +27,7 @@ from dbroster.passwords.secret import Secret
 
 if TYPE_CHECKING:
     from dbroster.archive import Draft  # archives are seldom made, and every import takes its time
+    from dbroster.model.admin_script import AdminScript
 
 ATTEMPTS = 4
 FIRST_PAUSE = 0.05  # seconds; doubled after each attempt
@@ -111,6 +112,10 @@ class Handler(ABC):
     @abstractmethod
     def missing_privileges(self, templates: Sequence[str]) -> list[str]:
         """Statements that would give the admin what it lacks for a sync; empty when nothing is missing."""
+
+    @abstractmethod
+    def admin_script(self, templates: Sequence[str], password: str) -> "AdminScript":
+        """What a DBA runs to make this admin anew, as it is needed for these templates on this very server."""
 
     @abstractmethod
     def acquire_sync_lock(self) -> None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from dbroster.errors import ConfigError
 from dbroster.files.lines import significant
 from dbroster.files.permissions import open_problem, owner_problem
-from dbroster.files.read import MAX_SETTINGS, FileContent
+from dbroster.files.read import MAX_SETTINGS, FileContent, Files
 from dbroster.model.names import is_name, system_account
 from dbroster.model.problems import Problem
 from dbroster.model.roster import USERS_FILE, Roster, User
@@ -63,6 +63,16 @@ def read_roster(source: UsersSource, engine: str) -> Roster:
     broken = _few([f"{p.file} line {p.line} can't be used" for p in problems if not p.warning])
     more = _fewer(problems, templates.name)
     return roster._replace(templates=names, problems=roster.problems + more, suspended=roster.suspended + broken)
+
+
+def read_templates(files: Files, engine: str) -> tuple[str, ...]:
+    """Read the engine's template list alone. Raises ConfigError when it can't be used, or one of its lines."""
+    content = files.read(f"{engine}_databases.txt", MAX_SETTINGS)
+    fatal = [*filter(None, _template_file(files.directory / content.name, content))]
+    names, problems = parse_templates(content.data, content.name, files.directory)
+    if grave := [*fatal, *(problem for problem in problems if not problem.warning)]:
+        raise ConfigError(grave)
+    return names
 
 
 def _template_file(path: Path, content: FileContent) -> Iterator[Problem | None]:

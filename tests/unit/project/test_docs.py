@@ -13,16 +13,22 @@ from dbroster.audit.log import AuditLog
 from dbroster.cli.main import parser
 from dbroster.config.connections import CONNECTIONS_FILE, read_connections
 from dbroster.engines import ENGINES as ENGINE_NAMES
-from dbroster.engines.mysql.access.admin_privileges import Held, missing_grants
-from dbroster.engines.mysql.handler import MySQLHandler
-from dbroster.engines.mysql.mariadb import MariaDBHandler
-from dbroster.engines.mysql.options import PRIVILEGES as MYSQL_PRIVILEGES
+from dbroster.engines.clickhouse.access.admin_privileges import COMMENTING, ENDING, FOR_ADMIN, Tree
+from dbroster.engines.clickhouse.admin_script import script as clickhouse_script
+from dbroster.engines.clickhouse.options import PRIVILEGES
+from dbroster.engines.mongodb.admin_script import script as mongodb_script
+from dbroster.engines.mysql.access.admin_privileges import MARIADB, MYSQL
+from dbroster.engines.mysql.admin_script import script as mysql_script
+from dbroster.engines.postgresql.admin_script import script as postgresql_script
 from dbroster.errors import ConfigError
 from dbroster.files.read import Files
+from dbroster.model.admin_script import AdminScript
+from dbroster.model.connection import Connection, Tls
 from dbroster.model.names import SYSTEM_ACCOUNTS, SYSTEM_PREFIXES
 from dbroster.model.plan import Action, Conflict, Verb
 from dbroster.model.problems import Problem
 from dbroster.model.result import Link, Outcome, Result, Status
+from dbroster.passwords.secret import Secret
 from dbroster.report.exit_codes import Exit
 from dbroster.report.json_document import as_json
 from dbroster.report.report import Report
@@ -145,14 +151,27 @@ def test_reserved_names_are_documented() -> None:
 # --- engines.md -------------------------------------------------------------------------------------------------------
 
 
-def test_the_grants_for_the_admin_are_those_that_the_code_asks_for() -> None:
-    admin, text = "'dbroster'@'%'", " ".join(ENGINES.split())
-    for statement in missing_grants(Held(), admin, MYSQL_PRIVILEGES, ["tools", "web"], literal=False):
+def admin_scripts() -> Iterator[AdminScript]:
+    """What `dbroster grants` prints with the names of engines.md."""
+    encrypted = Tls("verify-full")
+    postgresql, mysql, mongodb, clickhouse = (
+        Connection(name, "default", "db1", 1, "dbroster", Secret("x"), encrypted)
+        for name in ("postgresql", "mysql", "mongodb", "clickhouse")
+    )
+    yield postgresql_script(postgresql, "...", "PostgreSQL 18", 180000)
+    for wording in (MYSQL, MARIADB):
+        yield mysql_script(mysql, ("tools", "web"), "...", wording, "1", ("dbroster", "%"))
+    yield mongodb_script(mongodb, "...", "MongoDB 8", "admin", role_exists=False)
+    tree = Tree(dict.fromkeys((*FOR_ADMIN, *ENDING, *COMMENTING, *PRIVILEGES), ""))
+    yield clickhouse_script(clickhouse, "...", "ClickHouse 25.8", tree, list(PRIVILEGES), "")
+
+
+@pytest.mark.parametrize("script", list(admin_scripts()), ids=lambda script: script.product)
+def test_the_statements_for_the_admin_are_those_that_grants_prints(script: AdminScript) -> None:
+    text = " ".join(ENGINES.split())
+    more = [statement for statements in script.more.values() for statement in statements]
+    for statement in (*script.first, script.create, *script.needed, *more):
         assert statement in text
-    for table in {*MySQLHandler.tables, *MariaDBHandler.tables}:
-        assert f"GRANT SELECT ON mysql.{table} TO {admin};" in text
-    for handler in (MySQLHandler, MariaDBHandler):
-        assert f"GRANT PROCESS, {handler.end_sessions_privilege} ON *.* TO {admin};" in text
 
 
 # --- safety.md and all pages ------------------------------------------------------------------------------------------

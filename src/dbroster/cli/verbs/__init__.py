@@ -6,7 +6,7 @@ from typing import Protocol, cast
 
 from dbroster.cli.stopping import Connect
 
-VERBS = ("init", "sync", "plan", "status", "check", "audit", "encrypt", "edit", "restore")
+VERBS = ("init", "grants", "sync", "plan", "status", "check", "audit", "encrypt", "edit", "restore")
 
 
 class Verb(Protocol):

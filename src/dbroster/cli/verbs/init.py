@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import shlex
 from pathlib import Path
 
 from dbroster.cli.arguments import engine_name
@@ -41,16 +42,17 @@ def run(given: argparse.Namespace, _: Connect) -> int:
 
 
 def _next(directory: Path, servers: list[FirstServer]) -> str:
-    option = "" if directory == first_choice() else f" --config {directory}"
-    first = [] if servers else [f"  $EDITOR {directory}/connections.yaml    # choose the servers that you have"]
-    return "\n".join([
-        "next:",
-        *first,
-        f"  dbroster edit{option}     # who shall have an account",
-        f"  dbroster check{option} --connect",
-        f"  dbroster plan{option}     # what a sync would do",
-        "",
-    ])  # fmt: skip
+    option = "" if directory == first_choice() else f" --config {shlex.quote(str(directory))}"
+    engine = servers[0].engine if servers else "ENGINE"
+    choose = [] if servers else [(f"$EDITOR {directory}/connections.yaml", "choose the servers that you have")]
+    steps = [
+        *choose,
+        (f"dbroster grants {engine}{option}", "how the admin account is made"),
+        (f"dbroster edit{option}", "who shall have an account"),
+        (f"dbroster plan{option}", "what a sync would do"),
+    ]
+    width = max(len(command) for command, _ in steps)
+    return "".join(["next:\n", *(f"  {command:{width}}  # {what}\n" for command, what in steps)])
 
 
 def _server(text: str) -> FirstServer:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
 from secrets import token_urlsafe
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler, Owned, prove_adoptable
@@ -42,6 +42,9 @@ from dbroster.model.roster import User
 from dbroster.model.state import ExistingDatabase, ExistingUser, Lock, PasswordCheck, Server
 from dbroster.passwords.secret import Secret
 from dbroster.passwords.verifiers.digests import clickhouse_salt, clickhouse_sha256
+
+if TYPE_CHECKING:
+    from dbroster.model.admin_script import AdminScript
 
 BATCH = 50
 """Actions that are looked at together; each is a statement of its own, but for one user's grants."""
@@ -117,6 +120,10 @@ class ClickHouseHandler(Handler):
     def missing_privileges(self, templates: Sequence[str]) -> list[str]:  # noqa: ARG002 - the same for all databases
         """GRANT statements for what the admin lacks; all of them when it may not even look at its own grants."""
         return self._server.missing_privileges()
+
+    def admin_script(self, templates: Sequence[str], password: str) -> "AdminScript":  # noqa: ARG002 - for all databases
+        """What makes the admin."""
+        return self._server.admin_script(password)
 
     def acquire_sync_lock(self) -> None:
         """Hold a sleeping query of a fixed id until `close`. Raises SyncLockHeld, naming who has it."""

@@ -22,11 +22,11 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
 
 from dbroster.archive import Archive, Draft
-from dbroster.engines.mongodb.access.admin_privileges import lets_everybody_in, own_rights
+from dbroster.engines.mongodb.access.admin_privileges import READER, lets_everybody_in, own_rights
 from dbroster.engines.mongodb.accounts_inside import insiders, shut_out
 from dbroster.engines.mongodb.end_operations import end_operations
 from dbroster.engines.mongodb.options import MongoDBOptions
-from dbroster.engines.mongodb.session import ADMIN, UNAUTHORIZED, Session, open_session
+from dbroster.engines.mongodb.session import UNAUTHORIZED, Session, open_session
 from dbroster.engines.mongodb.state import read_accounts
 from dbroster.engines.waits import breakable
 from dbroster.engines.zip_archiver import DAMAGED, ZipArchiver, member
@@ -65,7 +65,7 @@ class MongoDBArchiver(ZipArchiver):
         rights = own_rights(self._session)
         if all(_may_read(rights.privileges, place) for place in _PLACES) or lets_everybody_in(self.connection):
             return []
-        grant = {"grantRolesToUser": rights.admin["user"], "roles": [{"role": "readAnyDatabase", "db": ADMIN}]}
+        grant = {"grantRolesToUser": rights.admin["user"], "roles": [READER]}
         return [f'db.getSiblingDB("{rights.admin["db"]}").runCommand({json_util.dumps(grant)})']
 
     def close(self, user: str, database: str) -> None:  # noqa: ARG002 - whoever has roles on it loses them

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler, Owned, gone, no_adoption, prove_adoptable, prove_managed
@@ -57,6 +57,9 @@ from dbroster.passwords.secret import Secret
 from dbroster.passwords.verifiers.algorithms import Algorithm, Check
 from dbroster.passwords.verifiers.saslprep import saslprep_offender
 from dbroster.plan.grace_period import stamp
+
+if TYPE_CHECKING:
+    from dbroster.model.admin_script import AdminScript
 
 DATABASE_BYTES = 63
 """Longer names are refused by the server (manual, "MongoDB Limits and Thresholds")."""
@@ -128,6 +131,14 @@ class MongoDBHandler(Handler):
         """Commands that give the admin everything that a sync needs, when anything is missing."""
         missing = own_rights(self._session).statements(self._session.auth_database)
         return [] if missing and lets_everybody_in(self.connection) else missing
+
+    def admin_script(self, templates: Sequence[str], password: str) -> "AdminScript":  # noqa: ARG002 - for all databases
+        """What makes the admin."""
+        from dbroster.engines.mongodb.admin_script import script
+
+        rights = own_rights(self._session)
+        product, where = self.server().product, rights.admin["db"]
+        return script(self.connection, password, product, where, role_exists=rights.has_role)
 
     def acquire_sync_lock(self) -> None:
         """Hold connections that other syncs see, until `close`. Raises SyncLockHeld, naming who has them."""

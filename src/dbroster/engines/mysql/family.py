@@ -8,12 +8,12 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler, Owned, gone, prove_adoptable, prove_own
 from dbroster.engines.mysql.access.accounts import Account, Key, Ownership
-from dbroster.engines.mysql.access.admin_privileges import missing_grants
+from dbroster.engines.mysql.access.admin_privileges import Wording, missing_grants
 from dbroster.engines.mysql.access.database_owners import Estate
 from dbroster.engines.mysql.access.grants import Rules
 from dbroster.engines.mysql.access.password_check import by_password, check_passwords
@@ -43,6 +43,9 @@ from dbroster.model.roster import User
 from dbroster.model.state import ExistingDatabase, ExistingUser, Lock, PasswordCheck, Server
 from dbroster.passwords.secret import Secret
 
+if TYPE_CHECKING:
+    from dbroster.model.admin_script import AdminScript
+
 ACCOUNTS_AT_ONCE = 100  # in one message; more gain nothing
 DATABASES_AT_ONCE = 50  # looked at together
 LISTED = (Verb.CREATE_USER, Verb.UPDATE_PASSWORD, Verb.LOCK_USER, Verb.DROP_USER)
@@ -67,9 +70,7 @@ class MySQLFamily(Handler):
     """Authentication plugins that accounts get; `auto` is the first one."""
     max_password: ClassVar[int | None] = None
     """In bytes."""
-    tables: ClassVar[tuple[str, ...]]
-    """Tables of `mysql` that the admin has to read; the first one has accounts and roles."""
-    end_sessions_privilege: ClassVar[str]
+    wording: ClassVar[Wording]
     role_host: ClassVar[str]
     """What stands in the place of a role's host."""
 
@@ -165,9 +166,19 @@ class MySQLFamily(Handler):
     def missing_privileges(self, templates: Sequence[str]) -> list[str]:
         """GRANT statements for what the admin lacks."""
         admin = account(*self._admin)
-        unreadable = [] if self._are_readable(*self.tables) else [t for t in self.tables if not self._are_readable(t)]
+        tables = self.wording.tables
+        unreadable = [] if self._are_readable(*tables) else [name for name in tables if not self._are_readable(name)]
         return [f"GRANT SELECT ON mysql.{name} TO {admin};" for name in unreadable] + missing_grants(
             self._changes.admin, admin, self._options.privileges, templates, literal=self._rules.literal
+        )
+
+    def admin_script(self, templates: Sequence[str], password: str) -> "AdminScript":
+        """What makes the admin."""
+        from dbroster.engines.mysql.admin_script import script
+
+        version = self._facts.settings["version"].partition("-")[0]
+        return script(
+            self.connection, templates, password, self.wording, version, self._admin, literally=self._rules.literal
         )
 
     def _are_readable(self, *tables: str) -> bool:
@@ -181,7 +192,7 @@ class MySQLFamily(Handler):
     def acquire_sync_lock(self) -> None:
         """Hold a lock of the server until `close`. Raises SyncLockHeld, naming who has it."""
         with reading():
-            acquire_sync_lock(self._session, self.tables[0], self.role_host, self._is_users)
+            acquire_sync_lock(self._session, self.wording.tables[0], self.role_host, self._is_users)
 
     def _is_users(self, name: str) -> bool:
         accounts = self._state.accounts_of([name])
@@ -198,7 +209,7 @@ class MySQLFamily(Handler):
         with reading():
             accounts = self._state.every_account()
             admin = self._changes.admin
-            ending, fine_unseen = self.end_sessions_privilege, self._state.fine_unseen
+            ending, fine_unseen = self.wording.ending, self._state.fine_unseen
             texts = [
                 *self._warnings_of_server(),
                 *warnings.of_admin(admin, self._admin, ending, fine_unseen=fine_unseen),
@@ -478,4 +489,4 @@ class MySQLFamily(Handler):
         """By the product's own dump program and client."""
         from dbroster.engines.mysql.archive.archiver import MySQLArchiver
 
-        return MySQLArchiver(self.connection, self._session, self.end_sessions_privilege, self._state.patterns)
+        return MySQLArchiver(self.connection, self._session, self.wording, self._state.patterns)

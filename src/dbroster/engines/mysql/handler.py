@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from dbroster.engines.base import Handler
 from dbroster.engines.mysql.access import markers
 from dbroster.engines.mysql.access.accounts import Account, Key, lock_state, powers, with_roles
+from dbroster.engines.mysql.access.admin_privileges import MYSQL, Wording
 from dbroster.engines.mysql.access.database_owners import Estate
 from dbroster.engines.mysql.access.markers import MADE, NEW
 from dbroster.engines.mysql.family import MySQLFamily
@@ -55,8 +56,7 @@ class MySQLHandler(MySQLFamily):
     oldest: ClassVar[tuple[int, ...]] = (8, 0, 21)  # ATTRIBUTE came with it
     plugins: ClassVar[tuple[str, ...]] = ("caching_sha2_password", "mysql_native_password")
     max_password: ClassVar[int | None] = 256  # MySQL denies the login with more
-    tables: ClassVar[tuple[str, ...]] = ("user", "db", "global_grants", "role_edges")
-    end_sessions_privilege: ClassVar[str] = "CONNECTION_ADMIN"
+    wording: ClassVar[Wording] = MYSQL
     role_host: ClassVar[str] = "%"
     groups: ClassVar[int] = 2  # more would be more round trips
 

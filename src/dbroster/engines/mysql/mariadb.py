@@ -18,6 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from dbroster.engines.mysql.access import markers
 from dbroster.engines.mysql.access.accounts import Account, Key, lock_state, powers, with_roles
+from dbroster.engines.mysql.access.admin_privileges import MARIADB, Wording
 from dbroster.engines.mysql.access.database_owners import Estate
 from dbroster.engines.mysql.access.password_check import SEVERAL
 from dbroster.engines.mysql.family import MySQLFamily
@@ -68,8 +69,7 @@ class MariaDBHandler(MySQLFamily):
     product: ClassVar[str] = "MariaDB"
     oldest: ClassVar[tuple[int, ...]] = (10, 5)
     plugins: ClassVar[tuple[str, ...]] = ("mysql_native_password", "ed25519")
-    tables: ClassVar[tuple[str, ...]] = ("global_priv", "db", "roles_mapping")
-    end_sessions_privilege: ClassVar[str] = "CONNECTION ADMIN"
+    wording: ClassVar[Wording] = MARIADB
     role_host: ClassVar[str] = ""
     default_jobs: ClassVar[int] = 2  # the server works on one DDL statement at a time
     groups: ClassVar[int] = 1
@@ -100,7 +100,7 @@ class MariaDBHandler(MySQLFamily):
     def missing_privileges(self, templates: Sequence[str]) -> list[str]:
         """GRANT statements for what the admin lacks, the right to give the marker roles included."""
         missing = super().missing_privileges(templates)
-        if any(f"mysql.{table} " in line for table in self.tables for line in missing):
+        if any(f"mysql.{table} " in line for table in self.wording.tables for line in missing):
             return missing  # whether the roles exist can't be known yet
         roles = self._marker_roles()
         lacking = sorted(name for name, role in roles.items() if not role.grantable)

@@ -7,7 +7,7 @@ connects to a user's database. Statements that carry verifiers are kept out of t
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import ClassVar, LiteralString, Self
+from typing import TYPE_CHECKING, ClassVar, LiteralString, Self
 
 from psycopg import sql
 
@@ -41,6 +41,9 @@ from dbroster.model.state import ExistingDatabase, ExistingUser, Lock, PasswordC
 from dbroster.passwords.secret import Secret
 from dbroster.passwords.verifiers.algorithms import Algorithm, Check
 from dbroster.passwords.verifiers.scram import scram_sha_256
+
+if TYPE_CHECKING:
+    from dbroster.model.admin_script import AdminScript
 
 _BATCH = 50
 
@@ -109,6 +112,12 @@ class PostgreSQLHandler(Handler):
             lacking.append(f"CONNECTION LIMIT {SESSIONS + self.default_jobs}")
         missing = [f"ALTER ROLE {quoted(session.admin)} {' '.join(lacking)};"] if lacking else []
         return [*missing, *self._foreign_marker_role()]
+
+    def admin_script(self, templates: Sequence[str], password: str) -> "AdminScript":  # noqa: ARG002 - for all databases
+        """What makes the admin."""
+        from dbroster.engines.postgresql.admin_script import script
+
+        return script(self.connection, password, self._session.product, self._session.version)
 
     def jobs(self) -> int:
         """No more sessions than the admin may have beside the one that holds the lock."""

@@ -12,6 +12,12 @@ FOR_ADMIN = (
 )  # fmt: skip
 """What dbroster needs besides what it passes on to users."""
 
+FOR_CLUSTER = ("CLUSTER", "REMOTE")
+FOR_DATES = ("CREATE ROLE", "ROLE ADMIN")
+"""What it takes to date a lock."""
+ENDING = ("KILL QUERY",)
+COMMENTING = ("ALTER MODIFY DATABASE COMMENT",)
+
 POWERS = (
     "ALL", "ACCESS MANAGEMENT", "CREATE USER", "ALTER USER", "DROP USER", "CREATE ROLE", "ALTER ROLE", "DROP ROLE",
     "ROLE ADMIN",
@@ -95,3 +101,16 @@ def missing_grants(
     if passable:
         statements.append(f"GRANT{cluster} {', '.join(passable)} ON *.* TO {admin} WITH GRANT OPTION;")
     return statements
+
+
+def dating_grant(admin: str, cluster: str) -> str:
+    """The statement that lets the admin (quoted) date locks, and mark accounts."""
+    return f"GRANT{cluster} {', '.join(FOR_DATES)} ON *.* TO {admin};"
+
+
+def marking_grants(role: str, admin: str, cluster: str) -> list[str]:
+    """Statements that let the admin mark accounts with one role (both quoted)."""
+    return [
+        f"CREATE ROLE IF NOT EXISTS {role}{cluster};",
+        f"GRANT{cluster} {role} TO {admin} WITH ADMIN OPTION;",
+    ]

@@ -17,9 +17,6 @@ from dbroster.model.state import Lock
 from dbroster.plan.grace_period import read_stamp, stamp
 
 _INFIX = ":locked:"
-NEEDED = ("CREATE ROLE", "ROLE ADMIN")
-"""Privileges that it takes to date a lock."""
-
 _UNKNOWN_ROLE = "511"
 _UNUSED = """
     SELECT name FROM system.roles WHERE startsWith(name, {prefix})

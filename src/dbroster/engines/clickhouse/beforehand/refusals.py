@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from dbroster.engines.base import no_adoption
+from dbroster.engines.clickhouse.access.admin_privileges import COMMENTING
 from dbroster.engines.clickhouse.access.powers import Powers
 from dbroster.engines.clickhouse.account import Account
 from dbroster.engines.clickhouse.beforehand.server_checks import ServerRules
@@ -15,7 +16,6 @@ from dbroster.model.plan import Action, Verb
 from dbroster.model.state import Lock
 
 _REMOVING = frozenset({Verb.LOCK_USER, Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE, Verb.DROP_USER})
-_COMMENTING = "ALTER MODIFY DATABASE COMMENT"
 _UNKNOWN_COLUMN = "47"
 
 _TOO_LARGE = """
@@ -103,15 +103,15 @@ def _not_changed(session: Session, action: Action, account: Account) -> str | No
 
 def _not_commented(session: Session, server: ServerRules, database: str) -> str | None:
     """Why a database can't be marked. Servers before 25 can't change the comment of one that exists."""
-    if not server.tree.known([_COMMENTING]):
+    if not server.tree.known(COMMENTING):
         name, old = identifier(database), identifier(f"{database}_old")
         return (
             f"this version of ClickHouse can't mark a database that exists; let dbroster make a new one, and move the "
             f"tables there: RENAME DATABASE {name} TO {old};"
         )
-    if not server.may(_COMMENTING):
+    if not server.may(*COMMENTING):
         admin = identifier(session.connection.username)
-        return f"the admin account may not mark it: GRANT {_COMMENTING} ON *.* TO {admin};"
+        return f"the admin account may not mark it: GRANT {COMMENTING[0]} ON *.* TO {admin};"
     return None
 
 

@@ -1,16 +1,29 @@
 """What dbroster must know of a ClickHouse server before it works on it, and what its DBA should know."""
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from dbroster.engines.clickhouse.access.admin_privileges import FOR_ADMIN, Holdings, Tree, missing_grants
+from dbroster.engines.clickhouse.access.admin_privileges import (
+    ENDING,
+    FOR_ADMIN,
+    FOR_CLUSTER,
+    FOR_DATES,
+    Holdings,
+    Tree,
+    dating_grant,
+    marking_grants,
+    missing_grants,
+)
 from dbroster.engines.clickhouse.access.powers import Powers
-from dbroster.engines.clickhouse.access.roles import NEEDED
 from dbroster.engines.clickhouse.access.row_policies import HIDDEN, HIDDEN_IF_BROKEN, blinded
 from dbroster.engines.clickhouse.access.shared_tables import only_engines
 from dbroster.engines.clickhouse.beforehand.cluster_checks import join
 from dbroster.engines.clickhouse.options import ClickHouseOptions
 from dbroster.engines.clickhouse.session import DENIED, IF_BROKEN, Session, identifier
 from dbroster.errors import OperationError, UnsupportedServer
+
+if TYPE_CHECKING:
+    from dbroster.model.admin_script import AdminScript
 
 OLDEST = (24, 8)
 
@@ -62,7 +75,7 @@ class ServerRules:
         """GRANT statements for what the admin lacks. Raises ServerError if row policies blind it."""
         nodes = self._held()
         held = self._holdings = nodes[self._session.here] if nodes else None
-        needed = (*FOR_ADMIN, *(["CLUSTER", "REMOTE"] if self._session.databases_on else []))
+        needed = (*FOR_ADMIN, *(FOR_CLUSTER if self._session.databases_on else ()))
         statements: list[str] = []
         for known in nodes or [Holdings(frozenset(), frozenset())]:
             statements += missing_grants(self.tree, known, self._admin, needed, self.wanted, self._session.accounts_on)
@@ -70,6 +83,14 @@ class ServerRules:
             statements.append(f"GRANT{self._session.accounts_on} SELECT ON system.* TO {self._admin};")
         known = held or Holdings(frozenset(), frozenset())
         return list(dict.fromkeys(statements)) + self._missing_role(known)
+
+    def admin_script(self, password: str) -> "AdminScript":
+        """What makes the admin, with the privileges that this server has."""
+        from dbroster.engines.clickhouse.admin_script import script
+
+        session = self._session
+        product = f"ClickHouse {session.version}"
+        return script(session.connection, password, product, self.tree, self.wanted, session.accounts_on)
 
     def _known_holdings(self) -> Holdings | None:
         """What the admin has; a sync has read it a moment ago."""
@@ -92,20 +113,16 @@ class ServerRules:
 
     def _missing_role(self, held: Holdings) -> list[str]:
         """The marker role can be given by who has it with admin option, or may give any."""
-        if self._session.connection.removals.grace_days and self.tree.lacking(NEEDED, held.plain):
-            return [f"GRANT{self._session.accounts_on} {', '.join(NEEDED)} ON *.* TO {self._admin};"]
+        if self._session.connection.removals.grace_days and self.tree.lacking(FOR_DATES, held.plain):
+            return [dating_grant(self._admin, self._session.accounts_on)]
         may_give = not self.tree.lacking(["ROLE ADMIN"], held.plain)
         if may_give and (self.role_exists() or not self.tree.lacking(["CREATE ROLE"], held.plain)):
             return []
-        role, admin = identifier(self._session.role), self._admin
         if not self.tree.lacking(["SHOW ROLES"], held.plain) and all(
             self._session.everywhere(_MAY_MARK, role=self._session.role)
         ):
             return []
-        return [
-            f"CREATE ROLE IF NOT EXISTS {role}{self._session.accounts_on};",
-            f"GRANT{self._session.accounts_on} {role} TO {admin} WITH ADMIN OPTION;",
-        ]
+        return marking_grants(identifier(self._session.role), self._admin, self._session.accounts_on)
 
     def revoke(self, user: str, database: str | None = None) -> None:
         """Take all privileges on a database, or on everything; those that the admin can't take away stay.
@@ -135,9 +152,8 @@ class ServerRules:
     def missing_to_end_queries(self) -> list[str]:
         """What the admin lacks to end queries of users; a sync does without."""
         held = self._known_holdings()
-        if held is None or self.tree.lacking(["KILL QUERY"], held.plain):
-            return [f"GRANT{self._session.accounts_on} KILL QUERY ON *.* TO {self._admin};"]
-        return []
+        known = Holdings(held.plain if held else frozenset(), frozenset())
+        return missing_grants(self.tree, known, self._admin, ENDING, (), self._session.accounts_on)
 
     # --- what the DBA should know -----------------------------------------------------------------------------------
 

@@ -27,6 +27,9 @@ from dbroster.errors import OperationError
 from dbroster.model.connection import Connection
 
 ROLE = "dbrosterAdmin"
+READER = {"role": "readAnyDatabase", "db": ADMIN}
+"""What an archive needs."""
+
 _CLUSTER: dict[str, Any] = {"cluster": True}
 _ALL: dict[str, Any] = {"db": "", "collection": ""}
 _USERS: dict[str, Any] = {"db": ADMIN, "collection": "system.users"}
@@ -72,8 +75,8 @@ class Rights:
             return []
         if self.has_role:
             return [shell_command(ADMIN, {"grantPrivilegesToRole": ROLE, "privileges": _documents(missing)})]
-        create = {"createRole": ROLE, "privileges": _documents(needed(auth_database)), "roles": []}
-        grant = {"grantRolesToUser": self.admin["user"], "roles": [{"role": ROLE, "db": ADMIN}]}
+        create = role_with_privileges(auth_database, exists=False)
+        grant = {"grantRolesToUser": self.admin["user"], "roles": [admin_role()]}
         return [shell_command(ADMIN, create), shell_command(self.admin["db"], grant)]
 
     def _missing(self, auth_database: str) -> Privileges:
@@ -88,6 +91,19 @@ class Rights:
 
     def _has(self, resource: Resource, action: str) -> bool:
         return any(action in entry["actions"] and _covers(entry["resource"], resource) for entry in self.privileges)
+
+
+def admin_role() -> dict[str, str]:
+    """The role as commands take it."""
+    return {"role": ROLE, "db": ADMIN}
+
+
+def role_with_privileges(auth_database: str, *, exists: bool) -> dict[str, object]:
+    """The command that makes the role, or adds to it what a sync needs: another roster may use it, too."""
+    privileges = _documents(needed(auth_database))
+    if exists:
+        return {"grantPrivilegesToRole": ROLE, "privileges": privileges}
+    return {"createRole": ROLE, "privileges": privileges, "roles": []}
 
 
 def own_rights(session: Session) -> Rights:

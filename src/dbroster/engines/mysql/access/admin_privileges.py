@@ -7,12 +7,41 @@ revokes) are passed over.
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from dbroster.engines.mysql.access.grants import escaped, reaches, unescaped
 from dbroster.engines.mysql.session import identifier
 
 _LINE = re.compile(r"GRANT (.+?) ON (\*|`(?:[^`]|``)+`)\.\* TO (.+)")
 NEEDED_ANYWAY = ("CREATE", "ALTER", "DROP")  # ALTER: to take READ ONLY off a database that is to be dropped
+READS = frozenset({"SELECT", "SHOW VIEW", "TRIGGER", "EVENT", "EXECUTE"})
+"""What an archive reads by."""
+
+FINE_TABLES = ("tables_priv", "columns_priv", "procs_priv")
+"""Tables of `mysql` with grants on single tables and routines."""
+
+
+class Wording(NamedTuple):
+    """What a product calls things.
+
+    `tables`: those of `mysql` that the admin must read, the first one has accounts and roles. `ending`: the privilege
+    to end sessions. `routines`: what to grant for reading all routines.
+    """
+
+    product: str
+    newest: str
+    client: str
+    tables: tuple[str, ...]
+    ending: str
+    routines: str
+
+
+MYSQL = Wording(
+    "MySQL", "9.7", "mysql", ("user", "db", "global_grants", "role_edges"), "CONNECTION_ADMIN", "SHOW_ROUTINE ON *.*"
+)
+MARIADB = Wording(
+    "MariaDB", "11.8", "mariadb", ("global_priv", "db", "roles_mapping"), "CONNECTION ADMIN", "SELECT ON mysql.proc"
+)
 
 
 class Held:
@@ -73,5 +102,12 @@ def missing_grants(
     ]
     if literal and unserved:  # patterns don't count on this server, so there is no narrower way
         return [*lacking, f"GRANT {listed} ON *.* TO {admin} WITH GRANT OPTION;"]
-    patterns = (identifier("%" + escaped(f"_{template}")) for template in unserved)
-    return lacking + [f"GRANT {listed} ON {pattern}.* TO {admin} WITH GRANT OPTION;" for pattern in patterns]
+    patterns = map(template_pattern, unserved)
+    return lacking + [
+        f"GRANT {listed} ON {identifier(pattern)}.* TO {admin} WITH GRANT OPTION;" for pattern in patterns
+    ]
+
+
+def template_pattern(template: str) -> str:
+    """Return what a grant calls the databases of a template, whosever they are."""
+    return "%" + escaped(f"_{template}")

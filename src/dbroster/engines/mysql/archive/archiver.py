@@ -12,11 +12,11 @@ from typing import IO, Any, ClassVar
 from dbroster.archive import Archive, Draft
 from dbroster.engines import programs
 from dbroster.engines.archiver import Archiver
-from dbroster.engines.mysql.access.admin_privileges import Held, held
+from dbroster.engines.mysql.access.admin_privileges import READS, Held, Wording, held
 from dbroster.engines.mysql.archive import contents
 from dbroster.engines.mysql.archive.computed import recomputed
 from dbroster.engines.mysql.archive.contents import Contents, Special
-from dbroster.engines.mysql.archive.reading_account import READER, READS, reader
+from dbroster.engines.mysql.archive.reading_account import READER, reader
 from dbroster.engines.mysql.archive.routine_scripts import Scripts, scripts
 from dbroster.engines.mysql.session import Session, account, identifier, logged_in
 from dbroster.engines.waits import breakable
@@ -99,13 +99,13 @@ class MySQLArchiver(Archiver):
     method: ClassVar[str] = "mysqldump"
 
     def __init__(
-        self, connection: Connection, session: Session, ending: str, patterns: Callable[[str], Collection[str]]
+        self, connection: Connection, session: Session, wording: Wording, patterns: Callable[[str], Collection[str]]
     ) -> None:
-        """With `ending`: the privilege to end sessions, and `patterns`: how grants spell the databases of a user."""
+        """With `wording`: what the product calls things, and `patterns`: how grants spell the databases of a user."""
         super().__init__(connection)
         self._session = session
         self._patterns = patterns
-        self._ending = ending
+        self._wording = wording
         self._mariadb = session.is_mariadb
 
     def missing(self) -> list[str]:
@@ -116,10 +116,10 @@ class MySQLArchiver(Archiver):
         asked = (self._missing_program("dump"), self._missing_program("client"), self._limited())
         missing = [text for text in asked if text]
         found = held(str(next(iter(line.values()))) for line in self._session.rows("SHOW GRANTS"))
-        if not found.ends_sessions(self._ending):
-            missing.append(self._grant(f"PROCESS, {self._ending} ON *.*"))
+        if not found.ends_sessions(self._wording.ending):
+            missing.append(self._grant(f"PROCESS, {self._wording.ending} ON *.*"))
         if not self._reads_routines(found):
-            missing.append(self._grant("SELECT ON mysql.proc" if self._mariadb else "SHOW_ROUTINE ON *.*"))
+            missing.append(self._grant(self._wording.routines))
         return [*missing, *self._unseen(found)]
 
     def _unseen(self, found: Held) -> Iterator[str]:

@@ -9,12 +9,12 @@ import secrets
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
+from dbroster.engines.mysql.access.admin_privileges import READS
 from dbroster.engines.mysql.session import Session, account, identifier, literal
 from dbroster.model.connection import Connection
 from dbroster.passwords.secret import Secret
 from dbroster.passwords.verifiers.digests import mysql_native
 
-READS = frozenset({"SELECT", "SHOW VIEW", "TRIGGER", "EVENT", "EXECUTE"})
 """What a database has to be readable by, as a whole."""
 
 READER = "the account that reads for an archive"

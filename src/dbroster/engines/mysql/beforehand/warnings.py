@@ -4,13 +4,11 @@ from collections.abc import Collection, Iterator, Sequence
 
 from dbroster.engines.mysql.access import ways_in
 from dbroster.engines.mysql.access.accounts import Account, Key
-from dbroster.engines.mysql.access.admin_privileges import Held
+from dbroster.engines.mysql.access.admin_privileges import FINE_TABLES, Held
 from dbroster.engines.mysql.facts import ServerFacts
 from dbroster.engines.mysql.session import account
 from dbroster.engines.mysql.state import State
 from dbroster.model.state import Lock
-
-_FINE_TABLES = ("tables_priv", "columns_priv", "procs_priv")
 
 
 def of_server(facts: ServerFacts) -> Iterator[str]:
@@ -29,7 +27,7 @@ def of_admin(held: Held, admin: Key, ending: str, *, fine_unseen: bool) -> Itera
             f"GRANT PROCESS, {ending} ON *.* TO {account(*admin)};"
         )
     if fine_unseen:
-        statements = " ".join(f"GRANT SELECT ON mysql.{table} TO {account(*admin)};" for table in _FINE_TABLES)
+        statements = " ".join(f"GRANT SELECT ON mysql.{table} TO {account(*admin)};" for table in FINE_TABLES)
         yield f"grants on single tables and routines can't be seen; to see them: {statements}"
 
 

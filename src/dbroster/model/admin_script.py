@@ -1,0 +1,20 @@
+"""What a DBA runs to make the admin account of dbroster on one server."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+
+class AdminScript(NamedTuple):
+    """Statements, one a line: `first` what must be there before the account, `create` the account with its password.
+
+    `needed` is what no run can do without, `more` what is worth having, by what it is for. `client` is the command that
+    runs it, `comment` what its comments begin with.
+    """
+
+    product: str
+    create: str
+    needed: Sequence[str]
+    more: Mapping[str, Sequence[str]]
+    client: str
+    first: Sequence[str] = ()
+    comment: str = "--"

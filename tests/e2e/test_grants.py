@@ -1,0 +1,101 @@
+"""`dbroster grants`: what it prints goes into the native client of a superuser, and then its admin does everything."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.site import Run, Site
+from tests.support import warm
+
+SECRET = 'An-admin\'s \\ own "pass" 7'
+CLEANING = {
+    "postgresql": ('DROP OWNED BY "{admin}"', 'DROP ROLE "{admin}"'),
+    "mysql": ("DROP USER '{admin}'@'%'",),
+    "mongodb": ('{{"dropUser": "{admin}"}}', '{{"dropRole": "dbrosterAdmin"}}'),
+    "clickhouse": ("DROP USER {admin}",),
+}
+
+
+def grants(site: Site, *options: str) -> Run:
+    product = "mariadb" if site.adapter.server.engine == "mariadb" else site.adapter.engine
+    return Run(*warm.run(["-m", "dbroster", "grants", product, "--config", str(site.directory), *options]))
+
+
+def pipe(site: Site, text: str) -> None:
+    """Give the statements to a superuser's client: as they are, where the client takes more than one."""
+    server = site.adapter.server
+    if server.engine not in ("mongodb", "clickhouse"):
+        server.admin(text)
+        return
+    for line in text.splitlines():
+        if server.engine == "mongodb" and not line.startswith("//"):
+            database, body = line.removeprefix('db.getSiblingDB("').removesuffix(")").split('").runCommand(')
+            server.admin(json.dumps(json.loads(body)), database)
+        elif server.engine == "clickhouse" and line and not line.startswith("--"):
+            server.admin(line.removesuffix(";"))
+
+
+@pytest.fixture
+def least(site: Site) -> Iterator[Site]:
+    """A site whose connections.yaml names an admin that is not there yet."""
+    admin = f"adm_{site.prefix}"
+    site.configure(username=admin, password=SECRET)
+    yield site
+    site.configure()
+    site.users()
+    site.run("--max-removals", "all")
+    for statement in CLEANING[site.adapter.engine]:
+        site.adapter.server.admin(statement.format(admin=admin))
+
+
+def test_the_admin_that_grants_makes_can_do_everything(least: Site) -> None:
+    site = least
+    least.configure(username=f"adm_{site.prefix}", password=SECRET, removals={"grace_days": 0, "max": "all"})
+    first = grants(site, "--show")
+    assert (first.code, first.err) == (0, "")
+    assert "The server could not be asked" in first.out
+    pipe(site, first.out)
+    (bob, _) = site.users("bob", "ann")
+    site.converge()
+    site.everybody_is_at_home()
+    checked = Run(*warm.run(["-m", "dbroster", "check", "--connect", "--config", str(site.directory)]))
+    assert checked.code == 0, checked.out
+    site.users("ann")
+    site.converge()
+    assert bob not in site.adapter.accounts()
+    again = grants(site, "--show")
+    assert "is there already" in again.out
+    pipe(site, again.out)
+    site.in_step()
+
+
+def test_a_new_template_and_archives_are_granted_by_running_it_again(least: Site) -> None:
+    site = least
+    pipe(site, grants(site, "--show").out)
+    bob, _ = site.users("bob", "ann")
+    site.converge()
+    site.templates("tools", "web", "new")
+    site.configure(username=f"adm_{site.prefix}", password=SECRET, removals={"archive_dir": "archives", "max": "all"})
+    pipe(site, grants(site).out)
+    site.converge()
+    site.users("ann")
+    site.converge()
+    assert len(list((site.directory / "archives").rglob(f"{bob}_new-*"))) == 2
+
+
+def test_without_show_the_password_is_not_printed_nor_read(least: Site) -> None:
+    site = least
+    told = grants(site)
+    assert told.code == 0
+    assert SECRET not in told.out
+    assert "An-admin" not in told.out + told.err
+    site.configure(username=f"adm_{site.prefix}", password=None, password_env="DBROSTER_NOT_THERE")
+    assert grants(site).code == 0
+    refused = grants(site, "--show")
+    assert (refused.code, refused.out) == (2, "")
+    assert "the environment variable DBROSTER_NOT_THERE is not set" in refused.err
+    site.configure(username=f"adm_{site.prefix}", password=SECRET)
+    pipe(site, grants(site, "--show").out)
+    assert "is there already" in (known := grants(site)).out
+    assert "An-admin" not in known.out
