@@ -162,9 +162,23 @@ install_zookeeper() {
     fi
 }
 
+# Without it only the tests of the status page in a browser are missing. Ubuntu has no such package.
+install_browser() {
+    { command -v chromium-headless-shell || command -v chromium; } >/dev/null && return 0
+    command -v apt-get >/dev/null || return 0
+    printf 'Debian package: chromium-headless-shell ... '
+    if apt_install chromium-headless-shell >"$log" 2>&1 </dev/null; then
+        echo done
+    else
+        printf 'not available (%s)\n' "$(tail -n 1 "$log")"
+        echo "    The tests of the status page in a browser will be missing." >&2
+    fi
+}
+
 install_packages
 install_python
 install_mongod_libraries
 install_mysql
 install_clickhouse
 install_zookeeper
+install_browser

@@ -3,7 +3,14 @@
 from collections.abc import Callable, Mapping
 
 from dbroster.report.status.document import as_document
+from dbroster.report.status.page import as_page
+from dbroster.report.status.spreadsheet import as_csv
 from dbroster.report.status.text import as_table
 from dbroster.report.status.view import View
 
-STATUS_FORMATS: Mapping[str, Callable[[View], str]] = {"text": as_table, "json": as_document}
+STATUS_FORMATS: Mapping[str, Callable[[View], str]] = {
+    "text": as_table,
+    "json": as_document,
+    "csv": as_csv,
+    "html": as_page,
+}
