@@ -11,7 +11,8 @@
     ├── AuditError             the audit log can't be written: no change may be made       exit 2
     └── OperationError         one action on one object failed; never leaves `apply`       exit 1
 
-A plan that the guard refuses is a result, not an error (exit 3). Anything else is a defect and shows its traceback.
+A plan that the guard refuses is a result, not an error (exit 3). Anything else is a defect: it fails the action that
+brings it out (exit 1), or ends the run if there is none (exit 2).
 No text here ever contains a statement, a password or a verifier.
 """
 
@@ -101,6 +102,11 @@ def defect(error: Exception, *, verbose: bool = False) -> str:
     text = f"{type(error).__name__} in {places[-1].name}, line {places[-1].lineno}"
     more = [f"\n    {place.filename}:{place.lineno} {place.name}" for place in places if verbose]
     return f"a defect in dbroster, please report it: {text}{''.join(more)}"
+
+
+def failure(error: Exception) -> str:
+    """What a report tells of an action that an exception has ended: what was raised on purpose in its own words."""
+    return str(error) if isinstance(error, DbrosterError) else defect(error)
 
 
 def _out_of(error: Exception) -> str | None:

@@ -8,14 +8,14 @@ action failed), with a text that holds no statement, no password and no verifier
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from dbroster.engines.archiver import Archiver
-from dbroster.errors import DbrosterError, OperationError, Stalled, defect
+from dbroster.errors import OperationError, Stalled
 from dbroster.model.connection import Connection
 from dbroster.model.plan import Action, Verb
 from dbroster.model.problems import Problem
@@ -26,7 +26,6 @@ from dbroster.passwords.policy import PasswordRules, unprintable
 from dbroster.passwords.secret import Secret
 
 if TYPE_CHECKING:
-    from dbroster.archive import Draft  # archives are seldom made, and every import takes its time
     from dbroster.model.admin_script import AdminScript
 
 ATTEMPTS = 4
@@ -292,19 +291,10 @@ class Handler(ABC):
         archiver.close(user, database)
         extension, method = archiver.extension, archiver.method
         with drafting(self.connection, self.server().product, user, database, extension, method) as draft:
-            self._dump(archiver, user, database, draft)
+            archiver.dump(user, database, draft)
             obstacle = archiver.obstacle(draft.settings)
         if obstacle:
             self.notes[database] = f"archived, but {obstacle}"
-
-    def _dump(self, archiver: Archiver, user: str, database: str, draft: "Draft") -> None:
-        """Write an archive. What a user has put into one database, even if it brings a defect out, stops no other."""
-        try:
-            archiver.dump(user, database, draft)
-        except (DbrosterError, OSError):
-            raise
-        except Exception as error:
-            raise OperationError(defect(error)) from error
 
     # --- performing a plan ------------------------------------------------------------------------------------------
 
@@ -337,10 +327,14 @@ class Handler(ABC):
             self.archive_database(user, database)
 
     def perform_all(self, actions: Sequence[Action]) -> list[Outcome]:
-        """Do actions of one verb and return one outcome for each, in their order.
+        """Do actions of one verb and return one outcome for each, in their order."""
+        return list(self.performing(actions))
+
+    def performing(self, actions: Sequence[Action]) -> Iterator[Outcome]:
+        """Do actions of one verb and yield one outcome for each, in their order, as soon as it is known.
 
         What is in `together` is done at once, and again one by one if that fails, so that each error belongs to one
-        user. Raises ConnectError only; the core then repeats the call on a new connection.
+        user. After a ConnectError, or a defect, the core does what is left on a new connection.
         """
         if len(actions) < 2 or actions[0].verb not in self.together:
             batches = [[action] for action in actions]
@@ -349,13 +343,14 @@ class Handler(ABC):
         else:
             batches = [list(actions)]
         with self.reading_ahead(actions):
-            return [outcome for batch in batches for outcome in self._batch(batch)]
+            for batch in batches:
+                yield from self._batch(batch)
 
     def reading_ahead(self, actions: Sequence[Action]) -> AbstractContextManager[None]:  # noqa: ARG002 - for engines
         """Read at once what these actions will ask for, where that pays, and keep it as long as the block lasts."""
         return nullcontext()
 
-    def _batch(self, actions: Sequence[Action]) -> list[Outcome]:
+    def _batch(self, actions: Sequence[Action]) -> Iterator[Outcome]:
         """Do actions at once, or else one by one."""
         if len(actions) > 1:
             began = time.perf_counter()
@@ -365,8 +360,9 @@ class Handler(ABC):
                 pass
             else:
                 share = (time.perf_counter() - began) / len(actions)
-                return [Outcome(action, Status.DONE, seconds=share) for action in actions]
-        return [self._attempt(action) for action in actions]
+                yield from (Outcome(action, Status.DONE, seconds=share) for action in actions)
+                return
+        yield from map(self._attempt, actions)
 
     def _attempt(self, action: Action) -> Outcome:
         """Do one action, again after a pause while the server says that it may succeed a moment later."""

@@ -3,8 +3,8 @@
 What is created goes from verb to verb in groups of users, each group on its own, so that the server can make accounts
 for one group and databases for another at the same time. What is removed goes through each verb as a whole: all
 accounts are shut before the first database is dropped. A failed action skips that user's later actions and nobody
-else's, so an account being removed outlives every database that could not be dropped. What a run created for a new
-user is taken back when the rest of it fails.
+else's, so an account being removed outlives every database that could not be dropped. So does a defect of dbroster's
+own: a user may have made what brings it out. What a run created for a new user is taken back when the rest of it fails.
 """
 
 from collections import defaultdict
@@ -14,7 +14,7 @@ from itertools import groupby
 from threading import Event, Lock
 
 from dbroster.engines.base import Handler
-from dbroster.errors import AuditError, ServerError, Stalled
+from dbroster.errors import AuditError, ServerError, Stalled, failure
 from dbroster.model.plan import REMOVALS, Action, Plan, Verb
 from dbroster.model.result import Outcome, Status
 from dbroster.run.sessions import Sessions
@@ -28,6 +28,7 @@ STALLED = 3
 _INSIDE = (Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE)
 """What takes as long as its user wants, by what is in the database."""
 
+STOPPED = "the run was stopped"
 TAKEN_BACK = "taken back: this new user could not be completed"
 
 Chunk = list[Action]
@@ -170,7 +171,7 @@ class Apply:
 
     def _perform(self, chunk: Chunk) -> None:
         """Perform a chunk on a session of its own, with the audit log written before and after."""
-        outcomes = [Outcome(action, Status.NOT_ATTEMPTED, "the run was stopped") for action in chunk]
+        outcomes = [Outcome(action, Status.NOT_ATTEMPTED, STOPPED) for action in chunk]
         try:
             if not (self._stop.is_set() or self._broken.is_set()):
                 self._starting(chunk)
@@ -199,17 +200,28 @@ class Apply:
         self._broken.set()
 
     def _persist(self, chunk: Chunk) -> list[Outcome]:
-        """Repeat a chunk on a new connection when its own broke; every action may safely be done again."""
+        """Do a chunk, whatever breaks meanwhile."""
+        done: list[Outcome] = []
+        try:
+            self._go_on(chunk, done)
+        except Exception as error:  # noqa: BLE001 - a defect, told without its message, which may hold a secret
+            done += self._contain(chunk[len(done) :], error)
+        return done
+
+    def _go_on(self, chunk: Chunk, done: list[Outcome]) -> None:
+        """Do what is left of a chunk on a new connection when its own broke; an action may safely be done again."""
         lost = ""
         for attempt in range(RETRIES + 1):
             try:
                 with self._sessions.borrow() as handler:
-                    outcomes = handler.perform_all(chunk)
+                    for outcome in handler.performing(chunk[len(done) :]):
+                        done.append(outcome)  # noqa: PERF402 - what was done is known, whatever comes after it
                 self._stalled.clear()
-                return outcomes
+                return
             except Stalled as error:
                 if error.action and error.action.verb in _INSIDE and self._others_may_go_on(error.action.user):
-                    return self._without(chunk, error.action, str(error))
+                    done += self._without(chunk[len(done) :], error.action, str(error))
+                    return
                 lost = str(error)  # whoever waits that long would wait for every other action, too
                 break
             except ServerError as error:
@@ -221,7 +233,17 @@ class Apply:
                 if attempt < RETRIES:
                     self._stop.wait(PAUSE * 2**attempt)
         self._broken.set()
-        return [Outcome(action, Status.FAILED, lost) for action in chunk]
+        done += [Outcome(action, Status.FAILED, lost) for action in chunk[len(done) :]]
+
+    def _contain(self, left: Chunk, error: Exception) -> list[Outcome]:
+        """Fail the action that brings a defect out, and do the others one by one: their sessions know nothing of it."""
+        if len(left) == 1:
+            return [Outcome(left[0], Status.FAILED, failure(error))]
+        outcomes: list[Outcome] = []
+        for action in left:
+            stopped = [Outcome(action, Status.NOT_ATTEMPTED, STOPPED)]
+            outcomes += stopped if self._broken.is_set() else self._persist([action])
+        return outcomes
 
     def _others_may_go_on(self, user: str) -> bool:
         """Whether a database that the server does not finish with is no reason to end the run."""
@@ -229,7 +251,7 @@ class Apply:
         return len(self._stalled) < STALLED and not self._stop.is_set() and self._sessions.can_be_opened()
 
     def _without(self, chunk: Chunk, stuck: Action, reason: str) -> list[Outcome]:
-        """Fail one action, skip what its user has behind it, and do the rest of the chunk, again if it was done."""
+        """Fail one action, skip what its user has behind it, and do the rest of the chunk."""
         place = next(number for number, action in enumerate(chunk) if action is stuck)
         skipped = [action for action in chunk[place + 1 :] if action.user == stuck.user]
         rest = chunk[:place] + [action for action in chunk[place + 1 :] if action.user != stuck.user]

@@ -10,7 +10,7 @@ from dbroster.model.problems import Problem
 from dbroster.model.result import Result
 from dbroster.model.roster import Roster
 from dbroster.roster.validation import validate
-from dbroster.run.server_run import ServerRun, refused
+from dbroster.run.server_run import ServerRun
 
 
 class Check(ServerRun):
@@ -29,7 +29,7 @@ class Check(ServerRun):
                 roster = validate(self.roster, self.connection, handler)
                 server = handler.server()
                 plan = self.plan(roster, self.read(handler, roster), handler)
-                problems = self.problems(roster, *_foreseen(handler, plan), *handler.warnings())
+                problems = self.problems(roster, *self._foreseen(handler, plan), *self.warnings(handler))
         except DbrosterError as error:
             return self.of_files()._replace(fatal=str(error))
         result = self._judged(roster, problems, ", and so are login and privileges")
@@ -40,13 +40,12 @@ class Check(ServerRun):
         judgement = f"{_number(users, 'user')} and {_number(templates, 'template')} are sound{more}"
         return self.blank()._replace(users=users, problems=problems, judgement=judgement)
 
+    def _foreseen(self, handler: Handler, plan: Plan) -> Iterator[Problem]:
+        """Tell what of a plan the server must refuse."""
+        for place, reason in self.refused(handler, plan).items():
+            action = plan.actions[place]
+            yield Problem(f"{action.verb} {action.database or action.user} can't be done: {reason}", user=action.user)
+
 
 def _number(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
-
-
-def _foreseen(handler: Handler, plan: Plan) -> Iterator[Problem]:
-    """Tell what of a plan the server must refuse."""
-    for place, reason in refused(handler, plan).items():
-        action = plan.actions[place]
-        yield Problem(f"{action.verb} {action.database or action.user} can't be done: {reason}", user=action.user)

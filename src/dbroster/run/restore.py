@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from dbroster.archive import Archive, read_archive
 from dbroster.audit.log import AuditLog
 from dbroster.engines.base import Handler
-from dbroster.errors import AuditError, DbrosterError, OperationError, ServerError
+from dbroster.errors import AuditError, DbrosterError, OperationError, ServerError, failure
 from dbroster.model.plan import Action, Verb
 from dbroster.model.result import Outcome, Result, Status
 from dbroster.model.roster import User
@@ -143,7 +143,12 @@ class Restore(ServerRun):
                 yield Outcome(action, Status.SKIPPED, "skipped, since an earlier step failed")
                 continue
             audit.started([action])
-            outcome = self._bring_back(handler, action, archive, user) or handler.perform_all([action])[0]
+            try:
+                outcome = self._bring_back(handler, action, archive, user) or handler.perform_all([action])[0]
+            except ServerError:
+                raise
+            except Exception as error:  # noqa: BLE001 - told without its message, which may hold a secret
+                outcome = Outcome(action, Status.FAILED, failure(error))
             audit.finished([outcome])
             failed = outcome.status is not Status.DONE
             yield outcome

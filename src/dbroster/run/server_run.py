@@ -6,13 +6,13 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from dbroster import engines
 from dbroster.audit.log_files import AUDIT_FILE, check_log
 from dbroster.config.connections import archive_warning, transport_warning
 from dbroster.engines.base import Handler
-from dbroster.errors import OperationError, PrivilegeError, ServerError
+from dbroster.errors import OperationError, PrivilegeError, ServerError, failure
 from dbroster.files.lock import lock_file
 from dbroster.model.connection import Connection
 from dbroster.model.plan import Plan
@@ -27,6 +27,7 @@ from dbroster.run.password_cache import Cache
 
 Connect = Callable[[Connection], Handler]
 Clock = Callable[[Handler], datetime]
+T = TypeVar("T")
 
 
 class Options(NamedTuple):
@@ -73,6 +74,8 @@ class ServerRun:
         self.connect, self.clock = connect, clock
         self.task, self.stop = task or Task(), stop or Event()
         self.stages: dict[str, float] = {}
+        self.unseen: list[Problem] = []
+        """What could not be looked at, and why."""
 
     def blank(self) -> Result:
         """Return the result of a run that has learned nothing yet."""
@@ -144,6 +147,28 @@ class ServerRun:
         days = self.connection.removals.grace_days
         return GracePeriod(days, self.clock(handler)) if days else NO_GRACE
 
+    def refused(self, handler: Handler, plan: Plan) -> dict[int, str]:
+        """Ask the engine, when there is something to do, what of it the server must refuse.
+
+        Who keeps the engine from looking can't stop the run by it: then each action finds out by itself.
+        """
+        foreseen = self._look(lambda: handler.foresee(plan.actions)) if plan.actions else ()
+        return {place: reason for place, reason in enumerate(foreseen) if reason}
+
+    def warnings(self, handler: Handler) -> Sequence[Problem]:
+        """What the DBA should know of this server."""
+        return self._look(handler.warnings)
+
+    def _look(self, at: Callable[[], Sequence[T]]) -> Sequence[T]:
+        """Look at what users may have made: whatever they have made of it, it stops no run."""
+        try:
+            return at()
+        except ServerError:
+            raise
+        except Exception as error:  # noqa: BLE001 - told without its message, which may hold a secret
+            self.unseen.append(Problem(failure(error), warning=isinstance(error, OperationError)))
+            return ()
+
     def problems(self, roster: Roster, *more: Problem) -> tuple[Problem, ...]:
         """Everything that a person should look at. The line that suspends removals has a problem of its own."""
         warnings = filter(None, (transport_warning(self.connection), archive_warning(self.connection)))
@@ -153,6 +178,7 @@ class ServerRun:
             *more,
             *([Problem(suspended, warning=True)] if roster.suspended else ()),
             *warnings,
+            *self.unseen,
         )
 
     @contextmanager
@@ -164,15 +190,3 @@ class ServerRun:
             yield
         finally:
             self.stages[name] = self.stages.get(name, 0.0) + time.perf_counter() - began
-
-
-def refused(handler: Handler, plan: Plan) -> dict[int, str]:
-    """Ask the engine, when there is something to do, what of it the server must refuse.
-
-    Who keeps the engine from looking can't stop the run by it: then each action finds out by itself.
-    """
-    try:
-        foreseen = handler.foresee(plan.actions) if plan.actions else []
-    except OperationError:
-        foreseen = []
-    return {place: reason for place, reason in enumerate(foreseen) if reason}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dbroster import engines
 from dbroster.config.connections import cut_short, has_section, read_connections
 from dbroster.engines.base import Handler
-from dbroster.errors import AuditError, ConfigError, DbrosterError, OperationError, defect
+from dbroster.errors import AuditError, ConfigError, DbrosterError, ServerError, failure
 from dbroster.files.permissions import place_problem
 from dbroster.files.read import Files
 from dbroster.model.connection import Connection
@@ -27,7 +27,7 @@ from dbroster.roster.parse import read_roster
 from dbroster.roster.source import UsersSource
 from dbroster.roster.validation import validate
 from dbroster.run.rereading import Again, Rereading
-from dbroster.run.server_run import ServerRun, refused
+from dbroster.run.server_run import ServerRun
 
 if TYPE_CHECKING:
     from dbroster.audit.history import History
@@ -116,7 +116,7 @@ class Sync(ServerRun):
                 *self._not_carried(handler, plan),
                 *left,
                 *guard.warnings,
-                *handler.warnings(),
+                *self.warnings(handler),
             ),
             conflicts=plan.conflicts,
             refusals=(*unexpected(digest, self.options.expect), *guard.refusals),
@@ -154,7 +154,7 @@ class Sync(ServerRun):
 
     def _obstacles(self, handler: Handler, plan: Plan) -> dict[int, str]:
         """Find what of a plan the server must refuse, and what would be done for nothing."""
-        obstacles = refused(handler, plan)
+        obstacles = self.refused(handler, plan)
         return _in_vain(plan, obstacles) | obstacles
 
     def _not_carried(self, handler: Handler, plan: Plan) -> Iterator[Problem]:
@@ -229,21 +229,13 @@ class Sync(ServerRun):
 
 def _not_carried(handler: Handler, database: str) -> str | None:
     try:
-        losses = _losses(handler, database)
-    except OperationError as error:
-        text = f"dbroster can't look into {database} now, to say what an archive of it will not hold: {error}"
+        losses = list(handler.archiver().losses(database))
+    except (ServerError, AuditError):
+        raise
+    except Exception as error:  # noqa: BLE001 - what a user has put into one database stops no other
+        text = f"dbroster can't look into {database} now, to say what an archive of it will not hold: {failure(error)}"
         return f"{text}. If it can't be read after its user is locked, either, it is not dropped"
     return f"an archive of {database} does not hold: {'; '.join(losses)}" if losses else None
-
-
-def _losses(handler: Handler, database: str) -> list[str]:
-    """Look into a database. What a user has put into it, even if it brings a defect out, stops no other."""
-    try:
-        return list(handler.archiver().losses(database))
-    except DbrosterError:
-        raise
-    except Exception as error:
-        raise OperationError(defect(error)) from error
 
 
 def _in_vain(plan: Plan, obstacles: Mapping[int, str]) -> dict[int, str]:
