@@ -145,6 +145,9 @@ FAULTS = {
     "S10": "MySQL, MariaDB: a user who knows the name of the sync's lock keeps no run out.",
     "S11": "MySQL, MariaDB: no prepared transaction is committed between the archive and the drop of a database.",
     "S13": "MariaDB: no other setting that everybody's sessions begin with cuts an archive, either.",
+    "U1": "PostgreSQL: who gets into a leaver's database slowly, through PUBLIC or a group, does not stay in it.",
+    "U2": "PostgreSQL: who has become a leaver by SET ROLE before does not go on with his rights.",
+    "U3": "PostgreSQL: what a DBA is told to run leaves a locked user his databases.",
     "S14": "MariaDB: what others have on a package of a user's is told with the statement that takes it away.",
 }
 

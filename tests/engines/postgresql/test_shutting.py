@@ -132,6 +132,72 @@ def test_login_that_takes_its_time_keeps_nobody_in(
     assert entered == []
 
 
+def test_login_through_public_or_a_group_keeps_nobody_in(
+    handler: Handler, user: str, server: servers.PostgreSQL, log_in: LogIn
+) -> None:
+    """U1, B3: who takes his time to get into a leaver's database need not be named in its privileges."""
+    database, guest, group = make(handler, user), f"{user}x", f"{user}_group"
+    handler.create_user(guest, GOOD)
+    entered = []
+
+    def stay() -> None:
+        login = f"host={server.host} port={server.port} user={guest} password={GOOD.reveal()} dbname={database}"
+        with suppress(psycopg.Error), psycopg.connect(login, options="-c post_auth_delay=100") as session:
+            entered.append(session.execute("SELECT current_user").fetchall())
+
+    late = (
+        "SELECT 1 FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)"
+        " WHERE l.locktype = 'object' AND l.classid = 'pg_database'::regclass AND usesysid IS NULL"
+    )
+    with log_in(server.admin_user, server.admin_password, "postgres") as dba:
+        dba.execute(f"CREATE ROLE {group} ROLE {guest}")
+        for way in ("PUBLIC", group):
+            dba.execute(f"GRANT CONNECT ON DATABASE {database} TO {way}")
+            thread = Thread(target=stay)
+            thread.start()
+            while not dba.execute(late).fetchall():
+                assert thread.is_alive()
+            handler.lock_user(user)
+            thread.join()
+            assert entered == []
+        dba.execute(f"DROP ROLE {group}")
+
+
+@pytest.mark.parametrize("between", [False, True])
+def test_who_has_become_a_leaver_before_works_no_longer_as_he(
+    handler: Handler, user: str, server: servers.PostgreSQL, log_in: LogIn, between: bool
+) -> None:
+    """U2, B3: a session stays the role that it has set, whatever is taken away, and whoever it went through."""
+    database, friend, third = make(handler, user), f"{user}x", f"{user}y"
+    own = make(handler, friend)
+    handler.create_user(third, GOOD)
+    with log_in(server.admin_user, server.admin_password, "postgres") as dba:
+        assert isinstance(handler, PostgreSQLHandler)
+        for role_name, member in ((user, friend), (friend, third)):
+            handler._session.run([sql.SQL("GRANT {} TO {}").format(*map(sql.Identifier, (role_name, member)))])
+        sessions = [log_in(name, GOOD.reveal(), "postgres") for name in (friend, third)]
+        for session in sessions:
+            session.execute(f"SET ROLE {user}")
+        if between:
+            handler.grant_privileges(user, database)
+        else:
+            handler.lock_user(user)
+        for session in sessions:
+            with pytest.raises(psycopg.OperationalError):
+                session.execute(f"GRANT CONNECT ON DATABASE {database} TO {third}")
+        # without a trace, as PostgreSQL 13 and 14 allow it: who lets others in is ended then
+        handler.lock_user(user)
+        hidden = log_in(third, GOOD.reveal(), "postgres")
+        dba.execute(f"GRANT {user} TO {third}")
+        hidden.execute(f"SET ROLE {user}")
+        dba.execute(f"REVOKE {user} FROM {third}")
+        hidden.execute(f"GRANT CONNECT ON DATABASE {database} TO {third}")
+        handler.lock_user(user)
+        with pytest.raises(psycopg.OperationalError):
+            hidden.execute(f"GRANT CONNECT ON DATABASE {database} TO {third}")
+    log_in(friend, GOOD.reveal(), own).close()
+
+
 def test_nobody_whom_a_leaver_has_let_in_runs_his_code(
     handler: Handler, user: str, server: servers.PostgreSQL, log_in: LogIn
 ) -> None:
@@ -257,6 +323,27 @@ def test_what_a_dba_is_told_to_run_lends_nobody_power(
     with log_in(friend, GOOD.reveal(), own) as session:
         assert session.execute("SELECT public.f()").fetchall() == [(f"left_{user}",)]
     handler.drop_user(user)
+
+
+def test_what_a_dba_is_told_to_run_leaves_a_locked_user_his_databases(
+    server: servers.PostgreSQL, describe: Describe, user: str, log_in: LogIn
+) -> None:
+    """U3, B4, C8: what he has elsewhere may go to another role in the days of grace; his own databases don't."""
+    with connect(describe("weak")) as handler:
+        database, own = make(handler, user), make(handler, f"{user}x")
+        with log_in(f"{user}x", GOOD.reveal(), own) as friend:
+            friend.execute(f"GRANT CONNECT ON DATABASE {own} TO {user}; GRANT ALL ON SCHEMA public TO {user}")
+        with log_in(user, GOOD.reveal(), own) as session:
+            session.execute("CREATE FUNCTION f() RETURNS text SECURITY DEFINER LANGUAGE sql AS 'SELECT 1::text'")
+        handler.lock_user(user)
+        handler.get_existing_users()
+        (text,) = [p.text for p in handler.warnings() if own in p.text]
+        drop, keep = text.partition(" and run ")[2].split(" or, ")
+        with log_in(server.admin_user, server.admin_password, own) as dba:
+            dba.execute(keep.partition(", first ")[2].partition(" Until")[0])
+            dba.execute(drop)
+        assert handler.get_existing_databases()[database].owner == user
+        remove(handler, user, database)
 
 
 def test_user_who_comes_back_all_the_time_is_locked(handler: Handler, user: str, log_in: LogIn) -> None:

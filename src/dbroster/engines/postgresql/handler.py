@@ -258,7 +258,7 @@ class PostgreSQLHandler(Handler):
         now = self.time_of_lock() if self.connection.removals.grace_days and shut else None
         self._session.run([statements.mark_role(marker._replace(since=now)) for marker in shut if now])
 
-    def _shut_databases(self, roles: Collection[str]) -> None:
+    def _shut_databases(self, roles: Mapping[str, ExistingUser]) -> None:
         every = read_databases(self._session, self.connection).values()
         own = [state for state in every if state.existing.owner in roles and state.existing.usable]
         members = {
@@ -269,9 +269,8 @@ class PostgreSQLHandler(Handler):
             for state in own
         }
         owners = {state.existing.name: state.existing.owner or "" for state in own}
-        eviction.shut_databases(self._session, self.connection, owners, members)
-        if acting := {member for state in own for member, _ in state.members}:
-            self._session.end_sessions(acting)  # who has become one of them by SET ROLE stays it
+        locked = [user for user, role in roles.items() if role.lock is Lock.OURS]
+        eviction.shut_databases(self._session, self.connection, owners, members, locked)
 
     def drop_database(self, user: str, database: str) -> None:
         """Drop the user's database, ending the sessions in it."""
@@ -382,7 +381,10 @@ class PostgreSQLHandler(Handler):
                 raise OperationError(f"an interrupted drop has left {state.existing.name!r}: it can only be dropped")
         self._reach({user for user, _ in pairs})
         self._need_marker_role()
+        lent = [user for user, database in pairs if found[database].members]
+        acting = eviction.who_acts(self._session, lent) if lent else ()
         self._session.run([part for user, database in pairs for part in self._finish(user, found[database])])
+        eviction.end_acting(self._session, acting)
 
     def _finish(self, user: str, state: DatabaseState) -> list[sql.Composable]:
         limit = PostgreSQLOptions.of(self.connection).connection_limit

@@ -91,26 +91,31 @@ def _told(session: Session, connection: Connection, place: str, found: Sequence[
     user, more = found[0].user, (found[0].total if place else len(found)) - _SHOWN
     named = ", ".join(_described(session, connection, place, found[:_SHOWN]))
     named += f" and {more} more" if more > 0 else ""
+    own = [name for (name,) in session.rows(_OWN, [[user]])]
     if not place:
-        return f"it still has {named}: {' '.join(dict.fromkeys(_freed(each) for each in found[:_SHOWN]))}"
+        return f"it still has {named}: {' '.join(dict.fromkeys(_freed(each, own) for each in found[:_SHOWN]))}"
     drop = f"DROP OWNED BY {quoted(user)};"
-    keep = f" or, {_KEPT}, first {_handed_over(user)}" if any(each.owned for each in found) else ""
+    keep = f" or, {_KEPT}, first {_handed_over(user, own)}" if any(each.owned for each in found) else ""
     return f"it still has {named} in {place}: connect to {place} and run {drop}{keep}"
 
 
 _KEPT = "to keep what it owns (never as your own: its code would get your power)"
 
 
-def _handed_over(user: str) -> str:
-    """Give what a user has made to a role without any power: whoever owns a function lends his power to it."""
+def _handed_over(user: str, databases: Sequence[str]) -> str:
+    """Give what a user has made to a role without any power: whoever owns a function lends his power to it.
+
+    The databases that are still his stay so: the server would hand them over, too.
+    """
     heir = quoted(f"left_{user}"[:NAME_BYTES])
-    return f"CREATE ROLE {heir}; REASSIGN OWNED BY {quoted(user)} TO {heir};"
+    back = "".join(f" ALTER DATABASE {quoted(name)} OWNER TO {quoted(user)};" for name in databases)
+    return f"CREATE ROLE {heir}; REASSIGN OWNED BY {quoted(user)} TO {heir};{back}"
 
 
-def _freed(dependency: Dependency) -> str:
+def _freed(dependency: Dependency, databases: Sequence[str]) -> str:
     name, user = quoted(dependency.database), quoted(dependency.user)
     if not dependency.database:  # a tablespace, a parameter, a membership that the role has given to another one
-        return _handed_over(dependency.user) if dependency.owned else f"DROP OWNED BY {user};"
+        return _handed_over(dependency.user, databases) if dependency.owned else f"DROP OWNED BY {user};"
     if dependency.owned:
         return f"ALTER DATABASE {name} OWNER TO CURRENT_USER;"
     return f"REVOKE ALL ON DATABASE {name} FROM {user};"

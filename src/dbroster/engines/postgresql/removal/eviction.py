@@ -86,22 +86,51 @@ def shut_databases(
     connection: Connection,
     databases: Mapping[str, str],
     memberships: Mapping[str, Sequence[sql.Composable]],
+    locked: Collection[str],
 ) -> None:
     """Let nobody but its locked owner into these databases, nor be a member of his role, and end who is in them.
 
     A function of his may work with his rights. Whoever holds one of them does not keep the account open: it is locked
-    by then.
+    by then. Who was let in by one that was `locked` before has become him: by SET ROLE, or by a function of his.
     """
     guests = session.rows(_GUESTS, [list(databases)])
     let_in = {database: [guest for place, guest in guests if place == database] for database, _ in guests}
+    acting = who_acts(session, databases.values())
     for database, owner in databases.items():
         closed = [statements.close_database(database, let_in[database])] if database in let_in else []
         if shutting := [*memberships.get(owner, []), *closed]:
             quickly = [sql.SQL("SET LOCAL lock_timeout = '2s'"), *shutting]
             past_holders(session, connection, [owner], database, partial(session.run, quickly))
     _end_guests(session, databases)
-    _end_logins(session, {guest for _, guest in guests if guest})
+    if guests:  # through PUBLIC, or a group, anybody may have been let in
+        everybody = {user for (user,) in session.rows(_USERS, {"form": f"{FORM}%", "roles": None})}
+        _end_logins(session, {*everybody, *(guest for _, guest in guests if guest)})
+        again = {guest for place, guest in guests if databases[place] in locked}
+        acting |= everybody if "" in again else again & everybody
     _end_guests(session, databases)
+    end_acting(session, acting)
+
+
+def who_acts(session: Session, users: Iterable[str]) -> set[str]:
+    """Say which users of rosters can become these ones by SET ROLE; who has done so stays it, whatever is revoked."""
+    return {user for (user,) in session.rows(_USERS, {"form": f"{FORM}%", "roles": list(users)})}
+
+
+def end_acting(session: Session, acting: Collection[str]) -> None:
+    """End the sessions of those who may have become another one, and their logins, which may begin as him."""
+    if acting:
+        session.end_sessions(acting)
+        _end_logins(session, acting)
+        session.end_sessions(acting)
+
+
+# users of rosters whose sessions this admin may end: all, or those who can become one of these
+_USERS: LiteralString = """
+    SELECT r.rolname::text FROM pg_roles r
+    JOIN pg_shdescription s ON s.objoid = r.oid AND s.classoid = 'pg_authid'::regclass
+    WHERE s.description LIKE %(form)s AND pg_has_role(r.oid, 'USAGE') AND (%(roles)s::text[] IS NULL OR EXISTS (
+        SELECT 1 FROM pg_roles o WHERE o.rolname = ANY(%(roles)s) AND o.oid <> r.oid
+            AND pg_has_role(r.oid, o.oid, 'MEMBER')))"""
 
 
 # whom a user has let into own databases, and everybody ('') where these are open
