@@ -2,6 +2,7 @@
 
     DbrosterError
     ├── ConfigError            files or arguments are wrong; carries every problem found   exit 2
+    │   └── ChangedMeanwhile       somebody else has written the file that was to be written
     ├── ServerError            nothing can be done on this server                          exit 2
     │   ├── ConnectError           host, port, TLS, login of the admin, connection lost
     │   │   └── Stalled                the server did not answer in time; not tried again
@@ -40,6 +41,10 @@ class ConfigError(DbrosterError):
     def __init__(self, problems: Sequence["Problem"]) -> None:
         super().__init__("; ".join(problem.text for problem in problems))
         self.problems = tuple(problems)
+
+
+class ChangedMeanwhile(ConfigError):  # noqa: N818 - reads as what it is
+    """A file was to be replaced that does not hold any more what was read; it was left so."""
 
 
 class ServerError(DbrosterError):

@@ -67,6 +67,36 @@ def _verifiers(site: Site) -> list[str]:
         return site.adapter.verifiers(handler)
 
 
+def test_changes_of_the_roster_show_no_password(loud: Loud, site: Site, tmp_path: Path) -> None:
+    """Neither those that are made nor those that are given: on standard input, or in a file; nor when they are bad."""
+    watched = Watched(site, tmp_path / "tmp")
+    typed, listed, weak = password(1), password(2), f"Wk{token_hex(4)}"
+    ann, bob, cyd = site.users("ann", bob=typed, cyd=listed)
+    site.users("ann")
+    quoted = listed.replace('"', '""')
+    site.write("names.csv", f'{cyd},"{quoted}"\n')
+    names = str(site.directory / "names.csv")
+    assert watched.run_verb("add", bob, "--password-stdin", "--sync", stdin=f"{typed}\n").code == 0
+    assert watched.run_verb("add", "--from", names, "--connect").code == 0
+    assert watched.run_verb("add", "--from", names).code == 2
+    assert watched.run_verb("passwd", bob, "--password-stdin", stdin=f"{weak}\n").code == 2
+    assert watched.run_verb("passwd", bob, "--password-stdin", stdin=f"{typed}\n{typed}\n").code == 2
+    assert watched.run_verb("add", site.name("x"), "--password-stdin", stdin=f"{typed}\v\n").code == 2
+    assert watched.run_verb("add", typed, listed).code == 2
+    assert watched.run_verb("passwd", ann, "--sync").code == 0
+    lines = (site.directory / "users.txt").read_text().splitlines()
+    made = next(line for line in lines if line.startswith(ann)).partition(":")[2]
+    assert watched.run_verb("remove", ann, bob).code == 0
+    assert lines == [f"{ann}:{made}", f"{bob}:{typed}", f"{cyd}:{listed}"]
+    (site.directory / "names.csv").unlink()
+    secrets = {"typed": typed, "listed": listed, "weak": weak, "made": made}
+    assert leaks(secrets, {**watched.said(), **loud.said()}) == []
+    typed_as_names = [text for text in watched.seen if b"\0add\0" in text and typed.encode() in text]
+    assert typed_as_names, "the process list was not seen"
+    rest = {place: text for place, text in watched.showed().items() if text not in typed_as_names}
+    assert leaks(secrets, rest) == []
+
+
 def test_no_password_travels_where_verifiers_do(site: Site) -> None:
     """Without TLS everything can be read on the way. MongoDB gets passwords as they are, ClickHouse at each login."""
     server = site.adapter.server

@@ -40,21 +40,25 @@ class Watched:
         """Run the script."""
         return self._run([str(ROOT / "scripts" / f"{self.site.adapter.engine}_sync.py")], options)
 
+    def run_verb(self, verb: str, *options: str, stdin: str = "") -> Run:
+        """Run `dbroster VERB`, with a text on its standard input."""
+        return self._run(["-m", "dbroster", verb], options, stdin)
+
     def run_with_a_defect(self, *options: str) -> Run:
         """Run the same with a part that raises what it should not."""
         code = FAULT.format(src=str(ROOT / "src"), engine=self.site.adapter.engine)
         return self._run(["-c", code], options)
 
-    def _run(self, program: list[str], options: tuple[str, ...]) -> Run:
+    def _run(self, program: list[str], options: tuple[str, ...], stdin: str = "") -> Run:
         command = [sys.executable, *program, "--config", str(self.site.directory), *options]
         environment = {"TMPDIR": str(self.temporary), "PATH": os.environ["PATH"]}
         with subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as process:
             done = threading.Event()
             watcher = threading.Thread(target=self._watch, args=(process.pid, done))
             watcher.start()
-            out, err = process.communicate(timeout=120)
+            out, err = process.communicate(stdin, timeout=120)
             done.set()
             watcher.join()
         self.runs.append(Run(process.returncode, out, err))

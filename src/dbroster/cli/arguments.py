@@ -97,6 +97,11 @@ def files_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def files_words(given: argparse.Namespace) -> list[str]:
+    """Return the arguments that say the same to another verb."""
+    return ["--config", str(given.directory), *(["--identity", str(given.identity)] if given.identity else [])]
+
+
 def common_options(parser: argparse.ArgumentParser, formats: Iterable[str] = FORMATS) -> None:
     """What every verb that works on servers can be told."""
     files_options(parser)

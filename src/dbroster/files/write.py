@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dbroster.errors import ConfigError
+from dbroster.errors import ChangedMeanwhile, ConfigError
 from dbroster.files.lock import wait_for_lock
 from dbroster.files.read import read_file
 from dbroster.model.problems import Problem
@@ -29,7 +29,9 @@ def replace_file(path: Path, before: bytes, data: bytes) -> None:
     """Replace a file that still holds what it held before; owner, group and mode stay. Raises ConfigError."""
     with failing(path), _beside(path, data, path.stat()) as new, _alone_in(path.parent):
         if read_file(path).data != before:
-            raise ConfigError([Problem(f"{path} was changed by somebody else meanwhile; it was left so", path.name)])
+            raise ChangedMeanwhile(
+                [Problem(f"{path} was changed by somebody else meanwhile; it was left so", path.name)]
+            )
         new.rename(path)
         sync_directory(path.parent)
 

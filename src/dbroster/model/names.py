@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+NAME_RULE = "letters, digits, and . _ - after the first one"
 
 SYSTEM_ACCOUNTS = frozenset({
     "root", "mysql", "mysql.sys", "mysql.session", "mysql.infoschema", "mariadb", "mariadb.sys", "debian-sys-maint",

@@ -7,20 +7,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from dbroster.config.connections import USERS_COMMAND, find_connections
-from dbroster.engines import ENGINES
 from dbroster.errors import ConfigError
 from dbroster.files.lines import ends_whole
-from dbroster.files.read import MAX_SETTINGS, Files, read_file
-from dbroster.files.write import replace_file
+from dbroster.files.read import read_file
 from dbroster.model.problems import Problem
-from dbroster.model.roster import AGE_FILE, USERS_FILE
-from dbroster.roster.age import RECIPIENTS_FILE, Identities, Recipients, is_armored
+from dbroster.model.roster import USERS_FILE
 from dbroster.roster.interrupts import Interrupts
-from dbroster.roster.parse import parse_templates, parse_users
+from dbroster.roster.judge import judge
+from dbroster.roster.saving import changeable
 from dbroster.roster.scratch import private_file
-from dbroster.roster.source import Users, UsersSource
-from dbroster.roster.validation import validate
+from dbroster.roster.source import Users
 
 Again = Callable[[Sequence[Problem]], None]
 """Shows problems, and returns when a person wants to edit again. Raises ConfigError otherwise."""
@@ -31,10 +27,7 @@ def edit(directory: Path, identity: Path | None, again: Again, interrupts: Inter
 
     Raises ConfigError when the roster can't be read, edited or written; it is as it was before then.
     """
-    users = UsersSource(Files(directory), identity, strict=False).usable()
-    if users.name == USERS_COMMAND:
-        raise ConfigError([Problem(f"the roster is what {USERS_COMMAND} prints: edit it with the tool it belongs to")])
-    save = _encrypted(directory, identity, users) if users.name == AGE_FILE else _plain(directory, users)
+    users, save = changeable(directory, identity)
     with private_file(USERS_FILE, users.data) as file:
         edited = _edited(directory, file, users, again, interrupts)
         if edited == users.data:
@@ -43,43 +36,6 @@ def edit(directory: Path, identity: Path | None, again: Again, interrupts: Inter
         save(whole)
     added = "; dbroster added the line end that its last line lacked" if whole != edited else ""
     return f"{users.name} was written{added}"
-
-
-def judge(directory: Path, data: bytes, name: str) -> list[Problem]:
-    """Return every problem that a sync would find in the roster, by the rules of all servers of all engines."""
-    roster, files = parse_users(data, name, directory), Files(directory)
-    problems = [*roster.problems]
-    for engine in ENGINES:
-        templates, _ = parse_templates(files.read(f"{engine}_databases.txt", MAX_SETTINGS).data, engine)
-        for connection in find_connections(files, engine)[0]:
-            problems += validate(roster._replace(templates=templates), connection).problems
-    return [problem for problem in dict.fromkeys(problems) if not problem.warning]
-
-
-def _encrypted(directory: Path, identity: Path | None, users: Users) -> Callable[[bytes], None]:
-    path = (directory / AGE_FILE).resolve()
-    recipients = _recipients(directory)
-    identities = Identities.find(identity)
-
-    def save(data: bytes) -> None:
-        encrypted = recipients.encrypt(data, armored=is_armored(users.stored))
-        if identities.decrypt(encrypted, path) != data:
-            raise ConfigError([Problem(f"{path} could not be written: what was encrypted is not what comes back")])
-        replace_file(path, users.stored, encrypted)
-
-    return save
-
-
-def _recipients(directory: Path) -> Recipients:
-    path = directory / RECIPIENTS_FILE
-    if not path.exists():
-        text = f"{path} does not exist: write the public keys for {AGE_FILE} into it, one per line"
-        raise ConfigError([Problem(text, RECIPIENTS_FILE)])
-    return Recipients.read(path)
-
-
-def _plain(directory: Path, users: Users) -> Callable[[bytes], None]:
-    return lambda data: replace_file((directory / USERS_FILE).resolve(), users.stored, data)
 
 
 def _edited(directory: Path, file: Path, users: Users, again: Again, interrupts: Interrupts) -> bytes:

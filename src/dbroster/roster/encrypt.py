@@ -9,7 +9,7 @@ from dbroster.files.write import create_file, wipe_file, write_public_file
 from dbroster.model.problems import Problem
 from dbroster.model.roster import AGE_FILE, USERS_FILE
 from dbroster.roster.age import RECIPIENTS_FILE, Identities, Recipients
-from dbroster.roster.edit import judge
+from dbroster.roster.judge import judge
 from dbroster.roster.source import UsersSource
 
 

@@ -15,7 +15,7 @@ from dbroster.errors import ConfigError
 from dbroster.files.lines import significant
 from dbroster.files.permissions import open_problem, owner_problem
 from dbroster.files.read import MAX_SETTINGS, FileContent, Files
-from dbroster.model.names import is_name, system_account
+from dbroster.model.names import NAME_RULE, is_name, system_account
 from dbroster.model.problems import Problem
 from dbroster.model.roster import USERS_FILE, Roster, User
 from dbroster.passwords.secret import Secret
@@ -27,7 +27,7 @@ MOST = 1000
 _NOTHING_REMOVED = "nothing is removed in this run"
 
 
-class _Line(NamedTuple):
+class UserLine(NamedTuple):
     """One line that says something: `name` is None when it can't be told whose it is; `whole`: it is one line."""
 
     number: int
@@ -84,7 +84,7 @@ def _template_file(path: Path, content: FileContent) -> Iterator[Problem | None]
 
 def parse_users(data: bytes, file: str = USERS_FILE, directory: Path = Path()) -> Roster:
     """Parse the bytes of users.txt, or of what stands for it under the name `file`; never raises."""
-    lines = list(_user_lines(data, file, directory))
+    lines = list(user_lines(data, file, directory))
     problems = [Problem(line.problem, file, line.number, line.name) for line in lines if line.problem]
     suspended = _few(
         [f"{file} line {line.number}: {line.suspends}" for line in lines if not (line.name and line.whole)]
@@ -135,8 +135,7 @@ def parse_templates(data: bytes, file: str, directory: Path = Path()) -> tuple[t
             text = f"{line.doubt}; {_NOTHING_REMOVED}, and the databases of this template are left as they are"
             problems.append(Problem(text, file, line.number))
         elif text is None or not is_name(text.strip()):
-            rule = "letters, digits, and . _ - after the first one"
-            problems.append(Problem(f"not a template name ({rule}); {_NOTHING_REMOVED}", file, line.number))
+            problems.append(Problem(f"not a template name ({NAME_RULE}); {_NOTHING_REMOVED}", file, line.number))
         elif text.strip() in names:
             first = names[text.strip()]
             problems.append(Problem(f"the template stands in line {first} already", file, line.number, warning=True))
@@ -149,17 +148,18 @@ _LONG = 12
 """Characters; what password_policy asks for if nothing else is said."""
 
 
-def _user_lines(data: bytes, file: str, directory: Path) -> Iterator[_Line]:
+def user_lines(data: bytes, file: str, directory: Path) -> Iterator[UserLine]:
+    """Return the lines that say something, usable or not."""
     for line in significant(data, file, directory):
         text = _decode(line.raw)
         if text is None:
-            found = _Line(line.number, problem="not UTF-8; nothing is removed")
+            found = UserLine(line.number, problem="not UTF-8; nothing is removed")
         else:
             found = _split(line.number, text)
         yield _in_doubt(found, line.doubt) if line.doubt else found
 
 
-def _in_doubt(found: _Line, doubt: str) -> _Line:
+def _in_doubt(found: UserLine, doubt: str) -> UserLine:
     left = "" if found.name is None else "; this user is left as found"
     return found._replace(problem=f"{doubt}{left}; {_NOTHING_REMOVED}", whole=False)
 
@@ -171,17 +171,16 @@ def _decode(raw: bytes) -> str | None:
         return None
 
 
-def _split(number: int, text: str) -> _Line:
+def _split(number: int, text: str) -> UserLine:
     name, colon, password = text.partition(":")
     name = name.strip()
     if not colon:
-        return _Line(number, problem="no colon: expected username:password; nothing is removed")
+        return UserLine(number, problem="no colon: expected username:password; nothing is removed")
     if not is_name(name):
-        rule = "letters, digits, and . _ - after the first one"
-        return _Line(number, problem=f"not a user name ({rule}); nothing is removed")
+        return UserLine(number, problem=f"not a user name ({NAME_RULE}); nothing is removed")
     if _looks_secret(name) and is_name(password.strip()) and not _looks_secret(password):
-        return _Line(number, problem=f"name and password seem to be swapped: username:password; {_NOTHING_REMOVED}")
-    return _Line(number, name, password, _password_problem(password) or _name_problem(name))
+        return UserLine(number, problem=f"name and password seem to be swapped: username:password; {_NOTHING_REMOVED}")
+    return UserLine(number, name, password, _password_problem(password) or _name_problem(name))
 
 
 def _looks_secret(text: str) -> bool:
@@ -201,9 +200,9 @@ def _name_problem(name: str) -> str | None:
     return "the name of a system account can't stand in the roster" if system_account(name) else None
 
 
-def _repeated(lines: list[_Line], file: str) -> Iterator[Problem]:
+def _repeated(lines: list[UserLine], file: str) -> Iterator[Problem]:
     """Tell lines whose user stood before: a warning with the same password, a problem for that user otherwise."""
-    seen: dict[str, _Line] = {}
+    seen: dict[str, UserLine] = {}
     for line in lines:
         if line.name is None:
             continue

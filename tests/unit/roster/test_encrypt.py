@@ -9,7 +9,7 @@ from dbroster.cli.main import main
 from dbroster.model.problems import Problem
 from dbroster.model.roster import AGE_FILE
 from dbroster.roster.age import IDENTITY_VARIABLE, RECIPIENTS_FILE
-from dbroster.roster.edit import judge
+from dbroster.roster.judge import judge
 from tests.support.samples import CONNECTIONS, PASSWORD, config, full_disk, private
 from tests.support.vault import Key, age_key, files, holding, opened, ssh_key
 

@@ -6,7 +6,10 @@ from typing import Protocol, cast
 
 from dbroster.cli.stopping import Connect
 
-VERBS = ("init", "grants", "sync", "plan", "status", "check", "audit", "encrypt", "edit", "restore")
+VERBS = (
+    "init", "grants", "add", "passwd", "remove", "sync", "plan", "status", "check", "audit", "encrypt", "edit",
+    "restore",
+)  # fmt: skip
 
 
 class Verb(Protocol):

@@ -48,7 +48,7 @@ def _next(directory: Path, servers: list[FirstServer]) -> str:
     steps = [
         *choose,
         (f"dbroster grants {engine}{option}", "how the admin account is made"),
-        (f"dbroster edit{option}", "who shall have an account"),
+        (f"dbroster add NAME{option}", "who shall have an account"),
         (f"dbroster plan{option}", "what a sync would do"),
     ]
     width = max(len(command) for command, _ in steps)

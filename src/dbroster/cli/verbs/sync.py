@@ -5,10 +5,11 @@ import os
 import sys
 from pathlib import Path
 
-from dbroster.cli.arguments import EPILOG, engine_arguments, sync_options
+from dbroster.cli.arguments import EPILOG, Parser, engine_arguments, files_words, sync_options
 from dbroster.cli.servers import OneServer, serve
 from dbroster.cli.stopping import Connect
 from dbroster.model.result import Result
+from dbroster.report.exit_codes import Exit
 from dbroster.run.server_run import Options
 from dbroster.run.sync import Sync
 
@@ -29,6 +30,15 @@ def run(given: argparse.Namespace, connect: Connect) -> int:
         frozenset(given.expect),
     )  # fmt: skip
     return serve(given, options, connect, _sync)
+
+
+def afterwards(given: argparse.Namespace, connect: Connect) -> int:
+    """Sync all servers behind a change of the roster, if that is asked for."""
+    if not given.sync:
+        return Exit.IN_STEP
+    parser = Parser()
+    arguments(parser)
+    return run(parser.parse_args(files_words(given)), connect)
 
 
 def _sync(server: OneServer) -> Result:
