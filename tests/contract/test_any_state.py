@@ -13,7 +13,7 @@ import pytest
 
 from dbroster.engines.base import Handler
 from dbroster.model.connection import Connection
-from dbroster.model.plan import Verb
+from dbroster.model.plan import TAKEN_BACK, Verb
 from dbroster.model.result import Outcome, Result, Status
 from dbroster.passwords.secret import Secret
 from dbroster.run import apply
@@ -148,7 +148,7 @@ def assert_each_planned_action_has_one_outcome(dry: Result, result: Result) -> N
     """And what is more than the plan takes back what was created for new users."""
     if result.fatal is not None and not result.outcomes:
         return
-    rest = [outcome for outcome in result.outcomes if outcome.action.reason != apply.TAKEN_BACK]
+    rest = [outcome for outcome in result.outcomes if outcome.action.reason != TAKEN_BACK]
     assert performed(rest) == performed(dry.outcomes)
 
 

@@ -67,7 +67,7 @@ class StoredTarget(Target):
         for content in (data, self.seeds["cache"][0] + data, _damaged(self.seeds["cache"][0], data)):
             private(self.directory / CACHE_FILE, content)
             self.server.accounts["ann"].stored = digest(OTHER_PASSWORD)
-            assert "  planned       update_password   ann" in self.survives("plan", "postgresql")[1]
+            assert "  ~ ann  password changed" in self.survives("plan", "postgresql")[1]
             self.server.accounts["ann"].stored = digest(PASSWORD)
             assert "nothing to do" in self.survives("plan", "postgresql")[1]
 

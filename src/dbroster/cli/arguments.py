@@ -38,6 +38,13 @@ class _Formatter(argparse.HelpFormatter):
         super().__init__(prog, **{"width": (width or 80) - 2, **more})
 
 
+class _Silent(argparse.Action):
+    """Who wants less than a quiet report wants a quiet one as well."""
+
+    def __call__(self, _: object, namespace: argparse.Namespace, *__: object) -> None:
+        namespace.quiet = namespace.silent = True
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose texts may get lost on a full or closed stream, while its exit code does not."""
 
@@ -107,10 +114,15 @@ def common_options(parser: argparse.ArgumentParser, formats: Iterable[str] = FOR
     files_options(parser)
     parser.add_argument("--server", metavar="NAME", help="only this one of the servers that the section lists")
     parser.add_argument("--output", choices=tuple(formats), default="text", help="how to report (default: text)")
-    parser.add_argument("--quiet", action="store_true", help="report only what a person must look at")
-    parser.add_argument("--verbose", action="store_true", help="report the seconds of each action, too")
+    parser.add_argument(
+        "--quiet", action="store_true", help="report changes and problems only; nothing if there are none"
+    )
+    parser.add_argument("--silent", action=_Silent, nargs=0, help="report problems only, not what was changed")
+    parser.add_argument(
+        "--verbose", action="store_true", help="report each action on a line of its own, with its seconds"
+    )
     parser.add_argument("--no-color", action="store_true", help="no colours, as with NO_COLOR in the environment")
-    parser.set_defaults(detailed_exitcode=False)
+    parser.set_defaults(detailed_exitcode=False, silent=False)
 
 
 def sync_options(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,7 @@ def tell(results: Sequence[Result], given: argparse.Namespace, options: Options)
     code = gravest(codes)
     stands = "" if options.dry_run else f", and what was done stands in {options.audit_path}"
     lost = f"; the exit code is {int(code)}{stands}"
-    report = Report(results, codes, code, options.dry_run, in_colour(given), given.verbose, given.quiet)
+    report = Report(results, codes, code, options.dry_run, in_colour(given), given.verbose, given.quiet, given.silent)
     say(FORMATS[given.output](report), lost)
     return int(code)
 

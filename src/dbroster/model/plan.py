@@ -26,6 +26,12 @@ class Verb(StrEnum):
 REMOVALS = (Verb.LOCK_USER, Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE, Verb.DROP_USER)
 """What takes away, in its order."""
 
+NEW_USER = "in users.txt, not on the server"
+NOT_LISTED = "not in users.txt"
+OTHER_PASSWORD = "the password differs"  # noqa: S105 - a reason
+TAKEN_BACK = "taken back: this new user could not be completed"
+"""Reasons of actions that a report need not repeat, or must know."""
+
 
 class Action(NamedTuple):
     """One change to one object; `reason` tells why, for people."""

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from functools import cached_property
 
-from dbroster.model.plan import Action, Conflict, Plan, Verb
+from dbroster.model.plan import NEW_USER, NOT_LISTED, OTHER_PASSWORD, Action, Conflict, Plan, Verb
 from dbroster.model.problems import Problem
 from dbroster.model.roster import Roster, User
 from dbroster.model.state import Actual, ExistingDatabase, ExistingUser, Lock, PasswordCheck
@@ -164,7 +164,7 @@ class Differ:
     def _account(self, user: User) -> Iterator[Action]:
         existing = self.actual.users.get(user.name)
         if existing is None:
-            yield Action(Verb.CREATE_USER, user.name, None, user.password, "in users.txt, not on the server")
+            yield Action(Verb.CREATE_USER, user.name, None, user.password, NEW_USER)
         elif not existing.managed:
             reason = f"taken over as --adopt says, with the password of {self.roster.file} instead of its own"
             yield Action(Verb.ADOPT, user.name, None, user.password, reason)
@@ -174,7 +174,7 @@ class Differ:
             if existing.lock is Lock.OURS:
                 yield Action(Verb.UPDATE_PASSWORD, user.name, None, user.password, "back in users.txt: opened again")
             elif self.actual.passwords.get(user.name) is PasswordCheck.DIFFERENT:
-                reason = self.actual.doubts.get(user.name, "the password differs")
+                reason = self.actual.doubts.get(user.name, OTHER_PASSWORD)
                 yield Action(Verb.UPDATE_PASSWORD, user.name, None, user.password, reason)
             if not self.roster.suspended:
                 for part in existing.surplus:
@@ -204,14 +204,14 @@ class Differ:
         """
         for existing in self._gone():
             if self.grace.needs_lock(existing):
-                yield Action(Verb.LOCK_USER, existing.name, reason="not in users.txt")
+                yield Action(Verb.LOCK_USER, existing.name, reason=NOT_LISTED)
             elif existing.lock is Lock.OURS and any(database.shared for database in self._owned.get(existing.name, ())):
                 yield Action(Verb.LOCK_USER, existing.name, reason="others were let into its databases again")
             if not self.grace.is_due(existing):
                 continue
             yield from self._dropped_databases(existing.name, (), "its user is not in users.txt")
             if not self._staying(existing.name):
-                yield Action(Verb.DROP_USER, existing.name, reason="not in users.txt")
+                yield Action(Verb.DROP_USER, existing.name, reason=NOT_LISTED)
 
     def _kept_back(self) -> Iterator[Conflict]:
         for existing in filter(self.grace.is_due, self._gone()):

@@ -10,7 +10,10 @@ from dbroster.report.exit_codes import WENT_WRONG, Exit
 
 
 class Report(NamedTuple):
-    """The results of all servers with an exit code each, the exit code of all, and how a person wants it."""
+    """The results of all servers with an exit code each, the exit code of all, and how a person wants it.
+
+    `quiet`: changes and problems only; `silent`, which is quiet as well: problems only.
+    """
 
     results: Sequence[Result]
     codes: Sequence[Exit]
@@ -19,6 +22,7 @@ class Report(NamedTuple):
     colour: bool = False
     verbose: bool = False
     quiet: bool = False
+    silent: bool = False
 
 
 def summary(result: Result) -> dict[str, int | float]:
@@ -32,3 +36,11 @@ def summary(result: Result) -> dict[str, int | float]:
         "unchanged": result.unchanged,
         "seconds": round(result.seconds, 3),
     }
+
+
+def told_counts(result: Result) -> dict[str, int | float]:
+    """Count as people do: the owner of a new database may use it, and who is removed was locked before."""
+    counts = summary(result)
+    for step, whole in ((Verb.GRANT_PRIVILEGES, Verb.CREATE_DATABASE), (Verb.LOCK_USER, Verb.DROP_USER)):
+        counts[step.value] = max(counts[step.value] - counts[whole.value], 0)
+    return counts

@@ -1,12 +1,12 @@
-"""A report for people, with the same words for dry and real runs."""
+"""A report for people, with the same words for dry and real runs: one line for each user, or for each action."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from dbroster.model.plan import Verb
 from dbroster.model.problems import Problem
-from dbroster.model.result import Outcome, Result, Status
-from dbroster.report.exit_codes import WENT_WRONG
-from dbroster.report.report import Report, summary
+from dbroster.model.result import Link, Outcome, Result, Status
+from dbroster.report.exit_codes import WENT_WRONG, Exit
+from dbroster.report.report import Report, told_counts
 
 _COLOURS = {
     Status.PLANNED: "36",
@@ -18,29 +18,79 @@ _COLOURS = {
 }
 _TAKES = (Verb.LOCK_USER, Verb.DROP_DATABASE, Verb.DROP_USER)
 _TAKEN = "35"
+_SIGN_COLOURS = {"-": "31", "+": "32", "~": "33", "!": "1;31"}
+_NAME_WIDTH = 24
+_COUNTED = {
+    Verb.CREATE_USER: "new",
+    Verb.ADOPT: "taken over",
+    Verb.UPDATE_PASSWORD: "passwords changed",
+    Verb.LOCK_USER: "locked",
+    Verb.DROP_USER: "removed",
+    Verb.CREATE_DATABASE: "databases created",
+    Verb.GRANT_PRIVILEGES: "databases granted anew",
+    Verb.ARCHIVE_DATABASE: "databases archived",
+    Verb.DROP_DATABASE: "databases dropped",
+    Verb.RESTORE_DATABASE: "databases restored",
+}
 
 
 def as_texts(report: Report) -> str:
     """Return the reports of all servers, and where there are several the table that closes them."""
-    told = [as_text(r, colour=report.colour, verbose=report.verbose, quiet=report.quiet) for r in report.results]
+    if len(report.results) == 1 or report.verbose:
+        told = [_of_one(result, report) for result in report.results]
+    else:
+        told = ["\n".join(_of_several(report)) + "\n" if report.results else ""]
     if len(report.results) > 1 and not report.quiet:
         from dbroster.report.table import closing_table  # most runs have one server
 
-        told.append(closing_table(report.results, report.codes))
-    return "\n".join(filter(None, told))
+        told.append(closing_table(report.results, report.codes) + _closing_all(report))
+    return "\n".join(text for text in told if text.strip())
 
 
-def as_text(result: Result, *, colour: bool = False, verbose: bool = False, quiet: bool = False) -> str:
-    """Return the report of one server; a quiet one tells only what a person must look at, and may be empty.
+def as_text(
+    result: Result, *, colour: bool = False, verbose: bool = False, quiet: bool = False, silent: bool = False
+) -> str:
+    """Return the report of one server."""
+    return _of_one(result, Report([result], [], Exit.IN_STEP, result.dry_run, colour, verbose, quiet or silent, silent))
 
-    What was locked or dropped is something to look at.
-    """
-    outcomes = list(_outcome_lines(result, colour=colour, verbose=verbose, quiet=quiet))
-    trouble = [printable(line) for line in _trouble_lines(result, quiet=quiet)]
-    if quiet and not outcomes and not trouble:
+
+def _of_one(result: Result, report: Report) -> str:
+    """Return the report of one server; a quiet one has changes and problems, a silent one problems; it may be empty."""
+    lines = list(_action_lines(result, report) if report.verbose else _user_lines([result], report))
+    trouble = [printable(line) for line in _trouble_lines(result, quiet=report.quiet)]
+    if report.quiet and not lines and not trouble:
         return ""
-    closing = () if quiet else _closing_lines(result)
-    return "\n".join([printable(_headline(result)), *outcomes, *trouble, *closing]) + "\n"
+    closing = () if report.quiet else _closing_lines(result)
+    return "\n".join([printable(_headline(result)), *lines, *trouble, *closing]) + "\n"
+
+
+def _of_several(report: Report) -> Iterator[str]:
+    """Tell what changes for all servers together, and what is wrong once, if it is so with all of them."""
+    lines = list(_user_lines(report.results, report))
+    idle = not (report.quiet or any(r.outcomes or r.fatal or r.refusals or r.judgement for r in report.results))
+    if lines or idle:
+        yield f"{len(report.results)} servers{' (dry run)' * report.dry_run}{': nothing to do' * idle}"
+    yield from lines
+    troubles = [list(_trouble_lines(result, quiet=report.quiet)) for result in report.results]
+    common = [line for line in troubles[0] if all(line in trouble for trouble in troubles)]
+    if common:
+        yield "each server"
+        yield from map(printable, common)
+    for result, trouble in zip(report.results, troubles, strict=True):
+        own = [line for line in trouble if line not in common]
+        if own or (result.judgement and not report.quiet):
+            yield printable(_headline(result))
+            yield from map(printable, own)
+        if result.judgement and not report.quiet and not result.fatal:
+            yield f"  {_judgement(result)}"
+
+
+def _closing_all(report: Report) -> str:
+    """Tell what the next run may be held to, and the end of the audit log."""
+    digests = [result.plan for result in report.results if result.plan and (result.pending or result.refusals)]
+    expect = f"  plan {' '.join(dict.fromkeys(digests))}\n" if digests and not report.verbose else ""
+    links = [result.audit for result in report.results if result.audit]
+    return expect + (f"  {_audit(max(links))}\n" if links and not report.verbose else "")
 
 
 def _headline(result: Result) -> str:
@@ -49,24 +99,33 @@ def _headline(result: Result) -> str:
     return f"{result.engine}{server}{reached}{' (dry run)' if result.dry_run else ''}"
 
 
-def _outcome_lines(result: Result, *, colour: bool, verbose: bool, quiet: bool) -> Iterator[str]:
-    shown = [o for o in result.outcomes if not quiet or o.status in WENT_WRONG or o.note or _takes(o)]
+def _user_lines(results: Sequence[Result], report: Report) -> Iterator[str]:
+    """One line for each user that changes; long lists are cut, but for removals."""
+    if not any(result.outcomes for result in results):
+        return
+    from dbroster.report.by_user import WRONG, cut, lines_of  # most runs change nothing
+
+    told = lines_of(results)
+    if report.silent:
+        told = [line for line in told if line.sign == WRONG or line.refused]
+    width = min(max((len(line.user) for line in told), default=0), _NAME_WIDTH)
+    for line in cut(told):
+        sign = f"\x1b[{_SIGN_COLOURS[line.sign]}m{line.sign}\x1b[0m" if report.colour else line.sign
+        yield f"  {sign} " + printable(f"{line.user:<{width}}  {line.text}".rstrip())
+
+
+def _action_lines(result: Result, report: Report) -> Iterator[str]:
+    shown = [o for o in result.outcomes if not report.silent or o.status in (*WENT_WRONG, Status.REFUSED) or o.note]
     names = [(o.action.database or o.action.user) for o in shown]
     width = max(map(len, names), default=0)
     for outcome, name in zip(shown, names, strict=True):
         status = f"{outcome.status.value:<13}"
-        if colour:
+        if report.colour:
             status = f"\x1b[{_colour(outcome)}m{status}\x1b[0m"
-        seconds = f"{outcome.seconds:8.3f} s  " if verbose else ""
         tail = outcome.error or outcome.note or outcome.action.reason
         code = f" [{outcome.code}]" if outcome.code else ""
-        text = printable(f"{name:<{width}}  {seconds}{tail}{code}".rstrip())
+        text = printable(f"{name:<{width}}  {outcome.seconds:8.3f} s  {tail}{code}".rstrip())
         yield f"  {status} {outcome.action.verb:<16}  {text}"
-
-
-def _takes(outcome: Outcome) -> bool:
-    """Whether something was locked or dropped, or would have been if it had not been refused."""
-    return outcome.action.verb in _TAKES and outcome.status in (Status.DONE, Status.REFUSED)
 
 
 def _colour(outcome: Outcome) -> str:
@@ -95,21 +154,33 @@ def problem_text(problem: Problem) -> str:
 
 
 def _closing_lines(result: Result) -> Iterator[str]:
-    counts = summary(result)
-    changes = [f"{counts[verb.value]} {verb.value}" for verb in Verb if counts[verb.value]]
-    wrong = [f"{counts[s.value]} {s.value}" for s in (*WENT_WRONG, Status.REFUSED) if counts[s.value]]
-    total = f"{counts['users']} users, {counts['unchanged']} unchanged"
     if result.judgement and not result.fatal:
         yield f"  {_judgement(result)}"
     elif result.outcomes or not (result.fatal or result.refusals):
-        yield f"  {total}: {', '.join([*changes, *wrong] or ['nothing to do'])}"
+        yield f"  {result.users} users, {result.unchanged} unchanged: {', '.join(_counts(result)) or 'nothing to do'}"
     if result.plan:
         yield f"  plan {result.plan}"
     if result.audit:
-        yield f"  audit log: line number {result.audit.number} is {result.audit.digest}"
+        yield f"  {_audit(result.audit)}"
     stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in result.stages.items())
     if stages:
-        yield f"  {counts['seconds']:.2f} s ({stages})"
+        yield f"  {result.seconds:.2f} s ({stages})"
+
+
+def _counts(result: Result) -> Iterator[str]:
+    """Count what is done and what is not."""
+    counts = told_counts(result)
+    for verb, text in _COUNTED.items():
+        number = counts[verb.value]
+        if number:
+            yield f"{number} {text.replace('s ', ' ', 1) if number == 1 else text}"
+    for status in (*WENT_WRONG, Status.REFUSED):
+        if counts[status.value]:
+            yield f"{counts[status.value]} {status.value.replace('_', ' ')}"
+
+
+def _audit(link: Link) -> str:
+    return f"audit log: line number {link.number} is {link.digest}"
 
 
 def _judgement(result: Result) -> str:

@@ -15,7 +15,7 @@ from threading import Event, Lock
 
 from dbroster.engines.base import Handler
 from dbroster.errors import AuditError, ServerError, Stalled, failure
-from dbroster.model.plan import REMOVALS, Action, Plan, Verb
+from dbroster.model.plan import REMOVALS, TAKEN_BACK, Action, Plan, Verb
 from dbroster.model.result import Outcome, Status
 from dbroster.run.sessions import Sessions
 
@@ -29,7 +29,6 @@ _INSIDE = (Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE)
 """What takes as long as its user wants, by what is in the database."""
 
 STOPPED = "the run was stopped"
-TAKEN_BACK = "taken back: this new user could not be completed"
 
 Chunk = list[Action]
 

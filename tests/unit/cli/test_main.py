@@ -32,8 +32,8 @@ def command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
 
 def test_sync_applies_and_then_is_in_step(command: Command) -> None:
     assert command("sync", "postgresql") == 0
-    assert "done          create_user       ann" in command.out
-    assert "2 users, 0 unchanged: 2 create_user, 2 create_database, 2 grant_privileges" in command.out
+    assert "  + ann  new: 1 database\n" in command.out
+    assert "2 users, 0 unchanged: 2 new, 2 databases created\n" in command.out
     assert command("sync") == 0
     assert "2 users, 2 unchanged: nothing to do" in command.out
     assert command.err == ""
@@ -43,7 +43,7 @@ def test_sync_applies_and_then_is_in_step(command: Command) -> None:
 def test_plan_is_a_dry_run(command: Command, arguments: tuple[str, ...]) -> None:
     assert command(*arguments) == 0
     assert "(dry run)" in command.out
-    assert "planned       create_user       ann" in command.out
+    assert "  + ann  new: 1 database\n" in command.out
     assert command.server().changes() == []
 
 
@@ -108,8 +108,9 @@ def test_config_path_is_an_alias(command: Command) -> None:
 def test_1_something_failed(command: Command) -> None:
     command.server().fail(Verb.CREATE_USER, "bob")
     assert command("sync") == 1
-    assert "failed        create_user       bob" in command.out
-    assert "skipped       create_database   bob_web" in command.out
+    assert "  ! bob  failed to create the account: " in command.out
+    assert "  ! bob  skipped: create bob_web, grant privileges on bob_web: " in command.out
+    assert "  + ann  new: 1 database\n" in command.out
 
 
 def test_1_a_conflict(command: Command) -> None:
@@ -117,7 +118,7 @@ def test_1_a_conflict(command: Command) -> None:
     assert command("sync") == 1
     assert "conflict: ann: an account ann exists that dbroster did not create" in command.out
     assert command("sync", "--adopt", "ann") == 0
-    assert "done          adopt             ann" in command.out
+    assert "  + ann  taken over (" in command.out
 
 
 def test_2_a_server_that_is_not_there(command: Command) -> None:
@@ -256,9 +257,16 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 # --- what is printed ------------------------------------------------------------------------------------------------
 
 
-def test_quiet_and_verbose(command: Command) -> None:
+def test_quiet_silent_and_verbose(command: Command) -> None:
+    assert command("sync", "--quiet") == 0
+    assert command.out.splitlines()[1:] == ["  + ann  new: 1 database", "  + bob  new: 1 database"]
     assert command("sync", "--quiet") == 0
     assert command.out == ""
+    private(command.directory / "users.txt", ANN)
+    assert command("sync", "--silent") == 0
+    assert command.out == ""
+    private(command.directory / "users.txt", TWO)
+    assert command("sync", "--silent") == 0
     private(command.directory / "users.txt", TWO + "eve:\n")
     assert command("sync", "--quiet") == 1
     assert command.out.splitlines()[1:] == ["  problem: users.txt line 3: eve: the password is empty"]

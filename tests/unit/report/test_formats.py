@@ -14,7 +14,7 @@ from dbroster.passwords.secret import Secret
 from dbroster.report.exit_codes import Exit, exit_code, gravest
 from dbroster.report.json_document import as_json
 from dbroster.report.report import Report, summary
-from dbroster.report.text import as_text, printable, problem_text
+from dbroster.report.text import as_text, as_texts, printable, problem_text
 
 CREATE = Action(Verb.CREATE_USER, "bob", None, Secret("S3cr3t-password"), "in users.txt, not on the server")
 GRANT = Action(Verb.GRANT_PRIVILEGES, "bob", "bob_web", reason="new database")
@@ -128,12 +128,12 @@ def test_the_report_of_a_run() -> None:
     )
     assert as_text(found) == (
         "postgresql: PostgreSQL 15.18 at db:5432\n"
-        "  done          create_user       bob      in users.txt, not on the server\n"
-        "  failed        grant_privileges  bob_web  permission denied [42501]\n"
+        "  + bob  new\n"
+        "  ! bob  failed to grant privileges on bob_web: permission denied [42501]\n"
         "  problem: users.txt line 3: eve: the password is empty\n"
         "  warning: connections.yaml: no TLS\n"
         "  conflict: root: an account root exists\n"
-        "  3 users, 0 unchanged: 1 create_user, 1 failed\n"
+        "  3 users, 0 unchanged: 1 new, 1 failed\n"
         "  0.25 s (read 0.25)\n"
     )
 
@@ -141,7 +141,7 @@ def test_the_report_of_a_run() -> None:
 def test_a_dry_run_has_the_same_words() -> None:
     done = as_text(result(outcomes=(outcome(), outcome(action=GRANT))))
     planned = as_text(result(dry_run=True, outcomes=(outcome(Status.PLANNED), outcome(Status.PLANNED, GRANT))))
-    assert planned == done.replace("done   ", "planned").replace("db:5432", "db:5432 (dry run)")
+    assert planned == done.replace("db:5432", "db:5432 (dry run)")
 
 
 def test_nothing_to_do() -> None:
@@ -172,26 +172,35 @@ def test_a_named_server_is_named() -> None:
     assert as_text(result(server="eu-1")).startswith("postgresql eu-1: PostgreSQL")
 
 
-def test_quiet_tells_only_what_a_person_must_look_at() -> None:
-    assert as_text(result(outcomes=(outcome(),), problems=(WARNING,)), quiet=True) == ""
-    text = as_text(result(outcomes=(outcome(), outcome(Status.SKIPPED, GRANT)), problems=(PROBLEM,)), quiet=True)
-    assert [line.split()[0] for line in text.splitlines()] == ["postgresql:", "skipped", "problem:"]
+def test_quiet_tells_changes_and_problems_and_silent_problems_only() -> None:
+    assert as_text(result(problems=(WARNING,)), quiet=True) == ""
+    found = result(outcomes=(outcome(), outcome(Status.SKIPPED, GRANT)), problems=(PROBLEM, WARNING))
+    for verbose, quiet, silent in (
+        (False, ["postgresql:", "+", "!", "problem:"], ["postgresql:", "!", "problem:"]),
+        (True, ["postgresql:", "done", "skipped", "problem:"], ["postgresql:", "skipped", "problem:"]),
+    ):
+        assert [line.split()[0] for line in as_text(found, quiet=True, verbose=verbose).splitlines()] == quiet
+        assert [line.split()[0] for line in as_text(found, silent=True, verbose=verbose).splitlines()] == silent
     for more in ({"fatal": "x"}, {"refusals": ("x",)}, {"conflicts": (Conflict("root", "x"),)}):
         assert as_text(result(**more), quiet=True)
+        assert as_text(result(**more), silent=True)
 
 
 def test_quiet_always_tells_what_was_locked_or_dropped() -> None:
     """A6: drops are never silent, however quiet a run is."""
     taken = [Action(Verb.LOCK_USER, "bob"), Action(Verb.DROP_DATABASE, "bob", "bob_web"), Action(Verb.DROP_USER, "bob")]
     for status in (Status.DONE, Status.REFUSED):
-        outcomes = (outcome(), *(outcome(status, action) for action in taken))
+        outcomes = tuple(outcome(status, action) for action in taken)
         lines = as_text(result(outcomes=outcomes), quiet=True).splitlines()
-        assert [line.split()[:2] for line in lines[1:]] == [[status.value, action.verb.value] for action in taken]
+        assert lines[1:] == ["  - bob  removed: 1 database dropped (web)" + " (refused)" * (status is Status.REFUSED)]
+        many = [Action(Verb.DROP_USER, f"user{number}") for number in range(300)]
+        removed = result(outcomes=[outcome(status, action) for action in many])
+        assert as_text(removed, quiet=True).count("\n  - user") == 300
 
 
 def test_a_refusal_shows_what_it_refuses_and_the_command_that_would_do_it() -> None:
     """C8: the guard shows the plan that it refuses."""
-    drop = Action(Verb.DROP_DATABASE, "bob", "bob_web", reason="its template is no longer listed")
+    drop = Action(Verb.DROP_DATABASE, "ann", "ann_web", reason="its template is no longer listed")
     found = result(
         outcomes=(outcome(Status.REFUSED), outcome(Status.REFUSED, drop)),
         refusals=("too many",),
@@ -200,8 +209,8 @@ def test_a_refusal_shows_what_it_refuses_and_the_command_that_would_do_it() -> N
     )
     assert as_text(found) == (
         "postgresql: PostgreSQL 15.18 at db:5432\n"
-        "  refused       create_user       bob      in users.txt, not on the server\n"
-        "  refused       drop_database     bob_web  its template is no longer listed\n"
+        "  - ann  1 database dropped (web), its template is no longer listed (refused)\n"
+        "  + bob  new (refused)\n"
         "  refused, nothing was done: too many\n"
         "  to do it all the same: dbroster sync postgresql --config c --max-removals 1\n"
         "  3 users, 0 unchanged: 2 refused\n"
@@ -212,11 +221,13 @@ def test_a_refusal_shows_what_it_refuses_and_the_command_that_would_do_it() -> N
     assert (part["permit"], part["summary"]["refused"], part["summary"]["drop_database"]) == (found.permit, 2, 0)
 
 
-def test_what_is_taken_away_has_a_colour_of_its_own() -> None:
+def test_what_is_taken_away_is_red_and_nothing_else_is() -> None:
     drop = Action(Verb.DROP_USER, "bob", reason="not in users.txt")
-    for status in (Status.PLANNED, Status.DONE):
-        assert "\x1b[35m" in as_text(result(outcomes=(outcome(status, drop),)), colour=True)
-        assert "\x1b[35m" not in as_text(result(outcomes=(outcome(status),)), colour=True)
+    for status in (Status.PLANNED, Status.DONE, Status.REFUSED):
+        for verbose, red in ((False, "\x1b[31m"), (True, "\x1b[35m")):
+            if not verbose or status is not Status.REFUSED:
+                assert red in as_text(result(outcomes=(outcome(status, drop),)), colour=True, verbose=verbose)
+            assert red not in as_text(result(outcomes=(outcome(status),)), colour=True, verbose=verbose)
 
 
 def test_verbose_tells_the_seconds() -> None:
@@ -226,14 +237,15 @@ def test_verbose_tells_the_seconds() -> None:
 
 
 @pytest.mark.parametrize("status", Status)
-def test_colours(status: Status) -> None:
+@pytest.mark.parametrize("verbose", [False, True])
+def test_colours(status: Status, *, verbose: bool) -> None:
     found = result(outcomes=(outcome(status),))
-    coloured = as_text(found, colour=True)
+    coloured = as_text(found, colour=True, verbose=verbose)
     assert coloured.count("\x1b[") == 2
-    assert "\x1b" not in as_text(found)
-    for code in ("31", "32", "33", "36", "0"):
+    assert "\x1b" not in as_text(found, verbose=verbose)
+    for code in ("31", "1;31", "32", "33", "36", "0"):
         coloured = coloured.replace(f"\x1b[{code}m", "")
-    assert coloured == as_text(found)
+    assert coloured == as_text(found, verbose=verbose)
 
 
 @pytest.mark.parametrize(
@@ -255,8 +267,10 @@ def test_problems_begin_with_their_place(problem: Problem, text: str) -> None:
 HOSTILE = st.text(st.sampled_from("ab\x1b[2J\x9b\r\n\t\0\x07\u202e\u2028\u200b\ud800\x85é")) | st.text()
 
 
-@given(text=HOSTILE, colour=st.booleans())
-def test_no_text_moves_a_terminal_s_cursor_or_looks_like_a_line_of_ours(text: str, *, colour: bool) -> None:
+@given(text=HOSTILE, colour=st.booleans(), verbose=st.booleans(), several=st.booleans())
+def test_no_text_moves_a_terminal_s_cursor_or_looks_like_a_line_of_ours(
+    text: str, *, colour: bool, verbose: bool, several: bool
+) -> None:
     action = Action(Verb.CREATE_DATABASE, text, text, reason=text)
     found = result(
         product=text,
@@ -268,12 +282,15 @@ def test_no_text_moves_a_terminal_s_cursor_or_looks_like_a_line_of_ours(text: st
         refusals=(text,),
         fatal=text,
     )
-    told = as_text(found, colour=colour)
-    for code in ("31", "32", "0"):
+    results = [found, found._replace(problems=())] if several else [found]
+    codes = [Exit.IN_STEP] * len(results)
+    told = as_texts(Report(results, codes, Exit.IN_STEP, colour=colour, verbose=verbose, quiet=several))
+    for code in ("31", "1;31", "32", "33", "0"):
         told = told.replace(f"\x1b[{code}m", "") if colour else told
     assert all(char.isprintable() or char == "\n" for char in told)
     own = [line for line in told.splitlines()[1:] if line.startswith("  ") and not line.startswith("   ")]
-    assert len(own) == 8
+    if not several:
+        assert len(own) == 8
     told.encode()
     as_json(Report([found], [], Exit.IN_STEP, dry_run=False)).encode("ascii")
 

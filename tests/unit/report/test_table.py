@@ -21,7 +21,12 @@ def test_one_line_for_each_server_and_one_column_for_each_kind_of_change() -> No
     wrong = tuple(Outcome(Action(Verb.DROP_USER, "bob"), s) for s in (Status.FAILED, Status.SKIPPED))
     table = closing_table(
         [
-            result("postgresql", users=20, outcomes=outcomes(create_user=3, create_database=120, grant_privileges=6)),
+            result(
+                "postgresql",
+                users=20,
+                unchanged=17,
+                outcomes=outcomes(create_user=3, create_database=120, grant_privileges=126),
+            ),
             result("mysql", "main", users=21, outcomes=outcomes(update_password=1) + wrong),
             result("mysql", "old", fatal="no server"),
         ],
@@ -29,11 +34,11 @@ def test_one_line_for_each_server_and_one_column_for_each_kind_of_change() -> No
     )
     assert table == (
         "all servers\n"
-        "                              create  update  create\n"
-        "  engine      server   users    user  passwd      db  grant  failed  exit\n"
-        "  postgresql  default     20       3       0     120      6       0     0\n"
-        "  mysql       main        21       0       1       0      0       2     1\n"
-        "  mysql       old          0       0       0       0      0       0     2\n"
+        "                                    create  update  create\n"
+        "  engine      server   users  same    user  passwd      db  grant  failed  exit\n"
+        "  postgresql  default     20    17       3       0     120      6       0     0\n"
+        "  mysql       main        21     0       0       1       0      0       2     1\n"
+        "  mysql       old          0     0       0       0       0      0       0     2\n"
     )
 
 
@@ -41,15 +46,15 @@ def test_without_named_servers_and_without_changes() -> None:
     table = closing_table([result("mysql", dry_run=True), result("mongodb", dry_run=True)], [Exit.IN_STEP] * 2)
     assert table == (
         "all servers (dry run)\n"
-        "  engine   users  failed  exit\n"
-        "  mysql        0       0     0\n"
-        "  mongodb      0       0     0\n"
+        "  engine   users  same  failed  exit\n"
+        "  mysql        0     0       0     0\n"
+        "  mongodb      0     0       0     0\n"
     )
 
 
 def test_every_kind_of_change_at_once_is_not_too_wide() -> None:
     of_a_sync = [verb for verb in Verb if verb is not Verb.RESTORE_DATABASE]  # that has one server and no table
-    every = outcomes(**{verb.value: 1 for verb in of_a_sync})
+    every = outcomes(**{verb.value: 1 + (verb in (Verb.GRANT_PRIVILEGES, Verb.LOCK_USER)) for verb in of_a_sync})
     rows = closing_table([result("postgresql", "reports", outcomes=every)] * 2, [Exit.IN_STEP] * 2).splitlines()
     assert max(map(len, rows)) <= WIDTH
-    assert all(len(row.split()) == len(of_a_sync) + 5 for row in rows[-2:])
+    assert all(len(row.split()) == len(of_a_sync) + 6 for row in rows[-2:])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dbroster.audit.verification import verify
 from dbroster.engines import base
-from dbroster.model.plan import Verb
+from dbroster.model.plan import TAKEN_BACK, Verb
 from dbroster.model.result import Outcome, Result, Status
 from dbroster.model.roster import Roster
 from dbroster.model.state import Lock
@@ -190,8 +190,8 @@ def assert_in_step(server: FakeServer, wanted: Roster, result: Result) -> None:
 
 def assert_each_planned_action_has_one_outcome(planned: Result, result: Result) -> None:
     """And what is more than the plan takes back what this run created for new users."""
-    back = [outcome for outcome in result.outcomes if outcome.action.reason == apply.TAKEN_BACK]
-    rest = [outcome for outcome in result.outcomes if outcome.action.reason != apply.TAKEN_BACK]
+    back = [outcome for outcome in result.outcomes if outcome.action.reason == TAKEN_BACK]
+    rest = [outcome for outcome in result.outcomes if outcome.action.reason != TAKEN_BACK]
     assert actions(rest) == actions(planned.outcomes)
     created = {o.action.user for o in rest if o.action.verb is Verb.CREATE_USER and o.status is Status.DONE}
     failed = {o.action.user for o in rest if o.status is Status.FAILED}
