@@ -97,6 +97,7 @@ FAULTS = {
     "T8": "ClickHouse: a dictionary that was detached is archived, and comes back so.",
     "T9": "ClickHouse: the lock of a user stops no INSERT of others into a table that one of his views reads.",
     "T11": "ClickHouse: a Buffer that can't be emptied keeps no database for good.",
+    "T12": "ClickHouse: changes of rows that are not done yet are waited for, and told before an archive and with it.",
     "T13": "ClickHouse: a change of a table that can't be done is named, with what ends that.",
     "T14": "ClickHouse: a materialized view whose table is gone comes back with its rows.",
     "T15": "MongoDB: nobody else of the roster uses a locked user's databases, and accounts of others are told.",

@@ -26,6 +26,8 @@ class Archiver(ABC):
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self.note: str | None = None
+        """What has to be known of the archive that was made."""
 
     def abort(self) -> None:
         """End what an archive or a restore of this server waits for; called from another thread, never blocks."""

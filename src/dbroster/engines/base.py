@@ -293,8 +293,8 @@ class Handler(ABC):
         with drafting(self.connection, self.server().product, user, database, extension, method) as draft:
             archiver.dump(user, database, draft)
             obstacle = archiver.obstacle(draft.settings)
-        if obstacle:
-            self.notes[database] = f"archived, but {obstacle}"
+        if obstacle or archiver.note:
+            self.notes[database] = "; ".join(filter(None, (obstacle and f"archived, but {obstacle}", archiver.note)))
 
     # --- performing a plan ------------------------------------------------------------------------------------------
 

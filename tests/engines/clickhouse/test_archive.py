@@ -319,6 +319,33 @@ def test_a_change_that_can_not_be_done_is_named_with_what_ends_that(site: Site) 
     assert not site.archive().manifest.counts
 
 
+_ROWS = (
+    "CREATE TABLE {d}.t (x UInt8, y String) ENGINE = MergeTree ORDER BY x",
+    "INSERT INTO {d}.t VALUES (1, 'old'), (2, 'old'), (3, 'old')",
+)
+
+
+def test_an_archive_waits_for_a_change_that_is_at_work(site: Site) -> None:
+    """T12: its rows were archived as they had been before, and what the user had asked for was lost without a word."""
+    site.ask(*_ROWS)
+    site.ask("ALTER TABLE {d}.t UPDATE y = 'new' WHERE sleepEachRow(1) = 0", mutations_sync="0")
+    assert "1 changes of the table t that are not done yet" in "".join(site.losses())
+    site.there_and_back()
+    assert site.ask("SELECT DISTINCT y FROM {d}.t") == "new"
+    assert not site.handler.notes
+
+
+def test_a_change_that_is_never_done_is_told_and_keeps_nothing(site: Site) -> None:
+    """T12, B4: before the archive, and with it; a user could make any number of them."""
+    site.ask(*_ROWS)
+    site.ask("ALTER TABLE {d}.t UPDATE y = 'new' WHERE throwIf(x = 2) = 0", mutations_sync="0")
+    told = "1 changes of the table t that are not done yet: SELECT"
+    assert told in "".join(site.losses())
+    site.there_and_back()
+    assert told in site.handler.notes[site.database]
+    assert site.ask("SELECT DISTINCT y FROM {d}.t") == "old"
+
+
 def test_a_name_that_a_dropped_table_had_may_be_another_s(site: Site) -> None:
     """B4: 24.8 lists a table that was dropped minutes ago among those that are detached."""
     site.ask(

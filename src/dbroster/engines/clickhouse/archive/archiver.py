@@ -18,13 +18,14 @@ from dbroster.engines.clickhouse.archive.contents import (
     read_detached,
     read_tables,
     refuse_cut,
+    undone,
     without_refresh,
 )
 from dbroster.engines.clickhouse.archive.statements import constraints
 from dbroster.engines.clickhouse.archive.streams import Http
 from dbroster.engines.clickhouse.beforehand.server_checks import ServerRules
 from dbroster.engines.clickhouse.options import ClickHouseOptions
-from dbroster.engines.clickhouse.removal.running_queries import end_queries, refuse_beside
+from dbroster.engines.clickhouse.removal.running_queries import PATIENCE, end_queries, left_after, refuse_beside
 from dbroster.engines.clickhouse.session import Session, fixed_setting, identifier, literal, qualified, writable
 from dbroster.engines.zip_archiver import ZipArchiver, member
 from dbroster.errors import OperationError, Stalled
@@ -56,6 +57,10 @@ _DEFAULTS = (
 )
 
 _STUCK = "SELECT command FROM system.mutations WHERE database = {database} AND table = {table} AND NOT is_done"
+
+_GOING_ON = (
+    "SELECT 1 FROM system.mutations WHERE database = {database} AND NOT is_done AND latest_fail_reason = '' LIMIT 1"
+)
 
 _RESETS = r"""
     SELECT name, default FROM system.settings WHERE changed AND (
@@ -122,6 +127,7 @@ class ClickHouseArchiver(ZipArchiver):
             raise
 
     def _write_tables(self, http: Http, database: str, draft: Draft) -> None:
+        self._await_changes(database)
         tables = [table for table in read_tables(self._session, database) if table.statement or table.columns]
         for table in (table for table in tables if table.engine == "Buffer"):
             _empty(http, qualified(database, table.name))
@@ -132,6 +138,12 @@ class ClickHouseArchiver(ZipArchiver):
                 with file.open(member(database, table.name) + _ROWS, "w", force_zip64=True) as target:
                     draft.counts[table.name] = self._read(http, database, table, target)
         refuse_cut(self._session, database, tables, draft.counts, lambda name: _deleted(http, database, name))
+
+    def _await_changes(self, database: str) -> None:
+        """Wait a while for changes that the server works on. Its owner may have made one that is never done."""
+        left_after(min(PATIENCE, self.connection.timeout / 2), lambda: self._session.rows(_GOING_ON, database=database))
+        if left := "; ".join(undone(self._session, database)):
+            self.note = f"the archive may not hold {left}"
 
     def _read(self, http: Http, database: str, table: Table, target: IO[bytes]) -> int:
         """Read a table's rows. An owner may have given a column a default that can't be worked out for old rows."""

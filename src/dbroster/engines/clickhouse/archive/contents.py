@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dbroster.engines.clickhouse.access.row_policies import Policy, cures, hiding, read_policies
 from dbroster.engines.clickhouse.archive.statements import top_level
 from dbroster.engines.clickhouse.archive.streams import from_hex
-from dbroster.engines.clickhouse.session import IF_BROKEN, Session, unescaped
+from dbroster.engines.clickhouse.session import IF_BROKEN, Session, literal, unescaped
 from dbroster.errors import OperationError
 
 _IN_MEMORY = "Memory"
@@ -43,6 +43,9 @@ _BUFFERS = """
     WHERE database = {database} AND engine = 'Buffer' AND total_rows > 0 ORDER BY name"""
 _THERE = "SELECT 1 FROM system.tables WHERE database = {database} AND name = {table}"
 _TARGET = re.compile(r"Buffer\('((?:[^'\\]|\\.)*)', '((?:[^'\\]|\\.)*)'")
+_UNDONE = (
+    "SELECT hex(table), count() FROM system.mutations WHERE database = {database} AND NOT is_done GROUP BY 1 ORDER BY 1"
+)
 _MARKED = """
     SELECT DISTINCT hex(table) FROM system.parts WHERE active AND has_lightweight_delete AND database = {database}"""
 # a part whose name begins with patch- holds changes to rows of other parts (UPDATE since 25.7)
@@ -152,6 +155,7 @@ def left_out(session: Session, database: str) -> Iterator[str]:
         if _HIDDEN in table.statement:
             yield f"the password in the definition of {table.name}, which the server hides"
     yield from _left_in_buffers(session, database)
+    yield from undone(session, database)
     for name, number in session.rows(_DETACHED_PARTS, database=database):
         place = f"of the table {from_hex(name)}" if number else "of its tables: the server can't say whether it has any"
         yield f"{number or 'the'} detached parts {place}"
@@ -160,6 +164,13 @@ def left_out(session: Session, database: str) -> Iterator[str]:
         text = f"the row policy {policy.name} of {policy.table or 'all tables'}"
         hides = policy in hiding(policies, policy.table)
         yield f"{text}; if it hides rows from the admin, nothing is archived: {policy.cure()}" if hides else text
+
+
+def undone(session: Session, database: str) -> Iterator[str]:
+    """Changes by ALTER TABLE ... UPDATE or DELETE that the server still works on, or can't do."""
+    shown = f"SELECT * FROM system.mutations WHERE database = {literal(database)} AND NOT is_done;"  # noqa: S608 - quoted
+    for name, number in session.rows(_UNDONE, database=database):
+        yield f"{number} changes of the table {from_hex(name)} that are not done yet: {shown}"
 
 
 def _left_in_buffers(session: Session, database: str) -> Iterator[str]:
