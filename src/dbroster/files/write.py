@@ -27,7 +27,7 @@ def create_file(path: Path, data: bytes) -> None:
 
 def replace_file(path: Path, before: bytes, data: bytes) -> None:
     """Replace a file that still holds what it held before; owner, group and mode stay. Raises ConfigError."""
-    with failing(path), _beside(path, data, path.stat()) as new, _alone_in(path.parent):
+    with failing(path), _beside(path, data, path.stat()) as new, alone_in(path.parent):
         if read_file(path).data != before:
             raise ChangedMeanwhile(
                 [Problem(f"{path} was changed by somebody else meanwhile; it was left so", path.name)]
@@ -83,7 +83,7 @@ def _look_like(descriptor: int, like: os.stat_result) -> None:
 
 
 @contextmanager
-def _alone_in(directory: Path) -> Iterator[None]:
+def alone_in(directory: Path) -> Iterator[None]:
     """Keep other edits out while the file is compared and replaced."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -7,13 +7,15 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from dbroster.errors import ConfigError
+from dbroster.errors import ChangedMeanwhile, ConfigError
 from dbroster.files.lines import ends_whole
 from dbroster.files.read import read_file
 from dbroster.model.problems import Problem
 from dbroster.model.roster import USERS_FILE
 from dbroster.roster.interrupts import Interrupts
 from dbroster.roster.judge import judge
+from dbroster.roster.merge import merged
+from dbroster.roster.parse import user_lines
 from dbroster.roster.saving import changeable
 from dbroster.roster.scratch import private_file
 from dbroster.roster.source import Users
@@ -28,14 +30,48 @@ def edit(directory: Path, identity: Path | None, again: Again, interrupts: Inter
     Raises ConfigError when the roster can't be read, edited or written; it is as it was before then.
     """
     users, save = changeable(directory, identity)
+    kept = ""
     with private_file(USERS_FILE, users.data) as file:
         edited = _edited(directory, file, users, again, interrupts)
-        if edited == users.data:
-            return "nothing was changed"
-        whole = _ended(edited)
-        save(whole)
-    added = "; dbroster added the line end that its last line lacked" if whole != edited else ""
-    return f"{users.name} was written{added}"
+        while edited != users.data:
+            whole = _ended(edited)
+            try:
+                save(whole)
+            except ChangedMeanwhile as error:
+                theirs, save = changeable(directory, identity)
+                edited = _with_theirs(directory, file, (users, whole, theirs), again, interrupts, error)
+                users, kept = theirs, "; what somebody else has changed in it meanwhile was kept"
+                continue
+            added = "; dbroster added the line end that its last line lacked" if whole != edited else ""
+            return f"{users.name} was written{added}{kept}"
+    return "nothing was changed"
+
+
+def _with_theirs(
+    directory: Path,
+    file: Path,
+    texts: tuple[Users, bytes, Users],
+    again: Again,
+    interrupts: Interrupts,
+    error: ChangedMeanwhile,
+) -> bytes:
+    """Return what a person has edited with what somebody else has written meanwhile; to be edited again if need be.
+
+    Raises the error where what they have written may not be whole.
+    """
+    before, mine, theirs = texts
+    if not ends_whole(theirs.data):
+        raise error
+    both = merged(before.data, mine, theirs.data)
+    file.write_bytes(both.data)
+    names = {line.number: line.name for line in user_lines(before.data, before.name, directory)}
+    text = "both you and somebody else have changed or removed this line meanwhile; it is as you wrote it"
+    disputed = [Problem(text, before.name, number, names.get(number)) for number in both.disputed]
+    problems = [*disputed, *judge(directory, both.data, theirs.name)]
+    if not problems:
+        return both.data
+    again(problems)
+    return _edited(directory, file, theirs, again, interrupts)
 
 
 def _edited(directory: Path, file: Path, users: Users, again: Again, interrupts: Interrupts) -> bytes:

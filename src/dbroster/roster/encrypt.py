@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dbroster.errors import ConfigError
 from dbroster.files.read import Files, read_file
-from dbroster.files.write import create_file, wipe_file, write_public_file
+from dbroster.files.write import alone_in, create_file, failing, wipe_file, write_public_file
 from dbroster.model.problems import Problem
 from dbroster.model.roster import AGE_FILE, USERS_FILE
 from dbroster.roster.age import RECIPIENTS_FILE, Identities, Recipients
@@ -30,10 +30,11 @@ def encrypt(
     keys = _recipients(directory, recipients, recipients_file)
     opened_by = _verified(data := keys.encrypt(users.data), users.data, identity, path)
     write_public_file(directory / RECIPIENTS_FILE, "".join(f"{text}\n" for text in keys.texts).encode())
-    if read_file(plain).data != users.data:
-        raise ConfigError([Problem(f"{plain} was changed meanwhile; nothing was encrypted", USERS_FILE)])
-    create_file(path, data)
-    wipe_file(plain)
+    with failing(plain), alone_in(directory):
+        if read_file(plain).data != users.data:
+            raise ConfigError([Problem(f"{plain} was changed meanwhile; nothing was encrypted", USERS_FILE)])
+        create_file(path, data)
+        wipe_file(plain)
     count = f"{len(keys.texts)} recipient{'s' * (len(keys.texts) > 1)}"
     return (
         f"{AGE_FILE} was written for {count} ({opened_by}), who are listed in {RECIPIENTS_FILE}\n"

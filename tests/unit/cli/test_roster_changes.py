@@ -423,14 +423,14 @@ def test_many_at_once_lose_nobody(directory: Path) -> None:
 def test_who_is_slower_begins_anew(command: Command, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A5: another change comes between reading and writing."""
     theirs = [f"{PLAIN}dan:{OTHER_PASSWORD}\n"]
-    alone = write._alone_in
+    alone = write.alone_in
 
     def slower(place: Path) -> object:
         if theirs:
             private(directory / "users.txt", theirs.pop())
         return alone(place)
 
-    monkeypatch.setattr(write, "_alone_in", slower)
+    monkeypatch.setattr(write, "alone_in", slower)
     assert command("add", "eve") == 0
     assert re.fullmatch(f"{re.escape(PLAIN)}dan:{OTHER_PASSWORD}\neve:{NEW}\n", text(directory))
 

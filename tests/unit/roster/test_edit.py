@@ -262,12 +262,79 @@ def test_no_editor(
 def test_somebody_else_was_faster(
     directory: Path, key: Key, tmp_path: Path, editor: Editor, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """A5: neither change is lost."""
     theirs = private(tmp_path / "theirs", sealed(PLAIN + b"# theirs\n", key))
     editor(f"echo '{MORE}' >> \"$1\"; cp {theirs} {directory / AGE_FILE}")
-    assert edit(directory) == 2
-    assert "was changed by somebody else meanwhile" in capfd.readouterr().err
-    assert opened(directory / AGE_FILE, key) == PLAIN + b"# theirs\n"
+    assert edit(directory) == 0
+    said = "users.txt.age was written; what somebody else has changed in it meanwhile was kept\n"
+    assert capfd.readouterr().out == said
+    assert opened(directory / AGE_FILE, key) == PLAIN + b"# theirs\n" + f"{MORE}\n".encode()
     assert sorted(files(directory)) == ["connections.yaml", "postgresql_databases.txt", AGE_FILE, RECIPIENTS_FILE]
+
+
+def test_other_commands_change_the_roster_while_the_editor_is_open(directory: Path, editor: Editor) -> None:
+    """A5: an add, a new password and a removal meanwhile are as good as before."""
+    (directory / AGE_FILE).unlink()
+    roster = private(directory / "users.txt", PLAIN + f"eve:{PASSWORD}\nfay:{PASSWORD}\n".encode())
+    verb = f"{sys.executable} -m dbroster"
+    others = f"{verb} add cyd --config {directory}; {verb} remove eve --config {directory}"
+    editor(f"echo '{MORE}' >> \"$1\"; {others}; {verb} passwd ann --config {directory}")
+    assert edit(directory) == 0
+    lines = dict(line.split(":") for line in roster.read_text().splitlines()[1:])
+    assert list(lines) == ["ann", "fay", "cyd", "bob"]
+    assert (lines["fay"], lines["bob"]) == (PASSWORD, OTHER_PASSWORD)
+    assert lines["ann"] != PASSWORD
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "said"),
+    [
+        (f"s/{PASSWORD}/{OTHER_PASSWORD}/", "remove ann", "users.txt line 2: ann: both you and somebody else have"),
+        ("/^ann/d", "passwd ann", "users.txt line 2: ann: both you and somebody else have changed or removed this"),
+        (f"$ a cyd:{PASSWORD}", "add cyd", "users.txt line 4: cyd: the user stands in line 3 already, with another"),
+    ],
+)
+def test_a_change_that_contradicts_another_one(
+    directory: Path,
+    editor: Editor,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    mine: str,
+    theirs: str,
+    said: str,
+) -> None:
+    """A5: a person decides, and sees both; without one, the roster stays as the other one has written it."""
+    (directory / AGE_FILE).unlink()
+    roster = private(directory / "users.txt", PLAIN)
+    other = f"{sys.executable} -m dbroster {theirs} --config {directory}; cp {roster} {tmp_path}/theirs"
+    editor(f"test -e {tmp_path}/theirs || {{ sed -i '{mine}' \"$1\"; {other}; }}")
+    assert edit(directory) == 2
+    assert said in capfd.readouterr().err
+    assert roster.read_bytes() == (tmp_path / "theirs").read_bytes()
+
+    private(roster, PLAIN)
+    (tmp_path / "theirs").unlink()
+    again = f"sed -i '/^cyd/d' \"$1\"; echo '{MORE}' >> \"$1\""
+    editor(f"test -e {tmp_path}/theirs && {{ {again}; exit; }}; sed -i '{mine}' \"$1\"; {other}")
+    at_terminal("e\n", monkeypatch)
+    assert edit(directory) == 0
+    out, err = capfd.readouterr()
+    assert said in err
+    assert "what somebody else has changed in it meanwhile was kept" in out
+    assert roster.read_bytes().endswith(f"{MORE}\n".encode())
+
+
+def test_what_somebody_else_has_left_half_is_not_merged(
+    directory: Path, editor: Editor, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A7: a line that was cut would become whole."""
+    (directory / AGE_FILE).unlink()
+    roster = private(directory / "users.txt", PLAIN)
+    editor(f"echo '{MORE}' >> \"$1\"; printf 'cyd:Corr' >> {roster}")
+    assert edit(directory) == 2
+    assert "was changed by somebody else meanwhile; it was left so" in capfd.readouterr().err
+    assert roster.read_bytes() == PLAIN + b"cyd:Corr"
 
 
 def test_somebody_who_holds_the_lock_for_ever(

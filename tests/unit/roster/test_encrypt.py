@@ -1,11 +1,14 @@
 """`dbroster encrypt`: users.txt goes only when users.txt.age is on disk and, if that can be tried, opens again."""
 
+import fcntl
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
 from dbroster.cli.main import main
+from dbroster.files import write
 from dbroster.model.problems import Problem
 from dbroster.model.roster import AGE_FILE
 from dbroster.roster.age import IDENTITY_VARIABLE, RECIPIENTS_FILE
@@ -196,3 +199,19 @@ def test_what_somebody_else_writes_meanwhile_is_kept(
     assert (directory / name).read_text() == "theirs"
     assert (directory / "users.txt").exists()
     assert not list(directory.glob(".*.tmp"))
+
+
+def test_nobody_writes_while_it_is_encrypted(
+    directory: Path, key: Key, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A5: what was written between the last look and the removal of the plain file would be lost."""
+    monkeypatch.setattr(write, "PATIENCE", 0.1)
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # as `dbroster add` does
+        assert encrypt(directory, "--recipient", key.public) == 2
+    finally:
+        os.close(descriptor)
+    assert "another process holds" in capsys.readouterr().err
+    assert (directory / "users.txt").read_text() == PLAIN
+    assert not (directory / AGE_FILE).exists()
