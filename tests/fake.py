@@ -5,7 +5,7 @@ demand it does when told: an action that fails for one user, a connection that b
 the n-th statement, a kill after the n-th statement.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import ClassVar, Self
@@ -158,6 +158,12 @@ class FakeHandler(Handler):
                 (others := sorted(database.users - {database.mark}), f"{', '.join(others)} may enter"),
             ),
         )
+
+    def database_sizes(self, names: Collection[str]) -> dict[str, int]:
+        with self._read("measure databases"):
+            if self._fake.lacking_sizes:
+                raise OperationError(self._fake.lacking_sizes)
+            return {name: 1_000_000 * len(self._fake.databases[name].rows) for name in names}
 
     def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
         return {user.name: self._check_password(user, existing.get(user.name)) for user in users}

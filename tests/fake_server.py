@@ -81,7 +81,8 @@ class FakeServer:
     """State and faults of one fake server; several handlers may use it from several threads.
 
     `lacking`, `missing_tools`, `notes`, `rules` and `unreadable` are what handlers answer to missing_privileges, the
-    archiver's missing, warnings, password_rules, and for users whose password can't be checked.
+    archiver's missing, warnings, password_rules, and for users whose password can't be checked; `lacking_sizes` is why
+    nobody may know how large databases are.
     """
 
     def __init__(self) -> None:
@@ -94,6 +95,7 @@ class FakeServer:
         self.notes: list[Problem] = []
         self.rules: list[PasswordRules] = []
         self.unreadable: set[str] = set()
+        self.lacking_sizes: str | None = None
         self.lock_holder: int | None = None
         self.clock_ahead = timedelta()
         self.dead = False

@@ -95,3 +95,19 @@ def test_the_longest_database_name_really_works(world: World) -> None:
     assert world.adapter.can_write(bob, PASSWORD, database)
     world.handler.drop_database(bob, database)
     assert database not in world.adapter.databases()
+
+
+def test_sizes_of_databases(world: World) -> None:
+    bob = world.user("bob-ohara")
+    empty, full = world.database(bob, "web"), world.database(bob, "big-1")
+    world.adapter.put(bob, PASSWORD, full, "something")
+    connection = world.adapter.connection(world.directory, world.prefix)
+    doomed, changed = world.adapter.doomed(None), world.adapter.changes()
+    with doomed as immortal, changed as changes, immortal.connect(connection) as handler:
+        opened = immortal.questions()
+        sizes = handler.database_sizes([empty, full])
+        assert 0 < immortal.questions() - opened <= 2
+        assert handler.database_sizes([]) == {}
+    assert set(sizes) == {empty, full}
+    assert sizes[full] > sizes[empty] >= 0
+    assert changes == []

@@ -40,6 +40,10 @@ def test_it_tells_what_is_there(everything: Everything) -> None:
     assert everything.run("sync").code == 0
     found = rows(everything, code=0)
     assert set(found) == {(server, user) for server in SERVERS for user in ("ann", "bob")}
+    sizes = rows(everything, "--sizes", code=0)
+    assert {name: row["sizes"].keys() for name, row in sizes.items()} == {
+        name: set(row["databases"]["there"]) for name, row in found.items()
+    }
     for row in found.values():
         assert (row["account"], row["password"], row["pending"], row["problems"]) == ("open", "same", [], [])
         assert row["databases"]["there"] == [f"{row['user']}_{template}" for template in TEMPLATES]

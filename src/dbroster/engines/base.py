@@ -183,6 +183,13 @@ class Handler(ABC):
         says why.
         """
 
+    @abstractmethod
+    def database_sizes(self, names: Collection[str]) -> dict[str, int]:
+        """Bytes of each of these databases, in one query; those that this admin can't learn are not in it.
+
+        Raises OperationError, naming what the admin lacks.
+        """
+
     def foresee(self, actions: Sequence[Action]) -> list[str | None]:
         """Say for each planned action why the server must refuse it, as its catalogs show already; None if it may pass.
 

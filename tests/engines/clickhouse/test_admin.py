@@ -71,6 +71,7 @@ def test_what_is_missing_is_all_that_an_admin_needs(
         handler.grant_privileges(bob, f"{bob}_web")
         assert adapter.can_write(bob, GOOD.reveal(), f"{bob}_web")
         assert not adapter.can_read(al, GOOD.reveal(), f"{bob}_web")
+        assert handler.database_sizes([f"{bob}_web"])[f"{bob}_web"] > 0
         assert handler.get_existing_databases()[f"{bob}_web"].granted
         assert check(handler, bob, OTHER) is PasswordCheck.DIFFERENT
         handler.update_user_password(bob, OTHER)

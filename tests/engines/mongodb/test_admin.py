@@ -53,6 +53,7 @@ def live(site: Site, handler: Handler) -> None:
     handler.lock_user(site.bob)
     handler.update_user_password(site.bob, Secret(OTHER))
     assert handler.get_existing_databases()[site.web].granted
+    assert handler.database_sizes([site.web]).keys() == {site.web}
     handler.lock_user(site.bob)
     handler.drop_database(site.bob, site.web)
     handler.drop_user(site.bob)

@@ -4,7 +4,7 @@ import pymysql
 import pytest
 
 from dbroster.engines import connect
-from dbroster.errors import ConnectError, UnsupportedServer
+from dbroster.errors import ConnectError, OperationError, UnsupportedServer
 from dbroster.model.connection import Tls
 from dbroster.model.roster import User
 from dbroster.model.state import PasswordCheck
@@ -112,3 +112,13 @@ def test_a_login_without_tls_sends_its_password_encrypted(mysql: Site) -> None:
     mysql.dba.run("FLUSH PRIVILEGES")
     handler = mysql.open(tls=Tls("disable"))
     assert handler._session.rows("SHOW STATUS LIKE 'Ssl_cipher'")[0]["Value"] == ""
+
+
+def test_the_least_privileged_admin_is_told_what_shows_how_large_databases_are(site: Site) -> None:
+    admin = site.least()
+    handler = site.open(admin)
+    _, web = site.user(handler, "web")
+    with pytest.raises(OperationError, match="PROCESS"):
+        handler.database_sizes([web])
+    site.dba.run(f"GRANT PROCESS ON *.* TO '{admin[0]}'@'%'")
+    assert site.open(admin).database_sizes([web]) == {web: 0}

@@ -194,3 +194,10 @@ def test_no_session_ever_enters_a_users_database(
     handler.drop_database(user, database)
     assert "database=postgres" in logged() or "statement:" in logged()
     assert f"database={database}" not in logged()
+
+
+def test_every_kind_of_admin_learns_how_large_the_databases_are(handler: Handler, user: str, database: str) -> None:
+    assert handler.database_sizes([database, f"{user}_gone"]).keys() == {database}
+    handler.lock_user(user)
+    handler.archiver().close(user, database)
+    assert handler.database_sizes([database])[database] > 1_000_000

@@ -215,3 +215,23 @@ def test_no_text_of_a_server_moves_the_terminal(command: Command) -> None:
     assert command("status") == 1
     assert "\x1b" not in command.out
     assert "\nann  open" not in command.out
+
+
+def test_megabytes_where_the_server_tells_them(command: Command) -> None:
+    server = command.server()
+    server.databases["bob_web"].rows += ["a row", "another"]
+    assert command("status", "--sizes", "bob") == 0
+    assert [line.split()[-4:-2] for line in command.out.splitlines()[:2]] == [["databases", "MB"], ["2", "2.0"]]
+    assert row(command, "--sizes", code=0)["sizes"] == {"bob_tools": 0, "bob_web": 2_000_000}
+    assert len([each for each in server.log if each.text == "measure databases"]) == 2
+    server.lacking_sizes = "you need the PROCESS privilege"
+    assert command("status", "--sizes") == 0
+    assert "warning: postgresql: how large the databases are can't be read: you need the PROCESS" in command.out
+    assert row(command, "--sizes", code=0)["sizes"] is None
+
+
+@pytest.mark.parametrize("output", ["csv", "html"])
+def test_other_formats_have_the_same_rows(command: Command, output: str) -> None:
+    assert command("status", "--output", output) == 0
+    assert [command.out.count(name) > 0 for name in ("ann_web", "bob_web", "in step")] == [True] * 3
+    assert PASSWORD not in command.out

@@ -31,6 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--engine", dest="engines", action="append", default=[], type=engine_name, metavar="ENGINE",
         help=f"only this one of {', '.join(ENGINES)} (repeatable)",
     )  # fmt: skip
+    parser.add_argument("--sizes", action="store_true", help="tell the megabytes of the databases, too")
     audit_option(parser)
     fleet_option(parser)
 
@@ -43,7 +44,8 @@ def run(given: argparse.Namespace, connect: Connect) -> int:
 
 def _look(server: OneServer) -> Result:
     connection, roster = server.load()
-    return Look(connection, roster, server.options, *server.means, asked=frozenset(server.given.users)).run()
+    asked, sizes = frozenset(server.given.users), server.given.sizes
+    return Look(connection, roster, server.options, *server.means, asked=asked, sizes=sizes).run()
 
 
 def _tell(results: Sequence[Result], given: argparse.Namespace, options: Options) -> int:
@@ -63,7 +65,15 @@ def _tell(results: Sequence[Result], given: argparse.Namespace, options: Options
         for result in results
     ]
     view = View(
-        dated, code, datetime.now(UTC), asked, tuple(unknown), doubt, colour=in_colour(given), quiet=given.quiet
+        dated,
+        code,
+        datetime.now(UTC),
+        asked,
+        tuple(unknown),
+        doubt,
+        given.sizes,
+        colour=in_colour(given),
+        quiet=given.quiet,
     )
     say(STATUS_FORMATS[given.output](view), f"; the exit code is {int(code)}")
     return int(code)

@@ -32,7 +32,14 @@ from dbroster.engines.clickhouse.removal.drop_user import drop_user
 from dbroster.engines.clickhouse.removal.outside_views import put_away
 from dbroster.engines.clickhouse.removal.ownership import Ownership
 from dbroster.engines.clickhouse.session import DATABASE_EXISTS, DENIED, USER_EXISTS, Session, identifier, literal
-from dbroster.engines.clickhouse.state import SYSTEM_DATABASES, read_accounts, read_databases, with_end, with_powers
+from dbroster.engines.clickhouse.state import (
+    SYSTEM_DATABASES,
+    read_accounts,
+    read_databases,
+    read_sizes,
+    with_end,
+    with_powers,
+)
 from dbroster.engines.clickhouse.sync_lock import SyncLock
 from dbroster.errors import OperationError
 from dbroster.model.connection import Connection
@@ -208,6 +215,10 @@ class ClickHouseHandler(Handler):
                     f"back; as another administrator: REVOKE {place} FROM {identifier(user)};"
                 )
         return database._replace(granted=right, differs=", ".join(differs) or None)
+
+    def database_sizes(self, names: Collection[str]) -> dict[str, int]:
+        """Sum up what is on the disks of this node."""
+        return read_sizes(self._session, names)
 
     def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
         """By the stored hash where the server shows it, else by a login; an answer that proves nothing is UNKNOWN."""

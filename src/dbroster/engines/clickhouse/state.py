@@ -12,6 +12,7 @@ from dbroster.engines.clickhouse.session import Session, identifier
 from dbroster.model.state import ExistingDatabase, ExistingUser, Lock
 
 SYSTEM_DATABASES = frozenset({"default", "system", "information_schema", "INFORMATION_SCHEMA"})
+_SIZES = "SELECT database, sum(bytes_on_disk) FROM system.parts WHERE database IN ({names}) GROUP BY database"
 READ_ONLY_STORAGES = frozenset({"users_xml", "users.xml", "ldap", "token"})
 """User directories that SQL can't write."""
 
@@ -165,3 +166,9 @@ def _protection(session: Session, name: str, storage: str) -> str | None:
     if storage in READ_ONLY_STORAGES:
         return f"it is defined in {storage.replace('_xml', '.xml')}, where SQL can't change it"
     return None
+
+
+def read_sizes(session: Session, names: Collection[str]) -> dict[str, int]:
+    """Read how large databases are on the node that is asked, in bytes."""
+    found = dict(session.rows(_SIZES, names=list(names))) if names else {}
+    return {name: int(found.get(name, 0)) for name in names}

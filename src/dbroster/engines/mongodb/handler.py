@@ -209,6 +209,10 @@ class MongoDBHandler(Handler):
         accounts, self._seen = self._seen or read_accounts(self._session, self.connection, credentials=False), {}
         return read_databases(self._session, self.connection, accounts.values())
 
+    def database_sizes(self, names: Collection[str]) -> dict[str, int]:
+        """Ask for what is on the server's disks."""
+        return self._session.database_sizes(names)
+
     def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
         """Compare with the stored credentials; other mechanisms than wanted count as a different password."""
         from dbroster.passwords.verifiers.batch import matches_many  # most runs remember all passwords

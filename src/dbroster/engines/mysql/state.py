@@ -1,5 +1,6 @@
 """The accounts, grants and databases of a server: asked for right now, or as they were when all were read."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -24,6 +25,9 @@ _FINE_GRANTS = """
     UNION ALL SELECT User, Host, Db, Table_name, '', Column_name, CAST(Column_priv AS CHAR) FROM mysql.columns_priv
     UNION ALL SELECT User, Host, Db, Routine_name, CAST(Routine_type AS CHAR), '', CAST(Proc_priv AS CHAR)
         FROM mysql.procs_priv"""
+_SIZES = """
+    SELECT SUBSTRING_INDEX(NAME, '/', 1) AS db, SUM(FILE_SIZE) AS size FROM information_schema.{spaces}
+    WHERE NAME LIKE '%/%' GROUP BY db"""
 _NAMED_AT_ONCE = 50  # parts of one query
 
 
@@ -94,6 +98,12 @@ class State:
     def owners(self) -> Mapping[str, str]:
         """Whose each database is that is somebody's, as far as they were read."""
         return self.survey.owners if self.survey else {}
+
+    def read_sizes(self, names: Collection[str]) -> dict[str, int]:
+        """Read how large databases are by the files of their tables, whose names InnoDB spells as the files'."""
+        spaces = "INNODB_SYS_TABLESPACES" if self._session.is_mariadb else "INNODB_TABLESPACES"
+        found = {_unfiled(row["db"]): int(row["size"]) for row in self._session.rows(_SIZES.format(spaces=spaces))}
+        return {name: found.get(name, 0) for name in names if name.isascii()}
 
     def patterns(self, user: str) -> list[str]:
         """How grants spell the databases that are the user's."""
@@ -235,3 +245,8 @@ class State:
             self.fine_unseen = True
             return {}
         return ways_in.by_database(grants, ours, self.rules)
+
+
+def _unfiled(name: str) -> str:
+    """Return the database whose files have this name: `bob@002dx` is `bob-x`."""
+    return re.sub("@([0-9a-f]{4})", lambda code: chr(int(code[1], 16)), name)

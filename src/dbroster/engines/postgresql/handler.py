@@ -30,7 +30,7 @@ from dbroster.engines.postgresql.session import (
     quoted,
     stated,
 )
-from dbroster.engines.postgresql.state import DatabaseState, read_databases, read_users
+from dbroster.engines.postgresql.state import DatabaseState, read_databases, read_sizes, read_users
 from dbroster.engines.postgresql.sync_lock import acquire_sync_lock
 from dbroster.errors import OperationError
 from dbroster.model.connection import Connection
@@ -179,6 +179,10 @@ class PostgreSQLHandler(Handler):
     def get_existing_databases(self) -> dict[str, ExistingDatabase]:
         """Every database of the server, in one query."""
         return {name: state.existing for name, state in read_databases(self._session, self.connection).items()}
+
+    def database_sizes(self, names: Collection[str]) -> dict[str, int]:
+        """Ask for those that the admin may look into: PostgreSQL tells no others' sizes."""
+        return read_sizes(self._session, names)
 
     def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
         """Compare with the stored verifiers where the admin may read them, else by logging in."""

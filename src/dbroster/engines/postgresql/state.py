@@ -4,7 +4,7 @@ Each is one query, however many there are. What marks something as ours is in `p
 queries repeat.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, LiteralString, NamedTuple
 
 from dbroster.engines.postgresql.markers import ROLE_PREFIX, Claim, Marker, marker_role
@@ -109,6 +109,10 @@ _DATABASES: LiteralString = f"""{_MEMBERS}
         GROUP BY m.roleid
     ) shared ON shared.roleid = d.datdba
     WHERE %(names)s::text[] IS NULL OR d.datname = ANY(%(names)s)"""  # noqa: S608 - made of constants
+
+_SIZES: LiteralString = """
+    SELECT datname, pg_database_size(oid) FROM pg_database WHERE datname = ANY(%s)
+    AND (has_database_privilege(oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'USAGE'))"""
 
 _OWNER = 12
 """The column of _DATABASES from which on its owner's are: those of _ROLES."""
@@ -309,3 +313,8 @@ def _protected_database(
         if claim and claim.database == name:
             return f"it belongs to roster {claim.roster!r}"
     return None
+
+
+def read_sizes(session: Session, names: Collection[str]) -> dict[str, int]:
+    """Read how large databases are, in bytes."""
+    return {name: size for name, size in session.rows(_SIZES, [list(names)]) if size is not None}

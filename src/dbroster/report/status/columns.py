@@ -4,20 +4,23 @@ from collections.abc import Iterator
 
 from dbroster.model.result import Result
 from dbroster.model.standing import Standing
-from dbroster.report.status.view import PASSWORDS, View, changed_words, details, megabytes, minute, server_name
+from dbroster.report.status.view import PASSWORDS, View, changed_words, megabytes, minute, server_name, why
+
+RARE = ("locked since", "kept until", "missing", "surplus", "closed", "foreign", "left")
+"""Columns that are empty where all is well."""
 
 
 def headings(view: View) -> list[str]:
     """Return what stands above the columns; the last one is for why a row is not as it should be."""
     sizes = ["MB"] if view.sizes else []
-    lists = ["databases", "missing", "surplus", "closed", "foreign", "left"]
-    return ["user", "server", "account", "locked since", "kept until", "password", *lists, *sizes, "last change", "why"]
+    since, until, *lists = RARE
+    return ["user", "server", "account", since, until, "password", "databases", *lists, *sizes, "last change", "why"]
 
 
 def rows(view: View) -> Iterator[tuple[Standing, list[str], list[str]]]:
     """Yield each row with its cells but for the last one, and with the texts of that one."""
     for result, row in view.rows:
-        yield row, _cells(view, result, row), list(details(row))
+        yield row, _cells(view, result, row), list(why(row))
 
 
 def _cells(view: View, result: Result, row: Standing) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from dbroster.model.standing import Standing
-from dbroster.report.status.columns import headings, rows
+from dbroster.report.status.columns import RARE, headings, rows
 from dbroster.report.status.page_parts import BODY, PAGE, SCRIPT, STYLE
 from dbroster.report.status.view import View, beside_rows, minute
 from dbroster.report.text import printable
@@ -18,16 +18,24 @@ from dbroster.report.text import printable
 
 def as_page(view: View) -> str:
     """Return the page."""
+    told = list(rows(view))
+    shown = _columns(view, [cells for _, cells, _ in told])
+    above = [headings(view)[column] for column in shown]
     body = BODY.format(
         when=minute(view.now),
         counted=_text(view.counted),
         beside="".join(f'<li class="{kind}">{_text(f"{kind}: {said}")}</li>' for kind, said in beside_rows(view)),
-        headings="".join(
-            f'<th scope="col"><button type="button">{_text(each)}</button></th>' for each in headings(view)
-        ),
-        rows="".join(_row(*each) for each in rows(view)),
+        headings="".join(f'<th scope="col"><button type="button">{_text(each)}</button></th>' for each in above),
+        rows="".join(_row(row, [cells[column] for column in shown[:-1]], why) for row, cells, why in told),
     )
     return PAGE.format(policy=_policy(), style=STYLE, body=body, script=SCRIPT)
+
+
+def _columns(view: View, cells: Sequence[Sequence[str]]) -> list[int]:
+    """Return the places of the columns that are shown: what nobody has would only take the others' room."""
+    above = headings(view)
+    empty = [name in RARE and not any(row[place] for row in cells) for place, name in enumerate(above[:-1])]
+    return [place for place, without in enumerate([*empty, False]) if not without]
 
 
 def _policy() -> str:

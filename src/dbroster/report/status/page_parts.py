@@ -47,7 +47,8 @@ h1 { font-size: 1.3rem; margin: 0; }
 #controls[hidden] { display: none; }
 table { border-collapse: collapse; width: 100%; }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .5rem; text-align: left; vertical-align: top; }
-th, td { overflow-wrap: anywhere; }
+th, td { overflow-wrap: break-word; max-width: 30rem; }
+td:last-child { min-width: 14rem; }
 thead th { position: sticky; top: 0; background: var(--head); white-space: nowrap; }
 thead button { font: inherit; font-weight: 600; color: inherit; background: none; border: 0; padding: 0; }
 thead button { cursor: pointer; }

@@ -108,16 +108,21 @@ def megabytes(row: Standing) -> str:
 
 
 def details(row: Standing) -> Iterator[str]:
-    """Say why a row is not as it should be, one text each."""
+    """Say all that is not told by the cells of a table, one text each."""
     if row.locked_since:
         until = f", kept until {minute(row.kept_until)}" if row.kept_until else ""
         yield f"locked since {minute(row.locked_since)}{until}"
+    yield from why(row)
+    yield from _unnamed(row)
+
+
+def why(row: Standing) -> Iterator[str]:
+    """Say why a row is not as it should be, one text each."""
     if row.note and not row.problems:
         yield row.note
     yield from would_do(row.pending)
     for problem in row.problems:
         yield f"{_kind(problem)}: {problem_text(problem._replace(user=None))}"
-    yield from _unnamed(row)
 
 
 def _unnamed(row: Standing) -> Iterator[str]:
