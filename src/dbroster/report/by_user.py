@@ -46,7 +46,13 @@ def lines_of(results: Sequence[Result]) -> list[Line]:
     return sorted(lines, key=lambda line: SIGNS.index(line.sign))
 
 
-def cut(lines: Sequence[Line]) -> Iterator[Line]:
+def told_lines(results: Sequence[Result], *, silent: bool) -> list[Line]:
+    """Return the lines that a report shows; a silent one only what went wrong or was refused."""
+    lines = [line for line in lines_of(results) if not silent or line.sign == WRONG or line.refused]
+    return list(_cut(lines))
+
+
+def _cut(lines: Sequence[Line]) -> Iterator[Line]:
     """Yield as many lines of each sign as a person reads; behind them, how many of that sign were left out."""
     for sign in SIGNS:
         ours = [line for line in lines if line.sign == sign]

@@ -6,4 +6,11 @@ from dbroster.report.json_document import as_json
 from dbroster.report.report import Report
 from dbroster.report.text import as_texts
 
-FORMATS: Mapping[str, Callable[[Report], str]] = {"text": as_texts, "json": as_json}
+
+def _as_markdown(report: Report) -> str:
+    from dbroster.report.markdown import as_markdown  # for merge requests only
+
+    return as_markdown(report)
+
+
+FORMATS: Mapping[str, Callable[[Report], str]] = {"text": as_texts, "json": as_json, "markdown": _as_markdown}

@@ -71,13 +71,11 @@ def _of_several(report: Report) -> Iterator[str]:
     if lines or idle:
         yield f"{len(report.results)} servers{' (dry run)' * report.dry_run}{': nothing to do' * idle}"
     yield from lines
-    troubles = [list(_trouble_lines(result, quiet=report.quiet)) for result in report.results]
-    common = [line for line in troubles[0] if all(line in trouble for trouble in troubles)]
+    common, troubles = trouble_of_all(report)
     if common:
         yield "each server"
         yield from map(printable, common)
-    for result, trouble in zip(report.results, troubles, strict=True):
-        own = [line for line in trouble if line not in common]
+    for result, own in zip(report.results, troubles, strict=True):
         if own or (result.judgement and not report.quiet):
             yield printable(_headline(result))
             yield from map(printable, own)
@@ -87,10 +85,16 @@ def _of_several(report: Report) -> Iterator[str]:
 
 def _closing_all(report: Report) -> str:
     """Tell what the next run may be held to, and the end of the audit log."""
-    digests = [result.plan for result in report.results if result.plan and (result.pending or result.refusals)]
-    expect = f"  plan {' '.join(dict.fromkeys(digests))}\n" if digests and not report.verbose else ""
+    digests = plans_of(report)
+    expect = f"  plan {' '.join(digests)}\n" if digests and not report.verbose else ""
     links = [result.audit for result in report.results if result.audit]
     return expect + (f"  {_audit(max(links))}\n" if links and not report.verbose else "")
+
+
+def plans_of(report: Report) -> list[str]:
+    """Return the digests of all plans that wait to be carried out."""
+    plans = [result.plan for result in report.results if result.plan and (result.pending or result.refusals)]
+    return list(dict.fromkeys(plans))
 
 
 def _headline(result: Result) -> str:
@@ -103,13 +107,11 @@ def _user_lines(results: Sequence[Result], report: Report) -> Iterator[str]:
     """One line for each user that changes; long lists are cut, but for removals."""
     if not any(result.outcomes for result in results):
         return
-    from dbroster.report.by_user import WRONG, cut, lines_of  # most runs change nothing
+    from dbroster.report.by_user import told_lines  # most runs change nothing
 
-    told = lines_of(results)
-    if report.silent:
-        told = [line for line in told if line.sign == WRONG or line.refused]
+    told = told_lines(results, silent=report.silent)
     width = min(max((len(line.user) for line in told), default=0), _NAME_WIDTH)
-    for line in cut(told):
+    for line in told:
         sign = f"\x1b[{_SIGN_COLOURS[line.sign]}m{line.sign}\x1b[0m" if report.colour else line.sign
         yield f"  {sign} " + printable(f"{line.user:<{width}}  {line.text}".rstrip())
 
@@ -131,6 +133,15 @@ def _action_lines(result: Result, report: Report) -> Iterator[str]:
 def _colour(outcome: Outcome) -> str:
     takes = outcome.action.verb in _TAKES and outcome.status in (Status.PLANNED, Status.DONE)
     return _TAKEN if takes else _COLOURS[outcome.status]
+
+
+def trouble_of_all(report: Report) -> tuple[list[str], list[list[str]]]:
+    """Return what is wrong with all of several servers, and what else with each."""
+    troubles = [list(_trouble_lines(result, quiet=report.quiet)) for result in report.results]
+    if len(troubles) < 2:
+        return [], troubles
+    common = [line for line in troubles[0] if all(line in trouble for trouble in troubles)]
+    return common, [[line for line in trouble if line not in common] for trouble in troubles]
 
 
 def _trouble_lines(result: Result, *, quiet: bool) -> Iterator[str]:
@@ -157,7 +168,7 @@ def _closing_lines(result: Result) -> Iterator[str]:
     if result.judgement and not result.fatal:
         yield f"  {_judgement(result)}"
     elif result.outcomes or not (result.fatal or result.refusals):
-        yield f"  {result.users} users, {result.unchanged} unchanged: {', '.join(_counts(result)) or 'nothing to do'}"
+        yield f"  {result.users} users, {result.unchanged} unchanged: {', '.join(counts_of(result)) or 'nothing to do'}"
     if result.plan:
         yield f"  plan {result.plan}"
     if result.audit:
@@ -167,7 +178,7 @@ def _closing_lines(result: Result) -> Iterator[str]:
         yield f"  {result.seconds:.2f} s ({stages})"
 
 
-def _counts(result: Result) -> Iterator[str]:
+def counts_of(result: Result) -> Iterator[str]:
     """Count what is done and what is not."""
     counts = told_counts(result)
     for verb, text in _COUNTED.items():
