@@ -1,6 +1,7 @@
 """`dbroster grants`: what it prints goes into the native client of a superuser, and then its admin does everything."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -61,6 +62,8 @@ def test_the_admin_that_grants_makes_can_do_everything(least: Site) -> None:
     site.everybody_is_at_home()
     checked = Run(*warm.run(["-m", "dbroster", "check", "--connect", "--config", str(site.directory)]))
     assert checked.code == 0, checked.out
+    assert f"; login as adm_{site.prefix}: has all privileges; " in checked.out
+    assert re.match(r"\w+: (PostgreSQL|MySQL|MariaDB|MongoDB|ClickHouse) [\d.]+ at ", checked.out)
     site.users("ann")
     site.converge()
     assert bob not in site.adapter.accounts()

@@ -122,7 +122,7 @@ def common_options(parser: argparse.ArgumentParser, formats: Iterable[str] = FOR
         "--verbose", action="store_true", help="report each action on a line of its own, with its seconds"
     )
     parser.add_argument("--no-color", action="store_true", help="no colours, as with NO_COLOR in the environment")
-    parser.set_defaults(detailed_exitcode=False, silent=False)
+    parser.set_defaults(detailed_exitcode=False, silent=False, passwords=True, files_only=False)
 
 
 def sync_options(parser: argparse.ArgumentParser) -> None:

@@ -29,7 +29,7 @@ def serve(given: argparse.Namespace, options: Options, connect: Connect, work: W
     Whoever is told to end reports on what is finished by then.
     """
     progress = Progress(enabled=not given.quiet)
-    users = UsersSource(Files(given.directory), given.identity)
+    users = UsersSource(Files(given.directory, checkout=given.files_only), given.identity)
     stopping = Stopping(connect)
     servers = [
         OneServer(engine, name, given, options, users, progress.task(f"{engine} {name or ''}".rstrip()), stopping, work)
@@ -99,7 +99,7 @@ class OneServer:
 
     def load(self) -> tuple[Connection, Roster]:
         """Read all files of this server. Raises ConfigError."""
-        (connection,), roster = load(self.users, self.engine, self.name)
+        (connection,), roster = load(self.users, self.engine, self.name, passwords=self.given.passwords)
         self.address = f"{connection.host}:{connection.port}"
         return connection, roster
 

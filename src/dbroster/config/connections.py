@@ -86,7 +86,7 @@ def find_connections(
     roster = TopKeys.roster.read(section)
     common = _Common(
         roster,
-        _removal_keys(section.part("removals"), directory),
+        _removal_keys(section.part("removals"), files),
         _set_keys(section.part("password_policy"), PolicyKeys),
         _archived(document),
         passwords,
@@ -95,7 +95,7 @@ def find_connections(
     if server is not None:
         _check_known(server, [_name(part) for part in parts], engine, problems)
         parts = [part for part in parts if _name(part) == server]
-    found = [_connection(part, engine, common, directory) for part in parts]
+    found = [_connection(part, engine, common, files) for part in parts]
     for other in (*ENGINES, USERS_COMMAND):  # users_command() judges that one
         section.value(other)
     for key in filter(OTHER_NAMES.__contains__, section.data):
@@ -142,6 +142,13 @@ def has_section(files: Files, engine: str) -> bool:
         return False
     document = _load(content.data, engine)[0]
     return engine in document or any(OTHER_NAMES.get(key) == engine for key in document)
+
+
+def has_no_server(files: Files) -> bool:
+    """Whether connections.yaml can be read, and has only what stands beside sections."""
+    content = _content(files)
+    document, _, problems = _load(content.data, "")
+    return not content.problem and not problems and document.keys() <= {*TopKeys.keys, *COMMON_PARTS}
 
 
 def server_names(files: Files, engine: str) -> Sequence[str | None]:
@@ -292,12 +299,12 @@ class _Common(NamedTuple):
     passwords: bool
 
 
-def _connection(section: ConfigSection, engine: str, common: _Common, directory: Path) -> Connection:
-    kind = options_of(engine)
+def _connection(section: ConfigSection, engine: str, common: _Common, files: Files) -> Connection:
+    directory, kind = files.directory, options_of(engine)
     options = kind(**{name: key.read(section) for name, key in kind.keys.items()})
     tls = _tls(section.part("tls"), directory)
     host = host_of(section, options)
-    removals = {**common.removals, **_removal_keys(section.part("removals"), directory)}
+    removals = {**common.removals, **_removal_keys(section.part("removals"), files)}
     needed = tls.cert is None and not host.startswith("/")
     password = _password(section, directory, needed=needed, read=common.passwords)
     connection = Connection(
@@ -401,15 +408,15 @@ def _removals(keys: dict[str, Any]) -> Removals:
     return Removals(**keys)
 
 
-def _removal_keys(section: ConfigSection, directory: Path) -> dict[str, Any]:
+def _removal_keys(section: ConfigSection, files: Files) -> dict[str, Any]:
     """Return the guard's keys that are set."""
     found = _set_keys(section, RemovalKeys)
     if (key := RemovalKeys.archive_dir.name) in found:
-        found[key] = _archive_directory(section, key, directory)
+        found[key] = _archive_directory(section, key, files)
     return found
 
 
-def _archive_directory(section: ConfigSection, key: str, directory: Path) -> Path | None:
+def _archive_directory(section: ConfigSection, key: str, files: Files) -> Path | None:
     """Return where archives go; `false` is for a server that wants none although all have it in common."""
     if section.value(key) is False:
         return None
@@ -418,8 +425,8 @@ def _archive_directory(section: ConfigSection, key: str, directory: Path) -> Pat
         if isinstance(section.value(key), str) and section.value(key):
             section.problem(key, "has become an empty text: write false where nothing shall be archived")
         return None
-    path = (directory / name).absolute()
-    problem = closed_directory_problem(path)
+    path = (files.directory / name).absolute()
+    problem = None if files.checkout else closed_directory_problem(path)
     if problem:
         section.problem(key, problem)
     return path

@@ -28,10 +28,13 @@ class FileContent(NamedTuple):
 
 
 class Files:
-    """The files of a config directory as one run sees them: each is read once, by whoever comes first."""
+    """The files of a config directory as one run sees them: each is read once, by whoever comes first.
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    In a `checkout` modes and owners say nothing, since git keeps none: all files count as private.
+    """
+
+    def __init__(self, directory: Path, *, checkout: bool = False) -> None:
+        self.directory, self.checkout = directory, checkout
         self._contents: dict[str, FileContent] = {}
         self._reading = Lock()
 
@@ -39,7 +42,9 @@ class Files:
         """Return what was read of a file, or read it."""
         with self._reading:  # each server has a thread of its own
             if name not in self._contents:
-                self._contents[name] = read_file(self.directory / name, limit)
+                content = read_file(self.directory / name, limit)
+                private = content._replace(mode=stat.S_IRUSR, owner=os.geteuid())
+                self._contents[name] = private if self.checkout else content
             return self._contents[name]
 
 

@@ -24,7 +24,7 @@ class Roster(NamedTuple):
     `mentioned` are names on lines that can't be used: those accounts are left exactly as they are. `suspended` holds
     the reasons why nothing may be removed in this run (a line whose user can't be told, a missing file). `encrypted`:
     the passwords stand nowhere in clear, so nothing that helps to guess them may be written either. `file` is what the
-    lines are counted in: users.txt, users.txt.age or users_command.
+    lines are counted in: users.txt, users.txt.age or users_command; `unread` why these were not read, in a checkout.
     """
 
     users: Mapping[str, User] = {}
@@ -34,6 +34,7 @@ class Roster(NamedTuple):
     suspended: tuple[str, ...] = ()
     encrypted: bool = False
     file: str = USERS_FILE
+    unread: str = ""
 
     def databases(self, user: str) -> tuple[str, ...]:
         """Names of the databases that a user shall have."""

@@ -62,6 +62,7 @@ def read_roster(source: UsersSource, engine: str) -> Roster:
         raise ConfigError([*fatal, *roster.problems, *problems])
     broken = _few([f"{p.file} line {p.line} can't be used" for p in problems if not p.warning])
     more = _fewer(problems, templates.name)
+    roster = roster._replace(file=users.name, unread=users.unread)
     return roster._replace(templates=names, problems=roster.problems + more, suspended=roster.suspended + broken)
 
 

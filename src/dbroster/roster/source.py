@@ -23,7 +23,7 @@ class Users(NamedTuple):
     """The plain text of the roster, or the problems for which it can't be used.
 
     `name` is what its lines are counted in, `stored` what the file holds (encrypted or not). `missing` says that
-    there is no roster at all, which is for the guard to judge.
+    there is no roster at all, which is for the guard to judge. `unread`: why the roster of a checkout was left alone.
     """
 
     name: str = USERS_FILE
@@ -31,6 +31,7 @@ class Users(NamedTuple):
     stored: bytes = b""
     problems: tuple[Problem, ...] = ()
     missing: Problem | None = None
+    unread: str = ""
 
     def __repr__(self) -> str:
         return f"Users({self.name!r})"  # and nothing of what they hold
@@ -93,6 +94,8 @@ class UsersSource:
         if len(there) + bool(command) > 1:
             names = " and ".join([*there, *([USERS_COMMAND] if command else ())])
             raise ConfigError([Problem(f"{names} are both there: which one is the truth? Remove the other one")])
+        if command and self.files.checkout:
+            return Users(USERS_COMMAND, unread="not run")
         if command:
             from dbroster.roster.command import output_of
 
@@ -107,6 +110,8 @@ class UsersSource:
     def _plain(self) -> Users:
         path = self.files.directory / USERS_FILE
         content = self.files.read(USERS_FILE)
+        if content.missing and self.files.checkout:
+            return Users(unread="not here")
         if content.missing:
             return Users(missing=content.problem)
         problem = content.problem or mode_problem(path, content.mode) or self._owner_problem(path, content.owner)
@@ -116,7 +121,7 @@ class UsersSource:
         return owner_problem(path, owner) if self.strict else None
 
     def _encrypted(self) -> Users:
-        from dbroster.roster.age import Identities
+        from dbroster.roster.age import IDENTITY_VARIABLE, Identities
 
         path = self.files.directory / AGE_FILE
         content = self.files.read(AGE_FILE)
@@ -124,6 +129,8 @@ class UsersSource:
         problem = problem or self._owner_problem(path, content.owner)
         if problem:
             raise ConfigError([problem])
+        if self.files.checkout and not (self.identity or os.environ.get(IDENTITY_VARIABLE)):
+            return Users(AGE_FILE, stored=content.data, unread="not opened, since no identity is named")
         data = Identities.find(self.identity).decrypt(content.data, path)
         if not is_utf8(data):
             raise ConfigError([Problem(f"what {path} holds is not UTF-8", path.name)])

@@ -19,7 +19,7 @@ from dbroster.model.plan import Plan
 from dbroster.model.problems import Problem
 from dbroster.model.result import Result
 from dbroster.model.roster import Roster, User
-from dbroster.model.state import Actual, ExistingUser, PasswordCheck
+from dbroster.model.state import Actual, ExistingUser, PasswordCheck, Server
 from dbroster.plan.diff import Differ
 from dbroster.plan.grace_period import NO_GRACE, GracePeriod
 from dbroster.report.progress import Task
@@ -76,6 +76,7 @@ class ServerRun:
         self.stages: dict[str, float] = {}
         self.unseen: list[Problem] = []
         """What could not be looked at, and why."""
+        self.reached: Server | None = None
 
     def blank(self) -> Result:
         """Return the result of a run that has learned nothing yet."""
@@ -88,6 +89,7 @@ class ServerRun:
                 check_log(self.options.audit_path)
                 stack.enter_context(lock_file(self._file_beside_audit("lock")))
             handler = stack.enter_context(self.connect(self.connection))
+            self.reached = handler.server()
             missing = handler.missing_privileges(self.roster.templates)
             if missing:
                 raise PrivilegeError(missing)

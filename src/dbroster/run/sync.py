@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dbroster import engines
-from dbroster.config.connections import cut_short, has_section, read_connections
+from dbroster.config.connections import CONNECTIONS_FILE, cut_short, has_no_server, has_section, read_connections
 from dbroster.engines.base import Handler
 from dbroster.errors import AuditError, ConfigError, DbrosterError, ServerError, failure
 from dbroster.files.permissions import place_problem
@@ -34,16 +34,21 @@ if TYPE_CHECKING:
     from dbroster.audit.log import AuditLog
 
 
-def load(source: UsersSource, engine: str, server: str | None = None) -> tuple[list[Connection], Roster]:
-    """Read all files that a sync of this engine needs. Raises ConfigError with every problem in every one of them."""
-    if others := place_problem(source.files.directory):
+def load(
+    source: UsersSource, engine: str, server: str | None = None, *, passwords: bool = True
+) -> tuple[list[Connection], Roster]:
+    """Read all files that a sync of this engine needs. Raises ConfigError with every problem in every one of them.
+
+    Without `passwords` those of the admins are left out.
+    """
+    if not source.files.checkout and (others := place_problem(source.files.directory)):
         raise ConfigError([Problem(others)])
     problems: list[Problem] = []
     connections: list[Connection] = []
     roster = Roster()
     _ = source.users  # first: who waits for a program that prints them shares what is read from then on
     try:
-        connections = read_connections(source.files, engine, server)
+        connections = read_connections(source.files, engine, server, passwords=passwords)
     except ConfigError as error:
         problems += error.problems
     try:
@@ -59,7 +64,13 @@ def load(source: UsersSource, engine: str, server: str | None = None) -> tuple[l
 
 
 def configured(files: Files) -> list[str]:
-    """Return the engines that have a section in connections.yaml; all of them when it can't be read, to say why."""
+    """Return the engines that have a section in connections.yaml; all of them when it can't be read, to say why.
+
+    Raises ConfigError for one that has no server yet.
+    """
+    if has_no_server(files):
+        text = f"there is no server yet: add a section for {', '.join(engines.ENGINES)}"
+        raise ConfigError([Problem(text, CONNECTIONS_FILE)])
     return [engine for engine in engines.ENGINES if has_section(files, engine)] or list(engines.ENGINES)
 
 

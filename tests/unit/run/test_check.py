@@ -5,9 +5,11 @@ from tests.support.samples import roster
 
 
 def test_it_says_how_much_is_sound(site: Site) -> None:
-    assert site.check(roster("ann", "bob")).of_files().judgement == "2 users and 1 template are sound"
+    judgement = site.check(roster("ann", "bob")).of_files(3).judgement
+    assert judgement == "judged users.txt: 2 users; fake_databases.txt: 1 template; connections.yaml: 3 servers"
 
 
 def test_it_says_that_login_and_privileges_are_sound(site: Site) -> None:
     judgement = site.check(roster("ann")).of_server().judgement
-    assert judgement == "1 user and 1 template are sound, and so are login and privileges"
+    files = "judged users.txt: 1 user; fake_databases.txt: 1 template; connections.yaml: 1 server"
+    assert judgement == f"{files}; login as admin: has all privileges"
