@@ -2,6 +2,7 @@
 
 import shutil
 import socket
+import subprocess
 from pathlib import Path
 
 from servers.base import LocalServer, Missing
@@ -34,10 +35,17 @@ class ZooKeeper(LocalServer):
 
     def _command(self) -> list[str]:
         (self.home / "zoo.cfg").write_text(_CONFIG.format(home=self.home, port=self.port))
+        return self._java("org.apache.zookeeper.server.ZooKeeperServerMain", str(self.home / "zoo.cfg"))
+
+    def _java(self, *main: str) -> list[str]:
         path = ":".join(map(str, sorted(self._jars.glob("*.jar"))))
         small = ("-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
-        main = "org.apache.zookeeper.server.ZooKeeperServerMain"
-        return [str(self.program), *small, "-cp", path, main, str(self.home / "zoo.cfg")]
+        return [str(self.program), *small, "-cp", path, *main]
+
+    def delete(self, path: str) -> None:
+        """Take an entry away with all below it, as a DBA does."""
+        client = self._java("org.apache.zookeeper.ZooKeeperMain", "-server", f"{self.host}:{self.port}")
+        subprocess.run([*client, "deleteall", path], check=True, capture_output=True, timeout=60)
 
     def _is_ready(self) -> bool:
         try:

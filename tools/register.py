@@ -103,6 +103,8 @@ FAULTS = {
     "T15": "MongoDB: nobody else of the roster uses a locked user's databases, and accounts of others are told.",
     "T16": "MongoDB: an admin who can't see the accounts inside a locked user's databases is told.",
     "T17": "ClickHouse: a table whose name is no UTF-8 ends no run.",
+    "W2": "ClickHouse: a table that a user has put among replicated accounts is told, with what ends that.",
+    "W3": "ClickHouse: what must fail on a cluster is foreseen there, too.",
     "W1": "A defect in one action fails that action; all others are carried out.",
     "K1": "PostgreSQL: a login of a leaver that is under way and in no list of sessions is ended.",
     "K2": "MySQL: a login of a leaver that is under way does not let him in.",

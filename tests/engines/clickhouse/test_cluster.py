@@ -41,6 +41,8 @@ TEMPLATES = ("tools", "web")
 REPLICATED = "ENGINE = ReplicatedMergeTree('{}', 'one') ORDER BY x"
 SOAK = bool(os.environ.get("DBROSTER_SOAK"))
 on_unlike_kinds = pytest.mark.parametrize("cluster", KINDS if SOAK else ["local", "tls"], indirect=True, scope="module")
+ALL = ("--max-removals", "all")
+with_replicated_accounts = pytest.mark.parametrize("cluster", ["tls"], indirect=True, scope="module")
 with_own_accounts = pytest.mark.parametrize("cluster", ["local"], indirect=True, scope="module")
 
 
@@ -292,6 +294,42 @@ def test_a_table_in_the_queue_of_statements_is_told(cluster: Clustered, site: Si
     site.configure()
     site.converge()
     cluster.at_home(site)
+
+
+@with_replicated_accounts
+def test_a_table_among_the_accounts_is_told_with_what_ends_that(cluster: Clustered, site: Site) -> None:
+    """W2: one of any user's kept every account on every node from being changed, and removed; nothing named it."""
+    ann, bob = site.users("ann", "bob")
+    site.sync()
+    path = "/clickhouse/access/uuid/nobody"
+    first, table = cluster.adapters[0], f"{quoted(f'{ann}_web')}.`k`"
+    first.ask(ann, PASSWORD, f"CREATE TABLE {table} (x String) {REPLICATED.format(path + '/k')}")
+    site.users("ann")
+    told = f"the table k in {ann}'s database {ann}_web has the path {path}/k in ZooKeeper, among the accounts"
+    assert told in site.run("--dry-run", *ALL).out
+    run = site.run(*ALL)
+    assert run.code == 1
+    assert told in run.out
+    assert f"To end that: DROP TABLE {table} SYNC; then see that ZooKeeper has nothing but accounts there" in run.out
+    assert "Cannot parse uuid nobody (code 376); if that is about an account" in run.out
+    first.do(f"DROP TABLE {table} SYNC")
+    cluster.cluster.keeper.delete(path)
+    brought_in_step(cluster, site, bob)
+
+
+@with_own_accounts
+def test_what_must_fail_is_foreseen_on_a_cluster(cluster: Clustered, site: Site) -> None:
+    """W3, T3: since the query failed there, and was passed over, a dry run promised what no run could do."""
+    _, bob = site.users("ann", "bob")
+    site.sync()
+    site.users("ann")
+    place = f"{quoted(f'{bob}_web')}.`secret`"
+    cluster.adapters[1].do(f"REVOKE SELECT ON {place} FROM {ADMIN}")
+    run = site.run("--dry-run", *ALL)
+    assert f"the admin account was refused SELECT ON {place}" in run.out
+    assert run.code == 1
+    cluster.adapters[1].do(f"GRANT SELECT ON {place} TO {ADMIN} WITH GRANT OPTION")
+    brought_in_step(cluster, site, bob)
 
 
 @with_own_accounts

@@ -31,7 +31,17 @@ _CROWDED = 202
 _UNCLEAR_LOGINS = frozenset({201})  # a quota, maybe the one for failed logins
 _ADMIN_REFUSED = frozenset({516})
 _RETRYABLE = frozenset({159, 202, 209, 210, 999})
+LEFT_AMONG_ACCOUNTS = (
+    "then see that ZooKeeper has nothing but accounts there (below uuid only their UUIDs), and take the rest away with "
+    "rmr of clickhouse-keeper-client, or deleteall of zkCli.sh"
+)
+_NO_ACCOUNT = (
+    "if that is about an account: a replicated table with a path among them, which the run's warnings name while it is "
+    f"there, keeps accounts from being changed: drop it, {LEFT_AMONG_ACCOUNTS}"
+)
 _ADVICE = {
+    376: _NO_ACCOUNT,
+    999: _NO_ACCOUNT,
     359: "it holds a table that is larger than max_table_size_to_drop; drop that by hand",
     495: "it is defined outside of SQL (users.xml, LDAP), where only the server's own configuration changes it",
     497: "let `check --connect` say what to grant to the admin account",
@@ -62,7 +72,9 @@ IF_BROKEN = "\n-- where the server has tables that it could not load:\n"
 _NOTHING = "SET ROLE DEFAULT"
 _PING = 2.0  # seconds
 _TO_NAME = 6.0  # seconds more that a node has for naming a silent one: before all else it sends a ping, for 5 s
-_MESSAGE = re.compile(r"DB::Exception: (.*?)\.?(?: \([A-Z][A-Z0-9_]+\))?(?:\s*\(version .*)?\s*$", re.DOTALL)
+_MESSAGE = re.compile(
+    r"(?:DB|Coordination)::Exception: (.*?)\.?(?: \([A-Z][A-Z0-9_]+\))?(?:\s*\(version .*)?\s*$", re.DOTALL
+)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _FIXED = re.compile(r"Setting (\w+) (?:should|is readonly)")
 _BLIND = "response to server version query: ''"

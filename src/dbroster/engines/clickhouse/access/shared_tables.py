@@ -6,18 +6,26 @@ Nor can disks: `disk(...)` in the SETTINGS of a table is checked for CREATE at m
 
 Nor is any privilege asked for a place in ZooKeeper. Who names the path of another's table gets a replica of it, with
 all its rows, to be changed at will. Who names one in the queue of statements ON CLUSTER, behind all others, keeps every
-node from performing any (tried on 25.8).
+node from performing any; and who names one among replicated accounts keeps all of them from being changed (tried on
+25.8).
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from dbroster.engines.clickhouse.access.powers import Powers
 from dbroster.engines.clickhouse.cluster.nodes import Cluster
-from dbroster.engines.clickhouse.session import IF_BROKEN, Session, identifier, qualified, unescaped
+from dbroster.engines.clickhouse.session import (
+    IF_BROKEN,
+    LEFT_AMONG_ACCOUNTS,
+    Session,
+    identifier,
+    qualified,
+    unescaped,
+)
 
-_DISK, _PATH = "a disk", "a path"
+_DISK, _PATH, _ACCOUNTS = "a disk", "a path", "accounts"
 # by the statement: a server that is asked for a table's storage policy waits for every disk that is being made just now
 _OF_TABLES = f"""
     SELECT database, name, if(engine IN ({{engines}}), engine, '{_DISK}'), engine_full FROM system.tables
@@ -28,7 +36,10 @@ _OF_TABLES = f"""
 _REPLICAS = f"""
     SELECT database, table, '{_PATH}', if(zookeeper_name = 'default', '', zookeeper_name || ':') || zookeeper_path
     FROM system.replicas"""  # noqa: S608 - a constant
-_TABLES = f"{_OF_TABLES} UNION ALL {_REPLICAS}{IF_BROKEN}{_OF_TABLES}"
+_PLACES = f"""
+    SELECT '', '', '{_ACCOUNTS}', JSONExtractString(params, 'zookeeper_path') FROM system.user_directories
+    WHERE type = 'replicated'"""  # noqa: S608 - a constant
+_TABLES = f"{_OF_TABLES} UNION ALL {_REPLICAS} UNION ALL {_PLACES}{IF_BROKEN}{_OF_TABLES}"
 _MERGE_LOOKS = (25, 8)
 """From here on Merge shows only what its reader may read; 25.1 to 25.7 were not tried."""
 _TARGET = re.compile(r"\w+\((REGEXP\()?'((?:[^'\\]|\\.)*)'")
@@ -43,6 +54,8 @@ def reaching(session: Session, owners: Mapping[str, str | None]) -> Iterator[str
     nodes = session.everywhere(_TABLES, engines=engines)
     paths = [{(database, table): path for database, table, kind, path in rows if kind == _PATH} for rows in nodes]
     yield from _misplaced(paths, session.cluster, owners)
+    accounts = tuple({f"{place.rstrip('/')}/" for rows in nodes for *_, kind, place in rows if kind == _ACCOUNTS})
+    yield from dict.fromkeys(_among_accounts(paths, accounts, owners))
     for database, table, engine, definition in sorted({row for rows in nodes for row in rows if row[2] != _PATH}):
         user = owners.get(database)
         if user is None:
@@ -89,6 +102,18 @@ def _queued(node: str, user: str, database: str, table: str, path: str) -> str:
         f"that, on this node: DROP TABLE {qualified(database, table)} SYNC; then see that ZooKeeper has no query-... "
         "of that number any more, and restart all nodes"
     )
+
+
+def _among_accounts(
+    nodes: Iterable[Mapping[Table, str]], accounts: tuple[str, ...], owners: Mapping[str, str | None]
+) -> Iterator[str]:
+    for (database, table), path in (each for paths in nodes for each in sorted(paths.items())):
+        if (user := owners.get(database)) and path.startswith(accounts):
+            yield (
+                f"the table {table} in {user}'s database {database} has the path {path} in ZooKeeper, among the "
+                "accounts that the server keeps there, so it may keep all of them from being changed, and removed. To "
+                f"end that: DROP TABLE {qualified(database, table)} SYNC; {LEFT_AMONG_ACCOUNTS}"
+            )
 
 
 def _shared(path: str, tables: Sequence[Table]) -> str:

@@ -29,7 +29,7 @@ _TAKEN = """
     SELECT database, ifNull(table, ''), arrayStringConcat(arraySort(groupUniqArray(toString(access_type))), ', ')
     FROM system.grants WHERE is_partial_revoke AND database IN ({databases})
         AND (user_name = currentUser() OR role_name IN (SELECT role_name FROM system.enabled_roles))
-    GROUP BY 1, 2 ORDER BY 1, 2"""
+    GROUP BY database, table ORDER BY database, table"""
 _DEFINERS = """
     SELECT definer, database, name FROM system.tables
     WHERE definer IN ({users}) AND database NOT IN ({databases}) AND database NOT IN ({broken})
