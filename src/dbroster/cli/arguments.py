@@ -145,6 +145,10 @@ def sync_options(parser: argparse.ArgumentParser) -> None:
         "--expect", action="append", default=[], type=_plan, metavar="DIGEST",
         help="refuse a plan that is not the one of this digest, which a dry run has printed (repeatable)",
     )  # fmt: skip
+    parser.add_argument(
+        "--metrics", type=Path, metavar="FILE",
+        help="write metrics of the run for Prometheus' textfile collector (FILE.prom)",
+    )  # fmt: skip
     audit_option(parser)
     fleet_option(parser)
 

@@ -15,13 +15,19 @@ from dbroster.report.text import printable, problem_text
 from dbroster.run.server_run import Options
 
 
+def report_of(results: Sequence[Result], given: argparse.Namespace, options: Options) -> Report:
+    """Return the report of all servers, as the arguments ask for it."""
+    codes = [exit_code(r, detailed=given.detailed_exitcode) for r in results]
+    colour = in_colour(given)
+    return Report(results, codes, gravest(codes), options.dry_run, colour, given.verbose, given.quiet, given.silent)
+
+
 def tell(results: Sequence[Result], given: argparse.Namespace, options: Options) -> int:
     """Print the report of all servers, as the arguments ask for it, and return the exit code."""
-    codes = [exit_code(r, detailed=given.detailed_exitcode) for r in results]
-    code = gravest(codes)
+    report = report_of(results, given, options)
+    code = report.code
     stands = "" if options.dry_run else f", and what was done stands in {options.audit_path}"
     lost = f"; the exit code is {int(code)}{stands}"
-    report = Report(results, codes, code, options.dry_run, in_colour(given), given.verbose, given.quiet, given.silent)
     say(FORMATS[given.output](report), lost)
     return int(code)
 

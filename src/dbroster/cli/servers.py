@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from threading import Event, Thread
 
-from dbroster.cli.output import tell
+from dbroster.cli.output import report_of, tell
+from dbroster.cli.passing_on import pass_on
 from dbroster.cli.stopping import Connect, Stopping, await_all
 from dbroster.config.connections import server_names
 from dbroster.errors import ConfigError, defect
@@ -37,13 +38,18 @@ def serve(given: argparse.Namespace, options: Options, connect: Connect, work: W
         for name in ([given.server] if given.server else server_names(users.files, engine))
     ]
 
+    def results() -> list[Result]:
+        return [each.result_so_far() for each in servers]
+
     def report() -> int:
-        return tell([each.result_so_far() for each in servers], given, options)
+        return tell(results(), given, options)
 
     with stopping.on_signals(report):
         _serve(servers, given.max_servers)
     progress.close()
-    return report()
+    code = report()
+    pass_on(report_of(results(), given, options), given, users.files)
+    return code
 
 
 def _serve(servers: Sequence["OneServer"], at_once: int) -> None:

@@ -44,6 +44,7 @@ from dbroster.settings.section import ConfigSection, sendable
 
 CONNECTIONS_FILE = "connections.yaml"
 USERS_COMMAND = TopKeys.users_command.name
+NOTIFY_COMMAND = TopKeys.notify_command.name
 _QUOTED = re.compile(r"'.*'|\".*\"", re.DOTALL)
 _WRONG_TAGS = (ValueError, LookupError, AttributeError, TypeError)  # what PyYAML lets out for `!!bool maybe`
 
@@ -84,6 +85,7 @@ def find_connections(
     problems += filter(None, (unsafe, owner_problem(path, content.owner)))
     section = ConfigSection(document, lines, problems, CONNECTIONS_FILE)
     roster = TopKeys.roster.read(section)
+    TopKeys.notify_command.read(section)  # who runs it reads it again: what is wrong with it is told before
     common = _Common(
         roster,
         _removal_keys(section.part("removals"), files),
@@ -106,19 +108,24 @@ def find_connections(
 
 
 def users_command(files: Files) -> tuple[str, ...]:
-    """Return the program, with its arguments, whose output is the roster; nothing when there is none.
+    """Return the program, with its arguments, whose output is the roster. Raises ConfigError when it can't be used."""
+    return program(files, USERS_COMMAND)
+
+
+def program(files: Files, key: str) -> tuple[str, ...]:
+    """Return a program, with its arguments, that a key beside the sections names; nothing when there is none.
 
     Raises ConfigError when it can't be used. A connections.yaml that can't be read at all is told by who needs it.
     """
     content = _content(files)
     document, lines, _ = _load(content.data, "")
-    if content.problem or document.get(USERS_COMMAND) is None:
+    if content.problem or document.get(key) is None:
         return ()
     problems: list[Problem] = []
     section = ConfigSection(document, lines, problems, CONNECTIONS_FILE)
-    command = TopKeys.users_command.read(section)
+    command: tuple[str, ...] = TopKeys.keys[key].read(section)
     if not command and not problems:
-        section.problem(USERS_COMMAND, "must not be empty")
+        section.problem(key, "must not be empty")
     path = files.directory / CONNECTIONS_FILE
     unsafe = writers_problem(path, content.mode, "names a program to run") or owner_problem(path, content.owner)
     if problems or unsafe:

@@ -34,6 +34,12 @@ class TopKeys(Part):
         "name of this roster, part of every marker; up to 32 letters, digits, `_` and `-`. Two teams on one server "
         "need two names, and then never touch each other's accounts. **Changing it makes all accounts foreign.**",
     )
+    notify_command = Texts(
+        (),
+        "program and arguments that get the JSON report to read when a run has changed something, failed or was "
+        "refused ([operations.md](operations.md#be-told))",
+        shown="",
+    )
     users_command = Texts(
         (), "program and arguments whose output is the roster, instead of users.txt ([above](#users_command))", shown=""
     )

@@ -8,6 +8,8 @@ from pathlib import Path
 from dbroster.cli.arguments import EPILOG, Parser, engine_arguments, files_words, sync_options
 from dbroster.cli.servers import OneServer, serve
 from dbroster.cli.stopping import Connect
+from dbroster.errors import ConfigError
+from dbroster.model.problems import Problem
 from dbroster.model.result import Result
 from dbroster.report.exit_codes import Exit
 from dbroster.run.server_run import Options
@@ -24,7 +26,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace, connect: Connect) -> int:
-    """Sync every server that is asked for."""
+    """Sync every server that is asked for. Raises ConfigError for options that don't go together."""
+    if given.dry_run and given.metrics:
+        raise ConfigError([Problem("--metrics is for runs: a dry run would look like one to whoever reads them")])
     options = Options(
         given.directory, given.dry_run, given.jobs, given.max_removals, frozenset(given.adopt), given.audit_log,
         frozenset(given.expect),
