@@ -97,6 +97,23 @@ def test_changes_of_the_roster_show_no_password(loud: Loud, site: Site, tmp_path
     assert leaks(secrets, rest) == []
 
 
+@pytest.mark.parametrize("output", ["text", "json", "csv", "html"])
+def test_a_status_shows_no_password(loud: Loud, site: Site, tmp_path: Path, output: str) -> None:
+    watched = Watched(site, tmp_path / "tmp")
+    old, new = password(1), password(2)
+    site.users("ann", bob=old)
+    site.sync()
+    site.users("ann", bob=new)
+    site.write("users.txt", (site.directory / "users.txt").read_text() + f"weak:{new[:6]}\nno colon {new}\n")
+    assert watched.run_verb("status", "--output", output, "--sizes", "--verbose").code == 1
+    assert site.name("bob") in watched.runs[-1].out
+    verifiers = {f"verifier {number}": text for number, text in enumerate(_verifiers(site))}
+    secrets = {"old": old, "new": new, "the admin's": site.adapter.server.admin_password}
+    assert leaks(secrets, {**watched.said(), **loud.said(), **watched.showed()}) == []
+    said = watched.said()
+    assert [place for place, data in said.items() for each in verifiers.values() if each.encode() in data] == []
+
+
 def test_no_password_travels_where_verifiers_do(site: Site) -> None:
     """Without TLS everything can be read on the way. MongoDB gets passwords as they are, ClickHouse at each login."""
     server = site.adapter.server

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,13 @@ from dbroster.model.names import SYSTEM_ACCOUNTS, SYSTEM_PREFIXES
 from dbroster.model.plan import Action, Conflict, Verb
 from dbroster.model.problems import Problem
 from dbroster.model.result import Link, Outcome, Result, Status
+from dbroster.model.standing import AccountState, Change, Pending, Standing
 from dbroster.passwords.secret import Secret
 from dbroster.report.exit_codes import Exit
 from dbroster.report.json_document import as_json
 from dbroster.report.report import Report
+from dbroster.report.status.document import as_document
+from dbroster.report.status.view import View
 from dbroster.settings.section import ConfigSection
 from tests.support.samples import private
 from tools import proofs
@@ -134,6 +138,16 @@ def test_the_json_report_looks_as_documented() -> None:
     )
     for status in Status:
         assert f"`{status.value}`" in CONFIGURATION
+
+
+def test_a_status_in_json_looks_as_documented() -> None:
+    now = datetime(2026, 11, 26, tzinfo=UTC)
+    pending, change = Pending(Verb.CREATE_USER, None, "why"), Change(now, "create_user")
+    row = Standing("bob", True, AccountState.OPEN, pending=(pending,), problems=(Problem("text"),), change=change)
+    view = View([Result("mysql", "default", True, rows=(row,))], Exit.IN_STEP, now)
+    assert keys_of(sample("Status as JSON")) == keys_of(json.loads(as_document(view)))
+    for state in AccountState:
+        assert f"`{state.value}`" in CONFIGURATION
 
 
 def test_an_audit_line_looks_as_documented(tmp_path: Path) -> None:

@@ -89,9 +89,12 @@ SCRIPT = """
     const down = head.getAttribute("aria-sort") === "ascending";
     heads.forEach(each => each.removeAttribute("aria-sort"));
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
-    const text = row => row.cells[column].textContent;
-    rows.sort((a, b) => (!text(a) - !text(b)) || order(text(a), text(b)) * (down ? -1 : 1));
-    body.append(...rows);
+    const keys = new Map(rows.map(row => [row, row.cells[column].textContent]));
+    const compare = (a, b) => (!a - !b) || order(a, b) * (down ? -1 : 1);
+    rows.sort((a, b) => compare(keys.get(a), keys.get(b)));
+    const fragment = document.createDocumentFragment();
+    rows.forEach(row => fragment.append(row));
+    body.append(fragment);
   };
   heads.forEach((head, column) => head.firstChild.addEventListener("click", () => sort(head, column)));
   words.addEventListener("input", show);
