@@ -1,6 +1,7 @@
 """Locked means locked out: no session, no event, no definer, no privilege; and everything is back with the line."""
 
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -27,6 +28,29 @@ def rows(site: Site, table: str) -> int:
 
 def sessions(site: Site, user: str) -> int:
     return sum(row[1] == user for row in site.dba.run("SHOW PROCESSLIST"))
+
+
+@contextmanager
+def always_connected(site: Site, user: str, number: int, statement: str = "SELECT 1") -> Iterator[None]:
+    """Let a user have so many sessions that each run a statement, and come back when they are ended."""
+    stop = Event()
+
+    def stay() -> None:
+        while not stop.is_set():
+            with suppress(pymysql.err.MySQLError), closing(site.dba.login(user, PASSWORD)) as raw:
+                while not stop.wait(0.01):
+                    raw.query(statement)
+
+    threads = [Thread(target=stay, daemon=True) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_until(lambda: sessions(site, user) >= number)
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(20)
 
 
 def test_nothing_of_a_locked_user_runs_and_everything_runs_again_with_the_line(site: Site) -> None:
@@ -319,6 +343,28 @@ def test_a_prepared_transaction_is_committed_before_the_archive_or_keeps_the_dat
     assert rows(site, f"{web}.t") == 1
 
 
+def test_a_prepared_transaction_keeps_the_database_of_a_user_who_connects_again(site: Site, tmp_path: Path) -> None:
+    """V1: the pool of an application is back as soon as its sessions are ended, and could commit it."""
+    handler = site.archiving(tmp_path)
+    bob, web, tools = site.user(handler, "web", "tools")
+    site.dba.run_as(bob, PASSWORD, f"CREATE TABLE {web}.t (n INT) ENGINE = InnoDB")
+    with closing(site.dba.login(bob, PASSWORD, tools)) as raw:
+        for statement in (
+            f"XA START '{bob}'",
+            f"INSERT INTO {web}.t VALUES (1)",
+            f"XA END '{bob}'",
+            f"XA PREPARE '{bob}'",
+        ):
+            raw.query(statement)
+        raw._force_close()
+    with always_connected(site, bob, 6):
+        for _ in range(3):
+            with pytest.raises(OperationError, match="XA RECOVER"):
+                handler.archive_database(bob, web)
+    site.dba.run(f"XA ROLLBACK '{bob}'")
+    handler.archive_database(bob, web)
+
+
 def test_no_user_keeps_the_lock_of_the_sync(site: Site) -> None:
     """S10, B1: a plugin of MariaDB's, metadata_lock_info, tells everybody its name; a DBA who holds it is let be."""
     handler, bob = site.open(), site.name()
@@ -337,3 +383,14 @@ def test_no_user_keeps_the_lock_of_the_sync(site: Site) -> None:
         cursor.execute(f"SELECT GET_LOCK('{name}', 5)")
         with pytest.raises(SyncLockHeld, match=admin[0]):
             site.open().acquire_sync_lock()
+
+
+def test_no_queue_of_a_users_sessions_keeps_the_lock_of_the_sync(site: Site) -> None:
+    """V2, B1: when the one that holds it is ended, the next one of his has it."""
+    handler, bob = site.open(), site.name()
+    handler.create_user(bob, Secret(PASSWORD))
+    handler.acquire_sync_lock()
+    handler.close()
+    ((name,),) = site.dba.run("SELECT User FROM mysql.user WHERE User LIKE 'dbroster-lock:%'")
+    with always_connected(site, bob, 4, f"SELECT GET_LOCK('{name}', 30)"):
+        site.open().acquire_sync_lock()

@@ -474,16 +474,14 @@ class MySQLFamily(Handler):
         accounts = accounts_list(found.key for found in estate.accounts)
         reading = ", ".join(sorted(READING & self._rules.wanted))
         with self._session.together():
+            self._changes.revoke((grant, grant.privileges) for grant in estate.grants)
+        self._end_sessions({user})
+        folded = self.fold_database(database)
+        if prepared_transactions.held(self._session, self.connection, {folded: user}, shut=True):
+            raise OperationError(prepared_transactions.REASON)
+        try:
             if reading:
                 self._session.run(f"GRANT {reading} ON {identifier(spelled)}.* TO {accounts}")
-            self._changes.revoke(
-                (grant, grant.privileges - (READING if grant.pattern == spelled else frozenset()))
-                for grant in estate.grants
-            )
-        self._end_sessions({user})
-        try:
-            if prepared_transactions.held(self._session, self.connection, {self.fold_database(database): user}):
-                raise OperationError(prepared_transactions.REASON)
             super().archive_database(user, database)
         finally:
             if reading:

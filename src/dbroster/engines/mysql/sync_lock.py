@@ -9,33 +9,41 @@ Source: MySQL Reference Manual, "Locking Functions".
 import secrets
 from collections.abc import Callable
 
+from dbroster.engines.mysql.removal.ending_sessions import end_session
 from dbroster.engines.mysql.session import Session, identifier
 from dbroster.errors import SyncLockHeld
 
 PREFIX = "dbroster-lock:"
 PATIENCE = 3  # seconds
+ATTEMPTS = 3  # to be faster than a user who comes back
 
 
 def acquire_sync_lock(session: Session, table: str, role_host: str, is_users: Callable[[str], bool]) -> None:
     """Hold the lock as long as the session lives; `table` has the roles, with `role_host` in the place of a host.
 
-    A session of a user's, which can't be a sync, is ended. The server frees the lock when the connection ends, however
-    it ends. Raises SyncLockHeld, naming who has it.
+    The sessions of a user who has it, which can't be a sync, are ended. The server frees the lock when the connection
+    ends, however it ends. Raises SyncLockHeld, naming who has it.
     """
     names = _names(session, table, role_host)
     if not names:
         session.run(f"CREATE ROLE {identifier(PREFIX + secrets.token_hex(8))}")
         names = _names(session, table, role_host)  # of two who create one at the same time, at least one sees both
     for name in names:
-        if (number := _holder(session, name)) is None:
-            continue
-        row = next((row for row in session.processes() if row["Id"] == number), None)
-        if row and is_users(row["User"]):
-            session.run(f"KILL {number}")
-            number = _holder(session, name)
-        if number is not None:
-            who = f", {row['User']} from {row['Host']}" if row else ""
-            raise SyncLockHeld(f"another sync is at work on this server: connection {number}{who}")
+        _take(session, name, is_users)
+
+
+def _take(session: Session, name: str, is_users: Callable[[str], bool], attempts: int = ATTEMPTS) -> None:
+    if (number := _holder(session, name)) is None:
+        return
+    sessions = list(session.processes())
+    row = next((row for row in sessions if row["Id"] == number), None)
+    if not attempts or (row and not is_users(row["User"])):
+        who = f", {row['User']} from {row['Host']}" if row else ""
+        raise SyncLockHeld(f"another sync is at work on this server: connection {number}{who}")
+    for other in sessions:  # all of that user's: more of them may wait for it
+        if row and other["User"] == row["User"]:
+            end_session(session, other["Id"])
+    _take(session, name, is_users, attempts - 1)
 
 
 def _holder(session: Session, name: str) -> int | None:

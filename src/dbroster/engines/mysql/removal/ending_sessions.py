@@ -30,7 +30,7 @@ def end_sessions(session: Session, users: Mapping[str, Hosts], rules: Rules) -> 
 
     ended = {row["Id"] for row in _sessions(session) if is_theirs(row)}
     for number in ended:
-        _kill(session, number)
+        end_session(session, number)
     _await(lambda: ended & {row["Id"] for row in session.processes()}, _ENDING if ended else 0)
 
 
@@ -51,7 +51,7 @@ def end_logins(session: Session) -> None:
     """
     late = set() if session.is_mariadb else _logging_in(session)
     for number in _await(lambda: late & _logging_in(session), _LOGIN if late else 0):
-        _kill(session, number)
+        end_session(session, number)
 
 
 def _logging_in(session: Session) -> set[int]:
@@ -68,7 +68,8 @@ def _await(left: Callable[[], set[int]], seconds: float) -> set[int]:
     return found
 
 
-def _kill(session: Session, number: int) -> None:
+def end_session(session: Session, number: int) -> None:
+    """End one, unless it is gone already, or out of this admin's reach."""
     try:
         session.run(f"KILL {int(number)}")
     except OperationError as error:

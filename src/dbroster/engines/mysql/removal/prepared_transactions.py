@@ -24,17 +24,18 @@ REASON = (
 )
 
 
-def held(session: Session, connection: Connection, databases: Mapping[str, str]) -> set[str]:
+def held(session: Session, connection: Connection, databases: Mapping[str, str], *, shut: bool = False) -> set[str]:
     """Find which of these databases, given with their users, a transaction without a session keeps.
 
-    Users with sessions are passed over: those may hold the locks, and are ended before the drop.
+    Users with sessions are passed over: those may hold the locks, and are ended before the drop. Not where databases
+    are `shut` to them.
     """
     try:
         if not databases or not session.rows(_LEFT):
             return set()
     except OperationError:  # without PROCESS
         return set()
-    at_work = {row["User"] for row in session.processes()}
+    at_work = set() if shut else {row["User"] for row in session.processes()}
     end = time.monotonic() + PATIENCE
     asked = (name for name, user in databases.items() if user not in at_work and time.monotonic() < end)
     return {name for name in asked if _is_held(session, connection, name)}
