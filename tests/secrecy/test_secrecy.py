@@ -7,6 +7,7 @@ from secrets import token_hex
 
 import pytest
 
+from dbroster.cli.main import main
 from dbroster.errors import DbrosterError
 from dbroster.passwords.secret import Secret
 from tests.e2e.site import Site
@@ -112,6 +113,27 @@ def test_a_status_shows_no_password(loud: Loud, site: Site, tmp_path: Path, outp
     assert leaks(secrets, {**watched.said(), **loud.said(), **watched.showed()}) == []
     said = watched.said()
     assert [place for place, data in said.items() for each in verifiers.values() if each.encode() in data] == []
+
+
+def test_the_admin_s_password_is_shown_to_nobody_who_did_not_ask(loud: Loud, site: Site, tmp_path: Path) -> None:
+    """Not by `grants`, before and after a login, nor by `check`; what `init` makes stands in its files only."""
+    watched, server = Watched(site, tmp_path / "tmp"), site.adapter.server
+    secrets = {"the admin's": server.admin_password, "a wrong one": (wrong := password(1))}
+    site.users("ann")
+    assert watched.run_verb("grants").code == 0
+    assert watched.run_verb("check", "--connect").code == 0
+    site.configure(username=site.name("nobody"), password=wrong)
+    assert watched.run_verb("grants").code == 0
+    assert watched.run_verb("check", "--files-only").code == 0
+    assert watched.run_verb("check", "--connect").code == 2
+    new = tmp_path / "new"
+    assert main(["init", str(new), "--engine", server.engine]) == 0
+    secrets["made by init"] = (new / f"{site.adapter.engine}.password").read_text().strip()
+    others = {path.name: path.read_bytes() for path in new.iterdir() if path.suffix != ".password"}
+    assert leaks(secrets, {**watched.said(), **watched.showed(), **loud.said(), **others}) == []
+    site.configure()
+    asked = watched.run_verb("grants", "--show").out.encode()
+    assert leaks({"the admin's": server.admin_password}, {"asked": asked}), "the search finds nothing"
 
 
 def test_no_password_travels_where_verifiers_do(site: Site) -> None:

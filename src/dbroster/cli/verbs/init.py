@@ -47,7 +47,7 @@ def _next(directory: Path, servers: list[FirstServer]) -> str:
     choose = [] if servers else [(f"$EDITOR {directory}/connections.yaml", "choose the servers that you have")]
     steps = [
         *choose,
-        (f"dbroster grants {engine}{option}", "how the admin account is made"),
+        (f"dbroster grants {engine}{option}", "how the admin account is made on the server"),
         (f"dbroster add NAME{option}", "who shall have an account"),
         (f"dbroster plan{option}", "what a sync would do"),
     ]

@@ -1,0 +1,64 @@
+"""A newcomer with an empty directory and one server: what the README promises, command by command."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.site import Site
+from tests.e2e.test_grants import CLEANING, pipe
+
+ROLES = {
+    "postgresql": ('DROP ROLE "dbroster:default"',),
+    "mariadb": ("DROP ROLE `dbroster:default`", "DROP ROLE `dbroster:default:has:web`"),
+    "clickhouse": ("DROP ROLE `dbroster:default`",),
+}
+"""What the roster that is called `default` leaves on a server."""
+
+
+@pytest.fixture
+def empty(site: Site, tmp_path: Path) -> Iterator[Path]:
+    """A directory to begin in; what was made on the server goes again."""
+    home = tmp_path / "home"
+    home.mkdir()
+    yield home
+    site.configure("default")
+    site.users()
+    site.run("--max-removals", "all")
+    for statement in CLEANING[site.adapter.engine]:
+        site.adapter.server.admin(statement.format(admin="dbroster"))
+    for statement in ROLES.get(site.adapter.server.engine, ()):
+        site.adapter.server.admin(statement)
+
+
+def dbroster(directory: Path, *words: str) -> str:
+    """Type a command, and see that it succeeds."""
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(
+        [sys.executable, "-m", "dbroster", *words],
+        cwd=directory, env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_bob_is_logged_in_after_five_commands(site: Site, empty: Path) -> None:
+    server, product = site.adapter.server, site.adapter.server.engine
+    bob = site.name("bob")
+    told = dbroster(empty, "init", "--engine", f"{product}={server.host}:{server.port}")
+    commands = [line.split()[:2] for line in told.splitlines() if line.startswith("  ")]
+    assert commands == [["dbroster", "grants"], ["dbroster", "add"], ["dbroster", "plan"]]
+    pipe(site, dbroster(empty, "grants", product, "--show"))
+    dbroster(empty, "add", bob)
+    planned = dbroster(empty, "plan")
+    assert bob in planned
+    assert f"{bob}_web" not in site.adapter.databases()
+    dbroster(empty, "sync")
+    lines = (empty / "config/users.txt").read_text().splitlines()
+    passwords = dict(line.split(":", 1) for line in lines if not line.startswith("#"))
+    assert site.adapter.can_write(bob, passwords[bob], f"{bob}_web")
+    told = dbroster(empty, "check", "--connect")
+    assert "login as dbroster: has all privileges" in told
