@@ -103,6 +103,11 @@ def _quoted(text: str, mark: str) -> str:
     return mark + _BYTE.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02X}", escaped) + mark
 
 
+def from_hex(text: str) -> str:
+    """A text that the server has sent as hex(), since names and statements may hold anything."""
+    return bytes.fromhex(text).decode("utf-8", "surrogateescape")
+
+
 def qualified(database: str, table: str) -> str:
     """Quote a table with its database."""
     return f"{identifier(database)}.{identifier(table)}"

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from dbroster.engines.clickhouse.access.row_policies import Policy, cures, hiding, read_policies
 from dbroster.engines.clickhouse.archive.statements import top_level
-from dbroster.engines.clickhouse.archive.streams import from_hex
-from dbroster.engines.clickhouse.session import IF_BROKEN, Session, literal, unescaped
+from dbroster.engines.clickhouse.session import IF_BROKEN, Session, from_hex, literal, unescaped
 from dbroster.errors import OperationError
 
 _IN_MEMORY = "Memory"

@@ -136,11 +136,6 @@ def to_bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def from_hex(text: str) -> str:
-    """A text that the server has sent as hex(), since names and statements may hold anything."""
-    return bytes.fromhex(text).decode("utf-8", "surrogateescape")
-
-
 def _summary(answer: HTTPResponse, what: str) -> int:
     """A number of the X-ClickHouse-Summary, which is final with wait_end_of_query."""
     try:
