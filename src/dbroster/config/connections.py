@@ -90,6 +90,8 @@ def find_connections(
         roster,
         _removal_keys(section.part("removals"), files),
         _set_keys(section.part("password_policy"), PolicyKeys),
+        _tls_keys(section.part("tls"), directory),
+        frozenset(TopKeys.protected.read(section)),
         _archived(document),
         passwords,
     )
@@ -302,6 +304,8 @@ class _Common(NamedTuple):
     roster: str
     removals: Mapping[str, Any]
     rules: Mapping[str, Any]
+    tls: Mapping[str, str]
+    protected: frozenset[str]
     archived: tuple[str, ...]
     passwords: bool
 
@@ -309,8 +313,8 @@ class _Common(NamedTuple):
 def _connection(section: ConfigSection, engine: str, common: _Common, files: Files) -> Connection:
     directory, kind = files.directory, options_of(engine)
     options = kind(**{name: key.read(section) for name, key in kind.keys.items()})
-    tls = _tls(section.part("tls"), directory)
     host = host_of(section, options)
+    tls = _tls(section.part("tls"), directory, {} if host.startswith("/") else common.tls)
     removals = {**common.removals, **_removal_keys(section.part("removals"), files)}
     needed = tls.cert is None and not host.startswith("/")
     password = _password(section, directory, needed=needed, read=common.passwords)
@@ -326,7 +330,7 @@ def _connection(section: ConfigSection, engine: str, common: _Common, files: Fil
         timeout=ServerKeys.timeout.read(section),
         jobs=ServerKeys.jobs.read(section) or None,
         rules=PasswordRules(**{**common.rules, **_set_keys(section.part("password_policy"), PolicyKeys)}),
-        protected=frozenset(ServerKeys.protected.read(section)),
+        protected=common.protected.union(ServerKeys.protected.read(section)),
         removals=_removals(removals),
         others_archive=() if "archive_dir" in removals else common.archived,
         roster=common.roster,
@@ -382,18 +386,30 @@ def _from_file(section: ConfigSection, path: Path) -> str:
         return "?"
 
 
-def _tls(section: ConfigSection, directory: Path) -> Tls:
-    """Read how to protect the connection: verified in full as soon as TLS is mentioned, unless told otherwise."""
-    if not section.data:
+def _tls(section: ConfigSection, directory: Path, common: Mapping[str, str]) -> Tls:
+    """Return how to protect the connection: what all servers have in common, and above it what this one says."""
+    own = _tls_keys(section, directory)
+    if own.get("mode") == "disable":
+        common = {}
+    if not (own or common):
         return Tls()
-    mode = TlsKeys.mode.read(section)
-    files = {key.name: key.read(section) for key in (TlsKeys.ca, TlsKeys.cert, TlsKeys.key)}
-    for key, name in files.items():
+    keys = {**common, **{key: value for key, value in own.items() if value}}
+    return Tls(**{**keys, "mode": keys.get("mode") or TlsKeys.mode.default})
+
+
+def _tls_keys(section: ConfigSection, directory: Path) -> dict[str, str]:
+    """Read the keys that are set, and an empty mode where none is: TLS is mentioned, and verified in full then."""
+    if not section.data:
+        return {}
+    keys = {"mode": TlsKeys.mode.read(section) if section.value("mode") is not None else ""}
+    for key in (TlsKeys.ca, TlsKeys.cert, TlsKeys.key):
+        name = key.read(section)
         if name and not (directory / name).is_file():
-            section.problem(key, f"{directory / name} does not exist")
-    paths = {key: str(directory / name) if name else None for key, name in files.items()}
+            section.problem(key.name, f"{directory / name} does not exist")
+        if name:
+            keys[key.name] = str(directory / name)
     section.finish()
-    return Tls(mode, **paths)
+    return keys
 
 
 def _set_keys(section: ConfigSection, part: type[Part]) -> dict[str, Any]:

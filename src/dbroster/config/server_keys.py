@@ -29,6 +29,7 @@ class _Count(Key[int | None]):
 class TopKeys(Part):
     """What stands beside the sections of the engines."""
 
+    protected = Texts((), "names that are never touched on any server, beside those that its section lists")
     roster = Label(
         "default",
         "name of this roster, part of every marker; up to 32 letters, digits, `_` and `-`. Two teams on one server "
@@ -154,5 +155,5 @@ class ServerKeys(Part):
 
 
 PARTS: dict[str, type[Part]] = {"tls": TlsKeys, "password_policy": PolicyKeys, "removals": RemovalKeys}
-"""Mappings inside a section; all but `tls` may also stand beside the sections."""
-COMMON_PARTS = ("password_policy", "removals")
+"""Mappings inside a section; all of them may also stand beside the sections."""
+COMMON_PARTS = tuple(PARTS)

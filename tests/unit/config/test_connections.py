@@ -142,6 +142,40 @@ def test_a_password_policy_of_all_servers(tmp_path: Path) -> None:
     assert problems(tmp_path, yaml.safe_dump({"password_policy": {"min_len": 5}, "mysql": LEAST}))
 
 
+def test_tls_of_all_servers(tmp_path: Path) -> None:
+    """A server's own keys stand above those of all, one by one; a socket has no TLS, and `disable` no certificate."""
+    for name in ("ca.pem", "own.pem", "cert.pem", "key.pem"):
+        private(tmp_path / name, "x")
+    ca, own, cert, key = (str(tmp_path / name) for name in ("ca.pem", "own.pem", "cert.pem", "key.pem"))
+    servers = [
+        {**LEAST, "name": "a"},
+        {**LEAST, "name": "b", "tls": {"mode": "verify-ca"}},
+        {**LEAST, "name": "c", "tls": {"ca": "own.pem"}},
+        {**LEAST, "name": "d", "tls": {"mode": "disable"}},
+        {**LEAST, "name": "e", "host": "/run/mysqld.sock"},
+    ]
+    text = yaml.safe_dump({"tls": {"ca": "ca.pem"}, "mysql": servers})
+    assert [connection.tls for connection in read(tmp_path, text)] == [
+        Tls("verify-full", ca), Tls("verify-ca", ca), Tls("verify-full", own), Tls("disable"), Tls(),
+    ]  # fmt: skip
+    common = {"mode": "require", "ca": "ca.pem", "cert": "cert.pem", "key": "key.pem"}
+    found = [connection.tls for connection in read(tmp_path, yaml.safe_dump({"tls": common, "mysql": servers}))]
+    assert found == [
+        Tls("require", ca, cert, key), Tls("verify-ca", ca, cert, key), Tls("require", own, cert, key), Tls("disable"),
+        Tls(),
+    ]  # fmt: skip
+    wrong = yaml.safe_dump({"tls": {"mod": "require", "ca": "missing.pem"}, "mysql": servers})
+    assert sorted(problem.text.split(":")[0] for problem in problems(tmp_path, wrong)) == ["tls.ca", "tls.mod"]
+
+
+def test_what_is_protected_on_all_servers(tmp_path: Path) -> None:
+    servers = [{**LEAST, "name": "a"}, {**LEAST, "name": "b", "protected": ["own"]}]
+    text = yaml.safe_dump({"protected": ["legacy"], "mysql": servers})
+    assert [connection.protected for connection in read(tmp_path, text)] == [{"legacy"}, {"legacy", "own"}]
+    (problem,) = problems(tmp_path, yaml.safe_dump({"protected": "legacy", "mysql": servers}))
+    assert problem.text.startswith("protected: expected a list of texts")
+
+
 def test_what_is_wrong_with_removals_of_all_servers_is_told_once(tmp_path: Path) -> None:
     servers = [{**LEAST, "name": "a"}, {**LEAST, "name": "b"}]
     text = yaml.safe_dump({"removals": {"max": -1, "maxi": 1}, "mysql": servers})
