@@ -106,6 +106,7 @@ FAULTS = {
     "W2": "ClickHouse: a table that a user has put among replicated accounts is told, with what ends that.",
     "W3": "ClickHouse: what must fail on a cluster is foreseen there, too.",
     "W4": "ClickHouse: a view whose name is no UTF-8 is put away with the others when its user is locked.",
+    "W5": "ClickHouse: rows that the server has taken, but not written yet, are told before an archive.",
     "W1": "A defect in one action fails that action; all others are carried out.",
     "K1": "PostgreSQL: a login of a leaver that is under way and in no list of sessions is ended.",
     "K2": "MySQL: a login of a leaver that is under way does not let him in.",

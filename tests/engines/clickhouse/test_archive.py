@@ -346,6 +346,19 @@ def test_a_change_that_is_never_done_is_told_and_keeps_nothing(site: Site) -> No
     assert site.ask("SELECT DISTINCT y FROM {d}.t") == "old"
 
 
+def test_rows_that_the_server_has_not_written_yet_are_told(site: Site) -> None:
+    """W5: what it had taken by async_insert without being waited for was in no archive, without a word."""
+    site.ask(*_ROWS)
+    later = {f"async_insert_busy_timeout{each}_ms": "600000" for each in ("", "_min", "_max")}
+    site.ask(
+        "INSERT INTO {d}.t VALUES (4, 'late')",
+        async_insert="1", wait_for_async_insert="0", async_insert_use_adaptive_busy_timeout="0", **later,
+    )  # fmt: skip
+    assert (
+        "1 INSERTs of the table t that are not done yet: SELECT * FROM system.asynchronous_inserts" in site.losses()[0]
+    )
+
+
 def test_a_name_that_a_dropped_table_had_may_be_another_s(site: Site) -> None:
     """B4: 24.8 lists a table that was dropped minutes ago among those that are detached."""
     site.ask(

@@ -42,9 +42,11 @@ _BUFFERS = """
     WHERE database = {database} AND engine = 'Buffer' AND total_rows > 0 ORDER BY name"""
 _THERE = "SELECT 1 FROM system.tables WHERE database = {database} AND name = {table}"
 _TARGET = re.compile(r"Buffer\('((?:[^'\\]|\\.)*)', '((?:[^'\\]|\\.)*)'")
-_UNDONE = (
-    "SELECT hex(table), count() FROM system.mutations WHERE database = {database} AND NOT is_done GROUP BY 1 ORDER BY 1"
-)
+_UNDONE = """
+    SELECT hex(table), toString(count()) || ' changes', 'mutations' FROM system.mutations
+    WHERE database = {database} AND NOT is_done GROUP BY table
+    UNION ALL SELECT hex(table), toString(length(`entries.query_id`)) || ' INSERTs', 'asynchronous_inserts'
+    FROM system.asynchronous_inserts WHERE database = {database} ORDER BY 1, 2"""
 _MARKED = """
     SELECT DISTINCT hex(table) FROM system.parts WHERE active AND has_lightweight_delete AND database = {database}"""
 # a part whose name begins with patch- holds changes to rows of other parts (UPDATE since 25.7)
@@ -166,10 +168,10 @@ def left_out(session: Session, database: str) -> Iterator[str]:
 
 
 def undone(session: Session, database: str) -> Iterator[str]:
-    """Changes by ALTER TABLE ... UPDATE or DELETE that the server still works on, or can't do."""
-    shown = f"SELECT * FROM system.mutations WHERE database = {literal(database)} AND NOT is_done;"  # noqa: S608 - quoted
-    for name, number in session.rows(_UNDONE, database=database):
-        yield f"{number} changes of the table {from_hex(name)} that are not done yet: {shown}"
+    """Changes by ALTER TABLE that the server still works on, or can't do, and rows that wait in its memory."""
+    for name, what, source in session.rows(_UNDONE, database=database):
+        shown = f"SELECT * FROM system.{source} WHERE database = {literal(database)};"  # noqa: S608 - quoted
+        yield f"{what} of the table {from_hex(name)} that are not done yet: {shown}"
 
 
 def _left_in_buffers(session: Session, database: str) -> Iterator[str]:
