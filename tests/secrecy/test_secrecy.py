@@ -49,6 +49,9 @@ def test_no_secret_gets_anywhere(loud: Loud, site: Site, tmp_path: Path) -> None
     assert watched.run_with_a_defect("--output", "json", "--max-removals", "all").code == 2
     assert "a defect in dbroster" in watched.runs[-1].out
     assert watched.run("--verbose", "--max-removals", "all", "--adopt", site.name("foe")).code == 0
+    for output in ("text", "env", "json", "html"):
+        assert watched.run_verb("handout", site.name("ann"), "--output", output).code == 0
+    _handed_out(watched, site, tmp_path / "handout")
     site.configure(password=(wrong := password(1)))
     secrets["a wrong password of the admin"] = wrong
     assert watched.run("--verbose").code == 2
@@ -60,6 +63,19 @@ def test_no_secret_gets_anywhere(loud: Loud, site: Site, tmp_path: Path) -> None
     assert watched.seen
     assert leaks(secrets, {**said, **server, **watched.showed()}) == []
     assert [place for place, data in said.items() for each in verifiers if each.encode() in data] == []
+
+
+def _handed_out(watched: Watched, site: Site, directory: Path) -> None:
+    """Write handouts: in the files are passwords, for nobody else, or none if they are not wanted."""
+    directory.mkdir()
+    ann, told = site.name("ann"), directory / "ann"
+    assert watched.run_verb("handout", ann, "--to", str(told)).code == 0
+    assert site.roster[ann] in told.read_text()
+    assert watched.run_verb("handout", ann, "--to", str(directory), "--without-password").code == 0
+    written = {path.name: path.read_bytes() for path in directory.iterdir() if path != told}
+    assert written
+    assert leaks({"the password": site.roster[ann]}, written) == []
+    assert {path.stat().st_mode & 0o777 for path in directory.iterdir()} == {0o600}
 
 
 def _verifiers(site: Site) -> list[str]:

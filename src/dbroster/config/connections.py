@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from dbroster.config.hosts import host_of
+from dbroster.config.hosts import host_of, one_host
 from dbroster.config.server_keys import (
     COMMON_PARTS,
     MOST_SERVERS,
+    HandoutKeys,
     PolicyKeys,
     RemovalKeys,
     ServerKeys,
@@ -34,7 +35,7 @@ from dbroster.files.permissions import (
     writers_problem,
 )
 from dbroster.files.read import MAX_SETTINGS, FileContent, Files, read_file
-from dbroster.model.connection import Connection, Removals, Tls
+from dbroster.model.connection import Connection, Handout, Removals, Tls
 from dbroster.model.names import did_you_mean
 from dbroster.model.problems import Problem
 from dbroster.passwords.policy import PasswordRules
@@ -334,6 +335,7 @@ def _connection(section: ConfigSection, engine: str, common: _Common, files: Fil
         removals=_removals(removals),
         others_archive=() if "archive_dir" in removals else common.archived,
         roster=common.roster,
+        handout=_handout(section.part("handout")),
         options=options,
     )
     section.finish()
@@ -410,6 +412,13 @@ def _tls_keys(section: ConfigSection, directory: Path) -> dict[str, str]:
             keys[key.name] = str(directory / name)
     section.finish()
     return keys
+
+
+def _handout(section: ConfigSection) -> Handout:
+    """Read how users reach the server."""
+    if isinstance(section.value("host"), str):
+        one_host(section)
+    return Handout(**_set_keys(section, HandoutKeys))
 
 
 def _set_keys(section: ConfigSection, part: type[Part]) -> dict[str, Any]:

@@ -15,12 +15,12 @@ def host_of(section: ConfigSection, options: EngineOptions) -> str:
     """Return `host`; where another key stands for it, the host in there that is farthest away."""
     instead = options.instead_of_host
     if instead is None:
-        return _one_host(section)
+        return one_host(section)
     if section.value(instead) is None:
         if section.value("host") is None:
             section.problem("host", f"one of host and {instead} must be set")
             return ""
-        return _one_host(section)
+        return one_host(section)
     for key in ("host", "port"):
         if section.value(key) is not None:
             section.problem(key, f"can't be set beside {instead}, which names hosts and ports itself")
@@ -28,7 +28,7 @@ def host_of(section: ConfigSection, options: EngineOptions) -> str:
     return next((host for host in hosts if not is_loopback(host)), hosts[0])
 
 
-def _one_host(section: ConfigSection) -> str:
+def one_host(section: ConfigSection) -> str:
     """Return `host`: one name, address or socket, without a port; drivers take more, and then choose by themselves."""
     host = ServerKeys.host.read(section)
     if not host or host.startswith("/"):

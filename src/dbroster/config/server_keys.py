@@ -106,6 +106,19 @@ class RemovalKeys(Part):
     )
 
 
+class HandoutKeys(Part):
+    """What `handout` may say."""
+
+    host = Text("", "name or address by which users reach the server", shown="`host`")
+    port = Number(0, 1, 65535, "its port there", shown="`port`")
+    ca = Text(
+        "",
+        "where users have the authority's certificate, on their machines; without `tls`, it stands for "
+        "`tls.mode: verify-full`",
+        shown="`tls.ca`",
+    )
+
+
 class ServerKeys(Part):
     """What a section may say of its server, whatever the engine."""
 
@@ -154,6 +167,11 @@ class ServerKeys(Part):
     )
 
 
-PARTS: dict[str, type[Part]] = {"tls": TlsKeys, "password_policy": PolicyKeys, "removals": RemovalKeys}
-"""Mappings inside a section; all of them may also stand beside the sections."""
-COMMON_PARTS = tuple(PARTS)
+PARTS: dict[str, type[Part]] = {
+    "tls": TlsKeys,
+    "handout": HandoutKeys,
+    "password_policy": PolicyKeys,
+    "removals": RemovalKeys,
+}
+"""Mappings inside a section; those of `COMMON_PARTS` may also stand beside the sections."""
+COMMON_PARTS = ("tls", "password_policy", "removals")

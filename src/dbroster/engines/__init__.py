@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dbroster.engines.base import Handler
     from dbroster.model.admin_script import AdminScript
     from dbroster.model.connection import Connection, EngineOptions
+    from dbroster.model.way import Visitor, Way
 
 
 class Engine(NamedTuple):
@@ -53,6 +54,14 @@ def assumed_admin_script(
     with _with_driver(ENGINES[connection.engine], connection.engine):
         module = import_module(f"dbroster.engines.{connection.engine}.admin_script")
     return cast("AdminScript", module.assumed(connection, templates, password, called))
+
+
+def way_in(connection: "Connection", visitor: "Visitor") -> "Way":
+    """Return how a user reaches a database; needs no driver, and asks no server."""
+    from dbroster.model.way import public  # no other verb needs it
+
+    module = import_module(f"dbroster.engines.{connection.engine}.handout")
+    return cast("Way", module.way(public(connection), visitor))
 
 
 def connect(connection: "Connection") -> "Handler":

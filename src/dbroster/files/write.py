@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dbroster.errors import ChangedMeanwhile, ConfigError
 from dbroster.files.lock import wait_for_lock
+from dbroster.files.permissions import place_problem
 from dbroster.files.read import read_file
 from dbroster.model.problems import Problem
 
@@ -41,6 +42,34 @@ def write_public_file(path: Path, data: bytes) -> None:
     with failing(path), _beside(path, data) as new:
         new.chmod(0o644)
         new.rename(path)
+
+
+def write_private_file(path: Path, data: bytes) -> None:
+    """Write a file that nobody else may read, in the place of an own one if there is one. Raises ConfigError.
+
+    A link, another kind of file, another's file and a directory in which others may exchange it are refused.
+    """
+    with failing(path):
+        if reason := place_problem(path.parent) or _taken(path):
+            raise ConfigError([Problem(f"{reason}; {path} was not written")])
+        with _beside(path, data) as new:
+            new.rename(path)
+            sync_directory(path.parent)
+
+
+def _taken(path: Path) -> str | None:
+    """Say why what stands there must not be replaced."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return None
+    if stat.S_ISLNK(status.st_mode):
+        return f"{path} is a link: remove it, or name another file"
+    if not stat.S_ISREG(status.st_mode):
+        return f"{path} is not a regular file: name another one"
+    if status.st_uid != os.geteuid():
+        return f"{path} belongs to another user (uid {status.st_uid}): remove it, or name another file"
+    return None
 
 
 def wipe_file(path: Path | str, directory: int | None = None) -> None:

@@ -37,6 +37,14 @@ class Removals(NamedTuple):
     max_percent_per_day: int = 30
 
 
+class Handout(NamedTuple):
+    """How users reach the server where that is not the admin's way; None: as the admin does."""
+
+    host: str | None = None
+    port: int | None = None
+    ca: str | None = None
+
+
 class EngineOptions:
     """What only the section of one engine says; each engine has a subclass in its `options.py`.
 
@@ -113,6 +121,7 @@ class Connection(NamedTuple):
     removals: Removals = Removals()
     others_archive: tuple[str, ...] = ()
     roster: str = "default"
+    handout: Handout = Handout()
     options: EngineOptions = EngineOptions()
 
     @property

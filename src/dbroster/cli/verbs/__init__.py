@@ -8,7 +8,7 @@ from dbroster.cli.stopping import Connect
 
 VERBS = (
     "init", "grants", "add", "passwd", "remove", "sync", "plan", "status", "check", "audit", "encrypt", "edit",
-    "restore",
+    "restore", "handout",
 )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Keys of connections.yaml that only ClickHouse has."""
 
 from dbroster.model.connection import EngineOptions
-from dbroster.settings.keys import Text, Words
+from dbroster.settings.keys import Number, Text, Words
 
 PRIVILEGES = (
     "SELECT", "INSERT", "ALTER TABLE", "ALTER VIEW", "CREATE TABLE", "CREATE VIEW", "DROP TABLE", "DROP VIEW",
@@ -35,6 +35,9 @@ class ClickHouseOptions(EngineOptions):
         "what users get on their databases; names of that list, or `CREATE DICTIONARY`, `DROP DICTIONARY`, which let a "
         "user read with the server's own access to the network",
         shown=f"{len(PRIVILEGES)}, see below",
+    )
+    native_port = Number(
+        0, 0, 65535, "where clickhouse-client connects, which only `dbroster handout` tells; 0: 9000, with TLS 9440"
     )
     http_path = Text("", "path before every request, for a proxy that serves ClickHouse below one")
 

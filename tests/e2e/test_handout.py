@@ -1,0 +1,228 @@
+"""`dbroster handout`: a user logs in with every text of it, whatever characters the password has."""
+
+import json
+import os
+import pty
+import select
+import shlex
+import stat
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+import psycopg
+import pymongo
+import pymysql
+import pytest
+
+from tests.e2e.site import Run, Site
+from tests.support import warm
+
+SPECIAL = [
+    "Zq7-'\"\\%:#@/$`ä",
+    "a?b&c=d;e|f<g>h*i(j)K9",
+    "[x]{y}~!^_+,. #7Z\\n",
+    "%41\\:\\\\'';--Pw9",
+    "\"Quoted7\"#'x'",
+]
+"""Every special character of ASCII, and what some client takes for more than a character."""
+PATIENCE = 60
+
+
+def handout(site: Site, *options: str) -> Run:
+    return Run(*warm.run(["-m", "dbroster", "handout", "--config", str(site.directory), *options]))
+
+
+class Given:
+    """What bob has in his hands: the files of a directory, and the databases of the document."""
+
+    def __init__(self, site: Site, user: str, home: Path) -> None:
+        home.mkdir()
+        told = handout(site, user, "--to", str(home), "--output", "json")
+        assert told.code == 0, told.err
+        self.site, self.user, self.home = site, user, home
+        self.document = json.loads((home / f"{user}.json").read_text())
+        for name in self.document["files"]:
+            written = home / f"{user}{name}"
+            assert stat.S_IMODE(written.stat().st_mode) == 0o600
+            written.rename(home / name)
+
+    def shell(self, command: str, statement: str, *, typed: str | None = None) -> str:
+        """Run a command line as bob in his home; `typed` goes to the terminal when it asks for the password."""
+        programs = Path(self.site.adapter.server.client_program).parent
+        environment = {
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "HOME": str(self.home),
+            "LC_ALL": "C.UTF-8",
+            "TERM": "dumb",
+        }
+        script = self.home / "statement"
+        script.write_text(statement)
+        words = ["sh", "-c", f"{command} <statement >answer"]
+        pid, terminal = pty.fork()
+        if pid == 0:
+            try:
+                os.chdir(self.home)
+                os.execvpe("sh", words, environment)
+            finally:
+                os._exit(127)
+        said = _converse(terminal, typed)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        os.close(terminal)
+        assert code == 0, said
+        assert (typed is not None) is ("assword" in said), said
+        return (self.home / "answer").read_text()
+
+
+def _converse(terminal: int, typed: str | None) -> str:
+    """Read what a terminal shows until its program ends, and answer the first question."""
+    said, deadline = b"", time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if not select.select([terminal], [], [], 1)[0]:
+            continue
+        try:
+            data = os.read(terminal, 4096)
+        except OSError:  # the other side is closed
+            break
+        if not data:
+            break
+        said += data
+        if typed is not None and b"assword" in said:
+            os.write(terminal, f"{typed}\n".encode())
+            typed = None
+    return said.decode(errors="replace")
+
+
+def by_uri(engine: str, uri: str, ca: Path | None = None) -> str:
+    """Log in with the driver of the product, and return the database that the session is in."""
+    if engine == "postgresql":
+        with psycopg.connect(uri) as connection:
+            row = connection.execute("SELECT current_database() || ' ' || current_user").fetchone()
+            return str(row[0]) if row else ""
+    if engine == "mongodb":
+        with pymongo.MongoClient[dict[str, Any]](uri) as client:
+            database = client.get_default_database()
+            database.t_handout.insert_one({})
+            database.t_handout.drop()
+            status = database.command("connectionStatus")
+            return f"{database.name} {status['authInfo']['authenticatedUsers'][0]['user']}"
+    if engine == "mysql":
+        return _by_pymysql(urlsplit(uri))
+    statement = "SELECT currentDatabase() || ' ' || currentUser()"
+    words = [
+        "curl",
+        *(["--cacert", str(ca)] if ca else []),
+        "--silent",
+        "--show-error",
+        "--fail",
+        "--data-binary",
+        statement,
+        uri,
+    ]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def _by_pymysql(uri: SplitResult) -> str:
+    """Log in with the parts of the URI, as drivers that take one split it; PyMySQL itself takes texts as Latin-1."""
+    with (
+        pymysql.connect(
+            host=uri.hostname,
+            port=uri.port or 0,
+            user=unquote(uri.username or ""),
+            password=unquote(uri.password or "").encode(),
+            database=unquote(uri.path[1:]),
+            ssl_ca=parse_qs(uri.query).get("ssl-ca", [None])[0],
+        ) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SELECT CONCAT(DATABASE(), ' ', SUBSTRING_INDEX(CURRENT_USER(), '@', 1))")
+        return str((cursor.fetchone() or ("",))[0])
+
+
+@pytest.mark.parametrize("number", range(len(SPECIAL)))
+def test_a_user_logs_in_with_every_text_of_a_handout(site: Site, tmp_path: Path, number: int) -> None:
+    password = SPECIAL[number]
+    (bob,) = site.users(bob=password)
+    site.configure(password_policy={"classes": 0, "min_length": 1})
+    site.sync()
+    given = Given(site, bob, tmp_path / "home")
+    databases = given.document["databases"]
+    assert [each["database"] for each in databases] == [f"{bob}_tools", f"{bob}_web"]
+    for each in databases:
+        assert by_uri(site.adapter.engine, each["uri"]) == f"{each['database']} {bob}"
+        assert password not in json.dumps(each["commands"], ensure_ascii=False)
+        _by_native_client(given, each, password)
+
+
+def _by_native_client(given: Given, each: dict[str, Any], password: str) -> None:
+    """Type the command lines: with the password where it is asked for, and with the client's file."""
+    engine, database, commands = each["engine"], each["database"], each["commands"]
+    where = f"{database} {given.user}"
+    if engine == "postgresql":
+        file = given.home / ".pgpass"
+        asked = f"{commands['psql']} -XAtq"
+        statement = "SELECT current_database() || ' ' || current_user"
+        assert given.shell(asked, statement).strip() == where
+        assert given.shell(f"psql -XAtq {shlex.quote(each['uri'])}", statement).strip() == where
+        file.rename(given.home / "away")
+        assert given.shell(asked, statement, typed=password).strip() == where
+        (given.home / "away").rename(file)
+    elif engine == "mysql":
+        statement = "SELECT CONCAT(DATABASE(), ' ', SUBSTRING_INDEX(CURRENT_USER(), '@', 1))"
+        client = given.site.adapter.server.engine
+        assert (
+            given.shell(f"{commands[client]} --batch --skip-column-names", statement, typed=password).strip() == where
+        )
+        short = f"{client} --defaults-group-suffix=_default {database} --batch --skip-column-names"
+        assert given.shell(short, statement).strip() == where
+    elif engine == "mongodb":
+        # mongosh is no package of Debian or PyPI: PyMongo takes the address and the name that it would be given
+        program, uri, option, user = shlex.split(commands["mongosh"])
+        assert (program, option, user) == ("mongosh", "--username", given.user)
+        with pymongo.MongoClient[dict[str, Any]](uri, username=user, password=password) as client:
+            status = client.get_default_database().command("connectionStatus")
+            assert status["authInfo"]["authenticatedUsers"][0]["user"] == user
+    else:
+        words = shlex.split(commands["clickhouse-client"])
+        assert {f"--user={given.user}", f"--database={database}", "--ask-password"} <= set(words)
+
+
+def test_a_user_logs_in_with_tls(site: Site, tmp_path: Path) -> None:
+    server = site.adapter.server
+    (bob,) = site.users(bob=SPECIAL[0])
+    site.sync()
+    port = getattr(server, "https_port", 0) or server.port
+    tls = {"ca": str(server.ca), "mode": "verify-full"}
+    site.configure(host="localhost", handout={"host": "localhost", "port": port}, tls=tls)
+    given = Given(site, bob, tmp_path / "home")
+    for each in given.document["databases"]:
+        assert by_uri(site.adapter.engine, each["uri"], server.ca) == f"{each['database']} {bob}"
+        _by_native_client(given, each, SPECIAL[0])
+
+
+def test_a_printed_handout_has_no_password_unless_it_is_asked_for(site: Site) -> None:
+    password = SPECIAL[0]
+    (bob,) = site.users(bob=password)
+    for output in ("text", "env", "json", "html"):
+        told = handout(site, bob, "--output", output)
+        assert (told.code, "Zq7-" in told.out + told.err) == (0, False)
+        assert "the password is not shown: --show prints it" in told.err
+        shown = handout(site, bob, "--output", output, "--show")
+        assert "Zq7-" in shown.out
+
+
+def test_a_shell_reads_the_variables(site: Site, tmp_path: Path) -> None:
+    password = SPECIAL[4]
+    (bob,) = site.users(bob=password)
+    site.configure(password_policy={"classes": 0, "min_length": 1})
+    site.sync()
+    assert handout(site, bob, "--output", "env", "--to", str(tmp_path / "bob.env")).code == 0
+    name = f"{site.adapter.engine.upper()}_WEB"
+    script = f'set -a; . ./bob.env; printf "%s\\n%s\\n" "${name}_PASSWORD" "${name}_URL"'
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[0] == password
+    assert by_uri(site.adapter.engine, done.stdout.splitlines()[1]) == f"{bob}_web {bob}"
