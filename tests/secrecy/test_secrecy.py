@@ -84,6 +84,29 @@ def _verifiers(site: Site) -> list[str]:
         return site.adapter.verifiers(handler)
 
 
+def test_nobody_who_is_told_of_a_run_learns_a_password(loud: Loud, site: Site, tmp_path: Path) -> None:
+    """A merge request, Prometheus and notify_command: of what is new, changed, wrong, refused and defect."""
+    watched = Watched(site, tmp_path / "tmp")
+    connections = site.directory / "connections.yaml"
+    listener = "[sh, -c, 'cat >> told.json; env >> told.env; cat /proc/$$/cmdline >> told.arguments']"
+    connections.write_text(f"notify_command: {listener}\n{connections.read_text()}")
+    first, second, third = password(1), password(2), password(3)
+    options = ("--output", "markdown", "--metrics", str(site.directory / "dbroster.prom"))
+    site.users(ann=first, bob=second)
+    assert watched.run(*options).code == 0
+    site.users(ann=third)
+    site.write("users.txt", (site.directory / "users.txt").read_text() + f"weak:{first[:6]}\nno colon {second}\n")
+    assert watched.run(*options, "--verbose").code == 1
+    site.users()
+    assert watched.run(*options).code == 3
+    site.users(ann=second)
+    assert watched.run_with_a_defect(*options, "--max-removals", "all").code == 2
+    told = (site.directory / "told.json").read_text()
+    assert [f'"exit_code": {code}' in told for code in (0, 1, 2, 3)] == [True] * 4
+    secrets = {"1": first, "2": second, "3": third, "the admin's password": site.adapter.server.admin_password}
+    assert leaks(secrets, {**watched.said(), **loud.said(), **watched.showed()}) == []
+
+
 def test_changes_of_the_roster_show_no_password(loud: Loud, site: Site, tmp_path: Path) -> None:
     """Neither those that are made nor those that are given: on standard input, or in a file; nor when they are bad."""
     watched = Watched(site, tmp_path / "tmp")
