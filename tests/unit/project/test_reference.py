@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from dbroster.config.server_keys import PARTS, ServerKeys, TopKeys
+from dbroster.config.server_keys import COMMON_PARTS, PARTS, ServerKeys, TopKeys
 from dbroster.engines import ENGINES, options_of
 from tests.unit.config.test_connections import LEAST, read
 from tools import reference
@@ -50,7 +50,7 @@ def test_the_schema_accepts_the_example_of_the_page() -> None:
 def test_the_schema_knows_every_key_and_no_other(engine: str) -> None:
     known = {*ServerKeys.keys, *PARTS, *options_of(engine).keys}
     assert SCHEMA["$defs"][engine]["properties"].keys() == known
-    assert SCHEMA["properties"].keys() == {*TopKeys.keys, *PARTS, *ENGINES}
+    assert SCHEMA["properties"].keys() == {*TopKeys.keys, *COMMON_PARTS, *ENGINES}
     assert accepted({engine: LEAST})
     assert accepted({engine: [{**LEAST, "name": "a"}]})
     for wrong in ({"hots": "h"}, {"tls": {"mod": "require"}}, {"port": 0}, {"port": "x"}, {"password_env": "X"}):
