@@ -85,6 +85,18 @@ class EngineOptions:
         """Whether the driver protects the connection although `tls` is not set."""
         return False
 
+    def refuse_user(self, _: str, /) -> str | None:
+        """Why no server of this product carries this user name, as far as that is known without asking one."""
+        return None
+
+    def refuse_database(self, _: str, /) -> str | None:
+        """Why no server of this product carries this database name, as far as that is known without asking one."""
+        return None
+
+    def refuse_password(self, _: Secret, /) -> str | None:
+        """Why no server of this product carries this password, as far as that is known without asking one."""
+        return None
+
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is frozen")
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
 from dbroster.engines.base import Handler
-from dbroster.model.connection import Connection
+from dbroster.model.connection import Connection, EngineOptions
 from dbroster.model.names import shared_databases
 from dbroster.model.problems import Problem
 from dbroster.model.roster import Roster, User
@@ -27,7 +27,7 @@ def validate(roster: Roster, connection: Connection, handler: Handler | None = N
         texts = chain(
             shared.get(user.name, ()),
             _name_problems(user, roster, connection, handler),
-            _password_problems(user, rules, handler),
+            _password_problems(user, rules, handler or connection.options),
         )
         found = list(islice(texts, MOST if len(told) < MOST else 1))  # a million texts would fill the memory
         if not found:
@@ -60,17 +60,16 @@ def _name_problems(user: User, roster: Roster, connection: Connection, handler: 
     for database in databases:
         if database in connection.protected:
             yield f"the database {database} is listed under `protected` in connections.yaml"
-    if handler is None:
-        return
-    refused = handler.refuse_user(user.name)
+    judge = handler or connection.options
+    refused = judge.refuse_user(user.name)
     if refused:  # its databases would only say so again, each in its own words
         yield refused
         return
-    yield from filter(None, map(handler.refuse_database, databases))
+    yield from filter(None, map(judge.refuse_database, databases))
 
 
-def _password_problems(user: User, rules: Sequence[PasswordRules], handler: Handler | None) -> Iterator[str]:
-    refused = unprintable(user.password) or (handler.refuse_password(user.password) if handler else None)
+def _password_problems(user: User, rules: Sequence[PasswordRules], judge: Handler | EngineOptions) -> Iterator[str]:
+    refused = unprintable(user.password) or judge.refuse_password(user.password)
     if refused:
         yield refused
     for each in rules:

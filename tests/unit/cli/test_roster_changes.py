@@ -127,6 +127,35 @@ def test_who_can_t_be_added(command: Command, names: tuple[str, ...], said: str)
     assert said in refused(command, "add", *names)
 
 
+@pytest.mark.parametrize(
+    ("engine", "name", "said"),
+    [
+        ("mongodb", "anna.adler", "anna.adler: the user name 'anna.adler' contains a dot, which MongoDB"),
+        ("mongodb", "x" * 60, "the database name 'xxx"),
+        ("postgresql", "x" * 62, "bytes; PostgreSQL cuts it at 63"),
+        ("clickhouse", "x" * 128, "at ClickHouse dbroster takes up to 128"),
+    ],
+)
+def test_what_a_product_can_t_carry_is_known_without_its_server(
+    command: Command, directory: Path, engine: str, name: str, said: str
+) -> None:
+    private(directory / "connections.yaml", f"{engine}: {{host: h, username: admin, password_env: NOT_SET_HERE}}\n")
+    private(directory / f"{engine}_databases.txt", "web\n")
+    assert said in refused(command, "add", name)
+    assert command("add", "x" * 50) == 0
+    assert command.servers == {}
+
+
+def test_a_password_that_mongodb_can_t_carry(
+    command: Command, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private(directory / "connections.yaml", "mongodb: {host: h, username: admin, password_env: NOT_SET_HERE}\n")
+    private(directory / "mongodb_databases.txt", "web\n")
+    given_on_stdin(monkeypatch, "Correct-\U0001f600-horse-7\n".encode())
+    said = "dan: the password contains U+1F600, which SCRAM-SHA-256 can't carry"
+    assert said in refused(command, "add", "dan", "--password-stdin")
+
+
 def test_two_users_who_would_share_a_database(command: Command, directory: Path) -> None:
     private(directory / "postgresql_databases.txt", "web\nx_web\n")
     assert "would share the database ann_x_web" in refused(command, "add", "ann_x")

@@ -57,8 +57,6 @@ BATCH = 50
 """Actions that are looked at together; each is a statement of its own, but for one user's grants."""
 LARGE_BATCH = 150
 """The same of what takes the server less time than a look: databases to create, and to grant."""
-NAME_BYTES = 128
-"""Databases are directories, and their names take room from those of their tables; the server's own limit is higher."""
 
 
 def connect(connection: Connection) -> Handler:
@@ -157,13 +155,13 @@ class ClickHouseHandler(Handler):
 
     def refuse_user(self, name: str) -> str | None:
         """Refuse names that would leave no room for a database name."""
-        return _too_long("user", name)
+        return ClickHouseOptions.of(self.connection).refuse_user(name)
 
     def refuse_database(self, name: str) -> str | None:
         """Refuse names that are too long for a directory with tables in it, and the server's own."""
         if name in SYSTEM_DATABASES:
             return f"{name} is a database of the server itself"
-        return _too_long("database", name)
+        return ClickHouseOptions.of(self.connection).refuse_database(name)
 
     # --- state ------------------------------------------------------------------------------------------------------
 
@@ -477,15 +475,3 @@ class ClickHouseHandler(Handler):
                 "account, and at what the server's log says",
                 retryable=True,  # a replicated account may take a moment
             )
-
-
-def _too_long(kind: str, name: str) -> str | None:
-    """File names spell every byte but letters, digits and `_` as three (%2E)."""
-    encoded = name.encode()
-    size = len(encoded) + 2 * len(encoded.translate(None, _PLAIN))
-    if size <= NAME_BYTES:
-        return None
-    return f"the {kind} name {name} has {size} bytes as a file name; at ClickHouse dbroster takes up to {NAME_BYTES}"
-
-
-_PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"

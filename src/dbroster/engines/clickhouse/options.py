@@ -11,6 +11,11 @@ PRIVILEGES = (
 # Only when asked for: a dictionary reads with the server's own access to the network and to other accounts.
 MORE_PRIVILEGES = ("CREATE DICTIONARY", "DROP DICTIONARY")
 
+NAME_BYTES = 128
+"""Databases are directories, and their names take room from those of their tables; the server's own limit is higher."""
+
+_PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
+
 
 class ClickHouseOptions(EngineOptions):
     """What a `clickhouse` section may say besides the keys that all have."""
@@ -40,6 +45,23 @@ class ClickHouseOptions(EngineOptions):
         0, 0, 65535, "where clickhouse-client connects, which only `dbroster handout` tells; 0: 9000, with TLS 9440"
     )
     http_path = Text("", "path before every request, for a proxy that serves ClickHouse below one")
+
+    def refuse_user(self, name: str, /) -> str | None:
+        """Refuse names that would leave no room for a database name."""
+        return _too_long("user", name)
+
+    def refuse_database(self, name: str, /) -> str | None:
+        """Refuse names that are too long for a directory with tables in it."""
+        return _too_long("database", name)
+
+
+def _too_long(kind: str, name: str) -> str | None:
+    """File names spell every byte but letters, digits and `_` as three (%2E)."""
+    encoded = name.encode()
+    size = len(encoded) + 2 * len(encoded.translate(None, _PLAIN))
+    if size <= NAME_BYTES:
+        return None
+    return f"the {kind} name {name} has {size} bytes as a file name; at ClickHouse dbroster takes up to {NAME_BYTES}"
 
 
 OPTIONS = ClickHouseOptions

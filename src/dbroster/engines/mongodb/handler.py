@@ -55,17 +55,10 @@ from dbroster.model.roster import User
 from dbroster.model.state import ExistingDatabase, ExistingUser, Lock, PasswordCheck, Server
 from dbroster.passwords.secret import Secret
 from dbroster.passwords.verifiers.algorithms import Algorithm, Check
-from dbroster.passwords.verifiers.saslprep import saslprep_offender
 from dbroster.plan.grace_period import stamp
 
 if TYPE_CHECKING:
     from dbroster.model.admin_script import AdminScript
-
-DATABASE_BYTES = 63
-"""Longer names are refused by the server (manual, "MongoDB Limits and Thresholds")."""
-
-USER_BYTES = DATABASE_BYTES - 2
-"""The server takes longer names, but their databases, with `_` and at least one letter more, would be too long."""
 
 
 def connect(connection: Connection) -> Handler:
@@ -168,21 +161,17 @@ class MongoDBHandler(Handler):
 
     def refuse_user(self, name: str) -> str | None:
         """Refuse names of which no database name can be made."""
-        return _refuse_name("user", name, USER_BYTES)
+        return MongoDBOptions.of(self.connection).refuse_user(name)
 
     def refuse_database(self, name: str) -> str | None:
         """Refuse names that MongoDB can't carry or keeps for itself."""
         if self.fold_database(name) in (*SYSTEM_DATABASES, self.fold_database(self._session.auth_database)):
             return f"MongoDB keeps the database {name!r} for itself"
-        return _refuse_name("database", name, DATABASE_BYTES)
+        return MongoDBOptions.of(self.connection).refuse_database(name)
 
     def refuse_password(self, password: Secret) -> str | None:
         """Refuse what no client can send, and what SCRAM-SHA-256 can't carry (RFC 7677: prepared as RFC 4013 says)."""
-        reason = super().refuse_password(password)
-        if reason or "SCRAM-SHA-256" not in wanted_mechanisms(self.connection):
-            return reason
-        found = saslprep_offender(password.reveal())
-        return f"the password contains {found}, which SCRAM-SHA-256 can't carry" if found else None
+        return super().refuse_password(password) or MongoDBOptions.of(self.connection).refuse_password(password)
 
     def fold_database(self, name: str) -> str:
         """MongoDB refuses a database whose name differs from another one only in case."""
@@ -484,11 +473,3 @@ class MongoDBHandler(Handler):
         if account:
             prove_managed(user, account.existing, self.connection.roster)
         return account
-
-
-def _refuse_name(kind: str, name: str, limit: int) -> str | None:
-    """Say why no database can have this name, or one that begins with it."""
-    if "." in name:
-        return f"the {kind} name {name!r} contains a dot, which MongoDB does not allow in names of databases"
-    size = len(name.encode())
-    return f"the {kind} name {name!r} has {size} bytes; at most {limit} will do with MongoDB" if size > limit else None

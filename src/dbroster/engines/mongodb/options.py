@@ -4,11 +4,19 @@ import re
 from typing import Any
 
 from dbroster.model.connection import EngineOptions
+from dbroster.passwords.secret import Secret
+from dbroster.passwords.verifiers.saslprep import saslprep_offender
 from dbroster.settings.keys import Flag, KnownTexts, Text, TextOrOff
 from dbroster.settings.section import ConfigSection
 
 SRV = "mongodb+srv://"
 """A URI that asks the name service for hosts; the driver uses TLS then, unless told otherwise."""
+
+DATABASE_BYTES = 63
+"""Longer names are refused by the server (manual, "MongoDB Limits and Thresholds")."""
+
+USER_BYTES = DATABASE_BYTES - 2
+"""The server takes longer names, but their databases, with `_` and at least one letter more, would be too long."""
 
 _NEVER = {
     "tls": "set the key `tls`",
@@ -90,6 +98,27 @@ class MongoDBOptions(EngineOptions):
     def brings_tls(self) -> bool:
         """What the name service names is reached by TLS only."""
         return self.uri.startswith(SRV)
+
+    def refuse_user(self, name: str, /) -> str | None:
+        """Refuse names of which no database name can be made."""
+        return _refuse_name("user", name, USER_BYTES)
+
+    def refuse_database(self, name: str, /) -> str | None:
+        """Refuse names that MongoDB can't carry."""
+        return _refuse_name("database", name, DATABASE_BYTES)
+
+    def refuse_password(self, password: Secret, /) -> str | None:
+        """Refuse what SCRAM-SHA-256 can't carry (RFC 7677: prepared as RFC 4013 says)."""
+        found = saslprep_offender(password.reveal()) if "SCRAM-SHA-256" in self.mechanisms else None
+        return f"the password contains {found}, which SCRAM-SHA-256 can't carry" if found else None
+
+
+def _refuse_name(kind: str, name: str, limit: int) -> str | None:
+    """Say why no database can have this name, or one that begins with it."""
+    if "." in name:
+        return f"the {kind} name {name!r} contains a dot, which MongoDB does not allow in names of databases"
+    size = len(name.encode())
+    return f"the {kind} name {name!r} has {size} bytes; at most {limit} will do with MongoDB" if size > limit else None
 
 
 OPTIONS = MongoDBOptions

@@ -24,7 +24,6 @@ from dbroster.engines.postgresql.session import (
     DEPENDED_ON,
     DUPLICATE,
     MEMBERSHIP_OPTIONS,
-    NAME_BYTES,
     Session,
     open_session,
     quoted,
@@ -160,13 +159,11 @@ class PostgreSQLHandler(Handler):
 
     def refuse_user(self, name: str) -> str | None:
         """Refuse names that PostgreSQL reserves or would cut."""
-        if name.startswith("pg_") or name in ("public", "none"):
-            return f"PostgreSQL reserves the role name {name!r}"
-        return _too_long("role", name)
+        return PostgreSQLOptions.of(self.connection).refuse_user(name)
 
     def refuse_database(self, name: str) -> str | None:
         """Refuse names that PostgreSQL would cut."""
-        return _too_long("database", name)
+        return PostgreSQLOptions.of(self.connection).refuse_database(name)
 
     # --- state ------------------------------------------------------------------------------------------------------
 
@@ -440,9 +437,3 @@ class PostgreSQLHandler(Handler):
 
     def _claim(self, user: str, database: str) -> Claim:
         return Claim(self.connection.roster, user, database)
-
-
-def _too_long(kind: str, name: str) -> str | None:
-    size = len(name.encode())
-    too_long = f"the {kind} name {name!r} has {size} bytes; PostgreSQL cuts it at {NAME_BYTES}"
-    return too_long if size > NAME_BYTES else None

@@ -3,6 +3,9 @@
 from dbroster.model.connection import EngineOptions
 from dbroster.settings.keys import Number, Text
 
+NAME_BYTES = 63
+"""Longer names are cut without an error, so that a DROP would hit another object (manual, "Lexical Structure")."""
+
 
 class PostgreSQLOptions(EngineOptions):
     """What a `postgresql` section may say besides the keys that all have."""
@@ -18,6 +21,22 @@ class PostgreSQLOptions(EngineOptions):
     )
     encoding = Text("UTF8", "of new databases")
     locale = Text("", "of new databases; must fit the encoding", shown="the server's")
+
+    def refuse_user(self, name: str, /) -> str | None:
+        """Refuse names that PostgreSQL reserves or would cut."""
+        if name.startswith("pg_") or name in ("public", "none"):
+            return f"PostgreSQL reserves the role name {name!r}"
+        return _too_long("role", name)
+
+    def refuse_database(self, name: str, /) -> str | None:
+        """Refuse names that PostgreSQL would cut."""
+        return _too_long("database", name)
+
+
+def _too_long(kind: str, name: str) -> str | None:
+    size = len(name.encode())
+    too_long = f"the {kind} name {name!r} has {size} bytes; PostgreSQL cuts it at {NAME_BYTES}"
+    return too_long if size > NAME_BYTES else None
 
 
 OPTIONS = PostgreSQLOptions

@@ -41,9 +41,6 @@ WAITS = 140000
 MEMBERSHIP_OPTIONS = 160000
 """Since PostgreSQL 16 a membership has its own SET and INHERIT options, and CREATEROLE reaches own roles only."""
 
-NAME_BYTES = 63
-"""Longer names are cut without an error, so that a DROP would hit another object (manual, "Lexical Structure")."""
-
 LIBPQ_16 = 160000
 """The client library that knows require_auth, and the machine's own list of authorities."""
 

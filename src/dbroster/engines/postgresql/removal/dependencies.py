@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from typing import LiteralString, NamedTuple
 
-from dbroster.engines.postgresql.session import NAME_BYTES, Session, open_session, quoted
+from dbroster.engines.postgresql.options import NAME_BYTES
+from dbroster.engines.postgresql.session import Session, open_session, quoted
 from dbroster.errors import OperationError, ServerError
 from dbroster.model.connection import Connection
 
