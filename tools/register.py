@@ -153,6 +153,7 @@ FAULTS = {
     "U1": "PostgreSQL: who gets into a leaver's database slowly, through PUBLIC or a group, does not stay in it.",
     "U2": "PostgreSQL: who has become a leaver by SET ROLE before does not go on with his rights.",
     "U3": "PostgreSQL: what a DBA is told to run leaves a locked user his databases.",
+    "U4": "Databases that would be dropped without an archive, unlike those before, need permission.",
     "V1": "MySQL, MariaDB: a prepared transaction keeps a database from being archived, whoever is connected.",
     "V2": "MySQL, MariaDB: no queue of a user's sessions keeps the lock of the sync.",
     "S14": "MariaDB: what others have on a package of a user's is told with the statement that takes it away.",

@@ -30,7 +30,7 @@ from dbroster.model.plan import Verb
 
 DAY = timedelta(hours=24)
 _MAKES = frozenset({Verb.CREATE_USER, Verb.ADOPT, Verb.UPDATE_PASSWORD})
-_TOLD = (RUN, *_MAKES, Verb.CREATE_DATABASE, Verb.LOCK_USER, Verb.DROP_DATABASE, Verb.DROP_USER)
+_TOLD = (RUN, *_MAKES, Verb.CREATE_DATABASE, Verb.LOCK_USER, Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE, Verb.DROP_USER)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _ACTION = re.compile(rb'"action": "(%s)"' % "|".join(_TOLD).encode())
 
@@ -43,7 +43,8 @@ class History:
     and not made again, with the time. `standing`: databases that it has made and not dropped, with their users.
     `accounts` and `databases`: what runs without permission have removed in the last 24 hours, and how often; of
     databases only those of users who stayed. `begun`, `begun_databases`: what of it was begun and perhaps not finished:
-    a run that goes on with it removes nothing more. `doubts`: which of its files can't be read.
+    a run that goes on with it removes nothing more. `archived`: whether it has archived a database. `doubts`: which of
+    its files can't be read.
     """
 
     known: Set[str] = frozenset()
@@ -53,6 +54,7 @@ class History:
     databases: Mapping[str, int] = field(default_factory=dict)
     begun: Set[str] = frozenset()
     begun_databases: Set[str] = frozenset()
+    archived: bool = False
     doubts: tuple[str, ...] = ()
 
     def dropped_at(self, user: str, database: str | None = None) -> datetime | None:
@@ -160,6 +162,7 @@ class _Told:
         self._standing: dict[str, str] = {}
         self._accounts: Counter[str] = Counter()
         self._databases: Counter[str] = Counter()
+        self._archived = False
 
     def history(self, doubts: tuple[str, ...]) -> History:
         """Return what was heard."""
@@ -172,6 +175,7 @@ class _Told:
             databases=+self._databases,
             begun={user for user, removal in self._removals.items() if removal.locked or self._recent(removal.since)},
             begun_databases={name for name, since in self._begun.items() if self._recent(since)},
+            archived=self._archived,
             doubts=doubts,
         )
 
@@ -223,6 +227,8 @@ class _Told:
             self._made(action, user, database)
         elif action == Verb.DROP_DATABASE and database is not None:
             self._database_dropped(user, database, when, done=done)
+        elif action == Verb.ARCHIVE_DATABASE:
+            self._archived |= done
         elif action == Verb.LOCK_USER:
             self._removed(user, when).locked |= done
         elif action == Verb.DROP_USER and (user, None) not in self._new:

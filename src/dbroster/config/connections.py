@@ -437,7 +437,7 @@ def _removals(keys: dict[str, Any]) -> Removals:
     keys.setdefault("max_per_day", None if most is None else max(most, Removals().max_per_day or 0))
     percent = keys.get("max_percent", Removals().max_percent)
     keys.setdefault("max_percent_per_day", max(percent, Removals().max_percent_per_day))
-    return Removals(**keys)
+    return Removals(**keys, unarchived=keys.get("archive_dir", ...) is None)
 
 
 def _removal_keys(section: ConfigSection, files: Files) -> dict[str, Any]:

@@ -25,8 +25,8 @@ class Removals(NamedTuple):
     """How many accounts, or databases of users who stay, may be removed: the larger of a count and a share in percent.
 
     `max`, `max_percent`: by one run; `max_per_day`, `max_percent_per_day`: by all runs within 24 hours. A count of None
-    is no limit. `archive_dir`: where each database is archived before it is dropped; None archives nothing. An account
-    is kept for `grace_days` after it was locked.
+    is no limit. `archive_dir`: where each database is archived before it is dropped; None archives nothing, and
+    `unarchived` says that this is meant. An account is kept for `grace_days` after it was locked.
     """
 
     max: int | None = 1
@@ -35,6 +35,7 @@ class Removals(NamedTuple):
     grace_days: int = 0
     max_per_day: int | None = 3
     max_percent_per_day: int = 30
+    unarchived: bool = False
 
 
 class Handout(NamedTuple):

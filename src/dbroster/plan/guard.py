@@ -157,7 +157,7 @@ class Guard:
         if self._databases and not no_template:
             yield from self._too_many_databases()
         if self.option is None:
-            for text in (*self._promised(), *self._came_back(), *self.plan.reservations):
+            for text in (*self._promised(), *self._unarchived(), *self._came_back(), *self.plan.reservations):
                 yield f"{text}; {self._permit}"
 
     def _too_many_accounts(self) -> Iterator[str]:
@@ -233,6 +233,17 @@ class Guard:
         kept = [name for name in self._accounts if name in users and users[name].locked_since is not None]
         if kept and not self.removals.grace_days:
             yield f"{_few(kept)} would be kept for days of grace, but removals.grace_days is not set any more"
+
+    def _unarchived(self) -> Iterator[str]:
+        """Tell what would go without an archive, if connections.yaml, cut or edited, says nothing of archives now."""
+        removals, databases = self.removals, self.actual.databases
+        drops = [action.database or "" for action in self.plan.of(Verb.DROP_DATABASE)]
+        used = [name for name in drops if name in databases and databases[name].usable]
+        if used and not (removals.archive_dir or removals.unarchived) and self._history.archived:
+            text = (
+                f"{_few(used)} would be dropped without an archive, but databases of this server were archived before"
+            )
+            yield f"{text}, and removals.archive_dir is not set any more (archive_dir: false says that it is meant)"
 
     def _came_back(self) -> Iterator[str]:
         """Tell what dbroster has dropped and is there again, as when a backup of the server was restored."""

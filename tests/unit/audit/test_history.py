@@ -82,6 +82,16 @@ def test_a_life(path: Path) -> None:
     assert history.accounts == {"bob": 1}
 
 
+def test_archives_are_known(path: Path) -> None:
+    """U4, A6: by those of this server that were finished, however long ago."""
+    archive: list[Change] = [(Verb.ARCHIVE_DATABASE, "bob", "bob_web")]
+    written(path, archive, 90 * HOUR, server="other")
+    written(path, archive, 90 * HOUR, status=Status.FAILED)
+    assert not read(path).archived
+    written(path, archive, 90 * HOUR)
+    assert read(path).archived
+
+
 def test_a_database_that_a_removal_has_left_still_stands(path: Path) -> None:
     written(path, CREATE)
     written(path, [*LOCK, (Verb.DROP_USER, "bob", None)])

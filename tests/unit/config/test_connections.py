@@ -119,7 +119,7 @@ def test_removals_of_all_servers(tmp_path: Path) -> None:
     text = yaml.safe_dump({"removals": common, "mysql": servers})
     first, second, third = (connection.removals for connection in read(tmp_path, text))
     assert first == Removals(5, 10, tmp_path / "old", 7, max_per_day=5)
-    assert second == Removals(2, 10, None, 7, max_per_day=3)
+    assert second == Removals(2, 10, None, 7, max_per_day=3, unarchived=True)
     assert third == first._replace(archive_dir=tmp_path / "new")
     assert read(tmp_path, text, server="c")[0].removals == third
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from dbroster.model.connection import Removals
 from dbroster.model.roster import Roster
 from dbroster.model.state import Actual, ExistingDatabase, ExistingUser, Lock
 from dbroster.plan.diff import Differ
+from dbroster.plan.grace_period import GracePeriod
 from dbroster.plan.guard import Guard, Limit, limit_of
 from tests.support.samples import roster
 
@@ -102,6 +104,19 @@ def test_days_of_grace_that_are_not_given_any_more_need_permission() -> None:
     assert text.startswith("u000 would be kept for days of grace, but removals.grace_days is not set any more; permit")
     assert guard(roster(*people(4)[1:]), actual, "1").refusals == ()
     assert guard(roster(*people(4)[1:]), actual, removals=Removals(grace_days=7)).refusals == ()
+
+
+def test_archives_that_are_not_made_any_more_need_permission(tmp_path: Path) -> None:
+    """U4, A6: the line archive_dir is lost from connections.yaml; what goes now would be in no archive."""
+    actual, wanted, before = state(people(4)), roster(*people(4)[1:]), History(archived=True)
+    (text,) = guard(wanted, actual, history=before).refusals
+    assert text.startswith("u000_web would be dropped without an archive, but databases of this server were archived")
+    assert guard(wanted, actual, "1", history=before).refusals == ()
+    for meant in (Removals(archive_dir=tmp_path), Removals(unarchived=True), Removals(grace_days=7)):
+        actual = state(people(4))
+        plan = Differ(wanted, actual, grace=GracePeriod(meant.grace_days, DATE)).plan()
+        assert Guard(plan, wanted, actual, meant, None, lambda: before).refusals == ()
+    assert guard(wanted, actual).refusals == ()
 
 
 def test_who_is_locked_already_makes_no_limit_larger() -> None:
