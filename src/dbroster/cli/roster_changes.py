@@ -71,14 +71,16 @@ def wanted_by(names: Collection[str], given: argparse.Namespace) -> Given:
     return dict.fromkeys(names, _from_stdin(*names))
 
 
-def tell(given: argparse.Namespace, done: Changed, sentence: str) -> None:
-    """Say what was done, what of other users a sync will refuse, and what comes next."""
+def tell(given: argparse.Namespace, done: Changed, sentence: str, told: Sequence[str] = ()) -> None:
+    """Say what was done, what of other users a sync will refuse, and what comes next, also for those to be told."""
     say(f"{sentence}\n")
     if done.problems:
         complain([*done.problems, Problem("a sync will find this, too: mend it with dbroster edit", warning=True)])
     if not given.sync:
         words = " ".join(map(quote, files_words(given)))
-        say(f"next: dbroster plan {words}\n      dbroster sync {words}\n")
+        name = told[0] if len(told) == 1 else "NAME"
+        handout = f"      dbroster handout {name} {words} --to {name}.txt\n" if told else ""
+        say(f"next: dbroster plan {words}\n      dbroster sync {words}\n{handout}")
 
 
 def listed(names: Sequence[str]) -> str:

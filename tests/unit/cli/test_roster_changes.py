@@ -79,9 +79,18 @@ def test_users_are_added_at_the_end(command: Command, directory: Path) -> None:
     assert command.out == (
         "dan and eve were added to users.txt, with a new password each\n"
         f"next: dbroster plan --config {directory}\n      dbroster sync --config {directory}\n"
+        f"      dbroster handout NAME --config {directory} --to NAME.txt\n"
     )
     assert command.err == ""
     assert command.servers == {}
+
+
+def test_a_handout_is_what_comes_next_for_who_has_a_new_password(command: Command, directory: Path) -> None:
+    said = f"      dbroster handout bob --config {directory} --to bob.txt\n"
+    assert command("passwd", "bob") == 0
+    assert command.out.endswith(said)
+    assert command("remove", "bob") == 0
+    assert "dbroster handout" not in command.out
 
 
 def test_new_passwords_are_printed_only_if_that_is_asked_for(command: Command, directory: Path) -> None:

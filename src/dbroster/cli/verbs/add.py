@@ -42,7 +42,7 @@ def run(given: argparse.Namespace, connect: Connect) -> int:
     done = set_passwords(given, connect, wanted, add)
     names = list(wanted)
     text = f"{listed(names)} {were(names)} added to {done.file}, with {_which(wanted.values())}{more}"
-    tell(given, done, text)
+    tell(given, done, text, names)
     return sync.afterwards(given, connect)
 
 

@@ -22,5 +22,5 @@ def run(given: argparse.Namespace, connect: Connect) -> int:
     names = list(dict.fromkeys(given.names))
     done = set_passwords(given, connect, wanted_by(names, given), change_passwords)
     whose = "password" if len(names) == 1 else "passwords"
-    tell(given, done, f"the {whose} of {listed(names)} {were(names)} changed in {done.file}")
+    tell(given, done, f"the {whose} of {listed(names)} {were(names)} changed in {done.file}", names)
     return sync.afterwards(given, connect)
