@@ -4,7 +4,7 @@ import json
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.site import PASSWORD, Site
+from tests.e2e.site import OTHER_PASSWORD, PASSWORD, Site
 
 
 def test_a_change_is_told_to_the_program_to_prometheus_and_to_a_merge_request(site: Site) -> None:
@@ -31,3 +31,28 @@ def test_a_change_is_told_to_the_program_to_prometheus_and_to_a_merge_request(si
     told.unlink()
     site.sync("--metrics", str(metrics))
     assert not told.exists()
+
+
+def test_a_dry_run_and_the_run_have_the_same_line_for_each_user(site: Site) -> None:
+    def told(*options: str) -> list[str]:
+        out = site.run("--quiet", *options, output="text").out
+        return out.splitlines()[1:]
+
+    ann, bob, cyd = site.users("ann", "bob", "cyd")
+    assert told("--dry-run") == told() == [f"  + {name}  new: 2 databases" for name in (ann, bob, cyd)]
+    site.users("cyd", ann=OTHER_PASSWORD, dan="Third-robot-9-paper")
+    assert (
+        told("--dry-run")
+        == told()
+        == [
+            f"  - {bob}  removed: 2 databases dropped (tools, web)",
+            f"  + {site.name('dan')}  new: 2 databases",
+            f"  ~ {ann}  password changed",
+        ]
+    )
+    site.templates("web")
+    dropped = [f"  - {name}  1 database dropped (tools), its template is no longer listed" for name in site.roster]
+    refused = told("--dry-run")
+    assert refused[:3] == [f"{line} (refused)" for line in sorted(dropped)]
+    assert told("--max-removals", "all") == sorted(dropped)
+    assert told() == []
