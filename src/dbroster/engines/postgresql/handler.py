@@ -259,7 +259,7 @@ class PostgreSQLHandler(Handler):
         now = self.time_of_lock() if self.connection.removals.grace_days and shut else None
         self._session.run([statements.mark_role(marker._replace(since=now)) for marker in shut if now])
 
-    def _shut_databases(self, roles: Mapping[str, ExistingUser]) -> None:
+    def _shut_databases(self, roles: Collection[str]) -> None:
         every = read_databases(self._session, self.connection).values()
         own = [state for state in every if state.existing.owner in roles and state.existing.usable]
         members = {
@@ -270,8 +270,7 @@ class PostgreSQLHandler(Handler):
             for state in own
         }
         owners = {state.existing.name: state.existing.owner or "" for state in own}
-        locked = [user for user, role in roles.items() if role.lock is Lock.OURS]
-        eviction.shut_databases(self._session, self.connection, owners, members, locked)
+        eviction.shut_databases(self._session, self.connection, owners, members)
 
     def drop_database(self, user: str, database: str) -> None:
         """Drop the user's database, ending the sessions in it."""

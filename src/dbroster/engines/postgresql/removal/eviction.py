@@ -86,12 +86,11 @@ def shut_databases(
     connection: Connection,
     databases: Mapping[str, str],
     memberships: Mapping[str, Sequence[sql.Composable]],
-    locked: Collection[str],
 ) -> None:
     """Let nobody but its locked owner into these databases, nor be a member of his role, and end who is in them.
 
     A function of his may work with his rights. Whoever holds one of them does not keep the account open: it is locked
-    by then. Who was let in by one that was `locked` before has become him: by SET ROLE, or by a function of his.
+    by then.
     """
     guests = session.rows(_GUESTS, [list(databases)])
     let_in = {database: [guest for place, guest in guests if place == database] for database, _ in guests}
@@ -105,8 +104,6 @@ def shut_databases(
     if guests:  # through PUBLIC, or a group, anybody may have been let in
         everybody = {user for (user,) in session.rows(_USERS, {"form": f"{FORM}%", "roles": None})}
         _end_logins(session, {*everybody, *(guest for _, guest in guests if guest)})
-        again = {guest for place, guest in guests if databases[place] in locked}
-        acting |= everybody if "" in again else again & everybody
     _end_guests(session, databases)
     end_acting(session, acting)
 
