@@ -81,7 +81,7 @@ def _head(wanted: Wanted, found: Found) -> Iterator[str]:
     connection = wanted.connection
     yield f"The admin account of dbroster on {found.script.product} at {connection.host}:{connection.port}"
     if not found.there:
-        yield f"The server could not be asked, so its version may be another one ({found.why})"
+        yield f"dbroster can't log in there yet, so the version is what the server told, or assumed ({found.why})"
 
 
 def _comments(script: AdminScript, texts: Sequence[str] | Iterator[str]) -> Iterator[str]:

@@ -1,8 +1,13 @@
 """The statements that make ClickHouse's admin."""
 
+import re
 from collections.abc import Sequence
+from contextlib import closing, suppress
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from shlex import quote
+from urllib.parse import quote as quote_path
 
+from dbroster.engines import tls
 from dbroster.engines.clickhouse.access.admin_privileges import (
     COMMENTING,
     ENDING,
@@ -19,23 +24,43 @@ from dbroster.engines.clickhouse.session import ROLE_PREFIX, identifier, literal
 from dbroster.model.admin_script import AdminScript
 from dbroster.model.connection import Connection
 
-_ASSUMED = "ClickHouse 25.8"
-_NEWER = ("CHECK",)  # 24.8 has no such privilege, and takes no statement with it
+_NEWEST = "25.8"
+_NEWER = ("CHECK", *COMMENTING)  # 24.8 has no such privileges, and takes no statement with them
+_NOTHING = Holdings(frozenset(), frozenset())
+_TOLD = re.compile(r"(?:\(version |\A)(\d+\.\d+\.[\d.]*\d)")
+_PATIENCE = 3.0
+_ENOUGH = 4096
 
 
 def assumed(connection: Connection, _templates: Sequence[str], password: str, _called: str) -> AdminScript:
-    """The script for a server that could not be asked. What an older one refuses comes last, and by itself."""
-    options = ClickHouseOptions.of(connection)
+    """The script for a server that dbroster can't log in to. What an older one refuses comes last, and by itself."""
+    options, version = ClickHouseOptions.of(connection), _told_version(connection)
     cluster = f" ON CLUSTER {identifier(options.cluster)}" if options.cluster else ""
-    every = (*FOR_ADMIN, *FOR_CLUSTER, *options.privileges, *COMMENTING, *ENDING)
-    tree, newer = Tree(dict.fromkeys(every, "")), [name for name in options.privileges if name in _NEWER]
+    every = (*FOR_ADMIN, *FOR_CLUSTER, *ENDING, *COMMENTING, *options.privileges)
+    known = [name for name in every if name not in _NEWER or not version.startswith("24.8.")]
+    tree = Tree(dict.fromkeys(known, ""))
+    newer = [name for name in tree.known(options.privileges) if name in _NEWER]
     older = [name for name in options.privileges if name not in _NEWER]
-    found = script(connection, password, _ASSUMED, tree, older, cluster)
+    found = script(connection, password, f"ClickHouse {version or _NEWEST}", tree, older, cluster)
     last = missing_grants(tree, _NOTHING, identifier(connection.username), (), newer, cluster)
-    return found._replace(more={**found.more, "pass on what users get besides; 24.8 does not know it": last})
+    passed_on = {"pass on what users get besides; 24.8 does not know it": last} if last else {}
+    return found._replace(more={**found.more, **passed_on})
 
 
-_NOTHING = Holdings(frozenset(), frozenset())
+def _told_version(connection: Connection) -> str:
+    """Return the version, which the server tells whoever it refuses a login; nothing where it tells none."""
+    with suppress(OSError, HTTPException):
+        context, where = tls.context(connection.tls), (connection.host, connection.port)
+        if context:
+            way: HTTPConnection = HTTPSConnection(*where, timeout=_PATIENCE, context=context)
+        else:
+            way = HTTPConnection(*where, timeout=_PATIENCE)
+        with closing(way):
+            path = quote_path(ClickHouseOptions.of(connection).http_path.strip("/"))
+            way.request("GET", "/".join(["", *([path] if path else []), "?query=SELECT%20version()"]))
+            found = _TOLD.search(way.getresponse().read(_ENOUGH).decode("utf-8", "replace"))
+        return found[1] if found else ""
+    return ""
 
 
 def script(
