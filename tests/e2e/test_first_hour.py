@@ -1,5 +1,6 @@
 """A newcomer with an empty directory and one server: what the README promises, command by command."""
 
+import json
 import os
 import subprocess
 import sys
@@ -45,7 +46,7 @@ def dbroster(directory: Path, *words: str) -> str:
     return done.stdout
 
 
-def test_bob_is_logged_in_after_five_commands(site: Site, empty: Path) -> None:
+def test_bob_is_logged_in_after_six_commands(site: Site, empty: Path) -> None:
     server, product = site.adapter.server, site.adapter.server.engine
     bob = site.name("bob")
     told = dbroster(empty, "init", "--engine", f"{product}={server.host}:{server.port}")
@@ -57,8 +58,8 @@ def test_bob_is_logged_in_after_five_commands(site: Site, empty: Path) -> None:
     assert bob in planned
     assert f"{bob}_web" not in site.adapter.databases()
     dbroster(empty, "sync")
-    lines = (empty / "config/users.txt").read_text().splitlines()
-    passwords = dict(line.split(":", 1) for line in lines if not line.startswith("#"))
-    assert site.adapter.can_write(bob, passwords[bob], f"{bob}_web")
+    (given,) = json.loads(dbroster(empty, "handout", bob, "--show", "--output", "json"))["databases"]
+    assert (given["host"], given["port"]) == (server.host, server.port)
+    assert site.adapter.can_write(given["user"], given["password"], given["database"])
     told = dbroster(empty, "check", "--connect")
     assert "login as dbroster: has all privileges" in told

@@ -34,6 +34,7 @@ from tests.engines.clickhouse.clustered import (
     started,
 )
 from tests.engines.clickhouse.unstoppable import QUERY, unstoppable
+from tests.support import warm
 from tests.support.bounded import within
 from tests.support.waiting import wait_until
 
@@ -507,6 +508,21 @@ def test_over_tls(cluster: Clustered, site: Site) -> None:
         cluster.adapters[1].do(f"ALTER USER {quoted(ann)} IDENTIFIED BY 'of-nobody'")
         assert site.converge().actions == {("update_password", ann, None)}
     cluster.at_home(site)
+
+
+def test_the_admin_that_grants_makes_is_on_every_node(cluster: Clustered, site: Site) -> None:
+    admin = f"{site.prefix}adm"
+    site.configure(username=admin, password="Admins-2")
+    told = warm.run(["-m", "dbroster", "grants", "--show", "--config", str(site.directory)])
+    assert told[0] == 0, told
+    for line in told[1].splitlines():
+        if line and not line.startswith("--"):
+            cluster.adapters[0].do(line.removesuffix(";"))
+    site.users("ann")
+    site.converge()
+    site.users()
+    site.converge("--max-removals", "all")
+    assert cluster.accounts(site.prefix) == [{admin}] * 2
 
 
 def test_the_missing_privileges_are_all_that_is_needed(cluster: Clustered, site: Site) -> None:
