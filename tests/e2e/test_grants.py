@@ -89,7 +89,7 @@ def test_a_new_template_and_archives_are_granted_by_running_it_again(least: Site
     assert len(list((site.directory / "archives").rglob(f"{bob}_new-*"))) == 2
 
 
-def test_without_show_the_password_is_not_printed_nor_read(least: Site) -> None:
+def test_without_show_the_password_is_not_printed(least: Site) -> None:
     site = least
     told = grants(site)
     assert told.code == 0
