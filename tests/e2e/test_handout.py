@@ -3,10 +3,14 @@
 import json
 import os
 import pty
+import re
 import select
 import shlex
+import shutil
 import stat
 import subprocess
+import sys
+import termios
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,9 @@ import pymongo
 import pymysql
 import pytest
 
+from servers import ClickHouse
+from servers.process import free_port
+from tests.contract.conftest import ADAPTERS
 from tests.e2e.site import Run, Site
 from tests.support import warm
 
@@ -49,18 +56,28 @@ class Given:
             assert stat.S_IMODE(written.stat().st_mode) == 0o600
             written.rename(home / name)
 
+    def install(self, name: str, text: str) -> None:
+        """Put a program on bob's path."""
+        program = self.home / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(text)
+        program.chmod(0o700)
+
     def shell(self, command: str, statement: str, *, typed: str | None = None) -> str:
-        """Run a command line as bob in his home; `typed` goes to the terminal when it asks for the password."""
+        """Run a command line as bob in his home; `typed` goes to the terminal when it asks for the password.
+
+        A statement is its standard input; without one that is the terminal.
+        """
         programs = Path(self.site.adapter.server.client_program).parent
         environment = {
-            "PATH": f"{programs}:{os.environ['PATH']}",
+            "PATH": f"{self.home}/bin:{programs}:{os.environ['PATH']}",
             "HOME": str(self.home),
             "LC_ALL": "C.UTF-8",
             "TERM": "dumb",
         }
         script = self.home / "statement"
         script.write_text(statement)
-        words = ["sh", "-c", f"{command} <statement >answer"]
+        words = ["sh", "-c", f"{command} {'<statement' if statement else ''} >answer"]
         pid, terminal = pty.fork()
         if pid == 0:
             try:
@@ -90,6 +107,8 @@ def _converse(terminal: int, typed: str | None) -> str:
             break
         said += data
         if typed is not None and b"assword" in said:
+            while termios.tcgetattr(terminal)[3] & termios.ECHO and time.monotonic() < deadline:
+                time.sleep(0.01)  # what comes before the program has turned that off may be lost
             os.write(terminal, f"{typed}\n".encode())
             typed = None
     return said.decode(errors="replace")
@@ -174,13 +193,24 @@ def _by_native_client(given: Given, each: dict[str, Any], password: str) -> None
     elif engine == "mysql":
         statement = "SELECT CONCAT(DATABASE(), ' ', SUBSTRING_INDEX(CURRENT_USER(), '@', 1))"
         client = given.site.adapter.server.engine
+        if client == "mysql":  # not MariaDB's of that name, and our own MySQL is kept from reading anybody's files
+            own = Path(given.site.adapter.server.client_program)
+            given.install("mysql", f'#!/bin/sh\nexec "{own}" "$@"\n')
+            if own.name == "mysql-private":
+                given.install("mysql", re.sub(r"--no-defaults ('.*') (\"\$@\")", r"\2 \1", own.read_text()))
         assert (
             given.shell(f"{commands[client]} --batch --skip-column-names", statement, typed=password).strip() == where
         )
         short = f"{client} --defaults-group-suffix=_default {database} --batch --skip-column-names"
         assert given.shell(short, statement).strip() == where
     elif engine == "mongodb":
-        # mongosh is no package of Debian or PyPI: PyMongo takes the address and the name that it would be given
+        if shutil.which("mongosh"):
+            script = (
+                "print(db.getName() + ' ' + db.runCommand({connectionStatus: 1}).authInfo.authenticatedUsers[0].user)"
+            )
+            command = f"{commands['mongosh']} --quiet --eval {shlex.quote(script)}"
+            assert given.shell(command, "", typed=password).strip().endswith(where)
+        # where there is no mongosh, PyMongo takes the address and the name that it would be given
         program, uri, option, user = shlex.split(commands["mongosh"])
         assert (program, option, user) == ("mongosh", "--username", given.user)
         with pymongo.MongoClient[dict[str, Any]](uri, username=user, password=password) as client:
@@ -202,6 +232,38 @@ def test_a_user_logs_in_with_tls(site: Site, tmp_path: Path) -> None:
     for each in given.document["databases"]:
         assert by_uri(site.adapter.engine, each["uri"], server.ca) == f"{each['database']} {bob}"
         _by_native_client(given, each, SPECIAL[0])
+
+
+CLICKHOUSE_CLIENT = """#!{python}
+import ctypes, os, sys
+library = ctypes.CDLL({library!r}, mode=os.RTLD_NOW | os.RTLD_GLOBAL)
+words = [b"clickhouse-client", *map(os.fsencode, sys.argv[1:])]
+arguments = (ctypes.c_char_p * (len(words) + 1))(*words, None)
+os._exit(library._Z25mainEntryClickHouseClientiPPc(len(words), arguments) & 255)
+"""
+"""The client, which is in the same library as the server; chdb, whose library that is, prints no answers."""
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_clickhouse_s_own_client_takes_the_command_line(tmp_path: Path, secure: bool) -> None:
+    port = free_port()
+    with ClickHouse(options={"tcp_port_secure" if secure else "tcp_port": str(port)}) as server:
+        adapter = ADAPTERS["clickhouse"](server)
+        site = Site(adapter, tmp_path / "config", "hoq")
+        (bob,) = site.users(bob=SPECIAL[0])
+        site.sync()
+        reached: dict[str, object] = {"tls": {"mode": "require"}, "port": server.https_port} if secure else {}
+        site.configure(None, native_port=port, **reached)
+        given = Given(site, bob, tmp_path / "home")
+        given.install("clickhouse-client", CLICKHOUSE_CLIENT.format(python=sys.executable, library=str(server.program)))
+        for each in given.document["databases"]:
+            command = each["commands"]["clickhouse-client"]
+            given.shell(command, "CREATE TABLE t (n Int8) ENGINE Memory", typed=SPECIAL[0])
+        made = server.admin("SELECT database FROM system.tables WHERE name = 't' ORDER BY database").split()
+        assert made == [each["database"] for each in given.document["databases"]]
+        with pytest.raises(AssertionError, match="AUTHENTICATION_FAILED"):
+            given.shell(command, "SELECT 1", typed="wrong")
+        adapter.close()
 
 
 def test_a_printed_handout_has_no_password_unless_it_is_asked_for(site: Site) -> None:
