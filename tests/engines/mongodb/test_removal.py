@@ -18,6 +18,7 @@ from dbroster.engines.mongodb.access.admin_privileges import needed
 from dbroster.errors import OperationError
 from dbroster.model.connection import Removals
 from dbroster.model.plan import Action, Verb
+from dbroster.model.result import Status
 from dbroster.passwords.secret import Secret
 from tests.engines.mongodb.conftest import PASSWORD, Client, Site
 from tests.support.waiting import wait_until
@@ -112,6 +113,25 @@ def test_accounts_inside_lose_their_roles_on_his_other_databases_too(site: Site)
         given = site.dba[site.web].command("usersInfo", "evil")["users"][0]["roles"]
         assert sorted(given, key=lambda role: role["role"]) == roles
     site.dba.drop_database(other)
+
+
+def test_nothing_that_an_owner_makes_is_too_much_for_a_lock(site: Site) -> None:
+    """W6, W7, B3: the notes of the lock had no room for accounts inside, so he stayed; to look ended each run."""
+    with site.handler() as handler:
+        site.make(handler)
+        for number in range(17):  # a message has room for 16
+            name = f"{number}{'x' * 1_000_000}"
+            site.dba[site.web].command("createUser", name, pwd=PASSWORD, roles=["readWrite"])
+        assert len("".join(handler.archiver().losses(site.web))) < 10_000
+        (lock,) = handler.perform_all([Action(Verb.LOCK_USER, site.bob)])
+        assert lock.status is Status.DONE
+        assert lock.note
+        assert (
+            f"roles that {site.bob} had elsewhere, and those of accounts in his databases, don't come back" in lock.note
+        )
+        assert not can_write(site, site.bob)
+        assert not site.dba.admin["system.users"].count_documents({"db": site.web, "roles": {"$ne": []}})
+        handler.drop_database(site.bob, site.web)
 
 
 def test_others_leave_a_locked_users_databases_or_are_told(site: Site) -> None:

@@ -10,7 +10,7 @@ import re
 import zipfile
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any, ClassVar
 from urllib.parse import quote, unquote
 
@@ -81,13 +81,10 @@ class MongoDBArchiver(ZipArchiver):
 
     def losses(self, database: str) -> Iterator[str]:
         """Name accounts and roles that are defined in this database; they stand in admin, and stay there."""
-        for kind, command, name in (("account", "users", "user"), ("role", "roles", "role")):
-            try:
-                found = self._session.command(database, {f"{command}Info": 1})[command]
-            except OperationError:
-                continue  # the admin may not see them, and no archive is worse for it
-            for each in found:
-                yield f"the {kind} {each[name]}, which is defined in it"
+        for kind, word in (("user", "account"), ("role", "role")):
+            with suppress(OperationError):  # the admin may not see them, and no archive is worse for it
+                names = self._session.defined(kind, database)
+                yield from (f"the {word} {name}, which is defined in it" for name in names)
 
     def dump(self, user: str, database: str, draft: Draft) -> None:  # noqa: ARG002 - only PostgreSQL's needs it
         """Write each collection with its documents and indexes; a view has neither."""

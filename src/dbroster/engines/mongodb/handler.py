@@ -17,6 +17,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import bson
+
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler, Owned, gone, no_adoption, prove_adoptable, prove_managed
 from dbroster.engines.mongodb.access.admin_privileges import access_control_is_off, lets_everybody_in, own_rights
@@ -59,6 +61,9 @@ from dbroster.plan.grace_period import stamp
 
 if TYPE_CHECKING:
     from dbroster.model.admin_script import AdminScript
+
+ROOM = 4_000_000
+"""Bytes that a lock may note in an account: a quarter of what the server takes."""
 
 
 def connect(connection: Connection) -> Handler:
@@ -300,9 +305,9 @@ class MongoDBHandler(Handler):
         around = self._look(databases)
         self._take_from_others(user, databases, around)
         if strangers := around.outside(databases):
-            self.notes[""] = f"accounts that are not dbroster's use what {user} has: {told(strangers, 'do so')}"
+            self._tell(f"accounts that are not dbroster's use what {user} has: {told(strangers, 'do so')}")
         elif self.connection.removals.grace_days and not self._session.sees_everybody:
-            self.notes[""] = (
+            self._tell(
                 f"accounts that are defined in {user}'s databases keep their roles until these are dropped, since the "
                 "admin can't see them: let it find in admin.system.users"
             )
@@ -312,10 +317,20 @@ class MongoDBHandler(Handler):
         marker, since = account.own_marker, self._since()
         noted = with_roles(inside, marker.insiders)
         if marker.locked:  # without a date: the notes are those of the first time
-            return replace(marker, locked=since, insiders=noted)
+            return self._fitting(replace(marker, locked=since, insiders=noted))
         beside = account.roles_beside(account.databases)
         before = account.restrictions
-        return replace(marker, locked=since, restrictions=before, roles=beside, insiders=noted)
+        return self._fitting(replace(marker, locked=since, restrictions=before, roles=beside, insiders=noted))
+
+    def _fitting(self, marker: Marker) -> Marker:
+        """What comes back must have room in the account; an owner who makes too much of it is locked without."""
+        if len(bson.encode(marker.into({}))) <= ROOM:
+            return marker
+        self._tell(f"roles that {marker.user} had elsewhere, and those of accounts in his databases, don't come back")
+        return replace(marker, roles=(), insiders=())
+
+    def _tell(self, note: str) -> None:
+        self.notes[""] = "; ".join(filter(None, (self.notes.get(""), note)))
 
     def _since(self) -> str:
         """What stands for the lock: with days of grace its date, else a word that is none."""

@@ -48,6 +48,7 @@ _NO_PRIMARY = {91, 189, 10058, 10107, 11600, 11602, 13435, 13436}
 
 _RETRYABLE = {24, 46, 112, 215, 246}  # lock timeout, lock busy, write conflict, drop pending, snapshot unavailable
 _GRACE = 2  # seconds that the server has, besides `timeout`, to say itself that a command took too long
+_SHOWN, _LONG = 20, 100  # names, and their characters, that a person is told
 _CLOSING = 1.0  # seconds that saying goodbye may take
 _NOISE = re.compile(r"(?s) \(configured timeouts: [^)]*\)|, (?:Timeout|full error): .*")
 _SERVER = re.compile(r"[^\s,]+:\d+(?=: )")
@@ -213,6 +214,16 @@ class Session:
         except OperationError as error:
             self._by_cursor = error.code != UNAUTHORIZED
             raise
+
+    def defined(self, kind: str, database: str) -> list[str]:
+        """Name the users, or the roles, that are defined in a database, as many as a person reads.
+
+        Not by usersInfo: an owner can make so many, or such long names, that the server breaks the connection off.
+        """
+        within = {"_id": {"$gte": f"{database}.", "$lt": f"{database}/"}}
+        with self.talking():
+            found = self.client[ADMIN][f"system.{kind}s"].find(within, {kind: 1}, limit=_SHOWN)
+            return [str(each[kind])[:_LONG] for each in found.max_time_ms(self.timeout * 1000)]
 
     def find_holders(self, databases: Collection[str], fields: Mapping[str, int]) -> list[Document]:
         """Read accounts that have roles on these databases: all of them, or those of the authentication database."""
