@@ -221,12 +221,13 @@ def _by_native_client(given: Given, each: dict[str, Any], password: str) -> None
         assert {f"--user={given.user}", f"--database={database}", "--ask-password"} <= set(words)
 
 
-def test_a_user_logs_in_with_tls(site: Site, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
+def test_a_user_logs_in_with_tls(site: Site, tmp_path: Path, mode: str) -> None:
     server = site.adapter.server
     (bob,) = site.users(bob=SPECIAL[0])
     site.sync()
     port = getattr(server, "https_port", 0) or server.port
-    tls = {"ca": str(server.ca), "mode": "verify-full"}
+    tls = {"ca": str(server.ca), "mode": mode}
     site.configure(host="localhost", handout={"host": "localhost", "port": port}, tls=tls)
     given = Given(site, bob, tmp_path / "home")
     for each in given.document["databases"]:

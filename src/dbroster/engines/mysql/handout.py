@@ -15,7 +15,7 @@ _MARIADB = {
     "verify-ca": ["--ssl", "--skip-ssl-verify-server-cert"],
     "verify-full": ["--ssl", "--ssl-verify-server-cert"],
 }
-"""MariaDB's client knows no mode between: without the check of the name, it checks no certificate at all."""
+"""What MariaDB's client skips is the name: who signed the certificate, it checks wherever an authority is named."""
 
 
 def way(connection: Connection, visitor: Visitor) -> Way:
