@@ -15,9 +15,9 @@ from dbroster.model.problems import Problem
 from dbroster.passwords.generated import generated
 from dbroster.passwords.policy import PasswordRules
 from dbroster.passwords.secret import Secret
-from dbroster.roster.change import Changed, Place
-from dbroster.roster.interrupts import Interrupts
-from dbroster.roster.judge import reached, servers_of
+from dbroster.roster.editing.change import Changed, Place
+from dbroster.roster.editing.interrupts import Interrupts
+from dbroster.roster.editing.judge import reached, servers_of
 
 EXIT_CODES = "exit codes: 0 the roster was changed; 2 it was not; with --sync, those of `dbroster sync`"
 _MOST = 65536

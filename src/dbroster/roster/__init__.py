@@ -1,1 +1,1 @@
-"""Who shall have an account: users.txt, template lists, where they come from, editing them."""
+"""Who shall have an account: users.txt, template lists, where they come from."""

@@ -18,8 +18,8 @@ from dbroster.cli.stopping import Connect
 from dbroster.cli.verbs import sync
 from dbroster.errors import ConfigError
 from dbroster.model.problems import Problem
-from dbroster.roster.change import add
-from dbroster.roster.names_file import read_names
+from dbroster.roster.editing.change import add
+from dbroster.roster.editing.names_file import read_names
 
 HELP = "add users to the roster, each with a new password"
 

@@ -14,8 +14,8 @@ from dbroster.cli.stopping import Connect
 from dbroster.errors import ConfigError
 from dbroster.model.problems import Problem
 from dbroster.report.exit_codes import Exit
-from dbroster.roster.edit import edit
-from dbroster.roster.interrupts import Interrupts
+from dbroster.roster.editing.edit import edit
+from dbroster.roster.editing.interrupts import Interrupts
 
 HELP = "change users.txt or users.txt.age with $VISUAL or $EDITOR; only what a sync would take is written"
 arguments = files_options

@@ -7,8 +7,8 @@ from dbroster.cli.arguments import files_options
 from dbroster.cli.output import say
 from dbroster.cli.stopping import Connect
 from dbroster.report.exit_codes import Exit
-from dbroster.roster.encrypt import encrypt
-from dbroster.roster.interrupts import Interrupts
+from dbroster.roster.editing.encrypt import encrypt
+from dbroster.roster.editing.interrupts import Interrupts
 
 HELP = "encrypt users.txt to users.txt.age, and remove users.txt"
 

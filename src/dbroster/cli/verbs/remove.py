@@ -5,9 +5,9 @@ import argparse
 from dbroster.cli.roster_changes import EXIT_CODES, listed, options, tell, were
 from dbroster.cli.stopping import Connect
 from dbroster.cli.verbs import sync
-from dbroster.roster.change import Place, remove
-from dbroster.roster.interrupts import Interrupts
-from dbroster.roster.judge import servers_of
+from dbroster.roster.editing.change import Place, remove
+from dbroster.roster.editing.interrupts import Interrupts
+from dbroster.roster.editing.judge import servers_of
 
 HELP = "take users out of the roster; the next sync removes their accounts and databases"
 

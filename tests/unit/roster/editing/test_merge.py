@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from dbroster.roster.merge import Merged, merged
+from dbroster.roster.editing.merge import Merged, merged
 
 TEXT = b"1\n2\n3\n4\n"
 

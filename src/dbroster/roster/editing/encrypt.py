@@ -9,7 +9,7 @@ from dbroster.files.write import alone_in, create_file, failing, wipe_file, writ
 from dbroster.model.problems import Problem
 from dbroster.model.roster import AGE_FILE, USERS_FILE
 from dbroster.roster.age import RECIPIENTS_FILE, Identities, Recipients
-from dbroster.roster.judge import judge
+from dbroster.roster.editing.judge import judge
 from dbroster.roster.source import UsersSource
 
 

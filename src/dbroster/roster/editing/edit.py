@@ -12,12 +12,12 @@ from dbroster.files.lines import ends_whole
 from dbroster.files.read import read_file
 from dbroster.model.problems import Problem
 from dbroster.model.roster import USERS_FILE
-from dbroster.roster.interrupts import Interrupts
-from dbroster.roster.judge import judge
-from dbroster.roster.merge import merged
+from dbroster.roster.editing.interrupts import Interrupts
+from dbroster.roster.editing.judge import judge
+from dbroster.roster.editing.merge import merged
+from dbroster.roster.editing.saving import changeable
+from dbroster.roster.editing.scratch import private_file
 from dbroster.roster.parse import user_lines
-from dbroster.roster.saving import changeable
-from dbroster.roster.scratch import private_file
 from dbroster.roster.source import Users
 
 Again = Callable[[Sequence[Problem]], None]

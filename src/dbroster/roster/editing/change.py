@@ -12,9 +12,9 @@ from dbroster.model.problems import Problem
 from dbroster.model.roster import USERS_FILE
 from dbroster.passwords.policy import unprintable
 from dbroster.passwords.secret import Secret
-from dbroster.roster.judge import Server, judge
+from dbroster.roster.editing.judge import Server, judge
+from dbroster.roster.editing.saving import changeable
 from dbroster.roster.parse import UserLine, user_lines
-from dbroster.roster.saving import changeable
 from dbroster.roster.source import Users
 
 _TRIES = 100

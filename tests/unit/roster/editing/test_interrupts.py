@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dbroster.errors import ConfigError
-from dbroster.roster.interrupts import Interrupts
+from dbroster.roster.editing.interrupts import Interrupts
 from tests.support.samples import PASSWORD, config
 from tests.support.vault import holding
 

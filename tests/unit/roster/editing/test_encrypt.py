@@ -12,7 +12,7 @@ from dbroster.files import write
 from dbroster.model.problems import Problem
 from dbroster.model.roster import AGE_FILE
 from dbroster.roster.age import IDENTITY_VARIABLE, RECIPIENTS_FILE
-from dbroster.roster.judge import judge
+from dbroster.roster.editing.judge import judge
 from tests.support.samples import CONNECTIONS, PASSWORD, config, full_disk, private
 from tests.support.vault import Key, age_key, files, holding, opened, ssh_key
 
@@ -193,7 +193,7 @@ def test_what_somebody_else_writes_meanwhile_is_kept(
         private(directory / name, "theirs")
         return judge(directory, data, file)
 
-    monkeypatch.setattr("dbroster.roster.encrypt.judge", judged)
+    monkeypatch.setattr("dbroster.roster.editing.encrypt.judge", judged)
     assert encrypt(directory, "--recipient", key.public) == 2
     assert expected in capsys.readouterr().err
     assert (directory / name).read_text() == "theirs"

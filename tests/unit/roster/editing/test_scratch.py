@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dbroster.roster.scratch import private_file
+from dbroster.roster.editing.scratch import private_file
 from tests.support.samples import PASSWORD, config
 from tests.support.vault import files, holding
 from tests.support.waiting import running, wait_for_word

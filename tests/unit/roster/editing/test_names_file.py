@@ -6,7 +6,7 @@ import pytest
 
 from dbroster.errors import ConfigError
 from dbroster.report.text import problem_text
-from dbroster.roster.names_file import Names, read_names
+from dbroster.roster.editing.names_file import Names, read_names
 from tests.support.samples import PASSWORD, private
 
 
