@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -132,6 +133,29 @@ def test_nothing_that_an_owner_makes_is_too_much_for_a_lock(site: Site) -> None:
         assert not can_write(site, site.bob)
         assert not site.dba.admin["system.users"].count_documents({"db": site.web, "roles": {"$ne": []}})
         handler.drop_database(site.bob, site.web)
+
+
+def test_names_that_are_no_utf_8_stop_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """W8, B3: of an account and a role that an owner has made; each run ended, and others inside kept their roles."""
+    send = socket.socket.sendall
+    roles, web = [{"role": "readWrite", "db": site.web}], site.dba[site.web]
+    with site.handler() as handler:
+        site.make(handler)
+        web.command("createUser", "inside", pwd=PASSWORD, roles=roles)
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                socket.socket, "sendall", lambda s, data: send(s, bytes(data).replace(b"oAAo", b"o\xff\xfeo"))
+            )
+            web.command("createUser", "oAAo", pwd=PASSWORD, roles=roles, mechanisms=["SCRAM-SHA-1"])
+            web.command("createRole", "oAAo", privileges=[], roles=[])
+            site.dba.admin.command("grantRolesToUser", site.bob, roles=[{"role": "oAAo", "db": site.web}])
+        assert site.bob in handler.get_existing_users()
+        (lock,) = handler.perform_all([Action(Verb.LOCK_USER, site.bob)])
+        assert lock.status is Status.DONE
+        assert f'db.getSiblingDB("{site.web}").dropAllUsers()' in (lock.note or "")
+        assert web.command("usersInfo", "inside")["users"][0]["roles"] == []
+        handler.drop_database(site.bob, site.web)
+        assert not site.dba.admin["system.users"].count_documents({"db": site.web})
 
 
 def test_others_leave_a_locked_users_databases_or_are_told(site: Site) -> None:

@@ -41,13 +41,19 @@ def with_roles(found: Iterable[Insider], noted: Iterable[Insider]) -> tuple[Insi
 
 
 def shut_out(session: Session, found: Collection[Insider]) -> None:
-    """Take their roles away, and end what they do."""
+    """Take their roles away, and end what they do; but of those that can't be named."""
+    found = [insider for insider in found if insider not in nameless(found)]
     for insider in found:
         if insider["roles"]:
             _roles(session, "revokeRolesFromUser", insider)
     if found:
         who = [{"user": insider["user"], "db": insider["db"]} for insider in found]
         end_operations(session, who)
+
+
+def nameless(found: Collection[Insider]) -> list[Insider]:
+    """Those whose names are no UTF-8, so that the driver can't send them."""
+    return [insider for insider in found if "\N{REPLACEMENT CHARACTER}" in insider["user"]]
 
 
 def let_in(session: Session, noted: Iterable[Insider]) -> None:

@@ -24,7 +24,7 @@ from dbroster.engines.base import Handler, Owned, gone, no_adoption, prove_adopt
 from dbroster.engines.mongodb.access.admin_privileges import access_control_is_off, lets_everybody_in, own_rights
 from dbroster.engines.mongodb.access.mechanisms import other_mechanisms, refusal, refused_mechanisms, unusable
 from dbroster.engines.mongodb.access.surroundings import Surroundings, possible_owners, told
-from dbroster.engines.mongodb.accounts_inside import Insider, insiders, let_in, shut_out, with_roles
+from dbroster.engines.mongodb.accounts_inside import Insider, insiders, let_in, nameless, shut_out, with_roles
 from dbroster.engines.mongodb.drop_database import Drop
 from dbroster.engines.mongodb.end_operations import end_operations
 from dbroster.engines.mongodb.options import MongoDBOptions
@@ -296,6 +296,11 @@ class MongoDBHandler(Handler):
         if account.existing.locked_since is None:
             self._update(account, self._locked(account, inside), (), authenticationRestrictions=NOWHERE)
         shut_out(self._session, inside)
+        for place in sorted({insider["db"] for insider in nameless(inside)}):
+            self._tell(
+                f"accounts in {place} whose names are no UTF-8 keep their roles until it is dropped; to drop all that "
+                f'are defined in it: db.getSiblingDB("{place}").dropAllUsers()'
+            )
         if account.databases:
             self._shut_to_others(user, account.databases)
         self._end_sessions(user)

@@ -351,6 +351,7 @@ def parameters(connection: Connection, role: str) -> dict[str, Any]:
         "connectTimeoutMS": milliseconds,
         "socketTimeoutMS": (connection.timeout + _GRACE) * 1000,
         "datetime_conversion": "DATETIME_AUTO",  # what users and DBAs write may be no date of Python's
+        "unicode_decode_error_handler": "replace",  # and their names no UTF-8
         # what was lost is repeated by the core, which looks first at what has become of it
         "retryReads": False,
         "retryWrites": False,
