@@ -8,13 +8,13 @@ of them. What is forked runs the script itself, as a process with its own argume
 import atexit
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -65,18 +65,23 @@ class Forked:
 
     def poll(self) -> int | None:
         """The exit code, if it has ended."""
-        if self.returncode is None and select.select([self._told], [], [], 0)[0]:
-            self.returncode = int(self._told.recv(_MESSAGE))
-            self._told.close()
+        self._hear(0)
         return self.returncode
 
     def wait(self, timeout: float = PATIENCE) -> int:
         """Wait for its end; raises subprocess.TimeoutExpired."""
-        if self.returncode is None and not select.select([self._told], [], [], timeout)[0]:
+        self._hear(timeout)
+        if self.returncode is None:
             raise subprocess.TimeoutExpired(f"process {self.pid}", timeout)
-        code = self.poll()
-        assert code is not None
-        return code
+        return self.returncode
+
+    def _hear(self, timeout: float) -> None:
+        """Take the exit code, if it comes in time; not by `select`, which knows files up to number 1023 only."""
+        if self.returncode is None:
+            self._told.settimeout(timeout)
+            with suppress(TimeoutError, BlockingIOError):
+                self.returncode = int(self._told.recv(_MESSAGE))
+                self._told.close()
 
     def send_signal(self, number: int) -> None:
         """Send a signal, unless it has ended."""

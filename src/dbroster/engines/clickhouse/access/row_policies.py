@@ -88,8 +88,8 @@ def cures(policies: Collection[Policy]) -> str:
 # --- policies on the system tables -----------------------------------------------------------------------------------
 
 TABLES = (
-    "asynchronous_loader", "clusters", "columns", "databases", "detached_parts", "detached_tables",
-    "enabled_roles", "grants", "merges", "mutations", "parts", "privileges", "processes", "replicas",
+    "asynchronous_inserts", "asynchronous_loader", "clusters", "columns", "databases", "detached_parts",
+    "detached_tables", "enabled_roles", "grants", "merges", "mutations", "parts", "privileges", "processes", "replicas",
     "role_grants", "roles", "row_policies", "server_settings", "settings", "settings_profile_elements",
     "tables", "user_directories", "users", "view_refreshes",
 )  # fmt: skip

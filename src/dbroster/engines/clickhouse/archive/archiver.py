@@ -26,7 +26,15 @@ from dbroster.engines.clickhouse.archive.streams import Http
 from dbroster.engines.clickhouse.beforehand.server_checks import ServerRules
 from dbroster.engines.clickhouse.options import ClickHouseOptions
 from dbroster.engines.clickhouse.removal.running_queries import PATIENCE, end_queries, left_after, refuse_beside
-from dbroster.engines.clickhouse.session import Session, fixed_setting, identifier, literal, qualified, writable
+from dbroster.engines.clickhouse.session import (
+    IF_BROKEN,
+    Session,
+    fixed_setting,
+    identifier,
+    literal,
+    qualified,
+    writable,
+)
 from dbroster.engines.zip_archiver import ZipArchiver, member
 from dbroster.errors import OperationError, Stalled
 from dbroster.model.roster import User
@@ -56,11 +64,16 @@ _DEFAULTS = (
     " WHERE database = {database} AND table = {table} AND default_kind IN ('DEFAULT', 'MATERIALIZED')"
 )
 
-_STUCK = "SELECT command FROM system.mutations WHERE database = {database} AND table = {table} AND NOT is_done"
+_UNKNOWN = f"{IF_BROKEN}SELECT '' WHERE '' NOT IN ({{broken}}, '')"
+"""The server shows no change of any table then."""
 
-_GOING_ON = (
-    "SELECT 1 FROM system.mutations WHERE database = {database} AND NOT is_done AND latest_fail_reason = '' LIMIT 1"
-)
+_STUCK = f"""
+    SELECT command FROM system.mutations WHERE database = {{database}} AND table = {{table}} AND NOT is_done
+    {_UNKNOWN}"""  # noqa: S608 - a constant
+
+_GOING_ON = f"""
+    SELECT 1 FROM system.mutations WHERE database = {{database}} AND NOT is_done AND latest_fail_reason = '' LIMIT 1
+    {_UNKNOWN}"""  # noqa: S608 - a constant
 
 _RESETS = r"""
     SELECT name, default FROM system.settings WHERE changed AND (

@@ -42,11 +42,13 @@ _BUFFERS = """
     WHERE database = {database} AND engine = 'Buffer' AND total_rows > 0 ORDER BY name"""
 _THERE = "SELECT 1 FROM system.tables WHERE database = {database} AND name = {table}"
 _TARGET = re.compile(r"Buffer\('((?:[^'\\]|\\.)*)', '((?:[^'\\]|\\.)*)'")
-_UNDONE = """
+_WAITING = """
+    SELECT hex(table), toString(length(`entries.query_id`)) || ' INSERTs', 'asynchronous_inserts'
+    FROM system.asynchronous_inserts WHERE database = {database}"""
+_UNDONE = f"""
     SELECT hex(table), toString(count()) || ' changes', 'mutations' FROM system.mutations
-    WHERE database = {database} AND NOT is_done GROUP BY table
-    UNION ALL SELECT hex(table), toString(length(`entries.query_id`)) || ' INSERTs', 'asynchronous_inserts'
-    FROM system.asynchronous_inserts WHERE database = {database} ORDER BY 1, 2"""
+    WHERE database = {{database}} AND NOT is_done GROUP BY table UNION ALL {_WAITING} ORDER BY 1, 2
+    {IF_BROKEN} SELECT '', '', '' WHERE '' IN ({{broken}}, '') UNION ALL {_WAITING} ORDER BY 1, 2"""  # noqa: S608 - constants
 _MARKED = """
     SELECT DISTINCT hex(table) FROM system.parts WHERE active AND has_lightweight_delete AND database = {database}"""
 # a part whose name begins with patch- holds changes to rows of other parts (UPDATE since 25.7)
@@ -171,7 +173,8 @@ def undone(session: Session, database: str) -> Iterator[str]:
     """Changes by ALTER TABLE that the server still works on, or can't do, and rows that wait in its memory."""
     for name, what, source in session.rows(_UNDONE, database=database):
         shown = f"SELECT * FROM system.{source} WHERE database = {literal(database)};"  # noqa: S608 - quoted
-        yield f"{what} of the table {from_hex(name)} that are not done yet: {shown}"
+        place = f"{what} of the table {from_hex(name)} that are not done yet: {shown}"
+        yield place if source else "changes of its tables: the server can't say whether all are done"
 
 
 def _left_in_buffers(session: Session, database: str) -> Iterator[str]:
