@@ -96,8 +96,10 @@ class Given:
 def _converse(terminal: int, typed: str | None) -> str:
     """Read what a terminal shows until its program ends, and answer the first question."""
     said, deadline = b"", time.monotonic() + PATIENCE
+    shown = select.poll()  # `select.select` knows files up to number 1023 only
+    shown.register(terminal, select.POLLIN)
     while time.monotonic() < deadline:
-        if not select.select([terminal], [], [], 1)[0]:
+        if not shown.poll(1000):
             continue
         try:
             data = os.read(terminal, 4096)
