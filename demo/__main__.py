@@ -1,173 +1,218 @@
-"""The story of a roster: a dry run, a run, a login, a changed password, a removed user, the audit log."""
+"""The story of a roster on five real servers, as one would type it; a claim that does not hold ends it."""
 
+import argparse
 import json
-import os
-import subprocess
+import re
+import signal
 import sys
 import tempfile
-import textwrap
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import yaml
-
 import servers
+from demo.terminal import Terminal, picture, steady
 from servers import ClickHouse, MariaDB, MongoDB, MySQL, PostgreSQL, Server
+from tests.support.admin_script import pipe
+from tests.support.mysql_tools import on_path
 
-ROOT = Path(__file__).resolve().parent.parent
-SCRIPTS = ("postgresql", "mysql", "mongodb", "clickhouse")
-USER, PASSWORD, NEW_PASSWORD = "developer1", "MySecurePass123!", "EvenMoreSecure456?"
-
-SQL_WRITE = "CREATE TABLE note (text varchar(40)); INSERT INTO note VALUES ('hello from {0}'); SELECT text FROM note"
-WRITE = {
-    "clickhouse": (
-        "CREATE TABLE note (text String) ENGINE = MergeTree ORDER BY text",
-        "INSERT INTO note VALUES ('hello from {0}')",
-        "SELECT text FROM note",
-    ),
-    "mongodb": ('{{"insert": "note", "documents": [{{"text": "hello from {0}"}}]}}', '{{"find": "note"}}'),
+USUAL_PORTS = {"postgresql": "5432", "mysql": "3306", "mariadb": "3307", "mongodb": "27017", "clickhouse": "8123"}
+CLIENTS = {
+    "postgresql": "psql -h 127.0.0.1 -p {port} -U {user} {database}",
+    "mysql": "mysql -h 127.0.0.1 -P {port} -u {user} -p {database}",
+    "mariadb": "mariadb -h 127.0.0.1 -P {port} -u {user} -p {database}",
+    "mongodb": "mongosh 'mongodb://{user}@127.0.0.1:{port}/{database}?authSource=admin'",
+    "clickhouse": "clickhouse-client -u {user} --password -d {database}",
 }
-READ = {"mongodb": ('{{"find": "note"}}',)}
 SQL_READ = "SELECT text FROM note"
-
-
-def main() -> int:
-    """Run the demo and return 0 if every step did what it should."""
-    began = time.monotonic()
-    with ExitStack() as stack:
-        say("Starting servers of our own, on free ports of this machine")
-        print("PostgreSQL, MySQL, MariaDB, MongoDB and ClickHouse are real servers.")
-        quiet = {"general_log": "OFF"}
-        kinds = (PostgreSQL(), MySQL(options=quiet), MariaDB(options=quiet), MongoDB(), ClickHouse())
-        running: list[Server] = [stack.enter_context(server) for server in kinds]
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dbroster-demo-")))
-        story(Demo(directory, running))
-    say(f"Everything is stopped and removed. {time.monotonic() - began:.0f} s")
-    return 0
+READ = {"mongodb": '{"find": "note"}'}
+SQL_WRITE = ("CREATE TABLE note (text varchar(40))", "INSERT INTO note VALUES ('hello from {}')")
+WRITE = {
+    "mongodb": ('{{"insert": "note", "documents": [{{"text": "hello from {}"}}]}}',),
+    "clickhouse": ("CREATE TABLE note (text String) ENGINE = MergeTree ORDER BY text", SQL_WRITE[1]),
+}
+EDITED = """\
+removals: {{archive_dir: archives}}
+mysql:
+- {{name: mysql, host: 127.0.0.1, port: {mysql}, username: dbroster, password_file: mysql.password}}
+- {{name: mariadb, host: 127.0.0.1, port: {mariadb}, username: dbroster, password_file: mysql.password}}
+"""
+GRANT = "GRANT TABLE ENGINE ON MergeTree TO 'dbroster:default'"
 
 
 class Demo:
-    """A config directory for the running servers, and the commands of a developer's administrator."""
+    """A visitor's terminal, and the servers that run for it."""
 
-    def __init__(self, directory: Path, running: list[Server]) -> None:
-        self.directory = directory
-        self.running = running
-        for file in (ROOT / "config").glob("*.txt"):
-            (directory / file.name).write_bytes(file.read_bytes())
-        self.write("connections.yaml", yaml.safe_dump(connections(running)))
-        (directory / "users.txt").chmod(0o600)
-        passwords = {variable(server): server.admin_password for server in running}
-        self.environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), **passwords}
+    def __init__(self, home: Path, running: Sequence[Server]) -> None:
+        self.config = home / "config"
+        self.servers = {server.engine: server for server in running}
+        self.ports = {engine: str(server.port) for engine, server in self.servers.items()}
+        self.terminal = Terminal(home)
 
-    def write(self, name: str, text: str) -> None:
-        """Write a file of the config directory that only we may read."""
-        (self.directory / name).write_text(text)
-        (self.directory / name).chmod(0o600)
+    def edit(self) -> None:
+        """Add a second server to connections.yaml."""
+        self.terminal.show("$ $EDITOR config/connections.yaml  # add MariaDB, and archive what will be dropped")
+        text, path = EDITED.format(**self.ports), self.config / "connections.yaml"
+        path.write_text(re.sub(r"(?ms)^mysql:.*?^$", "", path.read_text()) + text)
+        self.terminal.show("".join(f"> {line}\n" for line in text.splitlines()))
 
-    def sed(self, command: str) -> None:
-        """Edit users.txt as an administrator would."""
-        print(f"\n$ sed -i '{command}' config/users.txt", flush=True)
-        subprocess.run(["sed", "-i", command, str(self.directory / "users.txt")], check=True)
+    def grants(self, engine: str) -> None:
+        """Give what `dbroster grants` prints to the client of the server's superuser."""
+        server = self.servers[engine]
+        which = f" --server {engine}" if engine in EDITED else ""
+        command = f"dbroster grants {engine}{which} --show"
+        self.terminal.show(f"$ {command} | {self._client(engine, server.admin_user, '')}")
+        code, text = self.terminal.run(command)
+        must(code == 0, text)
+        pipe(server, text)
 
-    def script(self, engine: str, *options: str, expect: int = 0) -> None:
-        """Run the script of one engine."""
-        script = f"scripts/{engine}_sync.py"
-        self._run(f"python {script}", [script], options, expect)
+    def admin(self, engine: str, option: str, statement: str) -> None:
+        """Do something by hand."""
+        server = self.servers[engine]
+        self.terminal.show(f'$ {self._client(engine, server.admin_user, "")} {option} "{statement}"')
+        server.admin(statement)
 
-    def dbroster(self, verb: str, *options: str, expect: int = 0) -> None:
-        """Run the command for all engines."""
-        self._run(f"dbroster {verb}", ["-m", "dbroster", verb], options, expect)
+    def passwords(self, *users: str) -> dict[str, str]:
+        """Return what the roster says."""
+        roster = dict(
+            line.split(":", 1) for line in (self.config / "users.txt").read_text().splitlines() if ":" in line
+        )
+        return {user: roster[user] for user in users}
 
-    def _run(self, shown: str, command: list[str], options: tuple[str, ...], expect: int) -> None:
-        """Run the real thing; another exit code than the expected one ends the demo."""
-        print(f"\n$ {shown} --config config/ {' '.join(options)}".rstrip(), flush=True)
-        whole = [sys.executable, *command, "--config", str(self.directory), *options]
-        done = subprocess.run(whole, cwd=ROOT, env=self.environment, check=False)
-        if done.returncode != expect:
-            sys.exit(f"the demo failed: exit code {done.returncode}, {expect} was expected")
+    def note(self, user: str, engine: str) -> None:
+        """Log in and read the user's note."""
+        server = self.servers[engine]
+        done = server.client(user, self.passwords(user)[user], f"{user}_web", READ.get(engine, SQL_READ))
+        must(done.returncode == 0, done.stderr)
+        text = done.stdout.strip()
+        note = json.loads(text)["cursor"]["firstBatch"][0]["text"] if engine == "mongodb" else text
+        must(note == f"hello from {user}", text)
+        self.terminal.show(f"$ {self._client(engine, user, f'{user}_web')}  # {note}")
 
-    def login(self, user: str, password: str, caption: str = "", *, works: bool, write: bool = False) -> None:
-        """Log in on every server with the engine's own client, and read or write in the user's own database."""
-        print(f"\n{caption}" if caption else "")
-        for server in self.running:
-            statements = WRITE.get(server.engine, (SQL_WRITE,)) if write else READ.get(server.engine, (SQL_READ,))
-            for statement in statements:
-                done = server.client(user, password, f"{user}_web", statement.format(user))
-                if done.returncode != 0:
-                    break
-            answer = found(done.stdout) if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
-            name = type(server).__name__
-            print(f"  {name:<11} {user} -> {user}_web: {textwrap.shorten(answer, 90)}", flush=True)
-            if (done.returncode == 0) is not works:
-                sys.exit(f"the demo failed: that login should {'have worked' if works else 'have been refused'}")
+    def write(self, user: str) -> None:
+        """Log in to each server and write a note."""
+        for engine, server in self.servers.items():
+            for statement in WRITE.get(engine, SQL_WRITE):
+                done = server.client(user, self.passwords(user)[user], f"{user}_web", statement.format(user))
+                must(done.returncode == 0, done.stderr)
 
+    def login(self, caption: str, passwords: Mapping[str, str], *, works: bool) -> None:
+        """See that every server lets these users in, or that every server refuses them."""
+        for user, password in passwords.items():
+            for engine, server in self.servers.items():
+                statement = '{"ping": 1}' if engine == "mongodb" else "SELECT 1"
+                done = server.client(user, password, f"{user}_web", statement)
+                must((done.returncode == 0) is works, f"{engine}: login of {user}: {done.stdout}{done.stderr}")
+        self.terminal.show(f"  {'works' if works else 'refused'} on {len(self.servers)} servers: {caption}")
 
-def found(answer: str) -> str:
-    """Return the text of the note that a client has read; MongoDB answers with a document."""
-    if not answer.startswith("{"):
-        return answer.strip()
-    (note,) = json.loads(answer)["cursor"]["firstBatch"]
-    return str(note["text"])
-
-
-def connections(running: list[Server]) -> dict[str, object]:
-    """Return what stands in connections.yaml: one server for PostgreSQL, a list of two for MySQL and MariaDB."""
-    sections: dict[str, list[dict[str, object]]] = {}
-    for server in running:
-        engine = "mysql" if server.engine == "mariadb" else server.engine
-        sections.setdefault(engine, []).append({
-            "name": server.engine,
-            "host": server.host,
-            "port": getattr(server, "https_port", 0) or server.port,
-            "username": server.admin_user,
-            "password_env": variable(server),
-            **({"tls": {"ca": str(server.ca)}} if server.ca else {}),
-        })  # fmt: skip
-    return {engine: parts if len(parts) > 1 else parts[0] | {"name": "default"} for engine, parts in sections.items()}
+    def _client(self, engine: str, user: str, database: str) -> str:
+        shown = CLIENTS[engine].format(port=self.ports[engine], user=user, database=database)
+        return shown.removesuffix(" -d ").strip()
 
 
-def variable(server: Server) -> str:
-    """Name of the environment variable that holds a server's admin password."""
-    return f"DBROSTER_{server.engine.upper()}_PASSWORD"
-
-
-def say(text: str) -> None:
-    """Print a heading."""
-    print(f"\n=== {text}", flush=True)
+def must(true: bool, told: str) -> None:
+    """End the demo if a claim does not hold."""
+    if not true:
+        sys.exit(f"the demo failed: {told.strip()}")
 
 
 def story(demo: Demo) -> None:
     """Tell the whole life of a roster, on every server."""
-    say("The roster, and the databases that every user has")
-    print((demo.directory / "users.txt").read_text() + (demo.directory / "mysql_databases.txt").read_text())
+    terminal = demo.terminal
+    terminal.heading("Begin: a config directory, and an admin account on each of five real servers", drawn=False)
+    first = [f"--engine {name}=127.0.0.1:{port}" for name, port in demo.ports.items() if name != "mariadb"]
+    terminal.type(f"dbroster init {' '.join(first[:2])} \\\n    {' '.join(first[2:])}", most=1)
+    demo.edit()
+    for engine in demo.servers:
+        demo.grants(engine)
 
-    say("What would happen? A dry run changes nothing (here of one engine; exit 4: changes are pending)")
-    demo.script(SCRIPTS[0], "--dry-run", "--detailed-exitcode", expect=4)
+    terminal.heading("Three people come. The plan says what the sync will do")
+    terminal.type("dbroster add ann bob carla", most=1)
+    terminal.type("dbroster plan --quiet")
+    terminal.type("dbroster sync --silent")
+    terminal.type("dbroster plan --quiet  # a second run has nothing to do, and nothing to say")
 
-    say("Do it, each engine by its own script")
-    for engine in SCRIPTS:
-        demo.script(engine)
+    terminal.heading("Bob has one password for everything. In each of his databases he wrote a note")
+    demo.admin("clickhouse", "-q", GRANT)
+    demo.write("bob")
+    for engine in demo.servers:
+        demo.note("bob", engine)
 
-    say("Once more, with one command for all: nothing is left to do")
-    demo.dbroster("plan", "--detailed-exitcode")
+    terminal.heading("A new password")
+    old = demo.passwords("bob")
+    terminal.type("dbroster passwd bob --sync", most=3)
+    demo.login("bob with his new password", demo.passwords("bob"), works=True)
+    demo.login("bob with his old password", old, works=False)
 
-    say("A user of the roster logs in and writes a row: psql, mysql, mariadb, PyMongo, ClickHouse over HTTP")
-    demo.login(USER, PASSWORD, works=True, write=True)
+    terminal.heading("Drift: somebody changed things by hand. The next sync mends them")
+    demo.admin("mysql", "-e", "ALTER USER carla IDENTIFIED BY 'Typed-by-hand-77'")
+    demo.admin("postgresql", "-c", "DROP DATABASE ann_web")
+    terminal.type("dbroster status --quiet", expect=1)
+    terminal.type("dbroster sync --quiet")
+    demo.login("ann and carla with the passwords of the roster", demo.passwords("ann", "carla"), works=True)
 
-    say("A changed password")
-    demo.sed(f"s/{USER}:{PASSWORD}/{USER}:{NEW_PASSWORD}/")
-    demo.dbroster("sync")
-    demo.login(USER, NEW_PASSWORD, "With the new password:", works=True)
-    demo.login(USER, PASSWORD, "With the old password every server refuses the login, as it should:", works=False)
+    terminal.heading("A mistake: two of three people are removed. The guard stops it")
+    gone = demo.passwords("ann", "bob")
+    terminal.type("dbroster remove ann bob", most=1)
+    terminal.type("dbroster sync --quiet", expect=3, most=6)
+    demo.login("ann and bob as before", gone, works=True)
 
-    say("A removed line removes the account and its databases")
-    demo.sed("/qa_user:/d")
-    demo.dbroster("sync")
-    demo.login("qa_user", "TestPassword789#", "Every server refuses the removed user, as it should:", works=False)
+    terminal.heading("If it is meant: dbroster archives each database before it drops it")
+    terminal.type("dbroster sync --quiet --max-removals 2")
+    demo.login("ann and bob, who were removed", gone, works=False)
 
-    say("The audit log: one line before and one after each change (the last four)")
-    print("\n".join((demo.directory / "audit.jsonl").read_text().splitlines()[-4:]))
+    terminal.heading("Bob comes back, and so does his note")
+    terminal.type("dbroster add bob --sync", most=3)
+    terminal.type("dbroster restore postgresql config/archives/*/bob_web-*.dump --quiet")
+    demo.note("bob", "postgresql")
+
+    terminal.heading("Who has what: as a table, and as a page for the browser", drawn=False)
+    terminal.type("dbroster status bob")
+    terminal.type("dbroster status --output html >status.html")
+    page = (demo.config.parent / "status.html").read_text()
+    must("bob" in page and demo.passwords("bob")["bob"] not in page, "status.html")
+
+
+@contextmanager
+def running() -> Iterator[Demo]:
+    """Start five servers side by side; stop them, and remove all that was made, however it ends."""
+    with ExitStack() as stack:
+        quiet = {"general_log": "OFF"}
+        kinds = [
+            PostgreSQL(),
+            MySQL(options=quiet),
+            MariaDB(options=quiet),
+            MongoDB(),
+            ClickHouse(options={"table_engines_require_grant": "true"}),
+        ]
+        for server in kinds:
+            stack.callback(server.close)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda server: server.start(), kinds))
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dbroster-demo-")))
+        (home / "bin").mkdir()
+        stack.enter_context(on_path(home / "bin"))
+        yield Demo(home, kinds)
+
+
+def main() -> int:
+    """Run the demo and return 0 if every claim held."""
+    parser = argparse.ArgumentParser(prog="make demo ARGS=", description=__doc__)
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the terminal as SVG as well")
+    given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("the demo was stopped"))
+    began = time.monotonic()
+    with running() as demo:
+        story(demo)
+    print(
+        f"All is stopped and removed. {time.monotonic() - began:.0f} s (for mongosh: PyMongo; clickhouse-client: HTTP)"
+    )
+    if given.picture:
+        usual = {port: USUAL_PORTS[engine] for engine, port in demo.ports.items()}
+        given.picture.write_text(picture(steady(line, usual) for line in demo.terminal.drawn))
+    return 0
 
 
 if __name__ == "__main__":
@@ -175,3 +220,5 @@ if __name__ == "__main__":
         sys.exit(main())
     except servers.Missing as missing:
         sys.exit(f"{missing}")
+    except KeyboardInterrupt:
+        sys.exit("the demo was stopped")

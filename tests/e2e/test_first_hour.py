@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.site import Site
-from tests.e2e.test_grants import CLEANING, pipe
+from tests.e2e.test_grants import CLEANING
+from tests.support.admin_script import pipe
 
 ROLES = {
     "postgresql": ('DROP ROLE "dbroster:default"',),
@@ -52,7 +53,7 @@ def test_bob_is_logged_in_after_six_commands(site: Site, empty: Path) -> None:
     told = dbroster(empty, "init", "--engine", f"{product}={server.host}:{server.port}")
     commands = [line.split()[:2] for line in told.splitlines() if line.startswith("  ")]
     assert commands == [["dbroster", "grants"], ["dbroster", "add"], ["dbroster", "plan"]]
-    pipe(site, dbroster(empty, "grants", product, "--show"))
+    pipe(server, dbroster(empty, "grants", product, "--show"))
     dbroster(empty, "add", bob)
     planned = dbroster(empty, "plan")
     assert bob in planned

@@ -1,6 +1,5 @@
 """`dbroster grants`: what it prints goes into the native client of a superuser, and then its admin does everything."""
 
-import json
 import re
 from collections.abc import Iterator
 
@@ -8,6 +7,7 @@ import pytest
 
 from tests.e2e.site import Run, Site
 from tests.support import warm
+from tests.support.admin_script import pipe
 
 SECRET = 'An-admin\'s \\ own "pass" 7'
 CLEANING = {
@@ -21,20 +21,6 @@ CLEANING = {
 def grants(site: Site, *options: str) -> Run:
     product = "mariadb" if site.adapter.server.engine == "mariadb" else site.adapter.engine
     return Run(*warm.run(["-m", "dbroster", "grants", product, "--config", str(site.directory), *options]))
-
-
-def pipe(site: Site, text: str) -> None:
-    """Give the statements to a superuser's client: as they are, where the client takes more than one."""
-    server = site.adapter.server
-    if server.engine not in ("mongodb", "clickhouse"):
-        server.admin(text)
-        return
-    for line in text.splitlines():
-        if server.engine == "mongodb" and not line.startswith("//"):
-            database, body = line.removeprefix('db.getSiblingDB("').removesuffix(")").split('").runCommand(')
-            server.admin(json.dumps(json.loads(body)), database)
-        elif server.engine == "clickhouse" and line and not line.startswith("--"):
-            server.admin(line.removesuffix(";"))
 
 
 @pytest.fixture
@@ -58,7 +44,7 @@ def test_the_admin_that_grants_makes_can_do_everything(least: Site) -> None:
     assert "dbroster can't log in there yet" in first.out
     if site.adapter.server.engine in ("mysql", "mariadb", "clickhouse"):
         assert f" {site.adapter.server.told_version} at " in first.out.partition("\n")[0]
-    pipe(site, first.out)
+    pipe(site.adapter.server, first.out)
     (bob, _) = site.users("bob", "ann")
     site.converge()
     site.everybody_is_at_home()
@@ -71,18 +57,18 @@ def test_the_admin_that_grants_makes_can_do_everything(least: Site) -> None:
     assert bob not in site.adapter.accounts()
     again = grants(site, "--show")
     assert "is there already" in again.out
-    pipe(site, again.out)
+    pipe(site.adapter.server, again.out)
     site.in_step()
 
 
 def test_a_new_template_and_archives_are_granted_by_running_it_again(least: Site) -> None:
     site = least
-    pipe(site, grants(site, "--show").out)
+    pipe(site.adapter.server, grants(site, "--show").out)
     bob, _ = site.users("bob", "ann")
     site.converge()
     site.templates("tools", "web", "new")
     site.configure(username=f"adm_{site.prefix}", password=SECRET, removals={"archive_dir": "archives", "max": "all"})
-    pipe(site, grants(site).out)
+    pipe(site.adapter.server, grants(site).out)
     site.converge()
     site.users("ann")
     site.converge()
@@ -101,6 +87,6 @@ def test_without_show_the_password_is_not_printed(least: Site) -> None:
     assert (refused.code, refused.out) == (2, "")
     assert "the environment variable DBROSTER_NOT_THERE is not set" in refused.err
     site.configure(username=f"adm_{site.prefix}", password=SECRET)
-    pipe(site, grants(site, "--show").out)
+    pipe(site.adapter.server, grants(site, "--show").out)
     assert "is there already" in (known := grants(site)).out
     assert "An-admin" not in known.out
