@@ -132,7 +132,7 @@ def story(demo: Demo) -> None:
     terminal.type("dbroster add ann bob carla", most=1)
     terminal.type("dbroster plan --quiet")
     terminal.type("dbroster sync --silent")
-    terminal.type("dbroster plan --quiet  # a second run has nothing to do, and nothing to say")
+    terminal.type("dbroster plan --quiet --detailed-exitcode  # 0: a second run has nothing to do")
 
     terminal.heading("Bob has one password for everything. In each of his databases he wrote a note")
     demo.admin("clickhouse", "-q", GRANT)
