@@ -14,11 +14,11 @@ from tests.e2e.test_grants import CLEANING
 from tests.support.admin_script import pipe
 
 ROLES = {
-    "postgresql": ('DROP ROLE "dbroster:default"',),
-    "mariadb": ("DROP ROLE `dbroster:default`", "DROP ROLE `dbroster:default:has:web`"),
-    "clickhouse": ("DROP ROLE `dbroster:default`",),
+    "postgresql": ('DROP ROLE "dbroster:{roster}"',),
+    "mariadb": ("DROP ROLE `dbroster:{roster}`", "DROP ROLE `dbroster:{roster}:has:web`"),
+    "clickhouse": ("DROP ROLE `dbroster:{roster}`",),
 }
-"""What the roster that is called `default` leaves on a server."""
+"""What a roster leaves on a server."""
 
 
 @pytest.fixture
@@ -27,13 +27,13 @@ def empty(site: Site, tmp_path: Path) -> Iterator[Path]:
     home = tmp_path / "home"
     home.mkdir()
     yield home
-    site.configure("default")
+    site.configure(site.prefix)
     site.users()
     site.run("--max-removals", "all")
     for statement in CLEANING[site.adapter.engine]:
         site.adapter.server.admin(statement.format(admin="dbroster"))
     for statement in ROLES.get(site.adapter.server.engine, ()):
-        site.adapter.server.admin(statement)
+        site.adapter.server.admin(statement.format(roster=site.prefix))
 
 
 def dbroster(directory: Path, *words: str) -> str:
@@ -51,6 +51,8 @@ def test_bob_is_logged_in_after_six_commands(site: Site, empty: Path) -> None:
     server, product = site.adapter.server, site.adapter.server.engine
     bob = site.name("bob")
     told = dbroster(empty, "init", "--engine", f"{product}={server.host}:{server.port}")
+    settings = empty / "config" / "connections.yaml"  # other tests have used this server as `default`
+    settings.write_text(settings.read_text().replace("roster: default", f"roster: {site.prefix}"))
     commands = [line.split()[:2] for line in told.splitlines() if line.startswith("  ")]
     assert commands == [["dbroster", "grants"], ["dbroster", "add"], ["dbroster", "plan"]]
     pipe(server, dbroster(empty, "grants", product, "--show"))

@@ -27,9 +27,9 @@ SELDOM = (
     "report.table",
     "roster.age",
     "roster.command",
-    "roster.edit",
-    "roster.encrypt",
-    "roster.scratch",
+    "roster.editing.edit",
+    "roster.editing.encrypt",
+    "roster.editing.scratch",
     "run.apply",
     "run.restore",
 )

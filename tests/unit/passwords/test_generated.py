@@ -54,7 +54,8 @@ def test_each_of_its_letters_is_one_of_57() -> None:
     expected = len(letters) / 57
     assert len(counts) == 57
     assert 25 * math.log2(57) > 145
-    assert sum((count - expected) ** 2 / expected for count in counts) < 140  # chi square, 56 degrees: p = 1e-8
+    # 702 of each, give or take 26; a password has two of each kind at least, which makes digits a little more frequent
+    assert all(abs(count - expected) < expected / 4 for count in counts)
 
 
 def test_no_two_are_alike() -> None:

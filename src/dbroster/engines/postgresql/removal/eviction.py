@@ -121,11 +121,13 @@ def end_acting(session: Session, acting: Collection[str]) -> None:
         session.end_sessions(acting)
 
 
-# users of rosters whose sessions this admin may end: all, or those who can become one of these
+# users of rosters whose sessions this admin may end: all, or those who can become one of these; none with the power to
+# become anybody, since all logins would be theirs
 _USERS: LiteralString = """
     SELECT r.rolname::text FROM pg_roles r
     JOIN pg_shdescription s ON s.objoid = r.oid AND s.classoid = 'pg_authid'::regclass
-    WHERE s.description LIKE %(form)s AND pg_has_role(r.oid, 'USAGE') AND (%(roles)s::text[] IS NULL OR EXISTS (
+    WHERE NOT r.rolsuper AND s.description LIKE %(form)s AND pg_has_role(r.oid, 'USAGE')
+    AND (%(roles)s::text[] IS NULL OR EXISTS (
         SELECT 1 FROM pg_roles o WHERE o.rolname = ANY(%(roles)s) AND o.oid <> r.oid
             AND pg_has_role(r.oid, o.oid, 'MEMBER')))"""
 
