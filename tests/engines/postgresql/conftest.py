@@ -1,6 +1,6 @@
-"""Real PostgreSQL servers and the admins that a sync may run as: Debian's major and the newest wheel.
+"""Real PostgreSQL servers and the admins that a sync may run as: Debian's major, and with DBROSTER_SOAK all wheels.
 
-DBROSTER_SOAK takes all wheels; with DBROSTER_TEST_POSTGRESQL_BIN there is no other server than that one.
+With DBROSTER_TEST_POSTGRESQL_BIN there is no other server than that one.
 """
 
 import itertools
@@ -32,7 +32,7 @@ def _bindirs() -> list[Path | None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs warns of a missing XDG_RUNTIME_DIR
         wheels = servers.wheel_bindirs()
-        return [None, *(wheels if os.environ.get("DBROSTER_SOAK") else wheels[-1:])]
+        return [None, *(wheels if os.environ.get("DBROSTER_SOAK") else [])]
 
 
 @pytest.fixture(scope="package", params=_bindirs(), ids=lambda path: "usual" if path is None else str(path.parent.name))
