@@ -110,6 +110,7 @@ FAULTS = {
     "W6": "MongoDB: nothing that an owner makes in his database is too much for his lock.",
     "W7": "MongoDB: nor for the look at what an archive does not hold.",
     "W8": "MongoDB: names that are no UTF-8 end no run, and keep nobody in whom a lock can name.",
+    "W9": "ClickHouse cluster: a lock and a removal of a replicated account wait until every node has heard of it.",
     "W1": "A defect in one action fails that action; all others are carried out.",
     "K1": "PostgreSQL: a login of a leaver that is under way and in no list of sessions is ended.",
     "K2": "MySQL: a login of a leaver that is under way does not let him in.",

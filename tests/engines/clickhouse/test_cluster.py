@@ -318,6 +318,25 @@ def test_a_table_among_the_accounts_is_told_with_what_ends_that(cluster: Cluster
     brought_in_step(cluster, site, bob)
 
 
+@with_replicated_accounts
+def test_a_run_waits_until_every_node_has_heard_of_a_removal(cluster: Clustered, site: Site) -> None:
+    """W9: a node that has met an error in ZooKeeper looks again after 5 s; the run ended sooner, and he stayed in."""
+    _, bob = site.users("ann", "bob")
+    site.sync()
+    site.users("ann")
+    path = "/clickhouse/access/uuid/nobody"
+    table = f"{quoted(f'{bob}_web')}.`k`"
+    cluster.adapters[0].ask(bob, PASSWORD, f"CREATE TABLE {table} (x String) {REPLICATED.format(path + '/k')}")
+    cluster.adapters[0].do(f"DROP TABLE {table} SYNC")
+    log = cluster.nodes[1].home / "clickhouse.log"
+    failures = log.read_text(errors="replace").count("restart watching thread after error")
+    wait_until(lambda: log.read_text(errors="replace").count("restart watching thread after error") > failures)
+    cluster.cluster.keeper.delete(path)
+    site.sync(*ALL)
+    assert not any(bob in found for found in cluster.accounts(site.prefix))
+    site.in_step()
+
+
 @with_own_accounts
 def test_what_must_fail_is_foreseen_on_a_cluster(cluster: Clustered, site: Site) -> None:
     """W3, T3: since the query failed there, and was passed over, a dry run promised what no run could do."""

@@ -29,6 +29,7 @@ from dbroster.engines.clickhouse.markers import Marker, changed, clause
 from dbroster.engines.clickhouse.options import ClickHouseOptions
 from dbroster.engines.clickhouse.removal.drop_database import Drops
 from dbroster.engines.clickhouse.removal.drop_user import drop_user
+from dbroster.engines.clickhouse.removal.heard_everywhere import await_nodes
 from dbroster.engines.clickhouse.removal.outside_views import put_away
 from dbroster.engines.clickhouse.removal.ownership import Ownership
 from dbroster.engines.clickhouse.session import DATABASE_EXISTS, DENIED, USER_EXISTS, Session, identifier, literal
@@ -324,6 +325,7 @@ class ClickHouseHandler(Handler):
             self._take_roles(account)
         if lock is Lock.OPEN or undated:
             self._alter(user, f"HOST NONE DEFAULT ROLE NONE {changed(self._session, user, locked=True)}")
+        await_nodes(self._session, user)
         try:
             self._session.run(f"KILL QUERY{self._session.databases_on} WHERE user = {literal(user)} ASYNC")
         except OperationError as error:
@@ -381,6 +383,7 @@ class ClickHouseHandler(Handler):
         if self._ownership.claimed_if_any(user):
             self._ownership.forget(user)
             drop_user(self._session, user)
+            await_nodes(self._session, user)
 
     def adopt_user(self, user: str, password: Secret) -> None:
         """Give a foreign account our marker, then the password; hosts and other privileges stay as they are.
