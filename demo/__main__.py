@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import re
 import signal
 import sys
 import tempfile
@@ -33,12 +32,7 @@ WRITE = {
     "mongodb": ('{{"insert": "note", "documents": [{{"text": "hello from {}"}}]}}',),
     "clickhouse": ("CREATE TABLE note (text String) ENGINE = MergeTree ORDER BY text", SQL_WRITE[1]),
 }
-EDITED = """\
-removals: {{archive_dir: archives}}
-mysql:
-- {{name: mysql, host: 127.0.0.1, port: {mysql}, username: dbroster, password_file: mysql.password}}
-- {{name: mariadb, host: 127.0.0.1, port: {mariadb}, username: dbroster, password_file: mysql.password}}
-"""
+ARCHIVE = "removals: {archive_dir: archives}"
 GRANT = "GRANT TABLE ENGINE ON MergeTree TO 'dbroster:default'"
 
 
@@ -51,17 +45,10 @@ class Demo:
         self.ports = {engine: str(server.port) for engine, server in self.servers.items()}
         self.terminal = Terminal(home)
 
-    def edit(self) -> None:
-        """Add a second server to connections.yaml."""
-        self.terminal.show("$ $EDITOR config/connections.yaml  # add MariaDB, and archive what will be dropped")
-        text, path = EDITED.format(**self.ports), self.config / "connections.yaml"
-        path.write_text(re.sub(r"(?ms)^mysql:.*?^$", "", path.read_text()) + text)
-        self.terminal.show("".join(f"> {line}\n" for line in text.splitlines()))
-
     def grants(self, engine: str) -> None:
         """Give what `dbroster grants` prints to the client of the server's superuser."""
         server = self.servers[engine]
-        which = f" --server {engine}" if engine in EDITED else ""
+        which = f" --server {engine}" if engine in ("mysql", "mariadb") else ""
         command = f"dbroster grants {engine}{which} --show"
         self.terminal.show(f"$ {command} | {self._client(engine, server.admin_user, '')}")
         code, text = self.terminal.run(command)
@@ -122,9 +109,9 @@ def story(demo: Demo) -> None:
     """Tell the whole life of a roster, on every server."""
     terminal = demo.terminal
     terminal.heading("Begin: a config directory, and an admin account on each of five real servers", drawn=False)
-    first = [f"--engine {name}=127.0.0.1:{port}" for name, port in demo.ports.items() if name != "mariadb"]
-    terminal.type(f"dbroster init {' '.join(first[:2])} \\\n    {' '.join(first[2:])}", most=1)
-    demo.edit()
+    having = [f"--engine {name}=127.0.0.1:{port}" for name, port in demo.ports.items()]
+    terminal.type(f"dbroster init {' '.join(having[:2])} \\\n    {' '.join(having[2:4])} \\\n    {having[4]}", most=1)
+    terminal.type(f"echo '{ARCHIVE}' >>config/connections.yaml  # archive what will be dropped")
     for engine in demo.servers:
         demo.grants(engine)
 

@@ -43,22 +43,51 @@ roster: default # name of this roster, part of every marker: changing it later m
 # removals: {{grace_days: 14, archive_dir: archives}} # lock removed accounts for 14 days, archive what is dropped
 """
 
-_SECTION = """\
-{engine}: # {product}
-  host: {host}
-  port: {port}
-  username: dbroster # the admin account that dbroster uses
-  password_file: {engine}.password # a new password is in there; or password_env: NAME
-  # tls: {{ca: ca.pem}} # the authority of the server's certificate; needed for a server on another machine
+_KEYS = """\
+host: {host}
+port: {port}
+username: dbroster # the admin account that dbroster uses
+password_file: {password_file} # a new password is in there; or password_env: NAME
+# tls: {{ca: ca.pem}} # the authority of the server's certificate; needed for a server on another machine
 """
 
 
 class FirstServer(NamedTuple):
-    """A server that the directory is made for."""
+    """A server that the directory is made for. `called`: the product, as it was typed; `name`: among several."""
 
     engine: str
     host: str = "127.0.0.1"
     port: int | None = None
+    called: str = ""
+    name: str = ""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it is."""
+        return self.host, self.port or options_of(self.engine).default_port
+
+    @property
+    def password_file(self) -> str:
+        """Where the password of its admin is."""
+        return f"{self.name or self.engine}.password"
+
+
+def named(servers: Sequence[FirstServer]) -> list[FirstServer]:
+    """Name the servers of an engine that has several: what they are called, with a number where that is the same.
+
+    Raises ConfigError for two servers that are one.
+    """
+    engines, words, seen = [s.engine for s in servers], [s.called for s in servers], dict[object, str]()
+    found = []
+    for number, server in enumerate(servers):
+        word = server.called
+        if other := seen.get((server.engine, *server.address)):
+            text = f"{other} and {word} would be one server, at {':'.join(map(str, server.address))}"
+            raise ConfigError([Problem(f"{text}; give one another host or port: --engine {word}=HOST:PORT")])
+        seen[server.engine, *server.address] = word
+        name = f"{word}-{words[: number + 1].count(word)}" if words.count(word) > 1 else word
+        found.append(server._replace(name=name) if engines.count(server.engine) > 1 else server)
+    return found
 
 
 def make_directory(directory: Path, servers: Sequence[FirstServer]) -> list[str]:
@@ -95,26 +124,39 @@ def _files(servers: Sequence[FirstServer]) -> Iterator[tuple[str, str]]:
     yield USERS_FILE, _USERS
     for engine in dict.fromkeys(server.engine for server in servers) or ENGINES:
         yield f"{engine}_databases.txt", _TEMPLATES.format(product=options_of(engine).product)
-        yield f"{engine}.password", f"{generated()}\n"
+        for server in _of(engine, servers):
+            yield server.password_file, f"{generated()}\n"
     yield ".gitignore", _IGNORED
+
+
+def _of(engine: str, servers: Sequence[FirstServer]) -> Sequence[FirstServer]:
+    """Return the servers of an engine, or what stands for one."""
+    return [server for server in servers if server.engine == engine] or [FirstServer(engine)]
 
 
 def _connections(servers: Sequence[FirstServer]) -> str:
     """Write the sections: those that were asked for, or all of them as comments."""
     if servers:
-        return "\n".join([_HEAD.format(hint=""), *(_section(server) for server in servers)])
+        sections = [_section(engine, servers) for engine in dict.fromkeys(server.engine for server in servers)]
+        return "\n".join([_HEAD.format(hint=""), *sections])
     hint = '# Remove the "# " before each line of the sections of servers that you have.\n'
-    sections = [_section(FirstServer(engine)) for engine in ENGINES]
+    sections = [_section(engine, servers) for engine in ENGINES]
     texts = ["".join(f"# {line}" for line in text.splitlines(keepends=True)) for text in sections]
     return "\n".join([_HEAD.format(hint=hint), *texts])
 
 
-def _section(server: FirstServer) -> str:
-    options = options_of(server.engine)
+def _section(engine: str, servers: Sequence[FirstServer]) -> str:
+    return f"{engine}: # {options_of(engine).product}\n" + "".join(map(_server, _of(engine, servers)))
+
+
+def _server(server: FirstServer) -> str:
+    """Write a server: the whole section, or one of a list."""
+    host, port = server.address
     values: Mapping[str, object] = {
-        "engine": server.engine,
-        "product": options.product,
-        "host": json.dumps(server.host, ensure_ascii=False),
-        "port": server.port or options.default_port,
+        "host": json.dumps(host, ensure_ascii=False),
+        "port": port,
+        "password_file": server.password_file,
     }
-    return _SECTION.format(**values)
+    name = f"name: {server.name} # what reports and --server call it\n" if server.name else ""
+    lines = f"{name}{_KEYS.format(**values)}".splitlines(keepends=True)
+    return "".join(f"{'- ' if server.name and not number else '  '}{line}" for number, line in enumerate(lines))

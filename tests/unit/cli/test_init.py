@@ -11,7 +11,10 @@ import yaml
 from dbroster.cli.main import main
 from dbroster.config.connections import read_connections
 from dbroster.engines import ENGINES
+from dbroster.engines.base import Handler
+from dbroster.errors import ConnectError
 from dbroster.files.read import Files
+from dbroster.model.connection import Connection
 from dbroster.passwords.generated import generated
 from tests.support.samples import config
 
@@ -120,6 +123,43 @@ def test_a_server_of_the_command_line_is_the_one_of_connections_yaml(given: str,
     assert (server.host, server.port) == (host, port)
 
 
+def test_several_servers_of_an_engine_are_a_list(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["mysql", "mariadb=127.0.0.1:3307", "postgresql=db1", "postgresql=db2", "mongodb"]
+    assert main(["init", *(word for each in given for word in ("--engine", each))]) == 0
+    told = capsys.readouterr().out
+    commands = [line.split("#")[0].strip() for line in told.splitlines() if "dbroster grants" in line]
+    assert commands == [
+        "dbroster grants mysql --server mysql", "dbroster grants mariadb --server mariadb",
+        "dbroster grants postgresql --server postgresql-1", "dbroster grants postgresql --server postgresql-2",
+        "dbroster grants mongodb",
+    ]  # fmt: skip
+    files = Files(empty / "config")
+    servers = [server for engine in ENGINES if engine != "clickhouse" for server in read_connections(files, engine)]
+    assert [(server.server, server.host, server.port) for server in servers] == [
+        ("mysql", "127.0.0.1", 3306), ("mariadb", "127.0.0.1", 3307),
+        ("postgresql-1", "db1", 5432), ("postgresql-2", "db2", 5432), ("default", "127.0.0.1", 27017),
+    ]  # fmt: skip
+    passwords = [path.read_text() for path in (empty / "config").glob("*.password")]
+    assert len(set(passwords)) == len(passwords) == 5
+    assert main(["check", "--quiet"]) == 0
+    for command in commands:
+        assert main([*command.split()[1:], "--show"], connect=refuse) == 0
+
+
+def refuse(_: Connection) -> Handler:
+    raise ConnectError("nobody there")
+
+
+@pytest.mark.parametrize("given", [("mysql", "mariadb"), ("pg=db1", "postgresql=db1:5432"), ("mongodb", "mongodb")])
+def test_one_server_is_not_two(given: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", "--engine", given[0], "--engine", given[1]]) == 2
+    first, second = (text.partition("=")[0] for text in given)
+    told = capsys.readouterr().err
+    assert told.startswith(f"problem: {first} and {second} would be one server, at ")
+    assert told.endswith(f"; give one another host or port: --engine {second}=HOST:PORT\n")
+    assert not Path("config").exists()
+
+
 @pytest.mark.parametrize("given", ["oracle", "mysql=a b", "mysql=h:0", "mysql=h:65536", "mysql=h:x", "mysql=::1"])
 def test_what_is_no_server_is_refused(given: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
@@ -159,6 +199,7 @@ def test_the_first_directory_that_is_there_is_taken(
 
 @pytest.mark.parametrize("verb", ["sync", "plan", "check", "edit", "encrypt", "audit verify", "restore mysql x.sql"])
 def test_a_missing_directory_is_one_sentence_that_names_init(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """D9: it was 12 problems."""
     assert main([*verb.split(), "--config", "team"]) == 2
     told = capsys.readouterr()
     assert (told.out, told.err) == ("", "problem: there is no directory team; make one with: dbroster init team\n")
@@ -167,6 +208,7 @@ def test_a_missing_directory_is_one_sentence_that_names_init(verb: str, capsys: 
 def test_without_any_directory_all_places_are_told(
     empty: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """D9: and which ones were looked for."""
     monkeypatch.setattr("dbroster.cli.config_directory.SYSTEM", empty / "etc")
     assert main(["plan"]) == 2
     looked = f"(looked for config, {empty}/etc)"
