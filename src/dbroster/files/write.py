@@ -50,14 +50,14 @@ def write_private_file(path: Path, data: bytes) -> None:
     A link, another kind of file, another's file and a directory in which others may exchange it are refused.
     """
     with failing(path):
-        if reason := place_problem(path.parent) or _taken(path):
+        if reason := place_problem(path.parent) or taken_problem(path):
             raise ConfigError([Problem(f"{reason}; {path} was not written")])
         with _beside(path, data) as new:
             new.rename(path)
             sync_directory(path.parent)
 
 
-def _taken(path: Path) -> str | None:
+def taken_problem(path: Path) -> str | None:
     """Say why what stands there must not be replaced."""
     try:
         status = path.lstat()

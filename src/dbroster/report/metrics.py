@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dbroster.errors import ConfigError
 from dbroster.files.read import read_file
-from dbroster.files.write import write_public_file
+from dbroster.files.write import failing, taken_problem, write_public_file
 from dbroster.model.problems import Problem
 from dbroster.model.result import Result, Status
 from dbroster.report.exit_codes import Exit
@@ -35,8 +35,9 @@ def write_metrics(report: Report, path: Path, now: float) -> None:
 
     A reader sees the old file or the new one. What is no file of ours, or no file, is left alone.
     """
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise ConfigError([Problem(f"{path} is not a regular file; name one that dbroster may replace")])
+    with failing(path):
+        if reason := taken_problem(path):
+            raise ConfigError([Problem(f"{reason}; the metrics were not written")])
     content = read_file(path, _MOST)
     if content.problem and not content.missing:
         raise ConfigError([content.problem])

@@ -112,8 +112,8 @@ def _user_lines(results: Sequence[Result], report: Report) -> Iterator[str]:
     told = told_lines(results, silent=report.silent)
     width = min(max((len(line.user) for line in told), default=0), _NAME_WIDTH)
     for line in told:
-        sign = f"\x1b[{_SIGN_COLOURS[line.sign]}m{line.sign}\x1b[0m" if report.colour else line.sign
-        yield f"  {sign} " + printable(f"{line.user:<{width}}  {line.text}".rstrip())
+        text = printable(f"{line.sign} {line.user:<{width}}  {line.text}".rstrip())
+        yield f"  \x1b[{_SIGN_COLOURS[line.sign]}m{text}\x1b[0m" if report.colour else f"  {text}"
 
 
 def _action_lines(result: Result, report: Report) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Text, JSON and exit codes: the same words for dry and real runs, and nothing hostile reaches a terminal."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -149,6 +150,7 @@ def test_nothing_to_do() -> None:
 
 
 def test_a_check_does_not_say_that_there_is_nothing_to_do() -> None:
+    """D1: it has compared nothing."""
     sound = as_text(result(judgement="2 users and 1 template are sound"))
     assert "2 users and 1 template are sound; dbroster plan tells what a sync would do" in sound
     assert "nothing to do" not in sound
@@ -187,7 +189,7 @@ def test_quiet_tells_changes_and_problems_and_silent_problems_only() -> None:
 
 
 def test_quiet_always_tells_what_was_locked_or_dropped() -> None:
-    """A6: drops are never silent, however quiet a run is."""
+    """A6, D4: drops are never silent, however quiet a run is."""
     taken = [Action(Verb.LOCK_USER, "bob"), Action(Verb.DROP_DATABASE, "bob", "bob_web"), Action(Verb.DROP_USER, "bob")]
     for status in (Status.DONE, Status.REFUSED):
         outcomes = tuple(outcome(status, action) for action in taken)
@@ -222,11 +224,14 @@ def test_a_refusal_shows_what_it_refuses_and_the_command_that_would_do_it() -> N
 
 
 def test_what_is_taken_away_is_red_and_nothing_else_is() -> None:
+    """D10: drops had the colour of creations."""
     drop = Action(Verb.DROP_USER, "bob", reason="not in users.txt")
     for status in (Status.PLANNED, Status.DONE, Status.REFUSED):
         for verbose, red in ((False, "\x1b[31m"), (True, "\x1b[35m")):
             if not verbose or status is not Status.REFUSED:
-                assert red in as_text(result(outcomes=(outcome(status, drop),)), colour=True, verbose=verbose)
+                told = as_text(result(outcomes=(outcome(status, drop),)), colour=True, verbose=verbose)
+                assert red in told
+                assert verbose or re.search(r"^  \x1b\[31m- bob  removed( \(refused\))?\x1b\[0m$", told, re.MULTILINE)
             assert red not in as_text(result(outcomes=(outcome(status),)), colour=True, verbose=verbose)
 
 

@@ -1,5 +1,6 @@
 """The file for Prometheus' textfile collector, as the official client's parser reads it."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -89,3 +90,15 @@ def test_nothing_but_a_file_of_ours_is_replaced(tmp_path: Path) -> None:
             write_metrics(good, path, 1000)
     assert other.read_text() == "ann:secret\n"
     assert link.is_symlink()
+
+
+def test_another_s_file_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, path, own = report(result([]), codes=(Exit.IN_STEP,)), tmp_path / "dbroster.prom", os.geteuid()
+    write_metrics(good, path, 1000)
+    if own == 0:
+        os.chown(path, 4711, -1)
+    else:
+        monkeypatch.setattr("dbroster.files.write.os.geteuid", lambda: own + 1)
+    with pytest.raises(ConfigError, match="belongs to another user"):
+        write_metrics(good, path, 2000)
+    assert read(path.read_text())[SUCCESS, "default", ""] == 1000
