@@ -18,19 +18,30 @@ if TYPE_CHECKING:
 class Engine(NamedTuple):
     """What is known of an engine before its package is imported.
 
-    `driver`, `module`, `oldest`: the driver's name, its module, and the oldest version that works (see pyproject.toml).
+    `package`, `module`, `oldest`: the driver as pip installs it, its module, and the oldest version that works (see
+    pyproject.toml).
     `other_names`: what people call the engine's section of connections.yaml.
     """
 
-    driver: str
+    package: str
     module: str
     oldest: str
     other_names: tuple[str, ...]
 
+    @property
+    def driver(self) -> str:
+        """The driver's name."""
+        return self.package.partition("[")[0]
+
+    @property
+    def install(self) -> str:
+        """What installs it, with a wheel and in a checkout."""
+        return f"pip install --upgrade '{self.package}>={self.oldest}'"
+
 
 ENGINES = {
-    "mysql": Engine("PyMySQL", "pymysql", "1.1", ("mariadb", "maria")),
-    "postgresql": Engine("psycopg", "psycopg", "3.2", ("postgres", "pg", "pgsql", "psql", "postgre")),
+    "mysql": Engine("PyMySQL[rsa]", "pymysql", "1.1", ("mariadb", "maria")),
+    "postgresql": Engine("psycopg[binary]", "psycopg", "3.2", ("postgres", "pg", "pgsql", "psql", "postgre")),
     "clickhouse": Engine("clickhouse-connect", "clickhouse_connect", "1.0", ("clickhouse-server", "clickhouse_server")),
     "mongodb": Engine("PyMongo", "pymongo", "4.9", ("mongo", "mongod")),
 }
@@ -88,8 +99,7 @@ def _with_driver(engine: Engine, name: str) -> Iterator[None]:
             _refuse_old_driver(engine)
     except ModuleNotFoundError as error:
         raise ServerError(
-            f"the driver for {name} is not installed ({error.name} is missing): pip install 'dbroster[{name}]' "
-            f"(in a checkout: pip install -r requirements-{name}.txt)"
+            f"the driver for {name} is not installed ({error.name} is missing): {engine.install}"
         ) from None
     except ImportError as error:
         raise ServerError(f"the driver for {name} is installed, but can't be loaded: {error}") from None
@@ -100,8 +110,7 @@ def _refuse_old_driver(engine: Engine) -> None:
     version = str(getattr(import_module(engine.module), "__version__", ""))
     if version and _numbers(version) < _numbers(engine.oldest):
         raise ServerError(
-            f"{engine.driver} {version} is too old: dbroster needs {engine.oldest} or newer: "
-            f"pip install --upgrade '{engine.driver.lower()}>={engine.oldest}'"
+            f"{engine.driver} {version} is too old: dbroster needs {engine.oldest} or newer: {engine.install}"
         )
 
 
