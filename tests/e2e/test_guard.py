@@ -122,7 +122,7 @@ def test_one_a_run_but_three_a_day(site: Site) -> None:
 
 
 def test_a_quiet_run_tells_what_it_drops(site: Site) -> None:
-    """A6: with --quiet drops are told all the same."""
+    """A6, D4: with --quiet drops are told all the same."""
     site.templates("web")
     site.users("ann", "bob")
     assert site.run("--silent", output="text").out == ""

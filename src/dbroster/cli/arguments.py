@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 MAX_SERVERS = 16
 """Servers at once: enough to wait for many at a time, few enough to keep sessions, memory and open files bounded."""
 
-EPILOG = """exit codes: 0 in step, or everything applied; 1 finished, but something failed, was skipped or is in
-conflict; 2 could not start; 3 refused by the guard or by --expect, nothing was done; 4 changes are pending (with
---dry-run --detailed-exitcode)"""
+SYNC_CODES = (
+    "0 in step, or everything applied; 1 finished, but something failed, was skipped or is in conflict, or a line is a "
+    "problem; 2 could not start; 3 refused by the guard or by --expect, nothing was done; 4 changes are pending (with "
+    "--dry-run --detailed-exitcode)"
+)
 
 
 class _Formatter(argparse.HelpFormatter):
@@ -36,6 +38,10 @@ class _Formatter(argparse.HelpFormatter):
         with suppress(OSError):
             width = width or os.get_terminal_size(1).columns
         super().__init__(prog, **{"width": (width or 80) - 2, **more})
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        fill = super()._fill_text
+        return "\n".join(fill(part, width, indent) for part in text.splitlines())
 
 
 class _Silent(argparse.Action):
@@ -61,6 +67,11 @@ class Parser(argparse.ArgumentParser):
 def sentence(text: str) -> str:
     """Begin with a capital letter and leave the others alone: `$VISUAL` is no word."""
     return f"{text[0].upper()}{text[1:]}."
+
+
+def epilog(example: str, codes: str) -> str:
+    """Return what every help ends with."""
+    return f"example: {example}\nexit codes: {codes}"
 
 
 def audit_option(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from dbroster import __version__, engines
-from dbroster.cli.arguments import EPILOG, Parser, sentence, sync_options
+from dbroster.cli.arguments import SYNC_CODES, Parser, epilog, sentence, sync_options
 from dbroster.cli.config_directory import locate
 from dbroster.cli.output import complain
 from dbroster.cli.standard_streams import open_all, settle
@@ -60,12 +60,15 @@ def parser(engine: str | None, wanted: str | None = None) -> argparse.ArgumentPa
     """
     if engine:
         single = Parser(
-            description=f"Bring the accounts and databases on {engine} in step with users.txt.", epilog=EPILOG
+            description=f"Bring the accounts and databases on {engine} in step with users.txt.",
+            epilog=epilog("%(prog)s --config config/ --dry-run", SYNC_CODES),
         )
         sync_options(single)
         return single
     whole = Parser(
-        prog="dbroster", description="Keep developers' accounts and databases in step with users.txt.", epilog=EPILOG
+        prog="dbroster",
+        description="Keep developers' accounts and databases in step with users.txt. `dbroster VERB --help` says more.",
+        epilog=epilog("dbroster init --engine postgresql=db1.example.com", SYNC_CODES),
     )
     whole.add_argument("--version", action="version", version=f"dbroster {__version__}")
     verbs = whole.add_subparsers(dest="verb", required=True, metavar="VERB")

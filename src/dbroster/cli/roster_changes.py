@@ -19,7 +19,7 @@ from dbroster.roster.editing.change import Changed, Place
 from dbroster.roster.editing.interrupts import Interrupts
 from dbroster.roster.editing.judge import reached, servers_of
 
-EXIT_CODES = "exit codes: 0 the roster was changed; 2 it was not; with --sync, those of `dbroster sync`"
+EXIT_CODES = "0 the roster was changed; 2 it was not; with --sync, those of `dbroster sync`"
 _MOST = 65536
 
 Given = Mapping[str, Secret | None]

@@ -224,7 +224,7 @@ def test_the_servers_defaults_for_sessions_break_no_run(site: Site) -> None:
 
 
 def test_an_error_names_the_reason_that_the_server_does_not_say(site: Site) -> None:
-    """C8: "Access denied" is said of a wrong password, of an account that REQUIREs SSL, and of an anonymous one."""
+    """C8, D7: "Access denied" is said of a wrong password, of an account that REQUIREs SSL, and of an anonymous one."""
     with pytest.raises(ConnectError, match="anonymous account") as caught:
         site.open(("nobody-of-that-name", PASSWORD))
     assert "offers no TLS" not in str(caught.value)

@@ -24,6 +24,7 @@ def command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
 
 
 def test_it_says_what_it_judged_in_each_file(command: Command) -> None:
+    """D1: "nothing to do" was said of a server that had none of the users."""
     private(command.directory / "connections.yaml", BOTH)
     private(command.directory / "mysql_databases.txt", "web\ntools\n")
     assert command("check") == 0
@@ -36,6 +37,7 @@ def test_it_says_what_it_judged_in_each_file(command: Command) -> None:
 
 
 def test_files_are_judged_without_the_admin_s_password(command: Command) -> None:
+    """D2: who judges files has no business with it."""
     for line in (ABSENT, ABSENT.replace("password_env:", "password_file:"), ABSENT.replace("_env: ", ": $")):
         private(command.directory / "connections.yaml", line)
         assert command("check") == 0, command.out
@@ -48,6 +50,7 @@ def test_files_are_judged_without_the_admin_s_password(command: Command) -> None
 
 
 def test_connect_says_login_version_privileges_and_what_is_too_long(command: Command) -> None:
+    """D1: with --connect, what was found there."""
     private(command.directory / "users.txt", f"{TWO}{'x' * 60}:{PASSWORD}\n")
     assert command("check", "--connect") == 1
     assert command.out.startswith("postgresql: Fake 1.0 at 127.0.0.1")
@@ -67,6 +70,7 @@ def checkout(directory: Path) -> None:
 
 
 def test_a_checkout_is_judged_whatever_its_modes(command: Command) -> None:
+    """D2: git's 0644 is no fault of a checkout."""
     checkout(command.directory)
     command.directory.chmod(0o777)
     assert command("check") == 2
@@ -122,6 +126,7 @@ def test_a_checkout_needs_no_place_for_archives(command: Command) -> None:
 
 
 def test_the_directories_of_files_are_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """D2: pre-commit names files."""
     sound, broken = config(tmp_path / "a", TWO), config(tmp_path / "b", "ann:short\n")
     assert main(["check", str(sound / "users.txt"), str(sound / "connections.yaml")]) == 0
     assert capsys.readouterr().out.count("users.txt: 2 users") == 1

@@ -373,7 +373,7 @@ def test_only_a_process_of_its_own_keeps_what_would_be_garbage(tmp_path: Path, c
 
 
 def test_help_spells_variables_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    """C8: `capitalize` makes the rest small."""
+    """C8, D11: `capitalize` makes the rest small."""
     with pytest.raises(SystemExit):
         main(["edit", "--help"])
     assert "Change users.txt or users.txt.age with $VISUAL or $EDITOR" in " ".join(capsys.readouterr().out.split())

@@ -109,7 +109,7 @@ def test_a_day_may_see_as_much_as_one_run(tmp_path: Path) -> None:
 
 
 def test_removals_of_all_servers(tmp_path: Path) -> None:
-    """A6: `removals` stand at the top level for all servers; a server's own keys stand above them, one by one."""
+    """A6, D3: `removals` stand at the top level for all servers; a server's own keys stand above them, one by one."""
     common = {"max": 5, "archive_dir": "old", "grace_days": 7}
     servers = [
         {**LEAST, "name": "a"},
@@ -136,6 +136,7 @@ def test_an_archive_dir_without_a_value_is_no_way_to_archive_nothing(
 
 
 def test_a_password_policy_of_all_servers(tmp_path: Path) -> None:
+    """D3: a server's own rules stand above those of all."""
     servers = [{**LEAST, "name": "a"}, {**LEAST, "name": "b", "password_policy": {"classes": 4}}]
     text = yaml.safe_dump({"password_policy": {"min_length": 20, "classes": 2}, "mysql": servers})
     assert [connection.rules for connection in read(tmp_path, text)] == [PasswordRules(20, 2), PasswordRules(20, 4)]
@@ -185,7 +186,7 @@ def test_what_is_wrong_with_removals_of_all_servers_is_told_once(tmp_path: Path)
 
 
 def test_a_server_that_archives_nothing_where_others_do(tmp_path: Path) -> None:
-    """A6: three of four servers have an archive_dir, and the fourth would drop databases without an archive."""
+    """A6, D3: three of four servers have an archive_dir, and the fourth would drop databases without an archive."""
     kept = {**LEAST, "removals": {"archive_dir": "old"}}
     text = yaml.safe_dump({"mysql": [{**kept, "name": "a"}, {**LEAST, "name": "b"}], "postgresql": kept, "mongodb": 5})
     first, second = read(tmp_path, text)

@@ -21,6 +21,7 @@ def shipped(path: str) -> bool:
 
 @pytest.mark.parametrize("name", [*SECRET, ".postgresql-default.lock", "archives/x.dump"])
 def test_no_roster_is_shipped(name: str) -> None:
+    """D5: a source distribution had it, for everybody to read."""
     assert not shipped(f"config/{name}")
 
 
@@ -43,11 +44,13 @@ def test_the_program_is_shipped_and_its_tests_are_not(path: str, part: bool) -> 
 
 @pytest.mark.parametrize("name", ["postgresql.password", "audit.jsonl", ".postgresql-default.cache", "archives/x.dump"])
 def test_git_takes_nothing_that_a_run_leaves_in_the_sample(name: str) -> None:
+    """D5: `git add -A` took it."""
     ignored = subprocess.run(["git", "check-ignore", "-q", f"config/{name}"], cwd=ROOT, check=False)
     assert ignored.returncode == 0
 
 
 def test_the_readme_keeps_the_roster_out_of_the_checkout() -> None:
+    """D5: whoever follows it has nothing to leak."""
     chapter = (ROOT / "README.md").read_text().partition("\n## Use\n")[2].partition("\n## ")[0]
     commands = [line for line in re.findall(r"^    (.*)$", chapter, re.MULTILINE) if not line.startswith(" ")]
     assert any(command.startswith("dbroster init") for command in commands)

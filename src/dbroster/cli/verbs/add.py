@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Collection
 from pathlib import Path
 
+from dbroster.cli.arguments import epilog
 from dbroster.cli.roster_changes import (
     EXIT_CODES,
     Given,
@@ -26,8 +27,8 @@ HELP = "add users to the roster, each with a new password"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add whom to add."""
-    parser.epilog = f"example: dbroster add --config config/ bob carla --sync. {EXIT_CODES}"
-    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.epilog = epilog("dbroster add bob carla --sync", EXIT_CODES)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="who is new")
     parser.add_argument(
         "--from", type=Path, dest="names_file", metavar="FILE",
         help="CSV file with a user per row: the name, and a password if it is not to be a new one; with a header "

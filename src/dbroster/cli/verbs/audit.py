@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dbroster.audit.log_files import AUDIT_FILE
 from dbroster.audit.verification import as_text, verify
-from dbroster.cli.arguments import config_option, sentence
+from dbroster.cli.arguments import config_option, epilog, sentence
 from dbroster.cli.output import say
 from dbroster.cli.stopping import Connect
 from dbroster.report.exit_codes import Exit
@@ -17,11 +17,11 @@ HELP = "what belongs to the audit log"
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the one thing that there is to do with an audit log."""
     parser.description = None
+    codes = "0 sound; 1 broken; 2 could not be read"
+    parser.epilog = told = epilog("dbroster audit verify", codes)
     inner = parser.add_subparsers(dest="audit_verb", required=True, metavar="verify")
     text = "check that no line of the audit log was changed, put in or taken away"
-    sub = inner.add_parser(
-        "verify", help=text, description=sentence(text), epilog="exit codes: 0 sound; 1 broken; 2 could not be read"
-    )
+    sub = inner.add_parser("verify", help=text, description=sentence(text), epilog=told)
     config_option(sub)
     sub.add_argument(
         "files", nargs="*", type=Path, metavar="FILE",

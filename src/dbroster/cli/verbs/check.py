@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dbroster.cli.arguments import common_options, fleet_option
+from dbroster.cli.arguments import common_options, epilog, fleet_option
 from dbroster.cli.servers import OneServer, serve
 from dbroster.cli.standard_streams import mutter
 from dbroster.cli.stopping import Connect
@@ -46,9 +46,9 @@ class _Targets(argparse.Action):
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a check can be told."""
     parser.description = None
-    parser.epilog = (
-        "example: dbroster check --connect. Exit codes: 0 sound; 1 there are problems, but a sync could begin; 2 a "
-        "file can't be used, or with --connect a server"
+    parser.epilog = epilog(
+        "dbroster check --connect",
+        "0 sound; 1 there are problems, but a sync could begin; 2 a file can't be used, or with --connect a server",
     )
     parser.add_argument(
         "targets", nargs="*", action=_Targets, metavar="ENGINE|FILE",

@@ -7,7 +7,7 @@ from functools import partial
 from io import TextIOWrapper
 from select import select
 
-from dbroster.cli.arguments import files_options
+from dbroster.cli.arguments import epilog, files_options
 from dbroster.cli.output import complain, say
 from dbroster.cli.standard_streams import mutter
 from dbroster.cli.stopping import Connect
@@ -18,7 +18,12 @@ from dbroster.roster.editing.edit import edit
 from dbroster.roster.editing.interrupts import Interrupts
 
 HELP = "change users.txt or users.txt.age with $VISUAL or $EDITOR; only what a sync would take is written"
-arguments = files_options
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add where the roster is."""
+    parser.epilog = epilog("dbroster edit", "0 written, or nothing was changed; 2 failed, nothing was written")
+    files_options(parser)
 
 
 def run(given: argparse.Namespace, _: Connect) -> int:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from dbroster.cli.arguments import files_options
+from dbroster.cli.arguments import epilog, files_options
 from dbroster.cli.output import say
 from dbroster.cli.stopping import Connect
 from dbroster.report.exit_codes import Exit
@@ -15,6 +15,10 @@ HELP = "encrypt users.txt to users.txt.age, and remove users.txt"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add who may decrypt it."""
+    parser.epilog = epilog(
+        "dbroster encrypt --recipient age1... --identity ~/dbroster.key",
+        "0 encrypted; 2 not encrypted, users.txt is there as it was",
+    )
     files_options(parser)
     parser.add_argument(
         "--recipient", action="append", default=[], metavar="KEY",

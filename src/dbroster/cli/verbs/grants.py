@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from dbroster.cli.arguments import config_option, engine_name
+from dbroster.cli.arguments import config_option, engine_name, epilog
 from dbroster.cli.output import say
 from dbroster.cli.stopping import Connect
 from dbroster.config.connections import read_connections
@@ -27,9 +27,8 @@ Choice = TypeVar("Choice")
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add for which server, and whether with the password."""
-    parser.epilog = (
-        "example: dbroster grants postgresql --show | psql -h db1 -U postgres. Nothing is changed by dbroster itself. "
-        "Exit codes: 0 printed; 2 the files can't be used"
+    parser.epilog = epilog(
+        "dbroster grants postgresql --show | psql -h db1 -U postgres", "0 printed; 2 the files can't be used"
     )
     parser.add_argument(
         "product", nargs="?", type=_product, metavar="ENGINE",

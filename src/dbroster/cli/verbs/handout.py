@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dbroster.cli.arguments import engine_name, files_options
+from dbroster.cli.arguments import engine_name, epilog, files_options
 from dbroster.cli.output import complain, say
 from dbroster.cli.standard_streams import mutter
 from dbroster.cli.stopping import Connect
@@ -26,9 +26,9 @@ HELP = "tell a user's hosts, URIs and commands, one for each database; asks no s
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add who it is for, and where it goes."""
-    parser.epilog = (
-        "example: dbroster handout bob --to bob.txt. exit codes: 0 told; 1 told, but not for every server; 2 nothing "
-        "was told or written"
+    parser.epilog = epilog(
+        "dbroster handout bob --to bob.txt",
+        "0 told or written; 1 the same, but not for every server; 2 nothing was told or written",
     )
     parser.add_argument("user", metavar="NAME", help="who is in the roster")
     files_options(parser)

@@ -2,6 +2,7 @@
 
 import argparse
 
+from dbroster.cli.arguments import epilog
 from dbroster.cli.roster_changes import EXIT_CODES, listed, password_options, set_passwords, tell, wanted_by, were
 from dbroster.cli.stopping import Connect
 from dbroster.cli.verbs import sync
@@ -12,8 +13,8 @@ HELP = "give users of the roster a new password"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add whose password it is."""
-    parser.epilog = f"example: dbroster passwd --config config/ bob --sync. {EXIT_CODES}"
-    parser.add_argument("names", nargs="+", metavar="NAME")
+    parser.epilog = epilog("dbroster passwd bob --sync", EXIT_CODES)
+    parser.add_argument("names", nargs="+", metavar="NAME", help="who is in the roster")
     password_options(parser)
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 
+from dbroster.cli.arguments import epilog
 from dbroster.cli.roster_changes import EXIT_CODES, listed, options, tell, were
 from dbroster.cli.stopping import Connect
 from dbroster.cli.verbs import sync
@@ -14,8 +15,8 @@ HELP = "take users out of the roster; the next sync removes their accounts and d
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add who leaves."""
-    parser.epilog = f"example: dbroster remove --config config/ bob --sync. {EXIT_CODES}"
-    parser.add_argument("names", nargs="+", metavar="NAME")
+    parser.epilog = epilog("dbroster remove bob --sync", EXIT_CODES)
+    parser.add_argument("names", nargs="+", metavar="NAME", help="who leaves")
     options(parser)
 
 

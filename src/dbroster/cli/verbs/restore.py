@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from dbroster.cli.arguments import EPILOG, audit_option, common_options, engine_name
+from dbroster.cli.arguments import audit_option, common_options, engine_name, epilog
 from dbroster.cli.servers import OneServer, serve
 from dbroster.cli.stopping import Connect
 from dbroster.engines import ENGINES
@@ -17,7 +17,10 @@ HELP = "bring an archived database back"
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a restore can be told."""
     parser.description = "Bring an archive that was made before a database was dropped back, for its user."
-    parser.epilog = EPILOG
+    parser.epilog = epilog(
+        "dbroster restore postgresql config/archives/*/bob_web-*.dump",
+        "0 restored; 1 something failed; 2 could not start, nothing was changed",
+    )
     parser.add_argument("engines", nargs=1, metavar="ENGINE", type=engine_name, help=", ".join(ENGINES))
     parser.add_argument("archive", metavar="ARCHIVE", type=Path, help="the file; its manifest must lie beside it")
     common_options(parser)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from dbroster.audit.last_changes import last_changes
-from dbroster.cli.arguments import audit_option, common_options, engine_name, fleet_option
+from dbroster.cli.arguments import audit_option, common_options, engine_name, epilog, fleet_option
 from dbroster.cli.output import in_colour, say
 from dbroster.cli.servers import OneServer, serve
 from dbroster.cli.stopping import Connect
@@ -18,13 +18,12 @@ from dbroster.run.look import Look
 from dbroster.run.server_run import Options
 
 HELP = "tell who has what, where, and what is not as it should be; changes nothing"
-EPILOG = """example: dbroster status --config config/ ann bob. exit codes: 0 in step; 1 something is not in step, or
-has to be mended; 2 a server could not be asked"""
+CODES = "0 in step; 1 something is not in step, or has to be mended; 2 a server could not be asked"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a status can be told."""
-    parser.epilog = EPILOG
+    parser.epilog = epilog("dbroster status ann bob", CODES)
     parser.add_argument("users", nargs="*", metavar="USER", help="only these users; others' accounts, too")
     common_options(parser, STATUS_FORMATS)
     parser.add_argument(

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from dbroster.cli.arguments import EPILOG, Parser, engine_arguments, files_words, sync_options
+from dbroster.cli.arguments import SYNC_CODES, Parser, engine_arguments, epilog, files_words, sync_options
 from dbroster.cli.servers import OneServer, serve
 from dbroster.cli.stopping import Connect
 from dbroster.errors import ConfigError
@@ -20,7 +20,7 @@ HELP = "bring servers in step with users.txt"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a sync can be told."""
-    parser.epilog = EPILOG
+    parser.epilog = epilog("dbroster sync postgresql --max-removals 2", SYNC_CODES)
     engine_arguments(parser)
     sync_options(parser)
 
