@@ -6,10 +6,11 @@ import pytest
 from dbroster.engines import connect
 from dbroster.errors import ConnectError, OperationError, UnsupportedServer
 from dbroster.model.connection import Tls
+from dbroster.model.plan import Action, Verb
 from dbroster.model.roster import User
 from dbroster.model.state import PasswordCheck
 from dbroster.passwords.secret import Secret
-from tests.engines.mysql.conftest import OTHER, PASSWORD, TEMPLATES, Site, give
+from tests.engines.mysql.conftest import OTHER, PASSWORD, TEMPLATES, Site, foresee, give
 
 
 def test_the_least_privileged_admin_does_everything_twice(site: Site) -> None:
@@ -46,6 +47,37 @@ def test_the_least_privileged_admin_adopts(site: Site) -> None:
     assert handler.get_existing_users()[bob].managed
     assert handler.get_existing_databases()[f"{bob}_web"].owner == bob
     assert site.dba.can_login(bob, PASSWORD)
+
+
+GRANTED = {
+    "mysql": ("GRANT ALL ON `{0}\\_web`.* TO '{0}'@'%'", 0),
+    "mysql, without backslashes": ("GRANT ALL ON `{0}_web`.* TO '{0}'@'%'", 2),
+    "mariadb": ("GRANT ALL ON `{0}\\_web`.* TO '{0}'@'%'", 1),
+    "mariadb, without backslashes": ("GRANT SELECT ON `{0}_web`.* TO '{0}'@'%'", 2),
+}
+
+
+@pytest.mark.parametrize("granted", GRANTED)
+def test_an_adoption_that_the_admin_can_not_finish_is_foreseen(request: pytest.FixtureRequest, granted: str) -> None:
+    """What else was granted, and can't be taken back by it: root is told what to do, and the user loses nothing."""
+    site: Site = request.getfixturevalue(granted.partition(",")[0])
+    handler, bob = site.open(site.least()), site.name()
+    web, (statement, number) = f"{bob}_web", GRANTED[granted]
+    site.dba.run(f"CREATE USER '{bob}'@'%' IDENTIFIED BY '{OTHER}'", f"CREATE DATABASE {web}", statement.format(bob))
+    adoption = Action(Verb.ADOPT, bob, web)
+    (told,) = foresee(handler, adoption)
+    if number:
+        assert told is not None
+        statements = told.partition("run as root: ")[2].rstrip(";").split("; ")
+        assert len(statements) == number
+        site.dba.run(*statements)
+        site.dba.run_as(bob, OTHER, f"CREATE TABLE {web}.t (n INT)")
+        (told,) = foresee(handler, adoption)
+    assert told is None
+    handler.adopt_user(bob, Secret(PASSWORD))
+    handler.adopt_database(bob, web)
+    handler.get_existing_users()
+    assert handler.get_existing_databases()[web].granted
 
 
 def test_the_least_privileged_admin_reaches_no_foreign_database(site: Site) -> None:

@@ -145,3 +145,13 @@ def test_the_admins_grants_are_read_line_by_line() -> None:
     ]
     root = held(["GRANT ALL PRIVILEGES ON *.* TO `root`@`localhost` WITH GRANT OPTION"])
     assert missing_grants(root, "'root'@'%'", needed, ["web"], literal=True) == []
+
+
+def test_what_an_admin_may_take_away_is_what_it_may_give() -> None:
+    found = held(["GRANT SELECT, DROP ON `%\\_web`.* TO `adm`@`%` WITH GRANT OPTION"])
+    some = ("SELECT", "DELETE HISTORY", "GRANT OPTION")
+    assert found.revocable("bob\\_web", some, literal=False) == {"SELECT", "GRANT OPTION"}
+    assert found.revocable("bob_web", some, literal=False) == frozenset()
+    assert found.revocable("bob\\_old", some, literal=False) == frozenset()
+    root = held(["GRANT ALL PRIVILEGES ON *.* TO `root`@`localhost` WITH GRANT OPTION"])
+    assert root.revocable("bob_web", some, literal=False) == set(some)

@@ -1,9 +1,10 @@
 """What of the grants on databases has to go, and what of it the admin may take away."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 
 from dbroster.engines.mysql.access import ways_in
+from dbroster.engines.mysql.access.accounts import Key
 from dbroster.engines.mysql.access.admin_privileges import Held, held
 from dbroster.engines.mysql.access.database_owners import Estate
 from dbroster.engines.mysql.access.grants import Grant
@@ -45,13 +46,14 @@ class GrantChanges:
         named = [grant for grant in rivals if self._rules.fold(grant.pattern) == spelled]
         return [(grant, grant.privileges) for grant in (*estate.grants, *named)]
 
-    def stuck(self, excess: Iterable[Excess], fine: Iterable[FineGrant] = ()) -> str | None:
+    def stuck(self, excess: Iterable[Excess], fine: Iterable[FineGrant] = (), first: Iterable[str] = ()) -> str | None:
         """Word what only a more powerful account can take away: a grant whose name has no backslashes, for one."""
-        statements = [ways_in.revoke(grant, some) for grant, some in excess if not self._may_revoke(grant)]
+        left = [(grant, frozenset(some) - self._revocable(grant, some)) for grant, some in excess]
+        statements = [ways_in.revoke(grant, some) for grant, some in left if some]
         statements += [grant.revoke() for grant in fine if not self._may_revoke_fine(grant)]
         if not statements:
             return None
-        listed = "; ".join(statements)
+        listed = "; ".join((*first, *statements))
         return f"a grant reaches more than the admin account may change; run as root: {listed};"
 
     def grant(self, estate: Estate) -> None:
@@ -62,17 +64,27 @@ class GrantChanges:
             found.key for found in estate.targets(rules) if not right.get(found.host, frozenset()) >= rules.wanted
         ]
         if lacking:
-            listed = ", ".join(sorted(rules.wanted))
-            self._session.run(f"GRANT {listed} ON {identifier(spelled)}.* TO {accounts_list(lacking)}")
+            self._session.run(self._grant_statement(spelled, lacking))
 
     def revoke(self, excess: Iterable[Excess], fine: Iterable[FineGrant] = ()) -> None:
         """Take away what the admin may take away."""
-        statements = [ways_in.revoke(grant, some) for grant, some in excess if some and self._may_revoke(grant)]
+        allowed = [(grant, self._revocable(grant, some)) for grant, some in excess]
+        statements = [ways_in.revoke(grant, some) for grant, some in allowed if some]
         for statement in (*statements, *(grant.revoke() for grant in fine if self._may_revoke_fine(grant))):
             self._session.run(statement)
 
-    def _may_revoke(self, grant: Grant) -> bool:
-        return self.admin.may_revoke(grant.pattern, literal=self._rules.literal)
+    def stuck_adoption(self, user: str, database: str, own: Sequence[Grant]) -> str | None:
+        """The same for a user who is to be taken over, whom the statements leave with what a sync would give."""
+        spelled, keys = self._rules.spelled(database), dict.fromkeys((grant.user, grant.host) for grant in own)
+        right = any(self._rules.fold(grant.pattern) == spelled for grant in own)
+        first = [] if right or not keys else [self._grant_statement(spelled, keys)]
+        return self.stuck(self.excess(user, database, own), first=first)
+
+    def _grant_statement(self, spelled: str, accounts: Iterable[Key]) -> str:
+        return f"GRANT {', '.join(sorted(self._rules.wanted))} ON {identifier(spelled)}.* TO {accounts_list(accounts)}"
+
+    def _revocable(self, grant: Grant, privileges: Collection[str]) -> frozenset[str]:
+        return self.admin.revocable(grant.pattern, privileges, literal=self._rules.literal)
 
     def _may_revoke_fine(self, fine: FineGrant) -> bool:
         return not fine.is_of_package and self.admin.may_pass_on(

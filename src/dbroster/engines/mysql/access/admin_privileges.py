@@ -6,7 +6,7 @@ revokes) are passed over.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from dbroster.engines.mysql.access.grants import escaped, reaches, unescaped
@@ -67,13 +67,17 @@ class Held:
                 held |= names
         return "ALL PRIVILEGES" in held or held.issuperset(privileges)
 
-    def may_revoke(self, pattern: str, *, literal: bool) -> bool:
-        """Whether a grant on this pattern can be taken away: one without backslashes reaches further than it seems."""
+    def revocable(self, pattern: str, privileges: Collection[str], *, literal: bool) -> frozenset[str]:
+        """Which privileges on this pattern can be taken away: nobody can take what he has not got to give.
+
+        A pattern without backslashes reaches further than it seems.
+        """
         exact = literal or pattern == escaped(unescaped(pattern))
-        return any(
-            held in ("*", pattern) or (exact and not literal and reaches(held, unescaped(pattern)))
-            for held in self.passed_on
-        )
+        held: set[str] = set()
+        for mine, names in self.passed_on.items():
+            if mine in ("*", pattern) or (exact and not literal and reaches(mine, unescaped(pattern))):
+                held |= {"GRANT OPTION", *names}
+        return frozenset(privileges) if "ALL PRIVILEGES" in held else frozenset(held.intersection(privileges))
 
 
 def held(lines: Iterable[str]) -> Held:

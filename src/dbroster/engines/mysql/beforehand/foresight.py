@@ -2,9 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 from dbroster.engines.mysql.access import ways_in
 from dbroster.engines.mysql.access.accounts import Account, Key
+from dbroster.engines.mysql.access.grants import Grant
 from dbroster.engines.mysql.grant_changes import GrantChanges
 from dbroster.engines.mysql.removal import dependencies, prepared_transactions
 from dbroster.engines.mysql.session import Session, reading
@@ -40,6 +42,8 @@ class Foresight:
         user, database, leaving = action.user, action.database or "", self._is_leaving(action.user)
         if action.verb is Verb.DROP_USER:
             return self._needed(user)
+        if action.verb is Verb.ADOPT and database:
+            return self._changes.stuck_adoption(user, database, self._grants[user, self._rules.fold(database)])
         if action.verb is Verb.GRANT_PRIVILEGES and not leaving:
             return self._intrusion(user, database)
         if action.verb is Verb.DROP_DATABASE and database in self._held:
@@ -48,6 +52,15 @@ class Foresight:
             own = ((grant, grant.privileges) for grant in self._state.own(user, database))
             return self._changes.stuck(own) or self._referring.get(database)
         return self._referring.get(database) if action.verb in (Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE) else None
+
+    @cached_property
+    def _grants(self) -> Mapping[tuple[str, str], Sequence[Grant]]:
+        """All grants by user and database, in either spelling; also those of accounts that are not ours."""
+        found: defaultdict[tuple[str, str], list[Grant]] = defaultdict(list)
+        for grant in self._state.grants:
+            for name in self._rules.names(grant):
+                found[grant.user, name].append(grant)
+        return found
 
     def _is_leaving(self, user: str) -> bool:
         return user in self._users[Verb.LOCK_USER] | self._users[Verb.DROP_USER]
