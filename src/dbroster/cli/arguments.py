@@ -153,6 +153,10 @@ def sync_options(parser: argparse.ArgumentParser) -> None:
         help="take over an account of this name, and its databases, that dbroster did not create (repeatable)",
     )  # fmt: skip
     parser.add_argument(
+        "--adopt-from", type=Path, metavar="FILE",
+        help="the same for all accounts that FILE names, one per line (dbroster import writes one)",
+    )  # fmt: skip
+    parser.add_argument(
         "--expect", action="append", default=[], type=_plan, metavar="DIGEST",
         help="refuse a plan that is not the one of this digest, which a dry run has printed (repeatable)",
     )  # fmt: skip

@@ -33,6 +33,7 @@ T = TypeVar("T")
 class Options(NamedTuple):
     """What the command line asks for; `audit_log` is in the config directory unless it is named.
 
+    `adopt` names foreign accounts that may be taken over, `adopt_from` those that a file names.
     `expect` holds the digests that a plan may have; empty: any. `command`: the words of a sync that does what this one
     does, to be told to people.
     """
@@ -45,6 +46,12 @@ class Options(NamedTuple):
     audit_log: Path | None = None
     expect: frozenset[str] = frozenset()
     command: tuple[str, ...] = ()
+    adopt_from: frozenset[str] = frozenset()
+
+    @property
+    def adopted(self) -> frozenset[str]:
+        """All who may be taken over."""
+        return self.adopt | self.adopt_from
 
     @property
     def audit_path(self) -> Path:
@@ -138,7 +145,7 @@ class ServerRun:
         archive, protected = self.connection.removals.archive_dir is not None, self.connection.protected
         own, fold = self.connection.roster, handler.fold_database
         differ = Differ(
-            roster, actual, self.options.adopt, protected, fold,
+            roster, actual, self.options.adopted, protected, fold,
             archive=archive, grace=self.grace(handler), own=own, drop_words=handler.drop_words,
         )  # fmt: skip
         with self.stage("plan"):

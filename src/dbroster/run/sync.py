@@ -122,7 +122,7 @@ class Sync(ServerRun):
             problems=self.problems(
                 roster,
                 *plan.problems,
-                *self._not_adopted(plan),
+                *self._not_adopted(plan, actual),
                 *mass_changes(plan),
                 *self._not_carried(handler, plan),
                 *left,
@@ -188,11 +188,14 @@ class Sync(ServerRun):
         server = () if self.connection.server == "default" else ("--server", self.connection.server)
         return shlex.join((*self.options.command, *server, "--max-removals", guard.permission, "--expect", digest))
 
-    def _not_adopted(self, plan: Plan) -> Iterator[Problem]:
+    def _not_adopted(self, plan: Plan, actual: Actual) -> Iterator[Problem]:
+        """Tell whom nobody has to take over; a file may go on naming those who were taken over by an earlier run."""
         adopted = {action.user for action in plan.of(Verb.ADOPT)}
-        for name in sorted(self.options.adopt - adopted):
+        managed = {user.name for user in actual.users.values() if user.managed}
+        for name in sorted((self.options.adopt | self.options.adopt_from - managed) - adopted):
+            option = "--adopt" if name in self.options.adopt else "--adopt-from"
             yield Problem(
-                "--adopt had no effect: nothing foreign of that name may be taken over, or needs to be",
+                f"{option} had no effect: nothing foreign of that name may be taken over, or needs to be",
                 user=name,
                 warning=True,
             )

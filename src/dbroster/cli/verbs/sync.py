@@ -31,9 +31,18 @@ def run(given: argparse.Namespace, connect: Connect) -> int:
         raise ConfigError([Problem("--metrics is for runs: a dry run would look like one to whoever reads them")])
     options = Options(
         given.directory, given.dry_run, given.jobs, given.max_removals, frozenset(given.adopt), given.audit_log,
-        frozenset(given.expect),
+        frozenset(given.expect), adopt_from=_listed(given.adopt_from),
     )  # fmt: skip
     return serve(given, options, connect, _sync)
+
+
+def _listed(path: Path | None) -> frozenset[str]:
+    """Return whom a file names."""
+    if path is None:
+        return frozenset()
+    from dbroster.roster.adopted import read_adopted  # a rare wish
+
+    return read_adopted(path)
 
 
 def afterwards(given: argparse.Namespace, connect: Connect) -> int:
@@ -62,6 +71,9 @@ def sync_command(given: argparse.Namespace, engine: str) -> tuple[str, ...]:
         words = [python, "-m", "dbroster"]
     if not program.stem.endswith(("_sync", "-sync")):
         words += ["sync", engine]
-    named = (("--config", given.directory), ("--identity", given.identity), ("--audit-log", given.audit_log))
+    named = (
+        ("--config", given.directory), ("--identity", given.identity), ("--audit-log", given.audit_log),
+        ("--adopt-from", given.adopt_from),
+    )  # fmt: skip
     words += [word for option, value in named if value is not None for word in (option, str(value))]
     return (*words, *(word for user in given.adopt for word in ("--adopt", user)))
