@@ -137,6 +137,24 @@ def test_changes_of_the_roster_show_no_password(loud: Loud, site: Site, tmp_path
     assert leaks(secrets, rest) == []
 
 
+def test_an_import_shows_no_password(loud: Loud, site: Site, tmp_path: Path) -> None:
+    """Neither the new ones, which stand in one of its files only, nor the admin's."""
+    watched, to, engine = Watched(site, tmp_path / "tmp"), site.directory / "to", site.adapter.engine
+    for name in (site.name("ann"), site.name("bob")):
+        site.adapter.create_account_by_hand(name, "by-Hand-1234567")
+        site.adapter.hand_over_by_hand(name, f"{name}_web")
+    assert watched.run_verb("import", engine).code == 0
+    assert watched.run_verb("import", engine, "--to", str(to)).code == 0
+    lines = [line for line in (to / "users.txt").read_text().splitlines() if not line.startswith("#")]
+    secrets = {"the admin's": site.adapter.server.admin_password, **dict(line.split(":", 1) for line in lines)}
+    assert len(secrets) == 3
+    adopting = ("--config", str(to), "--adopt-from", str(to / "adopt.txt"))
+    assert watched.run_verb("plan", engine, *adopting, "--verbose", "--output", "json").code == 0
+    assert watched.run_verb("sync", engine, *adopting, "--verbose").code == 0
+    assert "taken over" in watched.runs[-1].out
+    assert leaks(secrets, {**watched.said(), **loud.said(), **watched.showed()}) == []
+
+
 @pytest.mark.parametrize("output", ["text", "json", "csv", "html"])
 def test_a_status_shows_no_password(loud: Loud, site: Site, tmp_path: Path, output: str) -> None:
     watched = Watched(site, tmp_path / "tmp")

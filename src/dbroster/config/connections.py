@@ -136,6 +136,11 @@ def program(files: Files, key: str) -> tuple[str, ...]:
     return command
 
 
+def read_document(files: Files) -> dict[str, Any]:
+    """Return what stands in the file, as YAML gave it; nothing where it can't be read."""
+    return _load(_content(files).data, "")[0]
+
+
 def cut_short(files: Files) -> Problem | None:
     """Say that connections.yaml may have been cut: what protects databases or archives them could be in the rest."""
     if ends_whole(_content(files).data):

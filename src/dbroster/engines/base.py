@@ -21,7 +21,7 @@ from dbroster.model.plan import Action, Verb
 from dbroster.model.problems import Problem
 from dbroster.model.result import Outcome, Status
 from dbroster.model.roster import User
-from dbroster.model.state import ExistingDatabase, ExistingUser, PasswordCheck, Server
+from dbroster.model.state import ExistingDatabase, ExistingUser, Holdings, PasswordCheck, Server
 from dbroster.passwords.policy import PasswordRules, unprintable
 from dbroster.passwords.secret import Secret
 
@@ -174,6 +174,13 @@ class Handler(ABC):
     @abstractmethod
     def get_existing_databases(self) -> dict[str, ExistingDatabase]:
         """Every database on the server, in a fixed number of queries."""
+
+    def holdings(self, databases: Mapping[str, ExistingDatabase]) -> Holdings:
+        """Say who has what, and who could not be managed, marked or not: for `dbroster import`.
+
+        `databases`: what `get_existing_databases` has just said.
+        """
+        return Holdings({name: {found.holder} for name, found in databases.items() if found.holder})
 
     @abstractmethod
     def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:

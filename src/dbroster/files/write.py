@@ -3,7 +3,7 @@
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -55,6 +55,43 @@ def write_private_file(path: Path, data: bytes) -> None:
         with _beside(path, data) as new:
             new.rename(path)
             sync_directory(path.parent)
+
+
+def write_private_directory(path: Path, files: Mapping[str, bytes]) -> None:
+    """Make a directory that nobody else may enter, with these files: all of it, or nothing. Raises ConfigError."""
+    with failing(path):
+        refuse_directory(path)
+        new = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        try:
+            for name, data in files.items():
+                create_file(new / name, data)
+            new.rename(path)  # an empty directory gives way, anything else does not
+            sync_directory(path.parent)
+        finally:
+            if new.exists():
+                for left in new.iterdir():
+                    wipe_file(left)
+                new.rmdir()
+
+
+def refuse_directory(path: Path) -> None:
+    """Raise ConfigError where no new directory can be made: there is one with something in it, a link, another's."""
+    if reason := place_problem(path.parent) or _in_the_way(path):
+        raise ConfigError([Problem(f"{reason}; nothing was written")])
+
+
+def _in_the_way(path: Path) -> str | None:
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return None
+    if stat.S_ISLNK(status.st_mode):
+        return f"{path} is a link: remove it, or name another directory"
+    if not stat.S_ISDIR(status.st_mode):
+        return f"{path} is not a directory: name another one"
+    if status.st_uid != os.geteuid():
+        return f"{path} belongs to another user (uid {status.st_uid}): name another directory"
+    return f"{path} is not empty: name a new directory" if any(path.iterdir()) else None
 
 
 def taken_problem(path: Path) -> str | None:

@@ -1,6 +1,6 @@
 """What stands on a server: accounts, databases, and whether the roster's passwords are the server's."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, Self
@@ -93,6 +93,16 @@ class ExistingDatabase(NamedTuple):
     left_by: str | None = None
     differs: str | None = None
     shared: bool = False
+
+
+class Holdings(NamedTuple):
+    """Which accounts have privileges of their own on which databases, by the databases' names.
+
+    `unfit`: accounts that could not be managed as they stand, with the reason; also such as stand in no roster at all.
+    """
+
+    holders: Mapping[str, Set[str]] = {}
+    unfit: Mapping[str, str] = {}
 
 
 def differences(*found: tuple[object, str]) -> str | None:

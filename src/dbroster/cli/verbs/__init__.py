@@ -2,13 +2,14 @@
 
 import argparse
 from importlib import import_module
+from keyword import iskeyword
 from typing import Protocol, cast
 
 from dbroster.cli.stopping import Connect
 
 VERBS = (
     "init", "grants", "add", "passwd", "remove", "sync", "plan", "status", "check", "audit", "encrypt", "edit",
-    "restore", "handout",
+    "restore", "handout", "import",
 )  # fmt: skip
 
 
@@ -25,5 +26,5 @@ class Verb(Protocol):
 
 
 def module_of(verb: str) -> Verb:
-    """Import a verb's module."""
-    return cast("Verb", import_module(f"dbroster.cli.verbs.{verb}"))
+    """Import a verb's module; one that is named as Python's own word ends in `_`."""
+    return cast("Verb", import_module(f"dbroster.cli.verbs.{verb}{'_' * iskeyword(verb)}"))

@@ -17,6 +17,7 @@ from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler, Owned, prove_adoptable
 from dbroster.engines.clickhouse.access import roles
 from dbroster.engines.clickhouse.access.grants import Grants, read_grants
+from dbroster.engines.clickhouse.access.holders import read_holders
 from dbroster.engines.clickhouse.access.password_check import check_passwords
 from dbroster.engines.clickhouse.access.powers import Powers
 from dbroster.engines.clickhouse.access.shared_tables import open_engines, reaching
@@ -47,7 +48,7 @@ from dbroster.model.connection import Connection
 from dbroster.model.plan import Action, Verb
 from dbroster.model.problems import Problem
 from dbroster.model.roster import User
-from dbroster.model.state import ExistingDatabase, ExistingUser, Lock, PasswordCheck, Server
+from dbroster.model.state import ExistingDatabase, ExistingUser, Holdings, Lock, PasswordCheck, Server
 from dbroster.passwords.secret import Secret
 from dbroster.passwords.verifiers.digests import clickhouse_salt, clickhouse_sha256
 
@@ -192,6 +193,10 @@ class ClickHouseHandler(Handler):
             self._notes += open_engines(powers, self._session.role, users)
             self._notes += reaching(self._session, owners)
         return described
+
+    def holdings(self, databases: Mapping[str, ExistingDatabase]) -> Holdings:
+        """By the grants that name a database, or the beginning of names."""
+        return Holdings(read_holders(self._session, databases))
 
     def _described(self, database: ExistingDatabase, grants: Grants) -> ExistingDatabase:
         """Add whether its owner, and nobody else of the roster, has the wanted privileges, or who has it otherwise."""

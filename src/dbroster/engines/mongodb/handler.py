@@ -27,6 +27,7 @@ from dbroster.engines.mongodb.access.surroundings import Surroundings, possible_
 from dbroster.engines.mongodb.accounts_inside import Insider, insiders, let_in, nameless, shut_out, with_roles
 from dbroster.engines.mongodb.drop_database import Drop
 from dbroster.engines.mongodb.end_operations import end_operations
+from dbroster.engines.mongodb.holdings import holdings
 from dbroster.engines.mongodb.options import MongoDBOptions
 from dbroster.engines.mongodb.session import (
     NAMESPACE_EXISTS,
@@ -54,7 +55,7 @@ from dbroster.model.connection import Connection
 from dbroster.model.plan import Action, Verb
 from dbroster.model.problems import Problem
 from dbroster.model.roster import User
-from dbroster.model.state import ExistingDatabase, ExistingUser, Lock, PasswordCheck, Server
+from dbroster.model.state import ExistingDatabase, ExistingUser, Holdings, Lock, PasswordCheck, Server
 from dbroster.passwords.secret import Secret
 from dbroster.passwords.verifiers.algorithms import Algorithm, Check
 from dbroster.plan.grace_period import stamp
@@ -202,6 +203,10 @@ class MongoDBHandler(Handler):
         """
         accounts, self._seen = self._seen or read_accounts(self._session, self.connection, credentials=False), {}
         return read_databases(self._session, self.connection, accounts.values())
+
+    def holdings(self, databases: Mapping[str, ExistingDatabase]) -> Holdings:
+        """By the roles of all accounts; and which accounts are defined in other databases."""
+        return holdings(self._session, self.connection, databases)
 
     def database_sizes(self, names: Collection[str]) -> dict[str, int]:
         """Ask for what is on the server's disks."""

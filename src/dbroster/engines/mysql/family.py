@@ -20,6 +20,7 @@ from dbroster.engines.mysql.access.password_check import by_password, check_pass
 from dbroster.engines.mysql.beforehand import warnings
 from dbroster.engines.mysql.facts import ServerFacts
 from dbroster.engines.mysql.grant_changes import GrantChanges
+from dbroster.engines.mysql.holdings import holdings
 from dbroster.engines.mysql.options import MySQLOptions
 from dbroster.engines.mysql.removal import prepared_transactions
 from dbroster.engines.mysql.removal.drop_database import drop_database
@@ -40,7 +41,7 @@ from dbroster.model.connection import Connection
 from dbroster.model.plan import Action, Verb
 from dbroster.model.problems import Problem
 from dbroster.model.roster import User
-from dbroster.model.state import ExistingDatabase, ExistingUser, Lock, PasswordCheck, Server
+from dbroster.model.state import ExistingDatabase, ExistingUser, Holdings, Lock, PasswordCheck, Server
 from dbroster.passwords.secret import Secret
 
 if TYPE_CHECKING:
@@ -272,6 +273,10 @@ class MySQLFamily(Handler):
         """
         with reading():
             return dict(self._state.read_every_database().described)
+
+    def holdings(self, databases: Mapping[str, ExistingDatabase]) -> Holdings:
+        """By the grants that name a database, or a pattern; and which accounts are at hosts that are not configured."""
+        return holdings(self._state, databases, self._changes.admin, account(*self._admin))
 
     def database_sizes(self, names: Collection[str]) -> dict[str, int]:
         """Sum up the files of InnoDB's tables; no table or view is opened for it."""
