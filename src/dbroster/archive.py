@@ -63,10 +63,14 @@ class Archive:
 
 @dataclass(slots=True)
 class Draft:
-    """An archive that is being written: `file` takes its bytes, `path` is where they are until it is whole."""
+    """An archive that is being written: `file` takes its bytes, `path` is where they are until it is whole.
+
+    `kept` is where they are then.
+    """
 
     path: Path
     file: IO[bytes]
+    kept: Path | None = None
     counts: dict[str, int] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -100,12 +104,14 @@ def drafting(
             connection.engine, product, connection.server, connection.roster, user, database, time, method,
             size, digest, draft.counts, draft.settings,
         )  # fmt: skip
-        if _is_there(directory, manifest, extension):
+        if same := _same(directory, manifest, extension):
             _discard(partial)
+            draft.kept = same
             return
         _write_manifest(final, manifest)
         partial.rename(final)
         sync_directory(directory)
+        draft.kept = final
     except OSError as error:
         _discard(partial)
         raise OperationError(f"the archive of {database} can't be written: {error.strerror or error}") from None
@@ -114,23 +120,23 @@ def drafting(
         raise
 
 
-def _is_there(directory: Path, manifest: Manifest, extension: str) -> bool:
-    """Whether the last archive of a database is whole and the same as a new one; its file then counts as new."""
+def _same(directory: Path, manifest: Manifest, extension: str) -> Path | None:
+    """Return the last archive of a database if it is whole and the same as a new one; its file then counts as new."""
     name = re.compile(rf"{re.escape(manifest.database)}-{_TIME}\.{re.escape(extension)}")
     last = max((path for path in directory.iterdir() if name.fullmatch(path.name)), default=None)
     if last is None:
-        return False
+        return None
     beside = last.with_name(last.name + MANIFEST)
     try:
         with _regular(beside) as file:
             kept = _parse(file.read(_MANIFEST_BYTES))
         if _comparable(kept) != _comparable(manifest) or _measure(last) != (manifest.size, manifest.sha256):
-            return False
+            return None
         for path in (last, beside):
             os.utime(path)
     except (OSError, ValueError):
-        return False
-    return True
+        return None
+    return last
 
 
 def _comparable(manifest: Manifest) -> str:

@@ -29,7 +29,7 @@ from dbroster.errors import AuditError
 from dbroster.model.plan import Verb
 
 DAY = timedelta(hours=24)
-_MAKES = frozenset({Verb.CREATE_USER, Verb.ADOPT, Verb.UPDATE_PASSWORD})
+_MAKES = frozenset({Verb.CREATE_USER, Verb.ADOPT, Verb.UPDATE_PASSWORD, Verb.RENAME_USER})
 _TOLD = (RUN, *_MAKES, Verb.CREATE_DATABASE, Verb.LOCK_USER, Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE, Verb.DROP_USER)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _ACTION = re.compile(rb'"action": "(%s)"' % "|".join(_TOLD).encode())

@@ -14,8 +14,9 @@ Whose = tuple[str, str, str]
 """Engine, server and user."""
 
 _TELLING = (
-    Verb.DROP_USER, Verb.CREATE_USER, Verb.ADOPT, Verb.LOCK_USER, Verb.UPDATE_PASSWORD, Verb.RESTORE_DATABASE,
-    Verb.DROP_DATABASE, Verb.CREATE_DATABASE, Verb.ARCHIVE_DATABASE, Verb.GRANT_PRIVILEGES,
+    Verb.RENAME_USER, Verb.DROP_USER, Verb.CREATE_USER, Verb.ADOPT, Verb.LOCK_USER, Verb.UPDATE_PASSWORD,
+    Verb.MOVE_DATABASE, Verb.RESTORE_DATABASE, Verb.DROP_DATABASE, Verb.CREATE_DATABASE, Verb.ARCHIVE_DATABASE,
+    Verb.GRANT_PRIVILEGES,
 )  # fmt: skip
 _RANK = {verb.value: rank for rank, verb in enumerate(_TELLING)}
 """Of all that one run has done for a user, the first of these says it best."""

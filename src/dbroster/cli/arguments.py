@@ -120,10 +120,11 @@ def files_words(given: argparse.Namespace) -> list[str]:
     return ["--config", str(given.directory), *(["--identity", str(given.identity)] if given.identity else [])]
 
 
-def common_options(parser: argparse.ArgumentParser, formats: Iterable[str] = FORMATS) -> None:
-    """What every verb that works on servers can be told."""
+def common_options(parser: argparse.ArgumentParser, formats: Iterable[str] = FORMATS, *, choice: bool = True) -> None:
+    """What every verb that works on servers can be told; `choice`: of one server, too."""
     files_options(parser)
-    parser.add_argument("--server", metavar="NAME", help="only this one of the servers that the section lists")
+    if choice:
+        parser.add_argument("--server", metavar="NAME", help="only this one of the servers that the section lists")
     parser.add_argument("--output", choices=tuple(formats), default="text", help="how to report (default: text)")
     parser.add_argument(
         "--quiet", action="store_true", help="report changes and problems only; nothing if there are none"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from dbroster.engines.archiver import Archiver
@@ -66,12 +67,20 @@ class Handler(ABC):
     default_jobs: ClassVar[int] = 4
     """Parallel sessions when connections.yaml says nothing; chosen by measurement."""
 
+    renames: ClassVar[bool] = False
+    """Whether `rename_user` renames an account with its databases, all at once or nothing."""
+
+    copies: ClassVar[bool] = True
+    """Whether `move_database` leaves what is in the old database there: what broke off is dropped and made again."""
+
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.doubts: dict[str, str] = {}
         """Why `check_passwords` could not judge a user's password: the server's words, or the account's state."""
         self.notes: dict[str, str] = {}
         """What an action that is done with a database has to tell all the same, until its outcome tells it."""
+        self.archives: dict[str, Path] = {}
+        """Where this handler has archived databases."""
 
     @classmethod
     @abstractmethod
@@ -307,8 +316,39 @@ class Handler(ABC):
         with drafting(self.connection, self.server().product, user, database, extension, method) as draft:
             archiver.dump(user, database, draft)
             obstacle = archiver.obstacle(draft.settings)
+        if draft.kept:
+            self.archives[database] = draft.kept
         if obstacle or archiver.note:
             self.notes[database] = "; ".join(filter(None, (obstacle and f"archived, but {obstacle}", archiver.note)))
+
+    # --- new names --------------------------------------------------------------------------------------------------
+
+    def refuse_rename(self, user: str, databases: Sequence[str]) -> Iterator[str]:  # noqa: ARG002 - for engines
+        """Say why these databases of a user can't get the name of another one, and what to do first."""
+        if databases and self.connection.removals.archive_dir is None:
+            yield "databases get another name by an archive: set removals: {archive_dir: DIR}"
+            return
+        archiver = self.archiver()
+        yield from archiver.missing() if databases else ()
+        for database in databases:
+            if losses := list(archiver.losses(database)):
+                yield f"{database} can't be copied whole, since an archive does not hold {'; '.join(losses)}"
+
+    def rename_user(self, user: str, new: str, password: Secret) -> None:
+        """Give a managed account and all its databases new names and markers, at once or not at all, and open it."""
+        raise NotImplementedError
+
+    def move_database(self, user: str, database: str, receiver: User, name: str) -> None:
+        """Bring all that is in a locked user's database into the empty one of another user, by an archive."""
+        from dbroster.archive import read_archive
+
+        self.archive_database(user, database)
+        if doubt := self.notes.pop(database, None):
+            raise OperationError(doubt)
+        archive, archiver = read_archive(self.archives.pop(database)), self.archiver()
+        if not archiver.is_empty(receiver, name):
+            raise OperationError(f"{name} is not empty: nothing is ever restored over existing data")
+        archiver.restore(archive, receiver, name)
 
     # --- performing a plan ------------------------------------------------------------------------------------------
 

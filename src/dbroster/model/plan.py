@@ -21,6 +21,8 @@ class Verb(StrEnum):
     DROP_DATABASE = "drop_database"
     DROP_USER = "drop_user"
     RESTORE_DATABASE = "restore_database"
+    RENAME_USER = "rename_user"
+    MOVE_DATABASE = "move_database"
 
 
 REMOVALS = (Verb.LOCK_USER, Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE, Verb.DROP_USER)

@@ -57,7 +57,7 @@ def template_reservations(plan: Plan, actual: Actual) -> Iterator[str]:
 
 
 def _loss(old: str, new: str, databases: Sequence[str], connection: Connection) -> str:
-    back = f"to keep everything as it is, put the line of {old} back"
+    back = f"to keep everything, put the line of {old} back, and then: dbroster rename {old} {new}"
     if days := connection.removals.grace_days:
         gone = f"{old} is locked, and dropped with its databases after {days} days of grace"
         return f"{gone}, and {new} starts empty; {back}"

@@ -24,6 +24,8 @@ _STEPS = {
     Verb.DROP_DATABASE: "drop",
     Verb.DROP_USER: "drop the account",
     Verb.RESTORE_DATABASE: "restore",
+    Verb.RENAME_USER: "rename the account",
+    Verb.MOVE_DATABASE: "fill",
 }
 
 
@@ -116,6 +118,7 @@ class _Changes:
             Verb.LOCK_USER: ("locked", ""),
             Verb.CREATE_USER: ("new" if self._is_new() else "account created", NEW_USER),
             Verb.ADOPT: ("taken over", ""),
+            Verb.RENAME_USER: ("renamed", ""),
             Verb.UPDATE_PASSWORD: ("password changed", OTHER_PASSWORD),
         }
         return ", ".join(text + _because(own[verb], usual) for verb, (text, usual) in told.items() if verb in own)
@@ -133,6 +136,7 @@ class _Changes:
             self._some(adopted, "taken over", Verb.ADOPT),
             self._some(granted, "granted anew", Verb.GRANT_PRIVILEGES),
             self._some(self._names(Verb.RESTORE_DATABASE), "restored"),
+            self._some(self._names(Verb.MOVE_DATABASE), "moved"),
         )
         return "; ".join(filter(None, told))
 

@@ -31,6 +31,8 @@ _COUNTED = {
     Verb.ARCHIVE_DATABASE: "databases archived",
     Verb.DROP_DATABASE: "databases dropped",
     Verb.RESTORE_DATABASE: "databases restored",
+    Verb.RENAME_USER: "renamed",
+    Verb.MOVE_DATABASE: "databases moved",
 }
 
 

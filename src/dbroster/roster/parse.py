@@ -3,7 +3,9 @@
 A line `username:password` is split at its first colon. White space around the name is ignored; the password is all
 that follows, to the end of the line. Blank lines and lines that begin with `#` are comments. UTF-8, with or without a
 byte order mark, with LF or CRLF. A line that may not be whole (lines.py) changes nobody, and removes nothing. Nothing
-in a problem's text is ever taken from a line, since it may hold a password.
+in a problem's text is ever taken from a line, since it may hold a password; but for what is known to be a name.
+
+`old>new:password` says that `dbroster rename` is at work, or was killed: both names are left as found until it ends.
 """
 
 from collections.abc import Iterator
@@ -26,15 +28,22 @@ MOST = 1000
 
 _NOTHING_REMOVED = "nothing is removed in this run"
 
+RENAMING = ">"
+"""What stands between the two names of a user who is being renamed."""
+
 
 class UserLine(NamedTuple):
-    """One line that says something: `name` is None when it can't be told whose it is; `whole`: it is one line."""
+    """One line that says something: `name` is None when it can't be told whose it is; `whole`: it is one line.
+
+    `becomes`: the other name that a rename is giving this user.
+    """
 
     number: int
     name: str | None = None
     password: str | None = None
     problem: str | None = None
     whole: bool = True
+    becomes: str | None = None
 
     @property
     def suspends(self) -> str | None:
@@ -93,6 +102,7 @@ def parse_users(data: bytes, file: str = USERS_FILE, directory: Path = Path()) -
     usable = [line for line in lines if not line.problem]
     repeated = list(_repeated(lines, file))
     bad = {problem.user for problem in [*problems, *repeated] if problem.user and not problem.warning}
+    bad |= {line.becomes for line in lines if line.becomes}
     users = {
         line.name: User(line.name, Secret(line.password or ""), line.number)
         for line in reversed(usable)
@@ -177,11 +187,22 @@ def _split(number: int, text: str) -> UserLine:
     name = name.strip()
     if not colon:
         return UserLine(number, problem="no colon: expected username:password; nothing is removed")
+    if found := _renaming(number, name, password):
+        return found
     if not is_name(name):
         return UserLine(number, problem=f"not a user name ({NAME_RULE}); nothing is removed")
     if _looks_secret(name) and is_name(password.strip()) and not _looks_secret(password):
         return UserLine(number, problem=f"name and password seem to be swapped: username:password; {_NOTHING_REMOVED}")
     return UserLine(number, name, password, _password_problem(password) or _name_problem(name))
+
+
+def _renaming(number: int, name: str, password: str) -> UserLine | None:
+    """Read a line that `dbroster rename` has written."""
+    old, _, new = name.partition(RENAMING)
+    if not (is_name(old) and is_name(new)) or _looks_secret(old) or _looks_secret(new):
+        return None
+    text = f"{old} is being renamed to {new}; both are left as found until that is finished"
+    return UserLine(number, old, password, f"{text}: dbroster rename {old} {new}", becomes=new)
 
 
 def _looks_secret(text: str) -> bool:

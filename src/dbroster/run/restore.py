@@ -3,23 +3,21 @@
 What an archive holds was written by a user. It is brought back with that user's login, never with the admin's.
 """
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dbroster.archive import Archive, read_archive
-from dbroster.audit.log import AuditLog
 from dbroster.engines.base import Handler
-from dbroster.errors import AuditError, DbrosterError, OperationError, ServerError, failure
+from dbroster.errors import DbrosterError, OperationError, ServerError
 from dbroster.model.plan import Action, Verb
-from dbroster.model.result import Outcome, Result, Status
+from dbroster.model.result import Result
 from dbroster.model.roster import User
 from dbroster.model.state import ExistingUser, Lock
-from dbroster.plan.plan_digest import plan_digest
 from dbroster.roster.validation import validate
 from dbroster.run.server_run import ServerRun
+from dbroster.run.steps import carry_out
 
 _NEW = "to be restored into"
 
@@ -68,18 +66,14 @@ class Restore(ServerRun):
         if obstacle := handler.archiver().obstacle(archive.manifest.settings):
             raise ServerError(f"nothing was done: {obstacle}")
         steps = list(self._steps(handler, archive, user, database))
-        result = result._replace(plan=plan_digest(self.connection, steps))
-        outcomes: list[Outcome] = []
-        fatal = None
-        with AuditLog(self.options.audit_path, self.connection.engine, self.connection.server) as audit:
-            audit.begin(result.plan or "", len(steps))
-            try:
-                for outcome in self._perform(handler, audit, steps, archive, user):
-                    outcomes.append(outcome)  # noqa: PERF402 - what was done is told, whatever comes after it
-                audit.end(outcomes)
-            except (AuditError, ServerError) as error:
-                fatal = str(error)
-        return result._replace(outcomes=tuple(outcomes), fatal=fatal, audit=audit.last)
+
+        def bring_back(action: Action) -> None:
+            archiver = handler.archiver()
+            if not archiver.is_empty(user, action.database or ""):
+                raise OperationError(f"{action.database} is not empty: nothing is ever restored over existing data")
+            archiver.restore(archive, user, action.database or "")
+
+        return carry_out(self, result, handler, steps, {Verb.RESTORE_DATABASE: bring_back})
 
     # --- what may be restored to whom -------------------------------------------------------------------------------
 
@@ -132,40 +126,6 @@ class Restore(ServerRun):
         elif not found.granted:
             yield Action(Verb.GRANT_PRIVILEGES, user.name, database, reason=_NEW)
         yield Action(Verb.RESTORE_DATABASE, user.name, database, reason=f"from {archive.path.name}")
-
-    def _perform(
-        self, handler: Handler, audit: AuditLog, steps: list[Action], archive: Archive, user: User
-    ) -> Iterator[Outcome]:
-        """Do one step after the other, and skip the rest when one fails."""
-        failed = False
-        for action in steps:
-            if failed:
-                yield Outcome(action, Status.SKIPPED, "skipped, since an earlier step failed")
-                continue
-            audit.started([action])
-            try:
-                outcome = self._bring_back(handler, action, archive, user) or handler.perform_all([action])[0]
-            except ServerError:
-                raise
-            except Exception as error:  # noqa: BLE001 - told without its message, which may hold a secret
-                outcome = Outcome(action, Status.FAILED, failure(error))
-            audit.finished([outcome])
-            failed = outcome.status is not Status.DONE
-            yield outcome
-
-    def _bring_back(self, handler: Handler, action: Action, archive: Archive, user: User) -> Outcome | None:
-        if action.verb is not Verb.RESTORE_DATABASE or action.database is None:
-            return None
-        began = time.perf_counter()
-        archiver = handler.archiver()
-        try:
-            if not archiver.is_empty(user, action.database):
-                raise OperationError(f"{action.database} is not empty: nothing is ever restored over existing data")
-            archiver.restore(archive, user, action.database)
-        except (OperationError, ServerError) as error:
-            code = error.code if isinstance(error, OperationError) else None
-            return Outcome(action, Status.FAILED, str(error), code, time.perf_counter() - began)
-        return Outcome(action, Status.DONE, seconds=time.perf_counter() - began)
 
 
 def _not_ready(user: User, existing: ExistingUser | None) -> str | None:

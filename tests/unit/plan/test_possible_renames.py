@@ -34,7 +34,7 @@ def test_a_rename_is_refused_and_named(site: Site) -> None:
         (refusal,) = result.refusals
         assert "robert seems to be bob under a new name" in refusal
         assert "bob_tools, bob_web would be dropped" in refusal
-        assert "put the line of bob back" in refusal
+        assert "put the line of bob back, and then: dbroster rename bob robert" in refusal
         assert "dbroster restore fake ARCHIVE --database robert_tools --from-another" in refusal
         assert "--max-removals 1" in refusal
     assert {"bob_tools", "bob_web"} <= site.server.databases.keys()

@@ -100,6 +100,7 @@ def test_the_json_document_has_the_shape_of_the_design() -> None:
     assert part["summary"] == {
         "users": 3, "create_user": 1, "adopt": 0, "update_password": 0, "create_database": 0, "grant_privileges": 0,
         "lock_user": 0, "archive_database": 0, "drop_database": 0, "drop_user": 0, "restore_database": 0,
+        "rename_user": 0, "move_database": 0,
         "failed": 1, "skipped": 0,
         "not_attempted": 0, "refused": 0, "unchanged": 2, "seconds": 0.25,
     }  # fmt: skip

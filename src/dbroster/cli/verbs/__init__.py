@@ -8,8 +8,8 @@ from typing import Protocol, cast
 from dbroster.cli.stopping import Connect
 
 VERBS = (
-    "init", "grants", "add", "passwd", "remove", "sync", "plan", "status", "check", "audit", "encrypt", "edit",
-    "restore", "handout", "import",
+    "init", "grants", "add", "passwd", "remove", "rename", "sync", "plan", "status", "check", "audit", "encrypt",
+    "edit", "restore", "handout", "import",
 )  # fmt: skip
 
 

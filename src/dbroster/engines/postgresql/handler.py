@@ -5,7 +5,7 @@ its user, and is opened only in the transaction that takes it away from everybod
 connects to a user's database. Statements that carry verifiers are kept out of the server's log where possible.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar, LiteralString, Self
 
@@ -66,6 +66,7 @@ class PostgreSQLHandler(Handler):
         Verb.DROP_USER: _BATCH,
     }
     together: ClassVar[Collection[Verb]] = batch_sizes.keys()
+    renames: ClassVar[bool] = True
 
     def __init__(self, connection: Connection, session: Session) -> None:
         super().__init__(connection)
@@ -332,6 +333,26 @@ class PostgreSQLHandler(Handler):
         self._reach([user])
         self._need_marker_role()
         self._session.run([stated("ALTER DATABASE {} OWNER TO {}", database, user), *self._finish(user, state)])
+
+    def refuse_rename(self, user: str, databases: Sequence[str]) -> Iterator[str]:
+        """Say which prepared transactions keep databases from being renamed; other things the catalogs have told."""
+        from dbroster.engines.postgresql import renaming
+
+        return renaming.obstacles(self._session, user, databases)
+
+    def rename_user(self, user: str, new: str, password: Secret) -> None:
+        """Rename role and databases in one transaction, with all that is in them and all that was granted."""
+        from dbroster.engines.postgresql import renaming
+
+        self._managed([user])
+        self._reach([user])
+        self._need_marker_role()
+        every = read_databases(self._session, self.connection)
+        own = {name: state for name, state in every.items() if state.existing.owner == user}
+        renaming.keep_out(self._session, self.connection, user, own)
+        verifier = scram_sha_256(password.reveal(), iterations=self._session.iterations)
+        parts = renaming.renaming(self._session, self.connection, self._marker_role, own, user, new, verifier)
+        self._session.run_unlogged(parts, [password.reveal(), verifier])
 
     def archive_database(self, user: str, database: str) -> None:
         """Roll back what users have prepared in it first, whose locks pg_dump would wait for."""

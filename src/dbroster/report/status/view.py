@@ -39,6 +39,8 @@ _DONE = {
     Verb.DROP_DATABASE: "database dropped",
     Verb.DROP_USER: "dropped",
     Verb.RESTORE_DATABASE: "database restored",
+    Verb.RENAME_USER: "renamed",
+    Verb.MOVE_DATABASE: "database moved",
 }
 _DONE_WORDS = {verb.value: text for verb, text in _DONE.items()}
 

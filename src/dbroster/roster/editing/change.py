@@ -1,4 +1,4 @@
-"""Users who are added, get a new password, or are removed, in a roster that stays otherwise as it was."""
+"""Users who are added, renamed, removed, or get a new password, in a roster that stays otherwise as it was."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
@@ -14,7 +14,7 @@ from dbroster.passwords.policy import unprintable
 from dbroster.passwords.secret import Secret
 from dbroster.roster.editing.judge import Server, judge
 from dbroster.roster.editing.saving import changeable
-from dbroster.roster.parse import UserLine, user_lines
+from dbroster.roster.parse import RENAMING, UserLine, user_lines
 from dbroster.roster.source import Users
 
 _TRIES = 100
@@ -49,6 +49,28 @@ def change_passwords(place: Place, passwords: Mapping[str, Secret]) -> Changed:
 def remove(place: Place, names: Collection[str]) -> Changed:
     """Take users out. Raises ConfigError, and nothing was changed then."""
     return _change(place, names, partial(_without, place, names))
+
+
+class Renaming(NamedTuple):
+    """A user of the roster who shall be called otherwise; `begun`: the roster says that this is under way."""
+
+    password: Secret
+    begun: bool
+
+
+def renaming(place: Place, old: str, new: str) -> Renaming:
+    """Look whether a user may get another name. Raises ConfigError."""
+    check_names([old, new])
+    users, _ = changeable(place.directory, place.identity)
+    line = _to_be_renamed(place, old, new, users)
+    _judged(place, [new], users, _with_name(users, line, new))
+    return Renaming(Secret(line.password or ""), line.becomes is not None)
+
+
+def write_name(place: Place, old: str, new: str, *, finished: bool) -> Changed:
+    """Write that a user is being renamed, or only the new name. Raises ConfigError, and nothing was changed then."""
+    name = new if finished else f"{old}{RENAMING}{new}"
+    return _change(place, [old, new], lambda users: _with_name(users, _to_be_renamed(place, old, new, users), name))
 
 
 def check_names(names: Iterable[str]) -> None:
@@ -102,13 +124,45 @@ def _without(place: Place, names: Collection[str], users: Users) -> bytes:
     return bom + b"\n".join(line for number, line in enumerate(lines, start=1) if number not in gone)
 
 
+def _to_be_renamed(place: Place, old: str, new: str, users: Users) -> UserLine:
+    """Return the line of a user who is there once, where nobody has the new name. Raises ConfigError."""
+    every = user_lines(users.data, users.name, place.directory)
+    if begun := next((line for line in every if (line.name, line.becomes) == (old, new)), None):
+        return begun
+    if there := _lines_of(place, [new], users):
+        text = f"{new} is in {users.name} already (line {there[0].number}); nothing was changed"
+        raise ConfigError([Problem(text)])
+    found = _whole_lines_of(place, [old], users)
+    if len(found) > 1:
+        text = f"{old} is in {users.name} more than once; leave one line with dbroster edit first; nothing was changed"
+        raise ConfigError([Problem(text)])
+    if found[0].problem:
+        text = f"{found[0].problem}; mend it with dbroster edit first; nothing was changed"
+        raise ConfigError([Problem(text, users.name, found[0].number, old)])
+    return found[0]
+
+
+def _with_name(users: Users, line: UserLine, name: str) -> bytes:
+    bom, lines = _split(users.data)
+    before, colon, rest = lines[line.number - 1].partition(b":")
+    text = before.decode()
+    lines[line.number - 1] = text.replace(text.strip(), name, 1).encode() + colon + rest
+    return bom + b"\n".join(lines)
+
+
 def _split(data: bytes) -> tuple[bytes, list[bytes]]:
     """Return the byte order mark, if there is one, and the lines as they are counted."""
     return BOM * data.startswith(BOM), data.removeprefix(BOM).split(b"\n")
 
 
 def _lines_of(place: Place, names: Collection[str], users: Users) -> list[UserLine]:
-    return [line for line in user_lines(users.data, users.name, place.directory) if line.name in names]
+    """Return the lines of users. Raises ConfigError for one who is being renamed."""
+    every = user_lines(users.data, users.name, place.directory)
+    found = [line for line in every if line.name in names or line.becomes in names]
+    if under_way := [line for line in found if line.becomes]:
+        text = f"{under_way[0].problem}; nothing was changed"
+        raise ConfigError([Problem(text, users.name, under_way[0].number)])
+    return found
 
 
 def _whole_lines_of(place: Place, names: Collection[str], users: Users) -> list[UserLine]:

@@ -16,6 +16,7 @@ from dbroster.engines.mysql.access.admin_privileges import READS, Held, Wording,
 from dbroster.engines.mysql.archive import contents
 from dbroster.engines.mysql.archive.computed import recomputed
 from dbroster.engines.mysql.archive.contents import Contents, Special
+from dbroster.engines.mysql.archive.definers import defined_by
 from dbroster.engines.mysql.archive.reading_account import READER, reader
 from dbroster.engines.mysql.archive.routine_scripts import Scripts, scripts
 from dbroster.engines.mysql.session import Session, account, identifier, logged_in
@@ -342,7 +343,7 @@ class MySQLArchiver(Archiver):
         with archive.path.open("rb") as written:
             _refuse_cut(written, f"{archive.path} ends")
         password = user.password.reveal()
-        with programs.memory_file(_option_file(password)) as file, archive.path.open("rb") as source:
+        with programs.memory_file(_option_file(password)) as file, defined_by(archive, user.name) as source:
             said = programs.run(
                 [self._program("client"), f"--defaults-file=/proc/self/fd/{file}", *self._login(user.name), *_CLIENT,
                  _UNCHECKED if self._mariadb else _ANY_KEY, f"--database={database}"],

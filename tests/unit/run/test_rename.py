@@ -1,0 +1,292 @@
+"""A user gets another name on a server: whatever breaks off, and whenever, no row is lost, and no sync drops one."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from dbroster.engines.base import Handler
+from dbroster.model.connection import Removals
+from dbroster.model.plan import Verb
+from dbroster.model.result import Result, Status
+from dbroster.model.roster import Roster, User
+from dbroster.model.state import Lock
+from dbroster.passwords.secret import Secret
+from dbroster.roster.parse import parse_users
+from dbroster.run.rename import Rename, Wish
+from dbroster.run.server_run import Options
+from tests.fake import FakeHandler
+from tests.fake_server import FakeServer, Killed, digest
+from tests.support.fake_site import Site, short
+from tests.support.samples import PASSWORD, roster
+
+TEMPLATES = ("tools", "web")
+TEAM = roster("ann", "bob", templates=TEMPLATES)
+RENAMED = roster("ann", "robert", templates=TEMPLATES)
+UNDER_WAY = parse_users(f"ann:{PASSWORD}\nbob>robert:{PASSWORD}\n".encode())._replace(templates=TEMPLATES)
+
+
+class InPlace(FakeHandler):
+    """As PostgreSQL: everything at once."""
+
+    renames = True
+
+    def refuse_rename(self, user: str, databases: Sequence[str]) -> tuple[str, ...]:  # type: ignore[override]
+        return ()
+
+    def rename_user(self, user: str, new: str, password: Secret) -> None:
+        with self._change(Verb.LOCK_USER, user):
+            self._ours(user).lock = Lock.OURS
+        with self._change(Verb.RENAME_USER, user):
+            accounts, databases = self._fake.accounts, self._fake.databases
+            accounts[new] = accounts.pop(user)
+            accounts[new].named, accounts[new].lock = new, Lock.OPEN
+            for name in [name for name, database in databases.items() if database.mark == user]:
+                database = databases[new + name.removeprefix(user)] = databases.pop(name)
+                database.mark, database.named, database.users = new, new + name.removeprefix(user), {new}
+
+
+class Moving(FakeHandler):
+    """As ClickHouse: one table after the other."""
+
+    copies = False
+
+    def refuse_rename(self, user: str, databases: Sequence[str]) -> tuple[str, ...]:  # type: ignore[override]
+        return ()
+
+    def move_database(self, user: str, database: str, receiver: User, name: str) -> None:
+        source, target = self._owned(user, database), self._owned(receiver.name, name)
+        while source.rows:
+            with self._change(Verb.MOVE_DATABASE, user, database):
+                target.rows.append(source.rows.pop(0))
+
+
+WAYS = (FakeHandler, InPlace, Moving)
+
+
+class Scene(Site):
+    """Ann and bob with rows in their databases."""
+
+    def __init__(self, directory: Path, way: type[FakeHandler] = FakeHandler) -> None:
+        super().__init__(directory)
+        directory.mkdir(exist_ok=True)
+        self.settings: dict[str, object] = {"removals": Removals(archive_dir=directory / "archives")}
+        self.connect = way.open
+        self.sync_to(TEAM)
+        for name, database in self.server.databases.items():
+            database.rows = [f"{name.partition('_')[2]} {number}" for number in range(2)] if "_" in name else []
+
+    def sync_to(self, wanted: Roster) -> Result:
+        return self.sync(wanted, connection=self.settings).run()
+
+    def rename(self, new: str = "robert", *, begun: bool = True, dry_run: bool = False) -> Result:
+        connection, wish = self._connection(self.settings), Wish("bob", new, Secret(PASSWORD), begun)
+        options = Options(self.directory, dry_run)
+        return Rename(connection, UNDER_WAY if begun else TEAM, options, self.connect, stop=self.stop, wish=wish).run()
+
+    def rows(self) -> dict[str, list[str]]:
+        return {name: database.rows for name, database in self.server.databases.items() if database.rows}
+
+    def has_everything(self) -> bool:
+        """Whether bob is robert, with all rows, and a sync finds nothing to do."""
+        expected = {f"{name}_{t}": [f"{t} 0", f"{t} 1"] for name in ("ann", "robert") for t in TEMPLATES}
+        robert = self.server.accounts.get("robert")
+        at_home = robert is not None and (robert.stored, robert.lock) == (digest(PASSWORD), Lock.OPEN)
+        left = [*self.server.accounts, *self.server.databases]
+        gone = not any(name.partition("_")[0] == "bob" for name in left)
+        return at_home and gone and self.rows() == expected and self.sync_to(RENAMED).outcomes == ()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_dry_run_says_what_the_run_does(way: type[FakeHandler], tmp_path: Path) -> None:
+    """A12: a rename keeps everything; the old name is gone."""
+    scene = Scene(tmp_path, way)
+    before = len(scene.server.changes())
+    planned = scene.rename(begun=False, dry_run=True)
+    assert planned.fatal is None
+    assert len(scene.server.changes()) == before
+    done = scene.rename()
+    assert [o.action[:3] for o in done.outcomes] == [o.action[:3] for o in planned.outcomes]
+    assert done.plan == planned.plan
+    assert {o.status for o in done.outcomes} == {Status.DONE}
+    assert scene.has_everything()
+    told = {(line["action"], line["user"]) for line in scene.audit if line["status"] == "done"}
+    assert {(o.action.verb.value, o.action.user) for o in done.outcomes} <= told
+    assert scene.rename().outcomes == ()  # once more, as after a kill before the roster was written
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("answer_lost", [False, True])
+def test_killed_after_any_statement_and_run_again(
+    way: type[FakeHandler],
+    answer_lost: bool,
+    tmp_path: Path,
+) -> None:
+    """A12: a sync in between changes nothing; the second run ends what the first one began."""
+    for moment in count(1):
+        scene = Scene(tmp_path / str(moment), way)
+        scene.server.kill(moment, answer_lost=answer_lost)
+        with suppress(Killed):
+            scene.rename()
+        if not scene.server.dead:
+            break
+        scene.server.revive()
+        kept = sorted(row for rows in scene.rows().values() for row in rows)
+        for template in TEMPLATES:
+            assert {f"{template} 0", f"{template} 1"} <= set(kept)
+        changes = len(scene.server.changes())
+        assert scene.sync_to(UNDER_WAY).outcomes == ()
+        assert len(scene.server.changes()) == changes
+        again = scene.rename()
+        assert again.fatal is None
+        assert {o.status for o in again.outcomes} <= {Status.DONE}, short(again)
+        assert scene.has_everything(), moment
+    assert moment > 3
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_given_up_in_the_middle(way: type[FakeHandler], tmp_path: Path) -> None:
+    """A12: who puts the old line back before anything was dropped has everything as it was."""
+    for moment in range(1, 12):
+        scene = Scene(tmp_path / str(moment), way)
+        before = scene.rows()
+        if way is Moving:
+            before = {name: list(rows) for name, rows in before.items()}
+        scene.server.fail(Verb.DROP_DATABASE, "bob")
+        scene.server.fail(Verb.RENAME_USER, "bob")
+        scene.server.fail(Verb.MOVE_DATABASE, "bob")
+        scene.server.kill(moment)
+        with suppress(Killed):
+            scene.rename()
+        scene.server.revive()
+        scene.sync_to(TEAM)
+        assert scene.rows() == before
+        assert "robert" not in scene.server.accounts
+        assert scene.sync_to(TEAM).outcomes == ()
+
+
+def _account(server: FakeServer) -> None:
+    server.add_account("robert")
+
+
+def _other_roster(server: FakeServer) -> None:
+    server.add_account("robert", roster="other")
+
+
+def _database(server: FakeServer) -> None:
+    server.add_database("robert_web")
+
+
+def _out_of_step(server: FakeServer) -> None:
+    server.databases["bob_web"].users = set()
+
+
+def _locked(server: FakeServer) -> None:
+    server.accounts["bob"].lock = Lock.FOREIGN
+
+
+def _foreign(server: FakeServer) -> None:
+    server.accounts["bob"].roster = None
+
+
+@pytest.mark.parametrize(
+    ("prepare", "reason"),
+    [
+        (_account, "an account robert exists already"),
+        (_other_roster, "an account robert exists already"),
+        (_database, "a database robert_web exists already"),
+        (_out_of_step, "bob is not in step; run a sync first: grant_privileges bob_web"),
+        (_locked, "the account bob is locked, but not by dbroster"),
+        (_foreign, "an account bob exists that dbroster did not create"),
+    ],
+)
+@pytest.mark.parametrize("way", WAYS)
+def test_refused_beforehand(
+    prepare: Callable[[FakeServer], None], reason: str, way: type[FakeHandler], tmp_path: Path
+) -> None:
+    """A12: what is in the way is said before anything is changed."""
+    scene = Scene(tmp_path, way)
+    prepare(scene.server)
+    changes = len(scene.server.changes())
+    for dry_run in (True, False):
+        assert reason in (scene.rename(begun=False, dry_run=dry_run).fatal or "")
+    assert len(scene.server.changes()) == changes
+
+
+def test_a_name_that_the_server_can_not_carry(tmp_path: Path) -> None:
+    """A12: also of a database: template and all."""
+    scene = Scene(tmp_path)
+    assert "the fake server takes 32" in (scene.rename("r" * 33, begun=False).fatal or "")
+    scene.settings["protected"] = frozenset({"robert_web"})
+    assert "the database robert_web is listed under `protected`" in (scene.rename(begun=False).fatal or "")
+
+
+def test_a_copy_needs_an_archive(tmp_path: Path) -> None:
+    """A12: where databases can't be renamed."""
+    scene = Scene(tmp_path)
+    scene.settings["removals"] = Removals()
+    assert "set removals: {archive_dir: DIR}" in (scene.rename(begun=False).fatal or "")
+
+
+def test_who_has_no_account_here_is_renamed_elsewhere(tmp_path: Path) -> None:
+    """A12: nothing to do on this server."""
+    scene = Scene(tmp_path)
+    scene.sync_to(roster("ann", templates=TEMPLATES))
+    result = scene.rename(begun=False)
+    assert (result.fatal, result.outcomes) == (None, ())
+
+
+def test_a_name_that_was_taken_meanwhile(tmp_path: Path) -> None:
+    """A12: somebody makes the account between the look and the change."""
+    for way in WAYS:
+        scene = Scene(tmp_path / way.__name__, way)
+        scene.server.add_account("robert")
+        assert "an account robert exists already" in (scene.rename().fatal or "")
+        assert "bob_web" in scene.server.databases
+
+
+def test_an_open_session_ends(tmp_path: Path) -> None:
+    """A12: nobody writes into what is being copied."""
+    scene = Scene(tmp_path)
+    with scene.server.login("bob", PASSWORD) as session:
+        scene.rename()
+        assert session not in scene.server.sessions
+    assert scene.has_everything()
+
+
+def test_a_failure_keeps_the_old_databases(tmp_path: Path) -> None:
+    """A12: the rest is skipped, and the next run ends it."""
+    scene = Scene(tmp_path)
+    scene.server.fail(Verb.ARCHIVE_DATABASE, "bob", times=1)
+    result = scene.rename()
+    assert Status.SKIPPED in {o.status for o in result.outcomes}
+    assert {"bob_tools", "bob_web"} <= scene.server.databases.keys()
+    assert not {o.status for o in scene.rename().outcomes} - {Status.DONE}
+    assert scene.has_everything()
+
+
+def test_asked_to_stop_it_begins_nothing_more(tmp_path: Path) -> None:
+    """A12: and the next run ends it."""
+    scene = Scene(tmp_path)
+    scene.stop.set()
+    assert {o.status for o in scene.rename().outcomes} == {Status.NOT_ATTEMPTED}
+    scene.stop.clear()
+    scene.rename()
+    assert scene.has_everything()
+
+
+def test_a_template_that_is_not_listed_any_more(tmp_path: Path) -> None:
+    """A12: its database would stay behind with an account that goes."""
+    scene = Scene(tmp_path)
+    connection, wish = scene._connection(scene.settings), Wish("bob", "robert", Secret(PASSWORD), begun=True)
+    wanted = UNDER_WAY._replace(templates=("web",))
+    run = Rename(connection, wanted, Options(scene.directory), scene.connect, wish=wish)
+    assert "no template names bob_tools any more" in (run.run().fatal or "")
+    assert _open(scene.connect, scene)
+
+
+def _open(connect: Callable[..., Handler], scene: Scene) -> bool:
+    with connect(scene._connection(scene.settings)) as handler:
+        return handler.get_existing_users()["bob"].lock is Lock.OPEN
