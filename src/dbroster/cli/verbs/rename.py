@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from shlex import quote
 
-from dbroster.cli.arguments import audit_option, common_options, files_words, fleet_option
+from dbroster.cli.arguments import audit_option, common_options, epilog, files_words, fleet_option
 from dbroster.cli.output import complain, say, tell
 from dbroster.cli.servers import OneServer, Tell, serve
 from dbroster.cli.stopping import Connect
@@ -23,13 +23,13 @@ HELP = "give a user another name, in the roster and on all servers, with all dat
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add who gets which name."""
-    parser.epilog = (
-        "example: dbroster rename --config config/ bob robert --dry-run. exit codes: 0 renamed, or nothing is against "
-        "it (with --dry-run); 1 begun, but not finished: run it again; 2 refused, nothing was changed; 4 with "
-        "--dry-run --detailed-exitcode: changes are pending"
+    parser.epilog = epilog(
+        "dbroster rename bob robert --dry-run",
+        "0 renamed, or nothing is against it (with --dry-run); 1 begun, but not finished: run it again; 2 refused, "
+        "nothing was changed; 4 changes are pending (with --dry-run --detailed-exitcode)",
     )
-    parser.add_argument("old", metavar="OLD")
-    parser.add_argument("new", metavar="NEW")
+    parser.add_argument("old", metavar="OLD", help="the name that is in the roster")
+    parser.add_argument("new", metavar="NEW", help="the name that nobody has so far")
     common_options(parser, choice=False)
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
     parser.add_argument(
