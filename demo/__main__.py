@@ -50,7 +50,8 @@ class Demo:
         server = self.servers[engine]
         which = f" --server {engine}" if engine in ("mysql", "mariadb") else ""
         command = f"dbroster grants {engine}{which} --show"
-        self.terminal.show(f"$ {command} | {self._client(engine, server.admin_user, '')}")
+        client = self._client(engine, server.admin_user, "")
+        self.terminal.show(f"$ {client} --file <({command})" if engine == "mongodb" else f"$ {command} | {client}")
         code, text = self.terminal.run(command)
         must(code == 0, text)
         pipe(server, text)

@@ -1,13 +1,21 @@
 """`dbroster grants`: what it prints goes into the native client of a superuser, and then its admin does everything."""
 
+import os
 import re
+import shutil
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from servers import ClickHouse, Server
+from servers.process import free_port
+from tests.contract.conftest import ADAPTERS
 from tests.e2e.site import Run, Site
 from tests.support import warm
 from tests.support.admin_script import pipe
+from tests.support.typed import in_terminal, own_client
 
 SECRET = 'An-admin\'s \\ own "pass" 7'
 CLEANING = {
@@ -90,3 +98,49 @@ def test_without_show_the_password_is_not_printed(least: Site) -> None:
     pipe(site.adapter.server, grants(site, "--show").out)
     assert "is there already" in (known := grants(site)).out
     assert "An-admin" not in known.out
+
+
+def test_the_command_that_it_prints_is_one_for_the_administrators_client(least: Site, tmp_path: Path) -> None:
+    """As it stands there; mongosh takes what comes through a pipe for the password. For ClickHouse see below."""
+    server, typed = least.adapter.server, as_administrator(least)
+    if server.engine == "mongodb":
+        assert re.fullmatch(r"mongosh \S+ --username \S+ --file <\(dbroster grants mongodb .* --show\)", typed)
+    if server.engine == "clickhouse" or (server.engine == "mongodb" and not shutil.which("mongosh")):
+        pipe(server, grants(least, "--show").out)
+    else:
+        type_it(server, typed, tmp_path)
+    has_all_privileges(least)
+
+
+def test_clickhouse_s_own_client_takes_the_command(tmp_path: Path) -> None:
+    port = free_port()
+    with ClickHouse(options={"tcp_port": str(port)}) as server:
+        adapter = ADAPTERS["clickhouse"](server)
+        site = Site(adapter, tmp_path / "config", "gra")
+        site.configure(username="adm_gra", password=SECRET, native_port=port)
+        type_it(server, as_administrator(site), tmp_path)
+        has_all_privileges(site)
+        adapter.close()
+
+
+def as_administrator(site: Site) -> str:
+    """Return the command line that the statements are to be run by, for the superuser of a test's server."""
+    told = grants(site).out
+    (line,) = re.findall(r"^\S+ Run it as the server's own administrator: (.*)$", told, re.MULTILINE)
+    name = site.adapter.server.admin_user
+    return re.sub(r"((?:-U |-u |--user[= ]|--username ))(postgres|root|default)\b", rf"\g<1>{name}", line)
+
+
+def type_it(server: Server, command: str, home: Path) -> None:
+    """Type it in a terminal, and the superuser's password where it is asked for."""
+    own_client(server, home / "bin", str(getattr(server, "program", "")))
+    path = f"{home}/bin:{Path(server.client_program).parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    code, said = in_terminal(["bash", "-c", command], home, path, server.admin_password)
+    assert code == 0, said
+    assert "assword" in said
+
+
+def has_all_privileges(site: Site) -> None:
+    checked = Run(*warm.run(["-m", "dbroster", "check", "--connect", "--config", str(site.directory)]))
+    assert checked.code == 0, checked.out
+    assert "has all privileges" in checked.out

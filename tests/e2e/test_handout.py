@@ -2,16 +2,10 @@
 
 import json
 import os
-import pty
-import re
-import select
 import shlex
 import shutil
 import stat
 import subprocess
-import sys
-import termios
-import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
@@ -26,6 +20,7 @@ from servers.process import free_port
 from tests.contract.conftest import ADAPTERS
 from tests.e2e.site import Run, Site
 from tests.support import warm
+from tests.support.typed import PATIENCE, in_terminal, own_client
 
 SPECIAL = [
     "Zq7-'\"\\%:#@/$`ä",
@@ -35,7 +30,6 @@ SPECIAL = [
     "\"Quoted7\"#'x'",
 ]
 """Every special character of ASCII, and what some client takes for more than a character."""
-PATIENCE = 60
 
 
 def handout(site: Site, *options: str) -> Run:
@@ -56,64 +50,18 @@ class Given:
             assert stat.S_IMODE(written.stat().st_mode) == 0o600
             written.rename(home / name)
 
-    def install(self, name: str, text: str) -> None:
-        """Put a program on bob's path."""
-        program = self.home / "bin" / name
-        program.parent.mkdir(exist_ok=True)
-        program.write_text(text)
-        program.chmod(0o700)
-
     def shell(self, command: str, statement: str, *, typed: str | None = None) -> str:
         """Run a command line as bob in his home; `typed` goes to the terminal when it asks for the password.
 
         A statement is its standard input; without one that is the terminal.
         """
         programs = Path(self.site.adapter.server.client_program).parent
-        environment = {
-            "PATH": f"{self.home}/bin:{programs}:{os.environ['PATH']}",
-            "HOME": str(self.home),
-            "LC_ALL": "C.UTF-8",
-            "TERM": "dumb",
-        }
-        script = self.home / "statement"
-        script.write_text(statement)
+        (self.home / "statement").write_text(statement)
         words = ["sh", "-c", f"{command} {'<statement' if statement else ''} >answer"]
-        pid, terminal = pty.fork()
-        if pid == 0:
-            try:
-                os.chdir(self.home)
-                os.execvpe("sh", words, environment)
-            finally:
-                os._exit(127)
-        said = _converse(terminal, typed)
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        os.close(terminal)
+        code, said = in_terminal(words, self.home, f"{self.home}/bin:{programs}:{os.environ['PATH']}", typed)
         assert code == 0, said
         assert (typed is not None) is ("assword" in said), said
         return (self.home / "answer").read_text()
-
-
-def _converse(terminal: int, typed: str | None) -> str:
-    """Read what a terminal shows until its program ends, and answer the first question."""
-    said, deadline = b"", time.monotonic() + PATIENCE
-    shown = select.poll()  # `select.select` knows files up to number 1023 only
-    shown.register(terminal, select.POLLIN)
-    while time.monotonic() < deadline:
-        if not shown.poll(1000):
-            continue
-        try:
-            data = os.read(terminal, 4096)
-        except OSError:  # the other side is closed
-            break
-        if not data:
-            break
-        said += data
-        if typed is not None and b"assword" in said:
-            while termios.tcgetattr(terminal)[3] & termios.ECHO and time.monotonic() < deadline:
-                time.sleep(0.01)  # what comes before the program has turned that off may be lost
-            os.write(terminal, f"{typed}\n".encode())
-            typed = None
-    return said.decode(errors="replace")
 
 
 def by_uri(engine: str, uri: str, ca: Path | None = None) -> str:
@@ -195,11 +143,7 @@ def _by_native_client(given: Given, each: dict[str, Any], password: str) -> None
     elif engine == "mysql":
         statement = "SELECT CONCAT(DATABASE(), ' ', SUBSTRING_INDEX(CURRENT_USER(), '@', 1))"
         client = given.site.adapter.server.engine
-        if client == "mysql":  # not MariaDB's of that name, and our own MySQL is kept from reading anybody's files
-            own = Path(given.site.adapter.server.client_program)
-            given.install("mysql", f'#!/bin/sh\nexec "{own}" "$@"\n')
-            if own.name == "mysql-private":
-                given.install("mysql", re.sub(r"--no-defaults ('.*') (\"\$@\")", r"\2 \1", own.read_text()))
+        own_client(given.site.adapter.server, given.home / "bin")
         assert (
             given.shell(f"{commands[client]} --batch --skip-column-names", statement, typed=password).strip() == where
         )
@@ -237,16 +181,6 @@ def test_a_user_logs_in_with_tls(site: Site, tmp_path: Path, mode: str) -> None:
         _by_native_client(given, each, SPECIAL[0])
 
 
-CLICKHOUSE_CLIENT = """#!{python}
-import ctypes, os, sys
-library = ctypes.CDLL({library!r}, mode=os.RTLD_NOW | os.RTLD_GLOBAL)
-words = [b"clickhouse-client", *map(os.fsencode, sys.argv[1:])]
-arguments = (ctypes.c_char_p * (len(words) + 1))(*words, None)
-os._exit(library._Z25mainEntryClickHouseClientiPPc(len(words), arguments) & 255)
-"""
-"""The client, which is in the same library as the server; chdb, whose library that is, prints no answers."""
-
-
 @pytest.mark.parametrize("secure", [False, True])
 def test_clickhouse_s_own_client_takes_the_command_line(tmp_path: Path, secure: bool) -> None:
     port = free_port()
@@ -258,7 +192,7 @@ def test_clickhouse_s_own_client_takes_the_command_line(tmp_path: Path, secure: 
         reached: dict[str, object] = {"tls": {"mode": "require"}, "port": server.https_port} if secure else {}
         site.configure(None, native_port=port, **reached)
         given = Given(site, bob, tmp_path / "home")
-        given.install("clickhouse-client", CLICKHOUSE_CLIENT.format(python=sys.executable, library=str(server.program)))
+        own_client(server, given.home / "bin", str(server.program))
         for each in given.document["databases"]:
             command = each["commands"]["clickhouse-client"]
             given.shell(command, "CREATE TABLE t (n Int8) ENGINE Memory", typed=SPECIAL[0])

@@ -60,7 +60,9 @@ def lines(wanted: Wanted, found: Found, command: str) -> Iterator[str]:
     """Write the script; `command` is the one that prints it with the password, to be told."""
     script, name = found.script, wanted.connection.username
     yield from _comments(script, _head(wanted, found))
-    yield from _comments(script, [f"Run it as the server's own administrator: {command} | {script.client}"])
+    yield from _comments(script, [f"Run it as the server's own administrator: {script.run_by(command)}"])
+    if script.local and wanted.connection.loopback:
+        yield from _comments(script, [f"On this machine that may be, without a password: {command} | {script.local}"])
     yield from script.first
     if found.there:
         yield from _comments(script, [f"The account {name} is there already. It was made by:", script.create])

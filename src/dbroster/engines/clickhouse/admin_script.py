@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from shlex import quote
+from shlex import join
 from urllib.parse import quote as quote_path
 
 from dbroster.engines import tls
@@ -19,6 +19,7 @@ from dbroster.engines.clickhouse.access.admin_privileges import (
     marking_grants,
     missing_grants,
 )
+from dbroster.engines.clickhouse.handout import client
 from dbroster.engines.clickhouse.options import ClickHouseOptions
 from dbroster.engines.clickhouse.session import ROLE_PREFIX, identifier, literal
 from dbroster.model.admin_script import AdminScript
@@ -79,5 +80,5 @@ def script(
         f"CREATE USER IF NOT EXISTS {admin}{cluster} IDENTIFIED BY {literal(password)};",
         [*roles, *missing_grants(tree, _NOTHING, admin, needed, wanted, cluster)],
         {why: missing_grants(tree, _NOTHING, admin, names, (), cluster) for why, names in more.items()},
-        f"clickhouse-client --host {quote(connection.host)} --user default --password --multiquery",
+        join([*client(connection), "--user=default", "--ask-password", "--multiquery"]),
     )

@@ -30,15 +30,17 @@ def _secure(connection: Connection) -> bool:
     return connection.tls.mode not in (None, "disable")
 
 
-def _command(connection: Connection, visitor: Visitor) -> str:
+def client(connection: Connection) -> list[str]:
+    """Return the words of clickhouse-client that say where the server is."""
     port = ClickHouseOptions.of(connection).native_port or (NATIVE_TLS if _secure(connection) else NATIVE)
     tls = ["--secure"] if _secure(connection) else []
     if connection.tls.mode == "require":
         tls.append("--accept-invalid-certificate")
-    where = [f"--host={connection.host}", f"--port={port}", *tls]
-    return join(
-        ["clickhouse-client", *where, f"--user={visitor.user}", f"--database={visitor.database}", "--ask-password"]
-    )
+    return ["clickhouse-client", f"--host={connection.host}", f"--port={port}", *tls]
+
+
+def _command(connection: Connection, visitor: Visitor) -> str:
+    return join([*client(connection), f"--user={visitor.user}", f"--database={visitor.database}", "--ask-password"])
 
 
 def _uri(connection: Connection, visitor: Visitor) -> str:

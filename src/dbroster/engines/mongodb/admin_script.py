@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from shlex import quote
 
 from dbroster.engines.mongodb.access.admin_privileges import READER, admin_role, role_with_privileges
+from dbroster.engines.mongodb.handout import uri
 from dbroster.engines.mongodb.options import MongoDBOptions
 from dbroster.engines.mongodb.session import ADMIN
 from dbroster.engines.mongodb.state import shell_command
@@ -24,13 +25,13 @@ def script(connection: Connection, password: str, product: str, database: str, *
     roles = [admin_role(), *([READER] if connection.removals.archive_dir else [])]
     create = {"createUser": connection.username, "pwd": password, "roles": roles}
     grant = {"grantRolesToUser": connection.username, "roles": roles}
-    where = options.uri or f"mongodb://{connection.host}:{connection.port}/"
     return AdminScript(
         product,
         shell_command(database, create),
         [shell_command(database, grant)],
         {},
-        f"mongosh {quote(where)} --username root --authenticationDatabase admin",
+        # a pipe would be asked for the password; bash and zsh give what is in the brackets as a file
+        f"mongosh {quote(uri(connection, ADMIN, '', ADMIN))} --username root --file <({{script}})",
         first=[shell_command(ADMIN, role_with_privileges(options.auth_database, exists=role_exists))],
         comment="//",
     )

@@ -10,19 +10,21 @@ from dbroster.model.way import Visitor, Way
 
 def way(connection: Connection, visitor: Visitor) -> Way:
     """Return it for one database; `connection` is as users make it."""
-    nameless = _uri(connection, visitor, "")
+    source = MongoDBOptions.of(connection).auth_database
+    nameless = uri(connection, visitor.database, "", source)
     return Way(
         connection.engine,
         connection.server,
         connection.host,
         connection.port,
         visitor,
-        _uri(connection, visitor, login(visitor)),
+        uri(connection, visitor.database, login(visitor), source),
         {"mongosh": f"mongosh {quote(nameless)} --username {quote(visitor.user)}"},
     )
 
 
-def _uri(connection: Connection, visitor: Visitor, who: str) -> str:
+def uri(connection: Connection, database: str, who: str, source: str) -> str:
+    """Return the address of a database; `who` logs in, whose account stands in the database `source`."""
     options = MongoDBOptions.of(connection)
     scheme, hosts, more = "mongodb://", _hosts(connection), ""
     if options.uri and not connection.handout.host:
@@ -30,8 +32,8 @@ def _uri(connection: Connection, visitor: Visitor, who: str) -> str:
         scheme += "://"
         before, _, more = rest.partition("?")
         hosts = before.partition("/")[0]
-    own = query({"authSource": options.auth_database, **_tls(connection)})
-    return f"{scheme}{who}{hosts}/{encoded(visitor.database)}{own}{f'&{more}' if more else ''}"
+    own = query({"authSource": source, **_tls(connection)})
+    return f"{scheme}{who}{hosts}/{encoded(database)}{own}{f'&{more}' if more else ''}"
 
 
 def _hosts(connection: Connection) -> str:

@@ -80,6 +80,7 @@ def script(
         [*readable, *granted],
         more,
         f"{wording.client} {_address(connection)} -u root -p",
+        local=_without_password(connection, wording.client),
     )
 
 
@@ -88,6 +89,13 @@ def _reading(options: MySQLOptions, templates: Sequence[str], who: str, *, liter
     lacking = ", ".join(sorted(READS - set(options.privileges)))
     places = ["*"] if literally else [identifier(template_pattern(template)) for template in templates]
     return [f"GRANT {lacking} ON {place}.* TO {who} WITH GRANT OPTION;" for place in places] if lacking else []
+
+
+def _without_password(connection: Connection, client: str) -> str:
+    """Return what root of the machine types, where the client finds this very server by itself."""
+    if connection.host.startswith("/"):
+        return f"sudo {client} {_address(connection)}"
+    return f"sudo {client}" if connection.port == MySQLOptions.default_port else ""
 
 
 def _address(connection: Connection) -> str:

@@ -40,6 +40,7 @@ def script(connection: Connection, password: str, product: str, version: int | N
         [],
         more,
         f"psql -h {quote(connection.host)} -p {connection.port} -U postgres -d {quote(database)}",
+        local=f"sudo -u postgres psql -p {connection.port} -d {quote(database)}",
     )
 
 
