@@ -26,8 +26,8 @@ from dbroster.engines.mongodb.access.admin_privileges import READER, lets_everyb
 from dbroster.engines.mongodb.accounts_inside import insiders, shut_out
 from dbroster.engines.mongodb.end_operations import end_operations
 from dbroster.engines.mongodb.options import MongoDBOptions
-from dbroster.engines.mongodb.session import UNAUTHORIZED, Session, open_session
-from dbroster.engines.mongodb.state import read_accounts
+from dbroster.engines.mongodb.session import RAW, UNAUTHORIZED, Session, open_session
+from dbroster.engines.mongodb.state import UNREADABLE, read_accounts, role_documents
 from dbroster.engines.waits import breakable
 from dbroster.engines.zip_archiver import DAMAGED, ZipArchiver, member
 from dbroster.errors import OperationError, ServerError
@@ -63,7 +63,8 @@ class MongoDBArchiver(ZipArchiver):
     def missing(self) -> list[str]:
         """Say how the admin gets the right to read what it archives; without access control it has it."""
         rights = own_rights(self._session)
-        if all(_may_read(rights.privileges, place) for place in _PLACES) or lets_everybody_in(self.connection):
+        may = not rights.told or all(_may_read(rights.privileges, place) for place in _PLACES)
+        if may or lets_everybody_in(self.connection):
             return []
         grant = {"grantRolesToUser": rights.admin["user"], "roles": [READER]}
         return [f'db.getSiblingDB("{rights.admin["db"]}").runCommand({json_util.dumps(grant)})']
@@ -73,9 +74,8 @@ class MongoDBArchiver(ZipArchiver):
         accounts = read_accounts(self._session, self.connection, {"roles.db": database}, credentials=False)
         for name, account in accounts.items():
             if account.existing.managed:
-                roles = [{"role": role, "db": database} for role in account.roles_on(database)]
-                where = self._session.auth_database
-                self._session.change(where, {"revokeRolesFromUser": name, "roles": roles})
+                where, roles = self._session.auth_database, role_documents(account.roles_beside([database]))
+                self._session.change(where, {"updateUser": name, "roles": roles})
                 end_operations(self._session, [{"user": name, "db": where}])
         shut_out(self._session, insiders(self._session, [database]))
 
@@ -202,7 +202,12 @@ def _uri(connection: Connection) -> str:
 def _collections(session: Session, database: str) -> list[RawBSONDocument]:
     with session.talking():
         found = session.listed(database, "listCollections")
-        return [entry for entry in found if not _MADE_BY_ITSELF.fullmatch(entry["name"])]
+    if odd := [entry["name"] for entry in found if UNREADABLE in entry["name"]]:
+        raise OperationError(
+            f"the name of the collection {odd[0]} is no UTF-8, so dbroster can't ask for what is in it; archive the "
+            f'database by other means (mongodump), and drop it: db.getSiblingDB("{database}").dropDatabase()'
+        )
+    return [entry for entry in found if not _MADE_BY_ITSELF.fullmatch(entry["name"])]
 
 
 def _metadata(entry: RawBSONDocument, indexes: list[RawBSONDocument]) -> str:
@@ -219,7 +224,7 @@ def _metadata(entry: RawBSONDocument, indexes: list[RawBSONDocument]) -> str:
 def _read_metadata(file: zipfile.ZipFile, name: str) -> Mapping[str, Any]:
     text = file.read(name)
     if exact := json.loads(text).get(_EXACT):
-        return RawBSONDocument(b64decode(exact))
+        return RawBSONDocument(b64decode(exact), RAW)
     found: dict[str, Any] = json_util.loads(text, json_options=_JSON)  # of an archive from before
     return found
 

@@ -24,13 +24,18 @@ def end_operations(session: Session, who: Collection[Mapping[str, str]]) -> None
 
         def end(ask: Ask, some: list[Mapping[str, str]] = some) -> None:
             ask({"killAllSessions": some})
-            for operation in ask({"currentOp": 1, "$or": [{"effectiveUsers": {"$elemMatch": each}} for each in some]})[
-                "inprog"
-            ]:
+            for operation in ask(_operations(some))["cursor"]["firstBatch"]:
                 ask({"killOp": 1, "op": operation["opid"]})
 
         end(lambda body: session.command(ADMIN, body))
         ask_other_members(session.connection, end)
+
+
+def _operations(who: Collection[Mapping[str, str]]) -> dict[str, Any]:
+    """Ask for nothing but numbers: with the names that an owner has made, the answer could be too long."""
+    theirs = {"$or": [{"effectiveUsers": {"$elemMatch": each}} for each in who]}
+    stages = [{"$currentOp": {"allUsers": True}}, {"$match": theirs}, {"$project": {"_id": 0, "opid": 1}}]
+    return {"aggregate": 1, "pipeline": stages, "cursor": {"batchSize": 100_000}}
 
 
 def _portions(who: Collection[Mapping[str, str]]) -> Iterator[list[Mapping[str, str]]]:

@@ -21,10 +21,15 @@ import bson
 
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler, Owned, gone, no_adoption, prove_adoptable, prove_managed
-from dbroster.engines.mongodb.access.admin_privileges import access_control_is_off, lets_everybody_in, own_rights
+from dbroster.engines.mongodb.access.admin_privileges import (
+    access_control_is_off,
+    lets_everybody_in,
+    own_rights,
+    too_many_roles,
+)
 from dbroster.engines.mongodb.access.mechanisms import other_mechanisms, refusal, refused_mechanisms, unusable
 from dbroster.engines.mongodb.access.surroundings import Surroundings, possible_owners, told
-from dbroster.engines.mongodb.accounts_inside import Insider, insiders, let_in, nameless, shut_out, with_roles
+from dbroster.engines.mongodb.accounts_inside import Insider, insiders, left_in, let_in, shut_out, with_roles
 from dbroster.engines.mongodb.drop_database import Drop
 from dbroster.engines.mongodb.end_operations import end_operations
 from dbroster.engines.mongodb.holdings import holdings
@@ -89,6 +94,7 @@ class MongoDBHandler(Handler):
         self._seen: dict[str, Account] = {}
         self._around: Surroundings | None = None
         self._refused: frozenset[str] = frozenset()
+        self._untold = False
 
     @classmethod
     def open(cls, connection: Connection) -> Self:
@@ -128,7 +134,9 @@ class MongoDBHandler(Handler):
 
     def missing_privileges(self, templates: Sequence[str]) -> list[str]:  # noqa: ARG002 - the same for all databases
         """Commands that give the admin everything that a sync needs, when anything is missing."""
-        missing = own_rights(self._session).statements(self._session.auth_database)
+        rights = own_rights(self._session)
+        self._untold = not rights.told
+        missing = rights.statements(self._session.auth_database)
         return [] if missing and lets_everybody_in(self.connection) else missing
 
     def admin_script(self, templates: Sequence[str], password: str) -> "AdminScript":  # noqa: ARG002 - for all databases
@@ -159,6 +167,8 @@ class MongoDBHandler(Handler):
             f"a connection of {who} calls itself a sync; it is no admin's, so dbroster ignores it"
             for who in sorted(self._lock.ignored if self._lock else ())
         ]
+        if self._untold:
+            texts.append(too_many_roles(self._session))
         if self._session.in_clear:
             texts.append(f"passwords travel to {self._session.in_clear} in clear, as allow_plaintext_transport permits")
         return [Problem(text, warning=True) for text in texts]
@@ -301,11 +311,8 @@ class MongoDBHandler(Handler):
         if account.existing.locked_since is None:
             self._update(account, self._locked(account, inside), (), authenticationRestrictions=NOWHERE)
         shut_out(self._session, inside)
-        for place in sorted({insider["db"] for insider in nameless(inside)}):
-            self._tell(
-                f"accounts in {place} whose names are no UTF-8 keep their roles until it is dropped; to drop all that "
-                f'are defined in it: db.getSiblingDB("{place}").dropAllUsers()'
-            )
+        for text in left_in(inside):
+            self._tell(text)
         if account.databases:
             self._shut_to_others(user, account.databases)
         self._end_sessions(user)
@@ -412,8 +419,8 @@ class MongoDBHandler(Handler):
         self._take_from_others(user, databases, around)
 
     def _take_from_others(self, user: str, databases: Sequence[str], around: Surroundings) -> None:
-        for name, given in around.roles_of_others(user, databases):
-            self._unless(USER_NOT_FOUND, {"revokeRolesFromUser": name, "roles": role_documents(given)})
+        for name, left in around.left_to_others(user, databases):  # what is taken may have no name that can be sent
+            self._unless(USER_NOT_FOUND, {"updateUser": name, "roles": role_documents(left)})
 
     def _refuse_claim(self, user: str, databases: Sequence[str], around: Surroundings | None) -> None:
         """Raise OperationError for a database that can't become this user's; one that exists may not be `around`."""

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 
 import pymongo
 import pymongo.synchronous.monitor
@@ -42,6 +43,9 @@ ROLE_NOT_FOUND = "31"
 WRITE_CONCERN = {"w": "majority", "wtimeout": 10_000}
 """What a change waits for: a stepdown of the primary can't undo it any more."""
 
+RAW = DEFAULT_RAW_BSON_OPTIONS.with_options(unicode_decode_error_handler="replace")
+"""How documents are read that are to stay byte by byte as they are."""
+
 _WRONG_LOGIN, _UNKNOWN_COMMAND, _ATLAS = 18, 59, 8000
 _NO_PRIMARY = {91, 189, 10058, 10107, 11600, 11602, 13435, 13436}
 """The server is not the primary, or not any more (specification "Server Discovery and Monitoring")."""
@@ -51,6 +55,7 @@ _GRACE = 2  # seconds that the server has, besides `timeout`, to say itself that
 _SHOWN, _LONG = 20, 100  # names, and their characters, that a person is told
 _CLOSING = 1.0  # seconds that saying goodbye may take
 _NOISE = re.compile(r"(?s) \(configured timeouts: [^)]*\)|, (?:Timeout|full error): .*")
+_SOURCE = re.compile(r"(?i)[?&]authsource=([^&]*)")
 _SERVER = re.compile(r"[^\s,]+:\d+(?=: )")
 _CUT_OFF = re.compile("EOF occurred|connection closed|Connection reset")
 _CROWDED = (
@@ -92,6 +97,13 @@ class Session:
             raise UnsupportedServer(f"MongoDB {version} is too old: MongoDB {OLDEST} or newer is needed")
         self.version = version
 
+    @property
+    def admin(self) -> dict[str, str]:
+        """Name and authentication database of the account that has logged in."""
+        found = _SOURCE.search(MongoDBOptions.of(self.connection).uri)
+        source = EXTERNAL if not self.connection.password else unquote(found[1]) if found else ADMIN
+        return {"user": self.connection.username, "db": source}
+
     def close(self) -> None:
         """End the session; never raises, and doesn't wait for a server that is silent."""
         close_client(self.client, forget=bool(self._ended))
@@ -117,7 +129,7 @@ class Session:
 
     def listed(self, database: str, command: str, value: int | str = 1) -> list[RawBSONDocument]:
         """Return all that a command with a cursor lists, byte by byte as the server has it."""
-        found = self.client[database].cursor_command(command, value, codec_options=DEFAULT_RAW_BSON_OPTIONS)
+        found = self.client[database].cursor_command(command, value, codec_options=RAW)
         return list(found)  # type: ignore[arg-type]  # the options say what comes
 
     @contextmanager
@@ -247,7 +259,13 @@ class Session:
         return None
 
     def _users(self, body: Document) -> list[Document]:
-        users: list[Document] = self.command(self.auth_database, body)["users"]
+        try:
+            users: list[Document] = self.command(self.auth_database, body)["users"]
+        except Stalled:
+            raise
+        except ConnectError as error:
+            text = "if accounts have more roles than one answer of usersInfo has room for: let it find in"
+            raise ConnectError(f"{error}; {text} admin.system.users") from None
         return users
 
     def database_names(self, like: Collection[str] | None = None) -> list[str]:

@@ -30,6 +30,9 @@ PAGE = 5000
 """Accounts per query; with credentials about a third of the 16 MB that a reply may have."""
 
 _NO_CLIENT = {"255.255.255.255", "255.255.255.255/32", "0.0.0.0", "0.0.0.0/32", "::", "::/128"}  # noqa: S104 - nobody
+UNREADABLE = "\N{REPLACEMENT CHARACTER}"
+"""What stands for bytes that are no UTF-8; a name with it can't be sent."""
+
 FIELDS = {"_id": 0, "user": 1, "roles": 1, "customData": 1, "authenticationRestrictions": 1}
 MARKER, _VERSION = "dbroster", 2
 
@@ -164,8 +167,13 @@ def shell_command(database: str, body: Mapping[str, object]) -> str:
 
 
 def role_documents(roles: Iterable[Role]) -> list[dict[str, str]]:
-    """Return roles as commands take them."""
-    return [{"role": role, "db": database} for role, database in roles]
+    """Return roles as commands take them, but for those that no command can name."""
+    return [{"role": role, "db": database} for role, database in roles if UNREADABLE not in role]
+
+
+def roles_of(document: Mapping[str, Any]) -> tuple[Role, ...]:
+    """The roles of an account as the server shows it."""
+    return tuple((role["role"], role["db"]) for role in document.get("roles", ()))
 
 
 def _holders(accounts: Iterable[Account]) -> dict[str, dict[str, bool]]:
@@ -180,7 +188,7 @@ def _holders(accounts: Iterable[Account]) -> dict[str, dict[str, bool]]:
 def account_of(document: Mapping[str, Any], connection: Connection) -> Account:
     """Read what stands of one account in the authentication database."""
     name: str = document["user"]
-    roles = tuple((role["role"], role["db"]) for role in document.get("roles", ()))
+    roles = roles_of(document)
     custom = document.get("customData") or {}
     found = Marker.parse(custom)
     marker = found if found and found.user == name else None
@@ -194,7 +202,8 @@ def account_of(document: Mapping[str, Any], connection: Connection) -> Account:
         protected=protected,
         lock=_lock(marker, restrictions),
         verifiers=_verifiers(document.get("credentials")) if managed else (),
-        locked_since=read_stamp(marker.locked) if marker else None,
+        # who has a role again was opened by hand, and is locked once more
+        locked_since=read_stamp(marker.locked) if marker and not roles else None,
         marked_for=found.user if found and not marker and found.roster == connection.roster else None,
     )
     return Account(existing, marker, roles, custom, restrictions, frozenset(document.get("credentials") or ()))

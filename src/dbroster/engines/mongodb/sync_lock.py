@@ -57,7 +57,7 @@ class SyncLock:
 
     def __init__(self, session: Session, connection: Connection) -> None:
         """Only note how to connect; `take` connects."""
-        self._session = session
+        self._session = self._first = session
         self._connection = connection
         role = f"{_ROLE} {secrets.token_hex(4)}"  # a program may try from two sessions
         self._name = application_name(role)
@@ -99,7 +99,7 @@ class SyncLock:
     def is_held(self) -> bool:
         """Whether it was held all the time, on the server that is the primary now."""
         with self._taking:
-            return not self._was_lost and self._is_shown(self._visitors_of_primary())
+            return not self._was_lost and any(map(self._shows_it, (self._session, self._first)))
 
     def take(self) -> str | None:
         """Connect to each member; say why the lock is not ours, as far as there is a reason, else None."""
@@ -112,6 +112,12 @@ class SyncLock:
             found += visitors
         sync = self._other_sync(found)
         return f"another sync is at work on this server: {sync}; try again when it has ended" if sync else None
+
+    def _shows_it(self, session: Session) -> bool:
+        """Whether it is held, as a session sees it; one that has ended meanwhile sees nothing."""
+        with suppress(ConnectError), session.talking():
+            return self._is_shown(self._visitors(session.client[ADMIN]))
+        return False
 
     def _visitors_of_primary(self) -> list[Document]:
         with self._session.talking():

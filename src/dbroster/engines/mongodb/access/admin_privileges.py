@@ -6,6 +6,7 @@ or on the database itself.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ from dbroster.engines.mongodb.session import (
     translated,
 )
 from dbroster.engines.mongodb.state import MARKER, shell_command
-from dbroster.errors import OperationError
+from dbroster.errors import ConnectError, OperationError, ServerError, Stalled
 from dbroster.model.connection import Connection
 
 ROLE = "dbrosterAdmin"
@@ -34,6 +35,7 @@ _CLUSTER: dict[str, Any] = {"cluster": True}
 _ALL: dict[str, Any] = {"db": "", "collection": ""}
 _USERS: dict[str, Any] = {"db": ADMIN, "collection": "system.users"}
 _LOGIN = {"username", "password", "authSource", "authMechanism"}
+_SHOWN, _LETTERS = 5, 40  # of roles that a person is told
 _NO_ADMINS = frozenset({
     "read", "readWrite", "dbAdmin", "readAnyDatabase", "readWriteAnyDatabase", "dbAdminAnyDatabase", "backup",
     "clusterMonitor", "clusterManager", "clusterAdmin", "hostManager", "enableSharding", "directShardOperations",
@@ -67,10 +69,12 @@ class Rights:
     privileges: list[Mapping[str, Any]]
     has_role: bool
     """Whether the admin has the role that `statements` would create."""
+    told: bool = True
+    """Whether the server could say it; what it can't say is taken for granted."""
 
     def statements(self, auth_database: str) -> list[str]:
         """Return the commands that give the admin everything, when anything is missing."""
-        missing = self._missing(auth_database)
+        missing = self._missing(auth_database) if self.told else []
         if not missing:
             return []
         if self.has_role:
@@ -108,9 +112,27 @@ def role_with_privileges(auth_database: str, *, exists: bool) -> dict[str, objec
 
 def own_rights(session: Session) -> Rights:
     """Ask what the admin may do."""
-    status = session.command(ADMIN, {"connectionStatus": 1, "showPrivileges": True})["authInfo"]
+    try:
+        status = session.command(ADMIN, {"connectionStatus": 1, "showPrivileges": True})["authInfo"]
+    except Stalled:
+        raise
+    except ConnectError:  # the answer has no room for all roles: whoever owns a database may give its roles to anybody
+        session.command(ADMIN, {"ping": 1})
+        return Rights(session.admin, [], has_role=True, told=False)
     has_role = {"role": ROLE, "db": ADMIN} in status["authenticatedUserRoles"]
     return Rights(status["authenticatedUsers"][0], status["authenticatedUserPrivileges"], has_role)
+
+
+def too_many_roles(session: Session) -> str:
+    """Say who has given the admin so many roles that the server can't list them."""
+    roles: list[dict[str, str]] = []
+    with suppress(ServerError, OperationError):
+        roles = [role for role in (session.find_account(session.admin) or {}).get("roles", ()) if role["db"] != ADMIN]
+    shown = ", ".join(f"{role['role'][:_LETTERS]}@{role['db']}" for role in roles[:_SHOWN]) or "them through a role"
+    return (
+        "the admin has too many roles for the server to tell them, so what it may do was not checked; whoever owns a "
+        f"database (dbOwner, userAdmin) can give its roles to anybody, and has given {shown}: take that away"
+    )
 
 
 def _accounts(auth_database: str) -> Resource:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dbroster.engines.mongodb.session import Session
-from dbroster.engines.mongodb.state import FIELDS, Account, Role, account_of, role_documents, shell_command
+from dbroster.engines.mongodb.state import FIELDS, Account, Role, account_of, role_documents, roles_of, shell_command
 from dbroster.model.connection import Connection
 
 
@@ -35,12 +35,13 @@ class Surroundings:
         holders: dict[str, Account] = {}
         strangers: list[Stranger] = []
         for document in session.find_holders(databases, FIELDS):
-            account = account_of(document, connection)
-            if document["db"] == session.auth_database and account.existing.managed:
+            # elsewhere an owner writes what looks like a marker
+            account = account_of(document, connection) if document["db"] == session.auth_database else None
+            if account and account.existing.managed:
                 holders[account.existing.name] = account
             else:
-                roles = tuple(role for role in account.roles if role[1] in databases)
-                strangers.append(Stranger(account.existing.name, document["db"], roles))
+                roles = tuple(role for role in roles_of(document) if role[1] in databases)
+                strangers.append(Stranger(document["user"], document["db"], roles))
         return cls(session.database_names(databases), holders, strangers)
 
     def outside(self, databases: Collection[str]) -> list[Stranger]:
@@ -51,22 +52,26 @@ class Surroundings:
         """Name the database that the server takes for this one."""
         return next((name for name in self.databases if name.lower() == database.lower()), None)
 
-    def roles_of_others(self, user: str, databases: Collection[str]) -> Iterator[tuple[str, list[Role]]]:
-        """Yield managed users besides this one, and their roles on any of the databases."""
+    def left_to_others(self, user: str, databases: Collection[str]) -> Iterator[tuple[str, tuple[Role, ...]]]:
+        """Yield managed users besides this one who have roles on any of the databases, and their roles elsewhere."""
         for name, account in self.holders.items():
-            roles = [role for role in account.roles if role[1] in databases]
-            if roles and name != user:
-                yield name, roles
+            left = account.roles_beside(databases)
+            if left != account.roles and name != user:
+                yield name, left
 
 
 def told(strangers: Sequence[Stranger], what: str) -> str:
     """Say `what` these accounts may do, and the commands that end that."""
     names = ", ".join(f"{stranger.name}@{stranger.where}" for stranger in strangers)
-    commands = [
-        shell_command(stranger.where, {"revokeRolesFromUser": stranger.name, "roles": role_documents(stranger.roles)})
-        for stranger in strangers
-    ]
+    commands = [shell_command(stranger.where, _taking(stranger)) for stranger in strangers]
     return f"{names} may {what}; take that away: {'; '.join(commands)}"
+
+
+def _taking(stranger: Stranger) -> dict[str, object]:
+    """The command that takes their roles away; all that they have, if one of those can't be named."""
+    named = role_documents(stranger.roles)
+    verb = "revokeRolesFromUser" if len(named) == len(stranger.roles) else "updateUser"
+    return {verb: stranger.name, "roles": named if verb == "revokeRolesFromUser" else []}
 
 
 def possible_owners(databases: Sequence[str]) -> set[str]:
