@@ -1,8 +1,10 @@
 """From what the roster wants and what the server has to the plan; pure, and the same for every engine."""
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from functools import cached_property
+from itertools import islice, takewhile
 
 from dbroster.model.plan import NEW_USER, NOT_LISTED, OTHER_PASSWORD, Action, Conflict, Plan, Verb
 from dbroster.model.problems import Problem
@@ -107,14 +109,23 @@ class Differ:
 
     def _would_be_lost(self, name: str) -> Iterator[str]:
         """Say which databases could count as an adopted account's from the next run on, and be dropped then."""
+        first = bisect_left(self._unwanted, f"{name}_")
+        for database in takewhile(lambda found: found.startswith(f"{name}_"), islice(self._unwanted, first, None)):
+            yield (
+                f"with the account {name} its database {database} could become dbroster's, and be dropped, "
+                "since no template names it: name it, or list it under `protected` to keep it"
+            )
+
+    @cached_property
+    def _unwanted(self) -> Sequence[str]:
+        """Names of foreign databases that could be taken over, and that no user wants; in order."""
         wanted = {self.fold(wished) for user in self.roster.users for wished in self.roster.databases(user)}
-        for database in self.actual.databases.values():
-            free = database.owner is None and not database.protected and database.name not in self.protected
-            if free and database.name.startswith(f"{name}_") and self.fold(database.name) not in wanted:
-                yield (
-                    f"with the account {name} its database {database.name} could become dbroster's, and be dropped, "
-                    "since no template names it: name it, or list it under `protected` to keep it"
-                )
+        return sorted(
+            database.name
+            for database in self.actual.databases.values()
+            if database.owner is None and not database.protected and database.name not in self.protected
+            if self.fold(database.name) not in wanted
+        )
 
     def _foreign_database(self, name: str, wanted: str, database: ExistingDatabase) -> Iterator[str]:
         if database.name != wanted:
