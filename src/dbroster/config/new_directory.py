@@ -25,7 +25,7 @@ _TEMPLATES = """\
 web
 """
 
-_IGNORED = f"""\
+IGNORED = f"""\
 # secret
 {USERS_FILE}
 *.password
@@ -35,6 +35,7 @@ audit.jsonl*
 .*.cache
 archives/
 """
+"""What git must not take of a config directory."""
 
 _HEAD = """\
 # The servers that dbroster keeps in step with users.txt. docs/configuration.md explains every key.
@@ -126,7 +127,7 @@ def _files(servers: Sequence[FirstServer]) -> Iterator[tuple[str, str]]:
         yield f"{engine}_databases.txt", _TEMPLATES.format(product=options_of(engine).product)
         for server in _of(engine, servers):
             yield server.password_file, f"{generated()}\n"
-    yield ".gitignore", _IGNORED
+    yield ".gitignore", IGNORED
 
 
 def _of(engine: str, servers: Sequence[FirstServer]) -> Sequence[FirstServer]:

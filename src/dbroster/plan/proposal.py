@@ -164,7 +164,11 @@ class Survey:
         if len(theirs) > 1:
             return None, f"it could be a database of {' or of '.join(theirs)}: take it from one of them, or {_RENAME}"
         if not theirs:
-            return None, f"by its name it belongs to {begun[-1]}, who does not have it ({has}): {_RENAME}"
+            owner = begun[-1]
+            return (
+                None,
+                f"by its name it belongs to {owner}, who does not have it ({has}): give it to {owner}, or {_RENAME}",
+            )
         (user,) = theirs
         if not self._could_be(user):
             return None, f"its account {user} is not proposed"

@@ -29,7 +29,10 @@ def proposal_text(
 def _templates(proposal: Proposal) -> Iterator[str]:
     yield ""
     if not proposal.templates:
-        yield f"no template: no ending of database names (USER_ENDING) is shared by {SHARED_BY} accounts or more"
+        yield (
+            f"no template: none of the endings of database names (USER_ENDING) that {SHARED_BY} accounts or more share "
+            "belongs to one that can be taken over"
+        )
         return
     yield f"templates (endings of database names that {SHARED_BY} accounts or more share, or that were asked for):"
     users = len(proposal.fits)

@@ -77,7 +77,8 @@ def test_the_proposal_is_a_config_directory(command: Command, tmp_path: Path) ->
     assert all(map(PASSWORD.fullmatch, passwords.values()))
     assert len(set(passwords.values())) == 3
     assert lines(found["postgresql_databases.txt"]) == ["web", "tools"]
-    assert found.keys() == {"users.txt", "adopt.txt", "postgresql_databases.txt", "connections.yaml"}
+    assert found.keys() == {"users.txt", "adopt.txt", "postgresql_databases.txt", "connections.yaml", ".gitignore"}
+    assert "users.txt" in lines(found[".gitignore"])
     assert not any(password in command.out + command.err for password in passwords.values())
     assert command.server().changes() == []
 

@@ -10,6 +10,7 @@ from dbroster.cli.choices import only_server, product
 from dbroster.cli.output import say
 from dbroster.cli.stopping import Connect
 from dbroster.config.connections import CONNECTIONS_FILE, read_connections
+from dbroster.config.new_directory import IGNORED
 from dbroster.config.one_server import one_server
 from dbroster.engines import OTHER_NAMES
 from dbroster.errors import ConfigError
@@ -101,6 +102,7 @@ def _contents(found: Proposed, connection: Connection, connections: str) -> Mapp
         + "".join(f"{name}\n" for name in found.passwords),
         f"{connection.engine}_databases.txt": "# Each user has one database per line: USERNAME_LINE.\n"
         + "".join(f"{name}\n" for name in found.proposal.templates),
+        ".gitignore": IGNORED,
         CONNECTIONS_FILE: f"# Made by dbroster import, for this server only.\n{connections}",
     }
     return {name: text.encode() for name, text in texts.items()}
