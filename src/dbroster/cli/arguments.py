@@ -120,6 +120,11 @@ def files_words(given: argparse.Namespace) -> list[str]:
     return ["--config", str(given.directory), *(["--identity", str(given.identity)] if given.identity else [])]
 
 
+def typed_words(given: argparse.Namespace) -> list[str]:
+    """Return those of them that were typed: a person's next command finds the same directory by itself, too."""
+    return files_words(given)[0 if given.typed else 2 :]
+
+
 def common_options(parser: argparse.ArgumentParser, formats: Iterable[str] = FORMATS, *, choice: bool = True) -> None:
     """What every verb that works on servers can be told; `choice`: of one server, too."""
     files_options(parser)

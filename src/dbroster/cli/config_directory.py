@@ -23,7 +23,7 @@ def locate(given: argparse.Namespace) -> None:
     """
     if "directory" not in given or getattr(given, "files", None):
         return
-    typed = given.directory
+    typed = given.typed = given.directory
     given.directory, why = find_directory(typed)
     if why and not getattr(given, "quiet", False):
         mutter(f"config directory: {given.directory} ({why})\n")

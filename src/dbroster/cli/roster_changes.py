@@ -4,9 +4,9 @@ import argparse
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
-from shlex import quote
+from shlex import join
 
-from dbroster.cli.arguments import files_options, files_words
+from dbroster.cli.arguments import files_options, typed_words
 from dbroster.cli.output import complain, say
 from dbroster.cli.stopping import Connect
 from dbroster.errors import ConfigError
@@ -77,10 +77,10 @@ def tell(given: argparse.Namespace, done: Changed, sentence: str, told: Sequence
     if done.problems:
         complain([*done.problems, Problem("a sync will find this, too: mend it with dbroster edit", warning=True)])
     if not given.sync:
-        words = " ".join(map(quote, files_words(given)))
         name = told[0] if len(told) == 1 else "NAME"
-        handout = f"      dbroster handout {name} {words} --to {name}.txt\n" if told else ""
-        say(f"next: dbroster plan {words}\n      dbroster sync {words}\n{handout}")
+        steps = [["plan"], ["sync"], *([["handout", name, "--to", f"{name}.txt"]] if told else [])]
+        lines = [join(["dbroster", *step, *typed_words(given)]) for step in steps]
+        say("next: " + "\n      ".join(lines) + "\n")
 
 
 def listed(names: Sequence[str]) -> str:

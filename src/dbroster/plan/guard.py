@@ -147,10 +147,10 @@ class Guard:
     def _refusals(self) -> Iterator[str]:
         nobody, no_template = self._nobody_left, self._no_template
         if nobody:
-            found = f"{self.plan.managed_users} managed accounts are on the server"
+            found = f"{_are(self.plan.managed_users, 'account')} on the server"
             yield f"{self.roster.file} holds no usable user, but {found}{self._whose()}; {self._permit}"
         if no_template:
-            found = f"{self.plan.managed_databases} managed databases are on the server"
+            found = f"{_are(self.plan.managed_databases, 'database')} on the server"
             yield f"the template list is empty, but {found}; {self._permit}"
         if self._counted and not nobody:
             yield from self._too_many_accounts()
@@ -274,3 +274,7 @@ def _few(names: Collection[str]) -> str:
     shown = list(names)[:SHOWN]
     more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
     return ", ".join([*shown, *more])
+
+
+def _are(number: int, what: str) -> str:
+    return f"{number} managed {what}{' is' if number == 1 else 's are'}"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from dbroster.model.plan import REMOVALS
 from dbroster.report.by_user import CHANGED, NEW, REMOVED, WRONG, Line, label, told_lines
-from dbroster.report.report import Report
+from dbroster.report.report import Report, is_idle
 from dbroster.report.text import counts_of, plans_of, printable, trouble_of_all
 
 MOST_ACTIONS = 200
@@ -47,8 +47,7 @@ def _heading(report: Report) -> str:
 
 def _users(report: Report) -> Iterator[str]:
     lines = told_lines(report.results, silent=report.silent)
-    idle = not any(r.outcomes or r.fatal or r.refusals or r.judgement for r in report.results)
-    if idle and not report.quiet:
+    if not report.quiet and all(map(is_idle, report.results)):
         yield "Nothing to do."
     if lines:
         yield from _head("", "user", "what")

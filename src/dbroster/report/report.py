@@ -38,6 +38,12 @@ def summary(result: Result) -> dict[str, int | float]:
     }
 
 
+def is_idle(result: Result) -> bool:
+    """Whether nothing was to be done, and nothing keeps anything from being done."""
+    told = result.outcomes or result.refusals or result.judgement or result.conflicts or result.fatal is not None
+    return not (told or any(not problem.warning for problem in result.problems))
+
+
 def told_counts(result: Result) -> dict[str, int | float]:
     """Count as people do: the owner of a new database may use it, and who is removed was locked before."""
     counts = summary(result)

@@ -6,7 +6,7 @@ from dbroster.model.plan import Verb
 from dbroster.model.problems import Problem
 from dbroster.model.result import Link, Outcome, Result, Status
 from dbroster.report.exit_codes import WENT_WRONG, Exit
-from dbroster.report.report import Report, told_counts
+from dbroster.report.report import Report, is_idle, told_counts
 
 _COLOURS = {
     Status.PLANNED: "36",
@@ -69,7 +69,7 @@ def _of_one(result: Result, report: Report) -> str:
 def _of_several(report: Report) -> Iterator[str]:
     """Tell what changes for all servers together, and what is wrong once, if it is so with all of them."""
     lines = list(_user_lines(report.results, report))
-    idle = not (report.quiet or any(r.outcomes or r.fatal or r.refusals or r.judgement for r in report.results))
+    idle = not report.quiet and all(map(is_idle, report.results))
     if lines or idle:
         yield f"{len(report.results)} servers{' (dry run)' * report.dry_run}{': nothing to do' * idle}"
     yield from lines
@@ -170,7 +170,8 @@ def _closing_lines(result: Result) -> Iterator[str]:
     if result.judgement and not result.fatal:
         yield f"  {_judgement(result)}"
     elif result.outcomes or not (result.fatal or result.refusals):
-        yield f"  {result.users} users, {result.unchanged} unchanged: {', '.join(counts_of(result)) or 'nothing to do'}"
+        told = ", ".join((*counts_of(result), *_obstacles(result))) or "nothing to do"
+        yield f"  {_number(result.users, 'user')}, {result.unchanged} unchanged: {told}"
     if result.plan:
         yield f"  plan {result.plan}"
     if result.audit:
@@ -192,6 +193,17 @@ def counts_of(result: Result) -> Iterator[str]:
             yield f"{counts[status.value]} {status.value.replace('_', ' ')}"
 
 
+def _obstacles(result: Result) -> Iterator[str]:
+    """Count what keeps somebody from being served."""
+    problems = sum(not problem.warning for problem in result.problems)
+    counts = {"conflict": len(result.conflicts), "problem": problems}
+    yield from (_number(number, what) for what, number in counts.items() if number)
+
+
+def _number(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def _audit(link: Link) -> str:
     return f"audit log: line number {link.number} is {link.digest}"
 
@@ -199,7 +211,7 @@ def _audit(link: Link) -> str:
 def _judgement(result: Result) -> str:
     """What is sound must not sound as if all were."""
     number = sum(not problem.warning for problem in result.problems)
-    but = f"; {number} problem{'s' * (number > 1)} above" if number else "; dbroster plan tells what a sync would do"
+    but = f"; {_number(number, 'problem')} above" if number else "; dbroster plan tells what a sync would do"
     return f"{result.judgement}{but}"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dbroster.cli.main import main
 from dbroster.engines.base import Handler
 from dbroster.errors import ConnectError
 from dbroster.files import write
@@ -79,18 +80,29 @@ def test_users_are_added_at_the_end(command: Command, directory: Path) -> None:
     assert command.out == (
         "dan and eve were added to users.txt, with a new password each\n"
         f"next: dbroster plan --config {directory}\n      dbroster sync --config {directory}\n"
-        f"      dbroster handout NAME --config {directory} --to NAME.txt\n"
+        f"      dbroster handout NAME --to NAME.txt --config {directory}\n"
     )
     assert command.err == ""
     assert command.servers == {}
 
 
 def test_a_handout_is_what_comes_next_for_who_has_a_new_password(command: Command, directory: Path) -> None:
-    said = f"      dbroster handout bob --config {directory} --to bob.txt\n"
+    said = f"      dbroster handout bob --to bob.txt --config {directory}\n"
     assert command("passwd", "bob") == 0
     assert command.out.endswith(said)
     assert command("remove", "bob") == 0
     assert "dbroster handout" not in command.out
+
+
+def test_what_was_not_typed_has_not_to_be_typed_next(
+    command: Command, directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DBROSTER_CONFIG", str(directory))
+    assert main(["add", "dan"], None, command.connect) == 0
+    next_ones = "next: dbroster plan\n      dbroster sync\n      dbroster handout dan --to dan.txt\n"
+    assert capsys.readouterr().out.endswith(next_ones)
+    assert main(["grants", "mysql"], None, command.connect) == 0
+    assert "administrator: dbroster grants mysql --show | " in capsys.readouterr().out
 
 
 def test_new_passwords_are_printed_only_if_that_is_asked_for(command: Command, directory: Path) -> None:

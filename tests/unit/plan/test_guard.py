@@ -144,7 +144,7 @@ def test_a_roster_without_users_needs_all(option: str | None) -> None:
     for managed in (1, 50):
         found = guard(Roster(templates=("web",)), state(people(managed)), option)
         (text,) = found.refusals
-        assert f"users.txt holds no usable user, but {managed} managed accounts" in text
+        assert f"users.txt holds no usable user, but {managed} managed account{'s' * (managed > 1)} " in text
         assert "--max-removals all" in text
         assert found.permission == "all"
     assert guard(Roster(), state(()), option).refusals == ()
@@ -221,7 +221,7 @@ def test_an_empty_template_list_needs_all() -> None:
     bare = roster("u000", templates=())
     found = guard(bare, state(("u000",)))
     (text,) = found.refusals
-    assert "the template list is empty, but 1 managed databases" in text
+    assert "the template list is empty, but 1 managed database is on the server" in text
     assert found.permission == "all"
     assert guard(bare, state(("u000",)), "1").refusals
     assert guard(bare, state(("u000",)), "all").refusals == ()

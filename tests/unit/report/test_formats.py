@@ -14,6 +14,7 @@ from dbroster.model.result import Outcome, Result, Status
 from dbroster.passwords.secret import Secret
 from dbroster.report.exit_codes import Exit, exit_code, gravest
 from dbroster.report.json_document import as_json
+from dbroster.report.markdown import as_markdown
 from dbroster.report.report import Report, summary
 from dbroster.report.text import as_text, as_texts, printable, problem_text
 
@@ -135,7 +136,7 @@ def test_the_report_of_a_run() -> None:
         "  problem: users.txt line 3: eve: the password is empty\n"
         "  warning: connections.yaml: no TLS\n"
         "  conflict: root: an account root exists\n"
-        "  3 users, 0 unchanged: 1 new, 1 failed\n"
+        "  3 users, 0 unchanged: 1 new, 1 failed, 1 conflict, 1 problem\n"
         "  0.25 s (read 0.25)\n"
     )
 
@@ -164,11 +165,21 @@ def test_a_check_that_has_found_problems_does_not_sound_as_if_all_were_well() ->
     assert "are sound" not in as_text(result(judgement="2 users and 1 template are sound", fatal="no route"))
 
 
-@pytest.mark.parametrize("more", [{"fatal": "no server"}, {"refusals": ("too many",)}])
-def test_what_could_not_be_done_is_not_called_nothing_to_do(more: dict[str, Any]) -> None:
-    text = as_text(result(**more))
-    assert "nothing to do" not in text
-    assert "no server" in text or "refused, nothing was done: too many" in text
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"fatal": "no server"}, "error: no server"),
+        ({"refusals": ("too many",)}, "refused, nothing was done: too many"),
+        ({"conflicts": (Conflict("root", "is there"),), "users": 1}, "  1 user, 0 unchanged: 1 conflict\n"),
+        ({"problems": (PROBLEM, PROBLEM, WARNING), "users": 2}, "  2 users, 0 unchanged: 2 problems\n"),
+    ],
+)
+def test_what_could_not_be_done_is_not_called_nothing_to_do(more: dict[str, Any], told: str) -> None:
+    for servers in (1, 2):
+        found = [result(**more)] * servers
+        report = Report(found, [Exit.INCOMPLETE] * servers, Exit.INCOMPLETE)
+        assert "nothing to do" not in as_texts(report).lower() + as_markdown(report).lower()
+    assert told in as_text(result(**more))
 
 
 def test_a_named_server_is_named() -> None:

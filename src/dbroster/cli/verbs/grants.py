@@ -44,7 +44,7 @@ def run(given: argparse.Namespace, connect: Connect) -> int:
     engine = OTHER_NAMES.get(called, called)
     connection = _connection(files, engine, given)
     wanted = Wanted(connection, read_templates(files, engine), called, given.show)
-    words = ["dbroster", "grants", called, "--config", str(given.directory)]
+    words = ["dbroster", "grants", called, *(["--config", str(given.directory)] if given.typed else [])]
     words += ["--server", given.server] if given.server else []
     found = find(wanted, connect)
     say("".join(f"{line}\n" for line in lines(wanted, found, shlex.join([*words, "--show"]))))

@@ -112,7 +112,7 @@ def _steps(given: argparse.Namespace, engine: str, found: Proposed) -> Iterator[
     """Return the commands that come next, and what for."""
     server = ["--server", given.server] if given.server else []
     if not given.to:
-        words = ["import", given.product, "--config", str(given.directory), *server]
+        words = ["import", given.product, *(["--config", str(given.directory)] if given.typed else []), *server]
         words += [word for name in given.templates for word in ("--template", name)]
         yield _command(*words, "--to", f"{engine}-proposal"), "write it"
         return

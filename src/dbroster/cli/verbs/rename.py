@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from shlex import quote
 
-from dbroster.cli.arguments import audit_option, common_options, epilog, files_words, fleet_option
+from dbroster.cli.arguments import audit_option, common_options, epilog, fleet_option, typed_words
 from dbroster.cli.output import complain, say, tell
 from dbroster.cli.servers import OneServer, Tell, serve
 from dbroster.cli.stopping import Connect
@@ -57,7 +57,7 @@ def _rename(given: argparse.Namespace, connect: Connect, place: Place, wish: Wis
     with Interrupts():
         write_name(place, wish.old, wish.new, finished=False)
     if _serve(given, connect, wish._replace(begun=True), _tell_whether_done, dry_run=False) != Exit.IN_STEP:
-        again = " ".join(map(quote, ("dbroster", "rename", wish.old, wish.new, *files_words(given))))
+        again = " ".join(map(quote, ("dbroster", "rename", wish.old, wish.new, *typed_words(given))))
         text = f"the rename is not finished, and no sync touches {wish.old} or {wish.new} until it is: {again}"
         complain([Problem(text)])
         return Exit.INCOMPLETE
