@@ -138,7 +138,7 @@ def test_login_that_takes_its_time_keeps_nobody_in(
 def test_login_through_public_or_a_group_keeps_nobody_in(
     handler: Handler, user: str, server: servers.PostgreSQL, log_in: LogIn
 ) -> None:
-    """U1, B3: who takes his time to get into a leaver's database need not be named in its privileges."""
+    """U1, X1, B3: who takes his time to get into a leaver's database is not named in its privileges, or no more."""
     database, guest, group = make(handler, user), f"{user}x", f"{user}_group"
     handler.create_user(guest, GOOD)
     entered = []
@@ -154,12 +154,14 @@ def test_login_through_public_or_a_group_keeps_nobody_in(
     )
     with log_in(server.admin_user, server.admin_password, "postgres") as dba:
         dba.execute(f"CREATE ROLE {group} ROLE {guest}")
-        for way in ("PUBLIC", group):
+        for way, shut in (("PUBLIC", False), (group, False), ("PUBLIC", True)):
             dba.execute(f"GRANT CONNECT ON DATABASE {database} TO {way}")
             thread = Thread(target=stay)
             thread.start()
             while not dba.execute(late).fetchall():
                 assert thread.is_alive()
+            if shut:
+                dba.execute(f"REVOKE CONNECT ON DATABASE {database} FROM {way}")
             handler.lock_user(user)
             thread.join()
             assert entered == []

@@ -101,9 +101,9 @@ def shut_databases(
             quickly = [sql.SQL("SET LOCAL lock_timeout = '2s'"), *shutting]
             past_holders(session, connection, [owner], database, partial(session.run, quickly))
     _end_guests(session, databases)
-    if guests:  # through PUBLIC, or a group, anybody may have been let in
-        everybody = {user for (user,) in session.rows(_USERS, {"form": f"{FORM}%", "roles": None})}
-        _end_logins(session, {*everybody, *(guest for _, guest in guests if guest)})
+    # through PUBLIC, or a group, anybody may have been let in, also if that is taken back by now
+    everybody = {user for (user,) in session.rows(_USERS, {"form": f"{FORM}%", "roles": None})}
+    _end_logins(session, {*everybody, *(guest for _, guest in guests if guest)}, databases)
     _end_guests(session, databases)
     end_acting(session, acting)
 
@@ -150,21 +150,25 @@ def _end_guests(session: Session, databases: Collection[str]) -> None:
                 raise
 
 
-# which process is whose stands nowhere yet; of most others admins may not see of which type they are
+# which process is whose stands nowhere yet, but into which database it wants, which it holds until it is in; of most
+# others admins may not see of which type they are
 _UNSEEN: LiteralString = """
     SELECT DISTINCT l.pid FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
     WHERE l.locktype = 'virtualxid' AND a.usesysid IS NULL
-        AND coalesce(a.backend_type, 'client backend') = 'client backend'"""
+        AND coalesce(a.backend_type, 'client backend') = 'client backend'
+        AND (%(into)s::text[] IS NULL OR EXISTS (
+            SELECT 1 FROM pg_locks h JOIN pg_database d ON d.oid = h.objid
+            WHERE h.pid = l.pid AND h.classid = 'pg_database'::regclass AND d.datname = ANY(%(into)s)))"""
 
 
-def _end_logins(session: Session, users: Collection[str]) -> None:
-    """End these users' logins that the server has let pass, and that are in no list of sessions yet.
+def _end_logins(session: Session, users: Collection[str], into: Collection[str] | None = None) -> None:
+    """End these users' logins, or those into some databases, that have passed, and are in no list of sessions yet.
 
     With `post_auth_delay`, which everybody may set, one stays there for half an hour. Whose each is only the server
     knows: a role can end what is its own, and nothing else.
     """
     patience: LiteralString = ", 5000" if session.version >= WAITS else ""
-    for (process,) in session.rows(_UNSEEN):
+    for (process,) in session.rows(_UNSEEN, {"into": None if into is None else list(into)}):
         ending = stated("SELECT pg_terminate_backend({}" + patience + ")", sql.Literal(process))
         for user in users:
             try:
