@@ -38,9 +38,11 @@ def replace_file(path: Path, before: bytes, data: bytes) -> None:
 
 
 def write_public_file(path: Path, data: bytes) -> None:
-    """Write a file that everybody may read, whether there was one or not. Raises ConfigError."""
-    with failing(path), _beside(path, data) as new:
-        new.chmod(0o644)
+    """Write a file that everybody may read, whether there was one or not. Raises ConfigError.
+
+    The directory may be somebody else's, who may put a link in the place of the temporary file at any moment.
+    """
+    with failing(path), _beside(path, data, mode=0o644) as new:
         new.rename(path)
 
 
@@ -126,13 +128,14 @@ def wipe_file(path: Path | str, directory: int | None = None) -> None:
 
 
 @contextmanager
-def _beside(path: Path, data: bytes, like: os.stat_result | None = None) -> Iterator[Path]:
-    """Write a temporary file in the same directory, mode 0600 or as another; gone in the end, if not renamed."""
+def _beside(path: Path, data: bytes, like: os.stat_result | None = None, mode: int = 0o600) -> Iterator[Path]:
+    """Write a temporary file in the same directory, with a mode or as another; gone in the end, if not renamed."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
+            os.fchmod(file.fileno(), mode)
             if like:
                 _look_like(file.fileno(), like)
             os.fsync(file.fileno())

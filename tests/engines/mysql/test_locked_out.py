@@ -10,13 +10,15 @@ import pymysql
 import pytest
 from pymysql.constants import COMMAND
 
+from dbroster.engines import connect
 from dbroster.engines.mysql.archive.archiver import MySQLArchiver
+from dbroster.engines.mysql.sync_lock import ATTEMPTS
 from dbroster.errors import OperationError, SyncLockHeld
 from dbroster.model.connection import Removals
 from dbroster.model.plan import Action, Verb
 from dbroster.model.state import Lock
 from dbroster.passwords.secret import Secret
-from tests.engines.mysql.conftest import OTHER, PASSWORD, Site, give
+from tests.engines.mysql.conftest import OTHER, PASSWORD, TEMPLATES, Site, give
 from tests.engines.mysql.test_archive import is_mariadb
 from tests.support.waiting import wait_until
 
@@ -394,3 +396,45 @@ def test_no_queue_of_a_users_sessions_keeps_the_lock_of_the_sync(site: Site) -> 
     ((name,),) = site.dba.run("SELECT User FROM mysql.user WHERE User LIKE 'dbroster-lock:%'")
     with always_connected(site, bob, 4, f"SELECT GET_LOCK('{name}', 30)"):
         site.open().acquire_sync_lock()
+
+
+def test_no_queue_of_several_users_keeps_the_lock_of_the_sync(site: Site) -> None:
+    """Y1, V2: friends wait for it, too: more of them than there are attempts."""
+    handler = site.open()
+    friends = [site.name() for _ in range(ATTEMPTS + 2)]
+    for friend in friends:
+        handler.create_user(friend, Secret(PASSWORD))
+    handler.acquire_sync_lock()
+    handler.close()
+    ((name,),) = site.dba.run("SELECT User FROM mysql.user WHERE User LIKE 'dbroster-lock:%'")
+    with ExitStack() as stack:
+        for friend in friends:
+            stack.enter_context(always_connected(site, friend, 1, f"SELECT GET_LOCK('{name}', 30)"))
+        site.open().acquire_sync_lock()
+
+
+def test_a_prepared_transaction_that_can_not_be_looked_for_keeps_the_database(site: Site, tmp_path: Path) -> None:
+    """Y2, V1: with few `privileges` the admin may lock no tables; what it can't ask for counts as held."""
+    few = {"privileges": ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER")}
+    login = (site.name(), PASSWORD)
+    site.dba.run(f"CREATE USER '{login[0]}'@'%' IDENTIFIED BY '{PASSWORD}'")
+    with connect(site.connection(login, options=few)) as handler:
+        site.dba.run(*handler.missing_privileges(TEMPLATES))
+    site.dba.run(*site.archiving(tmp_path, login, options=few).archiver().missing())
+    handler = site.archiving(tmp_path, login, options=few)
+    bob, web, tools = site.user(handler, "web", "tools")
+    site.dba.run_as(bob, PASSWORD, f"CREATE TABLE {web}.t (n INT) ENGINE = InnoDB")
+    with closing(site.dba.login(bob, PASSWORD, tools)) as raw:
+        for statement in (
+            f"XA START '{bob}'",
+            f"INSERT INTO {web}.t VALUES (1)",
+            f"XA END '{bob}'",
+            f"XA PREPARE '{bob}'",
+        ):
+            raw.query(statement)
+        raw._force_close()
+    try:
+        with pytest.raises(OperationError, match="XA RECOVER"):
+            handler.archive_database(bob, web)
+    finally:
+        site.dba.run(f"XA ROLLBACK '{bob}'")

@@ -1,5 +1,6 @@
 """Whose a database is: what no hand makes by accident, and what its owner can't undo."""
 
+import tracemalloc
 from collections.abc import Callable
 
 import psycopg
@@ -137,6 +138,27 @@ def test_owner_cannot_reach_what_marks_his_database(
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 session.execute(f'ALTER ROLE "dbroster:default" IN DATABASE {database} {change}')
     assert state(handler, database).granted
+
+
+def test_comment_of_any_length_costs_no_run_its_memory(
+    handler: Handler, user: str, database: str, log_in: LogIn
+) -> None:
+    """X2: an owner may write a gigabyte, which each run has read."""
+    with log_in(user, GOOD.reveal(), database) as session:
+        session.execute(
+            "DO $$ BEGIN EXECUTE"
+            " format('COMMENT ON DATABASE %I IS %L', current_database(), repeat('x', 50000000)); END $$"
+        )
+    tracemalloc.start()
+    try:
+        found = handler.get_existing_databases()[database]
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 25_000_000
+    assert (found.owner, found.granted) == (user, False)
+    handler.grant_privileges(user, database)
+    assert handler.get_existing_databases()[database].granted
 
 
 def test_comment_proves_where_the_marker_role_was_lost(

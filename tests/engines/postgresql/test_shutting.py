@@ -1,5 +1,7 @@
 """Locked means locked: what users try to stay in, and what is said where dbroster can't end it."""
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from threading import Event, Thread
@@ -99,6 +101,26 @@ def test_open_transaction_on_the_own_row_keeps_nobody_in(handler: Handler, user:
     remove(handler, user, database)
     with pytest.raises(psycopg.OperationalError):
         session.execute("SELECT 1")
+
+
+def test_session_that_nothing_ends_is_told_with_what_does(
+    handler: Handler, user: str, server: servers.PostgreSQL, log_in: LogIn
+) -> None:
+    """X3: the server breaks off no XPath; a process that is stopped hears of its end as little."""
+    session = log_in(user, GOOD.reveal(), make(handler, user))
+    session.autocommit = False
+    session.execute(f"ALTER ROLE {user} PASSWORD 'Correct-horse-8'")
+    process = session.info.backend_pid
+    os.kill(process, signal.SIGSTOP)
+    try:
+        with pytest.raises(OperationError, match=f"a session of {user} .* goes on.* kill -9 {process} on the server"):
+            handler.lock_user(user)
+    finally:
+        os.kill(process, signal.SIGCONT)
+    with pytest.raises(psycopg.OperationalError):
+        session.execute("SELECT 1")
+    handler.lock_user(user)
+    assert role(handler, user).lock is Lock.OURS
 
 
 def test_login_that_takes_its_time_keeps_nobody_in(

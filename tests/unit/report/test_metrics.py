@@ -1,6 +1,7 @@
 """The file for Prometheus' textfile collector, as the official client's parser reads it."""
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,6 +34,23 @@ def read(text: str) -> Mapping[Key, float]:
 
 def report(*results: Result, codes: tuple[Exit, ...]) -> Report:
     return Report(results, codes, max(codes))
+
+
+def test_a_link_in_the_place_of_the_draft_opens_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """X4: whose directory it is may put one there at any moment, and would read what it leads to."""
+    secret, path = tmp_path / "secret", tmp_path / "m.prom"
+    secret.touch(0o600)
+    fsync = os.fsync
+
+    def exchange(descriptor: int) -> None:
+        fsync(descriptor)
+        draft = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        draft.unlink()
+        draft.symlink_to(secret)
+
+    monkeypatch.setattr(os, "fsync", exchange)
+    write_metrics(report(result([], "a"), codes=(Exit.IN_STEP,)), path, 1000)
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
 
 
 def test_what_is_told_of_each_server() -> None:

@@ -56,7 +56,8 @@ _ADVICE = {
 
 # none where the server has had no room for a session; before 8.0.22 there is no such table
 _PROCESSES = """
-    SELECT ID AS Id, USER AS User, HOST AS Host, DB AS db, COMMAND AS Command FROM performance_schema.processlist
+    SELECT ID AS Id, USER AS User, HOST AS Host, DB AS db, COMMAND AS Command, STATE AS State
+    FROM performance_schema.processlist
     WHERE EXISTS (SELECT 1 FROM performance_schema.global_status
         WHERE VARIABLE_NAME = 'Performance_schema_thread_instances_lost' AND VARIABLE_VALUE = '0')"""
 

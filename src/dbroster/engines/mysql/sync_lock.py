@@ -15,14 +15,16 @@ from dbroster.errors import SyncLockHeld
 
 PREFIX = "dbroster-lock:"
 PATIENCE = 3  # seconds
-ATTEMPTS = 3  # to be faster than a user who comes back
+ATTEMPTS = 10  # to be faster than users who come back
+_WAITS = "User lock"
+"""The state of a session that waits for a lock of this kind."""
 
 
 def acquire_sync_lock(session: Session, table: str, role_host: str, is_users: Callable[[str], bool]) -> None:
     """Hold the lock as long as the session lives; `table` has the roles, with `role_host` in the place of a host.
 
-    The sessions of a user who has it, which can't be a sync, are ended. The server frees the lock when the connection
-    ends, however it ends. Raises SyncLockHeld, naming who has it.
+    The sessions of a user who has it, which can't be a sync, are ended, and those of users that wait for one. The
+    server frees the lock when the connection ends, however it ends. Raises SyncLockHeld, naming who has it.
     """
     names = _names(session, table, role_host)
     if not names:
@@ -40,8 +42,10 @@ def _take(session: Session, name: str, is_users: Callable[[str], bool], attempts
     if not attempts or (row and not is_users(row["User"])):
         who = f", {row['User']} from {row['Host']}" if row else ""
         raise SyncLockHeld(f"another sync is at work on this server: connection {number}{who}")
-    for other in sessions:  # all of that user's: more of them may wait for it
-        if row and other["User"] == row["User"]:
+    in_the_way = [other for other in sessions if other["State"] == _WAITS or (row and other["User"] == row["User"])]
+    users = {user for user in {other["User"] for other in in_the_way} if is_users(user)}
+    for other in in_the_way:  # the next one in the queue would have it, and so would friends
+        if other["User"] in users:
             end_session(session, other["Id"])
     _take(session, name, is_users, attempts - 1)
 

@@ -79,10 +79,11 @@ _ROLES_WITH_VERIFIERS: LiteralString = f"""{_MEMBERS}
     SELECT {_ROLE}, a.rolpassword FROM pg_roles r JOIN pg_authid a ON a.rolname = r.rolname {_OF_ROLE}
     WHERE %(names)s::text[] IS NULL OR r.rolname = ANY(%(names)s)"""  # noqa: S608 - made of constants
 
-# CONNECT, CREATE and TEMPORARY are all that a database has to give; who is a member of its owner's role has them, too
+# CONNECT, CREATE and TEMPORARY are all that a database has to give; who is a member of its owner's role has them, too;
+# a comment may have a gigabyte, and a marker never has a thousand characters
 _DATABASES: LiteralString = f"""{_MEMBERS}
     SELECT d.datname, d.datallowconn, d.datconnlimit, d.datistemplate,
-        mark.description, setting.ours, setting.others, coalesce(acl.public, false), coalesce(acl.owner = 3, false),
+        left(mark.description, 1000), setting.ours, setting.others, coalesce(acl.public, false), coalesce(acl.owner = 3, false),
         acl.strangers, shared.members, coalesce(acl.guests, false), {_ROLE}, NULL
     FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba {_OF_ROLE}
     LEFT JOIN pg_shdescription mark ON mark.objoid = d.oid AND mark.classoid = 'pg_database'::regclass

@@ -17,10 +17,10 @@ _TABLES = """
     SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_TYPE <> 'VIEW'"""
 _IMPATIENT = "SET autocommit = 0, lock_wait_timeout = 1, innodb_lock_wait_timeout = 1, innodb_table_locks = 1"
 """InnoDB's own locks are taken as well, which MariaDB needs, and without autocommit only."""
-_LOCK_WAIT_OVER = "1205"
+_LOCK_WAIT_OVER, _DENIED = "1205", ("1044", "1142")
 REASON = (
-    "a transaction that XA PREPARE has left holds a table of it, so it can't be dropped: XA RECOVER lists such "
-    "transactions, XA ROLLBACK 'ID' ends one"
+    "a transaction that XA PREPARE has left holds a table of it (or may: without LOCK TABLES on it this admin can't "
+    "tell), so it can't be dropped: XA RECOVER lists such transactions, XA ROLLBACK 'ID' ends one"
 )
 
 
@@ -66,5 +66,5 @@ def _waits(session: Session, table: str) -> bool:
     try:
         session.rows(f"LOCK TABLES {table} WRITE")
     except OperationError as error:
-        return error.code == _LOCK_WAIT_OVER
+        return error.code in (_LOCK_WAIT_OVER, *_DENIED)
     return False

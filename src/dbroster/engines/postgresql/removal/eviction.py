@@ -14,6 +14,8 @@ from dbroster.errors import ConnectError, OperationError, ServerError
 from dbroster.model.connection import Connection
 
 ATTEMPTS = 5
+_SHOWN = 3
+"""So many sessions are named."""
 
 _PREPARED: LiteralString = """
     SELECT p.database, p.gid, p.owner FROM pg_prepared_xacts p WHERE p.owner = ANY(%(users)s)
@@ -263,8 +265,9 @@ def end_sessions_in(session: Session, database: str) -> None:
         found = session.rows(f"SELECT pid, usename, datname {_CLIENTS}", [database])
         if kept := [_holding(*row) for row in found if not _ended(session, row[0])]:
             raise OperationError("; ".join(["this admin may not end a session", *kept]), DENIED) from None
-    if session.rows(f"SELECT 1 {_CLIENTS}", [database]):
-        raise OperationError(f"sessions in {database} could not be ended yet", retryable=True)
+    if found := session.rows(f"SELECT pid, usename, datname {_CLIENTS}", [database]):
+        named = [_holding(*row, told=True) for row in found[:_SHOWN]]
+        raise OperationError("; ".join([f"sessions in {database} could not be ended yet", *named]), retryable=True)
 
 
 def _ended(session: Session, process: int) -> bool:
@@ -293,9 +296,13 @@ def drop_database(session: Session, database: str) -> None:
             raise OperationError("; ".join(hints), again.code, retryable=again.retryable) from None
 
 
-def _holding(process: int, user: str | None, database: str | None) -> str:
+def _holding(process: int, user: str | None, database: str | None, *, told: bool = False) -> str:
+    """Say who is in the way, and what ends that; some work the server does not break off, as libxml2's and Perl's."""
     whose = f"a session of {user}" if user else "a process of the server"
-    return f"{whose} in {database} holds it: SELECT pg_catalog.pg_terminate_backend({process});"
+    if not told:
+        return f"{whose} in {database} holds it: SELECT pg_catalog.pg_terminate_backend({process});"
+    end = f"kill -9 {process} on the server's machine, which breaks off everybody's sessions"
+    return f"{whose} in {database} holds it, was told to end, and goes on; if that lasts, only this ends it: {end}"
 
 
 def past_owner(session: Session, connection: Connection, user: str, database: str, act: Callable[[], None]) -> None:
@@ -351,7 +358,8 @@ def explained(
     if error.code not in BUSY:
         return error
     hints = blockers(session, [database]).get(database, []) if database else []
-    hints.extend(_holding(*row[:3]) for row in _writers(session, users, database)[:3])
+    writers = _writers(session, users, database)[:_SHOWN]
+    hints.extend(_holding(*row[:3], told=row[3]) for row in writers)
     return OperationError("; ".join([str(error), *hints]), error.code, retryable=error.retryable)
 
 
