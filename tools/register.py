@@ -179,7 +179,7 @@ FAULTS = {
     "U4": "Databases that would be dropped without an archive, unlike those before, need permission.",
     "V1": "MySQL, MariaDB: a prepared transaction keeps a database from being archived, whoever is connected.",
     "V2": "MySQL, MariaDB: no queue of a user's sessions keeps the lock of the sync.",
-    "X1": "PostgreSQL: who gets into a leaver's database slowly does not stay in it, whatever its privileges say by then.",
+    "X1": "PostgreSQL: who gets into a leaver's database slowly does not stay in it, whatever its privileges say.",
     "X2": "PostgreSQL: a comment of any length on an own database costs no run its memory.",
     "X3": "PostgreSQL: a session that the server does not end is told with what ends it.",
     "X4": "Nobody who may write the directory of the metrics opens a file of dbroster's user to others.",

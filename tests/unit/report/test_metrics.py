@@ -44,7 +44,7 @@ def test_a_link_in_the_place_of_the_draft_opens_nothing(tmp_path: Path, monkeypa
 
     def exchange(descriptor: int) -> None:
         fsync(descriptor)
-        draft = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        draft = Path(f"/proc/self/fd/{descriptor}").readlink()
         draft.unlink()
         draft.symlink_to(secret)
 

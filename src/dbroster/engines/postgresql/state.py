@@ -83,8 +83,9 @@ _ROLES_WITH_VERIFIERS: LiteralString = f"""{_MEMBERS}
 # a comment may have a gigabyte, and a marker never has a thousand characters
 _DATABASES: LiteralString = f"""{_MEMBERS}
     SELECT d.datname, d.datallowconn, d.datconnlimit, d.datistemplate,
-        left(mark.description, 1000), setting.ours, setting.others, coalesce(acl.public, false), coalesce(acl.owner = 3, false),
-        acl.strangers, shared.members, coalesce(acl.guests, false), {_ROLE}, NULL
+        left(mark.description, 1000), setting.ours, setting.others,
+        coalesce(acl.public, false), coalesce(acl.owner = 3, false), acl.strangers,
+        shared.members, coalesce(acl.guests, false), {_ROLE}, NULL
     FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba {_OF_ROLE}
     LEFT JOIN pg_shdescription mark ON mark.objoid = d.oid AND mark.classoid = 'pg_database'::regclass
     LEFT JOIN (
