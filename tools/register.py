@@ -129,6 +129,8 @@ FAULTS = {
     "Z5": "MongoDB: a collection whose name can't be sent is told, with what ends that.",
     "Z6": "MongoDB: who was locked and is opened by hand is locked again.",
     "Z7": "MongoDB: accounts with too many roles for one answer are told, with what ends that.",
+    "Z8": "ClickHouse: an archive, or a database that stays, lets no view stop an INSERT of others.",
+    "Z10": "ClickHouse cluster: views in a database that replicates itself are put away, too.",
     "Z9": "MongoDB: an index whose name is no UTF-8 comes back, and keeps nothing else away.",
     "W1": "A defect in one action fails that action; all others are carried out.",
     "K1": "PostgreSQL: a login of a leaver that is under way and in no list of sessions is ended.",

@@ -276,7 +276,7 @@ class Session:
     def run(self, statement: str, secrets: Iterable[str] = (), **settings: str) -> None:
         """Perform a statement; `secrets` are its parts that no error may show. Raises ConnectError, OperationError."""
         cluster, shared = self.cluster, self.cluster.for_changing(self._limit) if self.cluster else {}
-        query = "&".join(filter(None, (self._always, urlencode({**settings, **shared}))))
+        query = "&".join(filter(None, (self._always, urlencode({**shared, **settings}))))
         with self._translated(secrets):
             answer = self._requests.ask(self.url, statement, *self.account, query)
             if answer.status != 200 or answer.code:

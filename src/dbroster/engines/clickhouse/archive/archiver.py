@@ -25,6 +25,7 @@ from dbroster.engines.clickhouse.archive.statements import constraints
 from dbroster.engines.clickhouse.archive.streams import Http
 from dbroster.engines.clickhouse.beforehand.server_checks import ServerRules
 from dbroster.engines.clickhouse.options import ClickHouseOptions
+from dbroster.engines.clickhouse.removal.outside_views import put_away
 from dbroster.engines.clickhouse.removal.running_queries import PATIENCE, end_queries, left_after, refuse_beside
 from dbroster.engines.clickhouse.session import (
     IF_BROKEN,
@@ -96,6 +97,8 @@ class ClickHouseArchiver(ZipArchiver):
         super().__init__(session.connection)
         self._session = session
         self._server = server
+        self._away: str | None = None
+        """What `close` has put away, for the case that nothing comes of the archive."""
 
     def missing(self) -> list[str]:
         """A query that can't be ended may go on writing; and on a cluster one node's rows are not all.
@@ -108,6 +111,7 @@ class ClickHouseArchiver(ZipArchiver):
 
     def close(self, user: str, database: str) -> None:
         """Take all privileges of the roster's users on the database; its comment goes on saying whose it is."""
+        self._away = put_away(self._session, user, database)
         holders = read_grants(self._session, [database], few=True).on(database)
         for name in holders:
             self._server.revoke(name, database)
@@ -117,7 +121,7 @@ class ClickHouseArchiver(ZipArchiver):
         """Name rows that nobody can read, secrets that the server hides, and what stands outside of tables."""
         yield from left_out(self._session, database)
 
-    def dump(self, user: str, database: str, draft: Draft) -> None:  # noqa: ARG002 - only PostgreSQL's needs it
+    def dump(self, user: str, database: str, draft: Draft) -> None:
         """Write how everything is made, then the rows of each table, as many as the server says it has sent.
 
         Detached tables come back first, since nobody can read them, and what a Buffer holds goes where it belongs. If
@@ -126,22 +130,24 @@ class ClickHouseArchiver(ZipArchiver):
         mark = f"dbroster-archive-{database.encode().hex()}-"
         refuse_beside(self._session, mark)
         try:
-            self._dump(self._http(mark), database, draft)
+            self._dump(self._http(mark), user, database, draft)
         except Stalled:
             self._session.run(f"KILL QUERY WHERE startsWith(query_id, {literal(mark)}) ASYNC")
             raise
 
-    def _dump(self, http: Http, database: str, draft: Draft) -> None:
+    def _dump(self, http: Http, user: str, database: str, draft: Draft) -> None:
         draft.settings["detached"] = self._attach(http, database)
         try:
-            self._write_tables(http, database, draft)
-        except OperationError:
+            tables = [table for table in read_tables(self._session, database) if table.statement or table.columns]
+            put_away(self._session, user, database)  # they were only to be seen; their rows are in tables of their own
+            self._write_tables(http, database, tables, draft)
+        except OperationError as error:
             list(self._put_away(http, draft.settings["detached"], database))
-            raise
+            text = "; ".join(filter(None, (str(error), self._away)))
+            raise OperationError(text, error.code, retryable=error.retryable) from None
 
-    def _write_tables(self, http: Http, database: str, draft: Draft) -> None:
+    def _write_tables(self, http: Http, database: str, tables: list[Table], draft: Draft) -> None:
         self._await_changes(database)
-        tables = [table for table in read_tables(self._session, database) if table.statement or table.columns]
         for table in (table for table in tables if table.engine == "Buffer"):
             _empty(http, qualified(database, table.name))
         with self._writing(draft, database) as file:

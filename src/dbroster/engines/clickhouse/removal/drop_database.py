@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from dbroster.engines.clickhouse.removal.outside_views import put_away
 from dbroster.engines.clickhouse.removal.running_queries import PATIENCE, at_work, clear_queue, left_after
 from dbroster.engines.clickhouse.session import HAS_DEPENDENTS, Session, identifier, qualified
 from dbroster.engines.clickhouse.state import read_databases
@@ -59,8 +60,16 @@ class Drops:
 
         What depends on it in other databases of the same user does not keep it: that would let users keep their own.
         Tables elsewhere that may hold one of its tables are not waited for: ClickHouse would do that for ever.
-        Raises ConnectError, OperationError.
+        If it stays, its views on tables of others are put away. Raises ConnectError, OperationError.
         """
+        try:
+            return self._drop(user, database)
+        except OperationError as error:
+            away = put_away(self._session, user, database)
+            text = "; ".join(filter(None, (str(error), away)))
+            raise OperationError(text, error.code, retryable=error.retryable) from None
+
+    def _drop(self, user: str, database: str) -> str | None:
         if reason := next((text for _, text in endless(self._session, [database])), None):
             raise OperationError(reason)
         holders = self._session.rows(_HOLDERS, engines=HOLDING, database=database)
