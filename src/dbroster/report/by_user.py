@@ -6,6 +6,7 @@ from typing import NamedTuple
 from dbroster.model.plan import NEW_USER, NOT_LISTED, OTHER_PASSWORD, REMOVALS, TAKEN_BACK, Verb
 from dbroster.model.result import Outcome, Result, Status
 from dbroster.report.exit_codes import WENT_WRONG
+from dbroster.report.labels import label
 
 REMOVED, NEW, CHANGED, WRONG = "-", "+", "~", "!"
 SIGNS = (REMOVED, NEW, CHANGED, WRONG)
@@ -43,7 +44,7 @@ def lines_of(results: Sequence[Result]) -> list[Line]:
     where: dict[Line, list[str]] = {}
     for result in results:
         for line in _of_one(result):
-            where.setdefault(line, []).append(label(result))
+            where.setdefault(line, []).append(label(result.engine, result.server))
     lines = [line._replace(text=line.text + _on(names, len(results))) for line, names in where.items()]
     return sorted(lines, key=lambda line: SIGNS.index(line.sign))
 
@@ -62,11 +63,6 @@ def _cut(lines: Sequence[Line]) -> Iterator[Line]:
         yield from ours[:shown]
         if left := len(ours) - shown:
             yield Line(sign, "...", f"and {left} more, which --verbose tells")
-
-
-def label(result: Result) -> str:
-    """Return what a server is called."""
-    return result.engine if result.server == "default" else f"{result.engine} {result.server}"
 
 
 def _on(names: Sequence[str], servers: int) -> str:

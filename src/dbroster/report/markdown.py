@@ -7,7 +7,9 @@ there it is neither a mention, nor a link, a reference, an element, or the end o
 from collections.abc import Iterator
 
 from dbroster.model.plan import REMOVALS
-from dbroster.report.by_user import CHANGED, NEW, REMOVED, WRONG, Line, label, told_lines
+from dbroster.model.result import Result
+from dbroster.report.by_user import CHANGED, NEW, REMOVED, WRONG, Line, told_lines
+from dbroster.report.labels import label
 from dbroster.report.report import Report, is_idle
 from dbroster.report.text import counts_of, plans_of, printable, trouble_of_all
 
@@ -40,9 +42,13 @@ def _entity(char: str) -> str:
 
 def _heading(report: Report) -> str:
     number = len(report.results)
-    servers = label(report.results[0]) if number == 1 else f"{number} servers"
+    servers = _label(report.results[0]) if number == 1 else f"{number} servers"
     what = "what a sync would do" if report.dry_run else "what was done"
     return f"### dbroster: {what} on {code(servers)}"
+
+
+def _label(result: Result) -> str:
+    return label(result.engine, result.server)
 
 
 def _users(report: Report) -> Iterator[str]:
@@ -62,14 +68,14 @@ def _trouble(report: Report) -> Iterator[str]:
     common, own = trouble_of_all(report)
     yield from (f"* {code(text.strip())}" for text in common)
     for result, texts in zip(report.results, own, strict=True):
-        of = f"{code(label(result))} " if len(own) > 1 else ""
+        of = f"{code(_label(result))} " if len(own) > 1 else ""
         yield from (f"* {of}{code(text.strip())}" for text in texts)
 
 
 def _servers(report: Report) -> Iterator[str]:
     yield from _head("server", "users", "unchanged", "changes", "exit", "plan")
     for result, exit_code in zip(report.results, report.codes, strict=True):
-        named = f"{label(result)}: {result.product}" if result.product else label(result)
+        named = f"{_label(result)}: {result.product}" if result.product else _label(result)
         changes = result.judgement or ", ".join(counts_of(result))
         users = (str(result.users), str(result.unchanged))
         yield _row(code(named), *users, code(changes), str(int(exit_code)), code(result.plan or ""))
@@ -86,7 +92,7 @@ def _actions(report: Report) -> Iterator[str]:
         action = outcome.action
         why = outcome.error or outcome.note or action.reason
         name = action.database or action.user
-        yield _row(*map(code, (label(result), outcome.status.value, action.verb.value, name, why)))
+        yield _row(*map(code, (_label(result), outcome.status.value, action.verb.value, name, why)))
     if len(every) > MOST_ACTIONS and not report.verbose:
         yield f"\n{len(every) - MOST_ACTIONS} more, which `--verbose` tells."
     yield "\n</details>"

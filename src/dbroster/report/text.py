@@ -6,6 +6,7 @@ from dbroster.model.plan import Verb
 from dbroster.model.problems import Problem
 from dbroster.model.result import Link, Outcome, Result, Status
 from dbroster.report.exit_codes import WENT_WRONG, Exit
+from dbroster.report.labels import label
 from dbroster.report.report import Report, is_idle, told_counts
 
 _COLOURS = {
@@ -100,9 +101,8 @@ def plans_of(report: Report) -> list[str]:
 
 
 def _headline(result: Result) -> str:
-    server = "" if result.server == "default" else f" {result.server}"
     reached = f": {result.product} at {result.host}" if result.product else ""
-    return f"{result.engine}{server}{reached}{' (dry run)' if result.dry_run else ''}"
+    return f"{label(result.engine, result.server)}{reached}{' (dry run)' if result.dry_run else ''}"
 
 
 def _user_lines(results: Sequence[Result], report: Report) -> Iterator[str]:

@@ -5,6 +5,7 @@ from html import escape
 
 from dbroster.model.way import Way
 from dbroster.report.handout.client_files import client_files
+from dbroster.report.labels import label
 
 _HEAD = """<!DOCTYPE html>
 <html lang="en">
@@ -37,12 +38,12 @@ def as_page(ways: Sequence[Way]) -> str:
 
 
 def _part(way: Way) -> str:
-    server = "" if way.server == "default" else f" {way.server}"
     rows = "".join(
         f"<tr><th>{escape(name)}</th><td><code>{escape(value)}</code></td></tr>\n" for name, value in _rows(way)
     )
     notes = "".join(f"<p>{escape(note)}</p>\n" for note in way.notes)
-    return f"<h2>{escape(f'{way.visitor.database} on {way.engine}{server}')}</h2>\n<table>\n{rows}</table>\n{notes}"
+    title = escape(f"{way.visitor.database} on {label(way.engine, way.server)}")
+    return f"<h2>{title}</h2>\n<table>\n{rows}</table>\n{notes}"
 
 
 def _rows(way: Way) -> Iterator[tuple[str, str]]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from dbroster.model.way import Way
 from dbroster.report.handout.client_files import client_files
+from dbroster.report.labels import label
 from dbroster.report.text import printable
 
 
@@ -16,7 +17,7 @@ def as_text(ways: Sequence[Way]) -> str:
 
 
 def _lines(way: Way) -> Iterator[str]:
-    yield f"{way.visitor.database} on {way.engine}{'' if way.server == 'default' else f' {way.server}'}"
+    yield f"{way.visitor.database} on {label(way.engine, way.server)}"
     password = [("password", way.visitor.password.reveal())] if way.visitor.password else []
     where = [("host", way.host), ("port", str(way.port)), ("user", way.visitor.user), *password, ("URI", way.uri)]
     for name, value in [*where, *way.commands.items(), *(("note", note) for note in way.notes)]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from shlex import quote
 
 from dbroster.model.way import Way
+from dbroster.report.labels import label
 
 
 def as_variables(ways: Sequence[Way]) -> str:
@@ -19,8 +20,8 @@ def _named(ways: Sequence[Way]) -> Iterator[tuple[str, Way]]:
     taken: set[str] = set()
     for way in ways:
         template = way.visitor.database.removeprefix(f"{way.visitor.user}_")
-        words = [way.engine, *([way.server] if way.server != "default" else []), template]
-        first = name = re.sub("[^A-Z0-9]", "_", "_".join(words).upper())
+        words = f"{label(way.engine, way.server)}_{template}"
+        first = name = re.sub("[^A-Z0-9]", "_", words.upper())
         number = 1
         while name in taken:
             number += 1

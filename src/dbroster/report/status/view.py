@@ -11,6 +11,7 @@ from dbroster.model.result import Result
 from dbroster.model.standing import Databases, Pending, Standing
 from dbroster.model.state import PasswordCheck
 from dbroster.report.exit_codes import Exit
+from dbroster.report.labels import label
 from dbroster.report.text import problem_text
 
 MEGABYTE = 1_000_000
@@ -78,7 +79,7 @@ class View(NamedTuple):
 
 def server_name(result: Result) -> str:
     """Return engine and server in one word."""
-    return result.engine if result.server == "default" else f"{result.engine}/{result.server}"
+    return label(result.engine, result.server).replace(" ", "/")
 
 
 def minute(when: datetime | None) -> str:
