@@ -414,7 +414,8 @@ class Handler(ABC):
                 pass
             else:
                 share = (time.perf_counter() - began) / len(actions)
-                yield from (Outcome(action, Status.DONE, seconds=share) for action in actions)
+                for action in actions:
+                    yield Outcome(action, Status.DONE, seconds=share, note=self.notes.pop(action.database or "", None))
                 return
         yield from map(self._attempt, actions)
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from dbroster.model.plan import Action, Verb
 from tests.e2e.site import PASSWORD as OF_CLUSTER
 from tests.engines.clickhouse.adapter import quoted
 from tests.engines.clickhouse.clustered import KINDS, Clustered, site_on, started
-from tests.engines.clickhouse.conftest import PASSWORD, Site
+from tests.engines.clickhouse.conftest import PASSWORD, Site, make
+from tests.support.waiting import wait_until
 
 EVENTS = "{s}.events"
 TABLE = "CREATE TABLE {{d}}.{} (x UInt8) ENGINE = MergeTree ORDER BY x"
@@ -49,8 +51,9 @@ class Shared:
 @pytest.fixture
 def shared(site: Site) -> Iterator[Shared]:
     yield Shared(site)
-    for remove in (site.handler.lock_user, site.handler.drop_user):
-        remove(site.user)
+    site.handler.lock_user(site.user)
+    site.handler.drop_database(site.user, site.database)
+    site.handler.drop_user(site.user)
 
 
 def inserting(monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
@@ -98,7 +101,6 @@ def test_they_stop_no_insert_when_there_is_no_archive(site: Site, shared: Shared
     assert re.findall("ATTACH TABLE [^;]*", outcome.error or "") == [
         f"ATTACH TABLE {site.names['d']}.`{name}`" for name in ("holding", "to_kept")
     ]
-    site.handler.drop_database(site.user, site.database)
 
 
 def test_they_stop_no_insert_when_their_database_can_not_be_dropped(site: Site, shared: Shared) -> None:
@@ -109,8 +111,44 @@ def test_they_stop_no_insert_when_their_database_can_not_be_dropped(site: Site, 
         site.handler.drop_database(site.user, site.database)
     shared.insert()
     site.dba("DROP DICTIONARY {s}.of_it SYNC")
-    site.handler.drop_database(site.user, site.database)
+
+
+def test_a_view_on_what_a_run_takes_from_its_user_stops_nobody(site: Site, shared: Shared) -> None:
+    """Z12, T9: a DBA had let bob into ann's database, and he has a view there; each INSERT of hers failed, untold."""
+    ann = f"{site.user}ann"
+    web = site.names["w"] = quoted(make(site.handler, ann))
+    insert = f"INSERT INTO {web}.events VALUES (7)"
+    site.adapter.ask(ann, PASSWORD, f"CREATE TABLE {web}.events (x UInt8) ENGINE = MergeTree ORDER BY x")
+    site.dba(f"GRANT SELECT ON {web}.* TO {quoted(site.user)}")
+    site.ask(
+        *(statement.replace("{s}", "{w}").replace("kept", "hers").replace("holding", "hold") for statement in VIEWS)
+    )
+    site.ask("RENAME TABLE {d}.to_hers TO {d}.of_hers")
+    site.adapter.ask(ann, PASSWORD, insert)
+    grants = [Action(Verb.GRANT_PRIVILEGES, ann, f"{ann}_web")]
+    (outcome,) = site.handler.perform_all(grants)
+    site.adapter.ask(ann, PASSWORD, insert)
+    assert re.findall("ATTACH TABLE [^;]*", outcome.note or "") == [
+        f"ATTACH TABLE {site.names['d']}.`{name}`" for name in ("hold", "of_hers")
+    ]
     shared.insert()
+    assert site.dba("EXISTS TABLE {d}.to_kept") == "1", "that one he may go on with"
+
+
+def test_an_archive_waits_for_who_is_in_a_view(site: Site, shared: Shared) -> None:
+    """Z11: an INSERT that is in a view still when that is put away kept it from being archived in this run."""
+    site.ask("DROP TABLE {d}.to_kept", "DROP TABLE {d}.holding")
+    slow = "SELECT x FROM {s}.events WHERE NOT ignore(sleepEachRow(1))"
+    site.ask(f"CREATE MATERIALIZED VIEW {{d}}.slow TO {{d}}.kept {AS_BOB}".partition("SELECT")[0] + slow)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(site.dba, f"INSERT INTO {EVENTS} VALUES (1), (2), (3)")
+        mine = "query_kind = 'Insert' AND user = currentUser() AND elapsed > 0.2"
+        working = f"SELECT count() FROM system.processes WHERE {mine}"
+        wait_until(lambda: site.dba(working) != "0")
+        site.handler.lock_user(site.user)
+        assert not running.done()
+        site.archive()
+        running.result()
 
 
 @pytest.fixture(scope="module")

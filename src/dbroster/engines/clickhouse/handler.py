@@ -468,9 +468,9 @@ class ClickHouseHandler(Handler):
             for name, entry in granted.on(database).items():
                 surplus = entry.surplus(tree, wanted if name == user else frozenset())
                 if entry.cut or surplus - self._server.beyond_the_admin(surplus):
-                    self._server.revoke(name, database)
-        listed = ", ".join(self._server.wanted)
-        elements = ", ".join(f"{listed} ON {identifier(database)}.*" for database in databases)
+                    if away := self._server.revoke(name, database):
+                        self.notes[database] = away
+        elements = ", ".join(f"{', '.join(self._server.wanted)} ON {identifier(name)}.*" for name in databases)
         self._session.run(f"GRANT{self._session.accounts_on} {elements} TO {identifier(user)}")
 
     def _complete(self, user: str, password: Secret | None = None) -> Account:

@@ -44,6 +44,8 @@ _TABLES, _ROWS = "tables.json", ".native"
 _NOT_THERE = ("390", "57")
 """Errors of ATTACH for a table that is not there, or another one is there by now."""
 
+_IN_USE = "still used by some query"
+
 _OVER_ITSELF = "269"
 _NO_TABLE = ("80", "520")
 """Errors of ATTACH and DETACH for a dictionary."""
@@ -198,12 +200,27 @@ class ClickHouseArchiver(ZipArchiver):
     def _is_detached(self, http: Http, database: str, name: str, *, lasting: bool) -> bool:
         """Attach a table, if it is there: 24.8 lists tables that were dropped among those that are detached."""
         try:
-            _ask_of(http, "ATTACH", database, name)
+            self._attach_again(http, database, name)
         except OperationError as error:
             if error.code in _NOT_THERE and not lasting:
                 return False
             raise
         return True
+
+    def _attach_again(self, http: Http, database: str, name: str) -> None:
+        """Attach a table, as soon as nobody is at work in it any more who was so when it was detached."""
+
+        def used() -> OperationError | None:
+            try:
+                _ask_of(http, "ATTACH", database, name)
+            except OperationError as error:
+                if _IN_USE not in str(error):
+                    raise
+                return error
+            return None
+
+        if error := left_after(min(PATIENCE, self.connection.timeout / 2), used):
+            raise error
 
     def is_empty(self, user: User, database: str) -> bool:
         """Look for tables, as the user, and for detached ones, as the admin."""

@@ -19,6 +19,7 @@ from dbroster.engines.clickhouse.access.row_policies import HIDDEN, HIDDEN_IF_BR
 from dbroster.engines.clickhouse.access.shared_tables import only_engines
 from dbroster.engines.clickhouse.beforehand.cluster_checks import join
 from dbroster.engines.clickhouse.options import ClickHouseOptions
+from dbroster.engines.clickhouse.removal.outside_views import put_away
 from dbroster.engines.clickhouse.session import DENIED, IF_BROKEN, Session, identifier
 from dbroster.errors import OperationError, UnsupportedServer
 
@@ -124,11 +125,13 @@ class ServerRules:
             return []
         return marking_grants(identifier(self._session.role), self._admin, self._session.accounts_on)
 
-    def revoke(self, user: str, database: str | None = None) -> None:
+    def revoke(self, user: str, database: str | None = None) -> str | None:
         """Take all privileges on a database, or on everything; those that the admin can't take away stay.
 
-        Raises ConnectError, OperationError.
+        Views of this user's on what is another's are put away first; return what has to be known of that. Raises
+        ConnectError, OperationError.
         """
+        away = put_away(self._session, user, of=database) if database else None
         place = f"ON {f'{identifier(database)}.*' if database else '*.*'} FROM {identifier(user)}"
         try:
             self._session.run(f"REVOKE{self._session.accounts_on} ALL {place}")
@@ -138,6 +141,7 @@ class ServerRules:
             held = self._known_holdings()
             names = sorted(held.passable) if held and held.passable else self.wanted
             self._session.run(f"REVOKE{self._session.accounts_on} {', '.join(names)} {place}")
+        return away
 
     def may(self, privilege: str) -> bool:
         """Whether the admin has a privilege on the whole server; unless it may not even look, which is told before."""

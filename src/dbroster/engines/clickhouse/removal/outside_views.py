@@ -16,18 +16,18 @@ _VIEWS = f"""
         AND position(create_table_query, ' SQL SECURITY DEFINER') > 0 AND (database, name) IN (
             SELECT source.1, source.2 FROM system.tables
             ARRAY JOIN arrayZip(dependencies_database, dependencies_table) AS source
-            WHERE database NOT IN ({_OWN}) AND database NOT IN ({{broken}}))
+            WHERE database NOT IN ({_OWN}) AND database NOT IN ({{broken}}) AND ({{of}} = '' OR database = {{of}}))
     ORDER BY database, name"""  # noqa: S608 - constants
 
 
-def put_away(session: Session, user: str, database: str = "") -> str | None:
+def put_away(session: Session, user: str, database: str = "", *, of: str = "") -> str | None:
     """Detach a user's views on tables of others, and return what has to be known. Raises ConnectError, OperationError.
 
-    With a database: the views in that one on tables elsewhere. A view that can't be detached is told, and keeps nobody
-    in.
+    With a database: the views in that one on tables elsewhere; `of` one: those on tables there. A view that can't be
+    detached is told, and keeps nobody in.
     """
     told = []
-    found = session.union(_VIEWS, marker=f"{Marker(session.roster, user)} ", database=database)
+    found = session.union(_VIEWS, marker=f"{Marker(session.roster, user)} ", database=database, of=of)
     for place, name, itself in found:
         table = qualified(place, from_hex(name))
         view = identifier(from_hex(name))[1:-1]  # bytes that are no UTF-8 as numbers
@@ -42,6 +42,6 @@ def put_away(session: Session, user: str, database: str = "") -> str | None:
             told.append(f"the view {place}.{view} {why}; dbroster can't detach it ({error}): {statement};")
         else:
             told.append(
-                f"the view {place}.{view} is detached, or it {why}; if he comes back: ATTACH TABLE {table}{on};"
+                f"the view {place}.{view} is detached, or it {why}; if he gets them back: ATTACH TABLE {table}{on};"
             )
     return " ".join(told) or None
