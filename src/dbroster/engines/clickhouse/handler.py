@@ -467,9 +467,9 @@ class ClickHouseHandler(Handler):
             self._ownership.forget(database)
             for name, entry in granted.on(database).items():
                 surplus = entry.surplus(tree, wanted if name == user else frozenset())
-                if entry.cut or surplus - self._server.beyond_the_admin(surplus):
-                    if away := self._server.revoke(name, database):
-                        self.notes[database] = away
+                much = entry.cut or surplus - self._server.beyond_the_admin(surplus)
+                if much and (away := self._server.revoke(name, database)):
+                    self.notes[database] = away
         elements = ", ".join(f"{', '.join(self._server.wanted)} ON {identifier(name)}.*" for name in databases)
         self._session.run(f"GRANT{self._session.accounts_on} {elements} TO {identifier(user)}")
 
