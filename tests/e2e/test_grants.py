@@ -12,7 +12,7 @@ import pytest
 from servers import ClickHouse, Server
 from servers.process import free_port
 from tests.contract.conftest import ADAPTERS
-from tests.e2e.site import Run, Site
+from tests.e2e.site import PASSWORD, Run, Site
 from tests.support import warm
 from tests.support.admin_script import pipe
 from tests.support.typed import in_terminal, own_client
@@ -69,7 +69,7 @@ def test_the_admin_that_grants_makes_can_do_everything(least: Site) -> None:
     site.in_step()
 
 
-def test_a_new_template_and_archives_are_granted_by_running_it_again(least: Site) -> None:
+def test_a_new_template_archives_and_new_names_are_granted_by_running_it_again(least: Site) -> None:
     site = least
     pipe(site.adapter.server, grants(site, "--show").out)
     bob, _ = site.users("bob", "ann")
@@ -78,9 +78,15 @@ def test_a_new_template_and_archives_are_granted_by_running_it_again(least: Site
     site.configure(username=f"adm_{site.prefix}", password=SECRET, removals={"archive_dir": "archives", "max": "all"})
     pipe(site.adapter.server, grants(site).out)
     site.converge()
+    site.adapter.put(bob, PASSWORD, f"{bob}_new", "a row")
+    robert, files = site.name("robert"), ["--config", str(site.directory)]
+    renamed = Run(*warm.run(["-m", "dbroster", "rename", bob, robert, *files]))
+    assert renamed.code == 0, renamed.out + renamed.err
+    assert site.adapter.get(robert, PASSWORD, f"{robert}_new") == ["a row"]
+    site.in_step()
     site.users("ann")
     site.converge()
-    assert len(list((site.directory / "archives").rglob(f"{bob}_new-*"))) == 2
+    assert len(list((site.directory / "archives").rglob(f"{robert}_new-*"))) == 2
 
 
 def test_without_show_the_password_is_not_printed(least: Site) -> None:

@@ -1,0 +1,62 @@
+"""What is in a database comes through an archive into the database of another user, who defines it then."""
+
+import io
+from contextlib import closing
+from pathlib import Path
+
+from dbroster.archive import Archive, Manifest
+from dbroster.engines.mysql.archive.definers import defined_by
+from dbroster.model.roster import User
+from dbroster.passwords.secret import Secret
+from tests.engines.mysql.conftest import OTHER, PASSWORD, Site, give
+from tests.engines.mysql.test_archive import least
+
+CONTENT = (
+    "CREATE TABLE t (n INT PRIMARY KEY, twice INT AS (n * 2) STORED, said TEXT)",
+    "CREATE TABLE log (n INT, KEY (n), FOREIGN KEY (n) REFERENCES t (n))",
+    "CREATE VIEW v AS SELECT n, twice FROM t",
+    "CREATE TRIGGER keep AFTER INSERT ON t FOR EACH ROW INSERT INTO log VALUES (NEW.n)",
+    "CREATE PROCEDURE add_one() INSERT INTO t (n, said) SELECT MAX(n) + 1, 'added' FROM t",
+    "CREATE FUNCTION half(x INT) RETURNS INT DETERMINISTIC RETURN x DIV 2",
+    "CREATE EVENT later ON SCHEDULE EVERY 1 YEAR STARTS '2037-01-01' DO DELETE FROM log",
+    "INSERT INTO t (n, said) VALUES (1, 'CREATE DEFINER=`x`@`%` VIEW'), (2, '\\n/*!50013 DEFINER=`{bob}`@`%` */')",
+)
+
+
+def test_views_triggers_routines_and_events_are_the_new_users(site: Site, tmp_path: Path) -> None:
+    """A12: they work, and name nobody who is gone; by the least privileged admin. Rows stay as they are."""
+    handler = site.archiving(tmp_path, least(site))
+    bob, web = site.user(handler, "web")
+    robert = site.name()
+    with site.setting("log_bin_trust_function_creators", "1", "0"):
+        with closing(site.dba.login(bob, PASSWORD, web)) as raw, raw.cursor() as cursor:
+            for statement in CONTENT:
+                cursor.execute(statement.replace("{bob}", bob))
+        handler.create_user(robert, Secret(OTHER))
+        new = give(handler, robert)
+        assert list(handler.refuse_rename(bob, [web])) == []
+        handler.lock_user(bob)
+        handler.move_database(bob, web, User(robert, Secret(OTHER), 0), new)
+    handler.drop_database(bob, web)
+    handler.drop_user(bob)
+    with closing(site.dba.login(robert, OTHER, new)) as raw, raw.cursor() as cursor:
+        cursor.execute("CALL add_one()")
+        cursor.execute("SELECT v.n, v.twice, half(v.n), said FROM v JOIN t USING (n) JOIN log USING (n) ORDER BY n")
+        texts = ("CREATE DEFINER=`x`@`%` VIEW", f"\n/*!50013 DEFINER=`{bob}`@`%` */", "added")
+        assert [*cursor.fetchall()] == [(n, 2 * n, n // 2, text) for n, text in enumerate(texts, start=1)]
+        cursor.execute(f"SELECT EVENT_NAME, DEFINER FROM information_schema.EVENTS WHERE EVENT_SCHEMA = '{new}'")
+        assert [*cursor.fetchall()] == [("later", f"{robert}@%")]
+
+
+def test_only_what_makes_something_changes_its_definer(tmp_path: Path) -> None:
+    """A12: never a row, also where it is longer than a piece that is read."""
+    row = b"INSERT INTO t VALUES ('" + b"x" * 3_000_000 + b"CREATE DEFINER=`bob`@`%` ');\n"
+    text = b"/*!50013 DEFINER=`bob`@`%` SQL SECURITY DEFINER */\nCREATE DEFINER=`ann`@`%` VIEW\n" + row
+    path = tmp_path / "a.sql"
+    path.write_bytes(text)
+    manifest = Manifest("mysql", "", "", "", "bob", "bob_web", "", "", 0, "")
+    with defined_by(Archive(path, manifest), "robert") as source:
+        assert source.read() == text.replace(b"13 DEFINER=`bob`", b"13 DEFINER=`robert`")
+    with defined_by(Archive(path, manifest), "bob") as source:
+        assert isinstance(source, io.BufferedReader)
+        assert source.read() == text
