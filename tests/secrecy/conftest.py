@@ -13,6 +13,7 @@ from tests.contract.adapters import Adapter
 from tests.contract.conftest import ADAPTERS
 from tests.e2e.conftest import REAL
 from tests.e2e.site import Site
+from tests.support import mysql_tools
 
 _MYSQL = {
     "slow_query_log": "ON",
@@ -83,8 +84,9 @@ _VIEWS = {
 
 
 @pytest.fixture(scope="module", params=REAL)
-def loud(request: pytest.FixtureRequest) -> Iterator[Loud]:
-    with started(request.param, LOUD[request.param]) as server:
+def loud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loud]:
+    programs = mysql_tools.on_path(tmp_path_factory.mktemp("mysql"))
+    with started(request.param, LOUD[request.param]) as server, programs:
         adapter = ADAPTERS[request.param](server)
         yield Loud(adapter, _VIEWS[request.param])
         adapter.close()

@@ -52,6 +52,9 @@ def test_no_secret_gets_anywhere(loud: Loud, site: Site, tmp_path: Path) -> None
     for output in ("text", "env", "json", "html"):
         assert watched.run_verb("handout", site.name("ann"), "--output", output).code == 0
     _handed_out(watched, site, tmp_path / "handout")
+    site.configure(removals={"archive_dir": "archives"})
+    assert watched.run_verb("rename", site.name("bob"), site.name("rob"), "--dry-run").code == 0
+    assert watched.run_verb("rename", site.name("bob"), site.name("rob"), "--verbose").code == 0
     site.configure(password=(wrong := password(1)))
     secrets["a wrong password of the admin"] = wrong
     assert watched.run("--verbose").code == 2

@@ -30,7 +30,16 @@ from dbroster.model.plan import Verb
 
 DAY = timedelta(hours=24)
 _MAKES = frozenset({Verb.CREATE_USER, Verb.ADOPT, Verb.UPDATE_PASSWORD, Verb.RENAME_USER})
-_TOLD = (RUN, *_MAKES, Verb.CREATE_DATABASE, Verb.LOCK_USER, Verb.ARCHIVE_DATABASE, Verb.DROP_DATABASE, Verb.DROP_USER)
+_TOLD = (
+    RUN,
+    *_MAKES,
+    Verb.MOVE_DATABASE,
+    Verb.CREATE_DATABASE,
+    Verb.LOCK_USER,
+    Verb.ARCHIVE_DATABASE,
+    Verb.DROP_DATABASE,
+    Verb.DROP_USER,
+)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _ACTION = re.compile(rb'"action": "(%s)"' % "|".join(_TOLD).encode())
 
@@ -43,8 +52,8 @@ class History:
     and not made again, with the time. `standing`: databases that it has made and not dropped, with their users.
     `accounts` and `databases`: what runs without permission have removed in the last 24 hours, and how often; of
     databases only those of users who stayed. `begun`, `begun_databases`: what of it was begun and perhaps not finished:
-    a run that goes on with it removes nothing more. `archived`: whether it has archived a database. `doubts`: which of
-    its files can't be read.
+    a run that goes on with it removes nothing more. `archived`: whether it has archived a database. `moving`: whom a
+    rename that was not finished has given databases of another name. `doubts`: which of its files can't be read.
     """
 
     known: Set[str] = frozenset()
@@ -55,6 +64,7 @@ class History:
     begun: Set[str] = frozenset()
     begun_databases: Set[str] = frozenset()
     archived: bool = False
+    moving: Set[str] = frozenset()
     doubts: tuple[str, ...] = ()
 
     def dropped_at(self, user: str, database: str | None = None) -> datetime | None:
@@ -163,6 +173,7 @@ class _Told:
         self._accounts: Counter[str] = Counter()
         self._databases: Counter[str] = Counter()
         self._archived = False
+        self._moving: set[str] = set()
 
     def history(self, doubts: tuple[str, ...]) -> History:
         """Return what was heard."""
@@ -176,6 +187,7 @@ class _Told:
             begun={user for user, removal in self._removals.items() if removal.locked or self._recent(removal.since)},
             begun_databases={name for name, since in self._begun.items() if self._recent(since)},
             archived=self._archived,
+            moving=self._moving,
             doubts=doubts,
         )
 
@@ -229,12 +241,16 @@ class _Told:
             self._database_dropped(user, database, when, done=done)
         elif action == Verb.ARCHIVE_DATABASE:
             self._archived |= done
+        elif action == Verb.MOVE_DATABASE:
+            self._moving.add(user)
         elif action == Verb.LOCK_USER:
             self._removed(user, when).locked |= done
         elif action == Verb.DROP_USER and (user, None) not in self._new:
             self._pending.pop(user, None)
             self._removed(user, when).lost = True
             self._gone |= {user} if done else set()
+        if done and action in (Verb.UPDATE_PASSWORD, Verb.DROP_USER):
+            self._moving.discard(user)  # a rename sets the password when all is moved
         if done and action in (Verb.DROP_DATABASE, Verb.DROP_USER):
             self._dropped[user, database] = when
 

@@ -345,7 +345,9 @@ class Handler(ABC):
         self.archive_database(user, database)
         if doubt := self.notes.pop(database, None):
             raise OperationError(doubt)
-        archive, archiver = read_archive(self.archives.pop(database)), self.archiver()
+        if (made := self.archives.pop(database, None)) is None:
+            raise OperationError(f"{database} is not there any more, or was never finished")
+        archive, archiver = read_archive(made), self.archiver()
         if not archiver.is_empty(receiver, name):
             raise OperationError(f"{name} is not empty: nothing is ever restored over existing data")
         archiver.restore(archive, receiver, name)

@@ -157,7 +157,10 @@ class Guard:
         if self._databases and not no_template:
             yield from self._too_many_databases()
         if self.option is None:
-            for text in (*self._promised(), *self._unarchived(), *self._came_back(), *self.plan.reservations):
+            for text in (
+                *self._promised(), *self._unarchived(), *self._came_back(), *self._half_renamed(),
+                *self.plan.reservations,
+            ):  # fmt: skip
                 yield f"{text}; {self._permit}"
 
     def _too_many_accounts(self) -> Iterator[str]:
@@ -253,6 +256,12 @@ class Guard:
         back = [f"{name} (dropped on {when:%Y-%m-%d %H:%M} UTC)" for name, when in dates.items() if when]
         if back:
             yield f"{_few(back)} came back, by the audit log: was a backup of the server restored?"
+
+    def _half_renamed(self) -> Iterator[str]:
+        """Tell whose databases a rename has begun to fill, and has not finished."""
+        if half := [name for name in self._accounts if name in self._history.moving]:
+            text = "got databases of another name, by a rename that is not finished"
+            yield f"{_few(half)} {text}: write OLD>NEW into its line again, and dbroster rename OLD NEW goes on"
 
     def _whose(self) -> str:
         """Say whose the accounts seem to be."""

@@ -147,6 +147,9 @@ class Rename(ServerRun):
         reasons = dict.fromkeys(self.refused(handler, Plan(tuple(asked))).values())
         if why := [*reasons, *handler.refuse_rename(old, list(moved))]:
             raise self._no("; ".join(why))
+        if handler.copies and not (handler.renames or self.wish.begun):
+            for name in list(moved)[:1]:  # what is copied is written with the user's login, which must be let in here
+                handler.archiver().is_empty(User(old, self.wish.password, 0), name)
 
     # --- what is to be done -----------------------------------------------------------------------------------------
 

@@ -55,8 +55,8 @@ def test_only_what_makes_something_changes_its_definer(tmp_path: Path) -> None:
     path = tmp_path / "a.sql"
     path.write_bytes(text)
     manifest = Manifest("mysql", "", "", "", "bob", "bob_web", "", "", 0, "")
-    with defined_by(Archive(path, manifest), "robert") as source:
-        assert source.read() == text.replace(b"13 DEFINER=`bob`", b"13 DEFINER=`robert`")
-    with defined_by(Archive(path, manifest), "bob") as source:
+    with defined_by(Archive(path, manifest), "robert", lambda: "robert@10.%") as source:
+        assert source.read() == text.replace(b"13 DEFINER=`bob`@`%`", b"13 DEFINER=`robert`@`10.%`")
+    with defined_by(Archive(path, manifest), "bob", lambda: "") as source:
         assert isinstance(source, io.BufferedReader)
         assert source.read() == text

@@ -343,7 +343,10 @@ class MySQLArchiver(Archiver):
         with archive.path.open("rb") as written:
             _refuse_cut(written, f"{archive.path} ends")
         password = user.password.reveal()
-        with programs.memory_file(_option_file(password)) as file, defined_by(archive, user.name) as source:
+        with (
+            programs.memory_file(_option_file(password)) as file,
+            defined_by(archive, user.name, lambda: self._account(user)) as source,
+        ):
             said = programs.run(
                 [self._program("client"), f"--defaults-file=/proc/self/fd/{file}", *self._login(user.name), *_CLIENT,
                  _UNCHECKED if self._mariadb else _ANY_KEY, f"--database={database}"],
@@ -360,6 +363,11 @@ class MySQLArchiver(Archiver):
                 f"not all {', '.join(lacking)} of the archive are in {database} now" if lacking else "not all is back"
             )
             raise OperationError(f"{what}: {'; '.join(errors)[:_SHOWN]}".rstrip(": "))
+
+    def _account(self, user: User) -> str:
+        """Say by which of their accounts users log in from here."""
+        with self._as_user(user) as session:
+            return str(session.rows("SELECT CURRENT_USER() AS account")[0]["account"])
 
     def _as_user(self, user: User) -> AbstractContextManager[Session]:
         return logged_in(self.connection._replace(username=user.name, password=user.password), user.name)
