@@ -64,6 +64,7 @@ _CONFIG = """<clickhouse>
   <session_log><database>system</database><table>session_log</table>
     <flush_interval_milliseconds>7500</flush_interval_milliseconds></session_log>
   <asynchronous_metrics_update_period_s>60</asynchronous_metrics_update_period_s>
+  <async_insert_threads>1</async_insert_threads><!-- each of sixteen would wake up a hundred times a second -->
   {more}
 </clickhouse>
 """
