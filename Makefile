@@ -22,7 +22,15 @@ endif
 soaked = \
 	tests/kill \
 	tests/contract/test_any_state.py \
+	tests/contract/test_archive.py \
+	tests/contract/test_grace.py \
+	tests/contract/test_invariants.py \
 	tests/contract/test_perform.py \
+	tests/e2e/test_archive.py \
+	tests/e2e/test_command_line.py \
+	tests/e2e/test_files.py \
+	tests/e2e/test_guard.py \
+	tests/e2e/test_passing_on.py \
 	tests/e2e/test_witness.py \
 	tests/engines/postgresql \
 	tests/engines/clickhouse/test_cluster.py \

@@ -18,7 +18,8 @@ HEAD = """\
 
 Which tests prove what. `make proofs` writes this page from the tests; [safety.md](safety.md) explains the rules. A test
 in `tests/contract` runs on every engine, and so does one in `tests/e2e`, `tests/kill`, `tests/secrecy` and
-`tests/attack`; `tests/unit` needs no server.
+`tests/attack`; `tests/unit` needs no server. What no product has a part in (`on_one_product`) runs on one of them, and
+in `make soak` on all.
 """
 
 

@@ -95,9 +95,8 @@ class Team:
         databases = {f"{name}_{template}" for name in names for template in templates}
         assert own(self.adapter.databases(), self.world.prefix) == databases
         for short, password in users.items():
-            for template in templates:
-                database = f"{self.world.name(short)}_{template}"
-                assert self.adapter.can_write(self.world.name(short), password, database), database
+            wanted = {f"{self.world.name(short)}_{template}" for template in templates}
+            assert self.adapter.writable(self.world.name(short), password, wanted) == wanted
         again = self.run(dry_run=True)
         assert_well(again)
         assert again.outcomes == ()

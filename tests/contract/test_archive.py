@@ -26,7 +26,7 @@ from dbroster.run.sync import Sync
 from tests.contract.team import Team, assert_well
 from tests.contract.world import OTHER_PASSWORD, PASSWORD, World
 
-ATTEMPTS = int(os.environ.get("DBROSTER_TAMPER", "6"))
+ATTEMPTS = int(os.environ.get("DBROSTER_TAMPER", "12" if os.environ.get("DBROSTER_SOAK") else "4"))
 ROW = "Zeile mit ümläut, 'quotes' and \\ 語"
 
 

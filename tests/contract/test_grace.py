@@ -1,5 +1,7 @@
 """Days of grace: a removed user is locked out at once, and kept with everything until the days are over."""
 
+import os
+import random
 import re
 from datetime import datetime, timedelta
 
@@ -16,6 +18,7 @@ from tests.contract.world import OTHER_PASSWORD, PASSWORD, World
 
 BOTH = {"bob": PASSWORD, "al": PASSWORD}
 WEEK = timedelta(days=7)
+SOAK = bool(os.environ.get("DBROSTER_SOAK"))
 MOMENT = timedelta(minutes=2)  # more than a test takes
 
 
@@ -111,11 +114,11 @@ def test_days_are_counted_anew_when_a_user_leaves_again(team: Team) -> None:
     assert verbs(team.run(grace_days=7, later=WEEK)) == {Verb.DROP_DATABASE, Verb.DROP_USER}
 
 
-@pytest.mark.parametrize(("days", "gone"), [(0, True), (2, True), (3, True), (4, False), (3650, False)])
-def test_the_date_counts_when_the_days_are_changed(team: Team, days: int, gone: bool) -> None:
+def test_the_date_counts_when_the_days_are_changed(team: Team) -> None:
     leave(team)
-    result = team.run(dry_run=True, grace_days=days, later=timedelta(days=3))
-    assert verbs(result) == ({Verb.DROP_DATABASE, Verb.DROP_USER} if gone else set())
+    for days, gone in ((0, True), (2, True), (3, True), (4, False), (3650, False)):
+        result = team.run(dry_run=True, grace_days=days, later=timedelta(days=3))
+        assert verbs(result) == ({Verb.DROP_DATABASE, Verb.DROP_USER} if gone else set()), days
 
 
 def test_an_account_locked_without_a_date_gets_one_and_is_not_removed(team: Team) -> None:
@@ -171,7 +174,8 @@ def test_killed_while_it_locks_the_next_run_lets_nobody_stay_and_removes_nothing
     monkeypatch.setattr(apply, "RETRIES", 0)  # a dead program does not try again
     bob, adapter = team.world.name("bob"), team.adapter
     messages = killed_run(team, None)
-    for moment in range(max(1, messages - 8), messages + 1):
+    moments = range(max(1, messages - 8), messages + 1)
+    for moment in moments if SOAK else random.sample(moments, 4):
         team.sync(BOTH)
         with adapter.session(bob, PASSWORD) as session:
             killed_run(team, moment)

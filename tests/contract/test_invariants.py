@@ -266,12 +266,20 @@ BREAKAGES: dict[str, Callable[[Team], object]] = {
 }
 
 
+def _breakages(team: Team) -> Mapping[str, Callable[[Team], object]]:
+    """All of them; with a real server one sign that glues is enough, since the file is read the same for all."""
+    if team.adapter.engine == "fake":
+        return BREAKAGES
+    others = [name for name in BREAKAGES if name.startswith("two lines glued")][1:]
+    return {name: damage for name, damage in BREAKAGES.items() if name not in others}
+
+
 def test_invariant_8_what_is_broken_removes_nothing(team: Team, subtests: pytest.Subtests) -> None:
     """A7: a file that was cut, or whose lines are glued, too."""
     team.sync(THREE)
     accounts, databases = _possessions(team)
     before = {name: team.adapter.fingerprint(name) for name in accounts}
-    for name, damage in BREAKAGES.items():
+    for name, damage in _breakages(team).items():
         with subtests.test(name):
             damage(team)
             with suppress(ConfigError):

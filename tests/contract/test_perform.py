@@ -145,7 +145,7 @@ def test_killed_at_any_message_nothing_is_half_managed(world: World, answer_lost
         moment = 1
         while _killed(world, wanted, moment, answer_lost=answer_lost):
             assert not world.half_managed(), (wanted[0].verb, moment)
-            moment += 1 if SOAK else random.randint(1, 3)
+            moment += 1 if SOAK else random.randint(2, 5)
         assert moment > 1
         assert _statuses(world.open().perform_all(wanted)) == [DONE] * 3
     assert not any(name.startswith(world.prefix) for name in world.adapter.accounts() | world.adapter.databases())

@@ -1,5 +1,6 @@
 """Real servers behind the real scripts: no fake here."""
 
+import os
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -11,6 +12,10 @@ from tests.contract.conftest import ADAPTERS
 from tests.e2e.site import Site
 
 REAL = [name for name in ADAPTERS if name != "fake"]
+SOAK = bool(os.environ.get("DBROSTER_SOAK"))
+on_one_product = pytest.mark.parametrize("adapter", REAL if SOAK else ["mariadb"], indirect=True)
+"""For what no product has a part in: one shows that the script does it, and `make soak` tries it on all."""
+
 _numbers = count(1)
 
 

@@ -144,8 +144,7 @@ class Site:
 
     def everybody_is_at_home(self, *templates: str) -> None:
         """Every user of the roster writes into each own database, and reaches no other user's."""
+        every = [f"{owner}_{template}" for owner in self.roster for template in templates or TEMPLATES]
         for user, password in self.roster.items():
-            for template in templates or TEMPLATES:
-                for owner in self.roster:
-                    may = self.adapter.can_write(user, password, f"{owner}_{template}")
-                    assert may is (owner == user), f"{user} in {owner}_{template}: {may}"
+            own = {f"{user}_{template}" for template in templates or TEMPLATES}
+            assert self.adapter.writable(user, password, every) == own, f"{user} of {every}"

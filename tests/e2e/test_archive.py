@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.conftest import on_one_product
 from tests.e2e.site import PASSWORD, ROOT, TEMPLATES, Run, Site
 from tests.support import warm
 
@@ -117,6 +118,7 @@ def test_no_password_reaches_the_programs_command_line_or_environment(
         assert secret not in seen
 
 
+@on_one_product
 def test_an_open_archive_directory_is_refused(site: Site) -> None:
     archives = with_archives(site)
     archives.mkdir(mode=0o755)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from dbroster.report.by_user import MOST
+from tests.e2e.conftest import on_one_product
 from tests.e2e.site import ROOT, Site
 
 
@@ -38,6 +39,7 @@ def at_work(site: Site, happens: Callable[[], None]) -> Iterator[None]:
     assert happened.is_set()
 
 
+@on_one_product
 def test_a_roster_that_others_can_read_is_refused(site: Site) -> None:
     site.users("ann")
     (site.directory / "users.txt").chmod(0o644)
@@ -50,6 +52,7 @@ def test_a_roster_that_others_can_read_is_refused(site: Site) -> None:
     site.sync()
 
 
+@on_one_product
 def test_every_problem_is_shown(site: Site) -> None:
     site.users_file(b"no-colon\n")
     (site.directory / "users.txt").chmod(0o604)
@@ -73,6 +76,7 @@ def test_a_wrong_admin_password_and_a_dead_server(site: Site) -> None:
     assert site.run().code == 2
 
 
+@on_one_product
 def test_a_second_sync_of_the_same_directory_is_refused(site: Site) -> None:
     site.users("ann")
     lock = site.directory / f".{site.adapter.engine}-default.lock"
@@ -125,6 +129,7 @@ def test_sigterm_finishes_what_runs_and_starts_nothing_new(site: Site) -> None:
     site.converge()
 
 
+@on_one_product
 def test_a_second_sigterm_breaks_off_and_the_next_run_converges(site: Site) -> None:
     site.users(*(f"u{number:03}" for number in range(20)))
 
@@ -145,6 +150,7 @@ def test_a_second_sigterm_breaks_off_and_the_next_run_converges(site: Site) -> N
     site.in_step()
 
 
+@on_one_product
 def test_a_reader_who_goes_away_is_no_failure(site: Site) -> None:
     site.users("ann")
     with subprocess.Popen(script(site), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -156,6 +162,7 @@ def test_a_reader_who_goes_away_is_no_failure(site: Site) -> None:
     site.in_step()
 
 
+@on_one_product
 def test_a_name_that_there_is_nothing_to_adopt_of(site: Site) -> None:
     site.users("ann")
     run = site.sync("--adopt", site.name("amn"))
@@ -163,6 +170,7 @@ def test_a_name_that_there_is_nothing_to_adopt_of(site: Site) -> None:
     assert warning["warning"]
 
 
+@on_one_product
 def test_progress_on_a_terminal_and_a_report_without_it(site: Site) -> None:
     """Progress is shown after a second, so the first change waits for longer than that."""
     number = 20

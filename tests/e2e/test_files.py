@@ -8,9 +8,11 @@ import pytest
 import yaml
 
 from tests.contract.world import PASSWORD
+from tests.e2e.conftest import on_one_product
 from tests.e2e.site import ROOT, Site
 
 
+@on_one_product
 def test_a_leaver_who_was_put_back_meanwhile(site: Site) -> None:
     """A5: the roster's program prints her when it runs again, under the lock."""
     ann, bob = site.users("ann", "bob")

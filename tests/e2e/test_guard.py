@@ -1,4 +1,4 @@
-"""A roster that has lost too much is refused, until it is permitted."""
+"""A roster that has lost too much is refused, until it is permitted: decided by what was read, whoever has told it."""
 
 import shlex
 import subprocess
@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.conftest import on_one_product
 from tests.e2e.site import Site
+
+pytestmark = on_one_product
 
 
 @pytest.mark.parametrize("broken", [b"", b"# all gone\n\n", None])

@@ -4,9 +4,11 @@ import json
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.e2e.conftest import on_one_product
 from tests.e2e.site import OTHER_PASSWORD, PASSWORD, Site
 
 
+@on_one_product
 def test_a_change_is_told_to_the_program_to_prometheus_and_to_a_merge_request(site: Site) -> None:
     path = site.directory / "connections.yaml"
     path.write_text(f"notify_command: [sh, -c, 'cat > told.json; env > told.env']\n{path.read_text()}")

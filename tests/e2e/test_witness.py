@@ -2,6 +2,7 @@
 
 import os
 
+from tests.e2e.conftest import on_one_product
 from tests.e2e.site import Site
 
 MANY = 1000 if os.environ.get("DBROSTER_SOAK") else 250  # both enough for what is done in batches and in processes
@@ -63,6 +64,7 @@ def test_no_password_in_any_log_or_output(site: Site) -> None:
                 assert form not in text, place
 
 
+@on_one_product
 def test_the_audit_log_tells_every_change_before_and_after(site: Site) -> None:
     site.users("ann")
     run = site.sync()

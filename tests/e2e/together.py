@@ -135,10 +135,10 @@ class Everything:
 
     def at_home(self, name: str) -> bool:
         """Whether every user of the roster can write into each own database on this server."""
+        own = {user: {f"{user}_{template}" for template in TEMPLATES} for user in self.roster}
         return all(
-            self.adapters[name].can_write(user, password, f"{user}_{template}")
+            self.adapters[name].writable(user, password, own[user]) == own[user]
             for user, password in self.roster.items()
-            for template in TEMPLATES
         )
 
     def nobody(self, name: str) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import uuid4
@@ -15,7 +15,7 @@ from pymongo.errors import PyMongoError
 from dbroster.engines.base import Handler
 from dbroster.model.connection import Connection
 from dbroster.passwords.verifiers.saslprep import saslprep_offender
-from servers import MongoDB
+from servers import GivenServer, MongoDB
 from tests.contract.adapters import Adapter, Refused
 from tests.support.proxy import Proxy
 
@@ -88,7 +88,8 @@ class MongoDBAdapter(Adapter):
         return super().connect(connection._replace(port=self._relay.port))
 
     def _connect(self, user: str | None, password: str | None, **more: Any) -> Client:
-        tls: dict[str, Any] = {"tls": True, "tlsCAFile": str(self.server.ca)} if self.server.ca else {}
+        given = isinstance(self.server, GivenServer) and self.server.ca  # it is half of what a login costs
+        tls: dict[str, Any] = {"tls": True, "tlsCAFile": str(self.server.ca)} if given else {}
         return MongoClient(
             self.server.host,
             self.server.port,
@@ -207,6 +208,21 @@ class MongoDBAdapter(Adapter):
 
     def put(self, user: str, password: str, database: str, text: str) -> None:
         self._run(user, password, lambda client: client[database].note.insert_one({"line": text}))
+
+    def writable(self, user: str, password: str, databases: Iterable[str]) -> set[str]:
+        try:
+            with self._as_user(user, password) as client:
+                return {database for database in databases if self._takes(client, database)}
+        except Refused:
+            return set()
+
+    @staticmethod
+    def _takes(client: Client, database: str) -> bool:
+        try:
+            client[database].note.insert_one({"line": "a row"})
+        except PyMongoError:
+            return False
+        return True
 
     def get(self, user: str, password: str, database: str) -> list[str]:
         found: list[str] = self._run(

@@ -2,8 +2,9 @@
 
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pymysql
@@ -14,6 +15,7 @@ from tests.contract.adapters import Adapter, Refused
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection as PyMySQLConnection
+    from pymysql.cursors import Cursor
 
     Connection = PyMySQLConnection[Any]
 
@@ -79,7 +81,6 @@ class MySQLAdapter(Adapter):
         }
 
     def _connect(self, user: str, password: str, database: str | None = None) -> "Connection":
-        tls = ssl.create_default_context(cafile=str(self.server.ca)) if self.server.ca else None
         try:
             return pymysql.connect(
                 host=self.server.host,
@@ -89,10 +90,14 @@ class MySQLAdapter(Adapter):
                 database=database,
                 charset="utf8mb4",
                 autocommit=True,
-                ssl=tls,
+                ssl=self._tls,
             )
         except pymysql.err.Error as error:
             raise Refused(str(error)) from None
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext | None:
+        return ssl.create_default_context(cafile=str(self.server.ca)) if self.server.ca else None
 
     def _rows(self, statement: str, *values: str) -> list[tuple[Any, ...]]:
         with self._admin.cursor() as cursor:
@@ -218,8 +223,26 @@ class MySQLAdapter(Adapter):
                 connection.close()
 
     def put(self, user: str, password: str, database: str, text: str) -> None:
-        self._as_user(user, password, database, "CREATE TABLE IF NOT EXISTS note (line text)")
-        self._as_user(user, password, database, "INSERT INTO note VALUES (%s)", text)
+        with self._logged_in(user, password, database) as cursor:
+            cursor.execute("CREATE TABLE IF NOT EXISTS note (line text)")
+            cursor.execute("INSERT INTO note VALUES (%s)", (text,))
+
+    def writable(self, user: str, password: str, databases: Iterable[str]) -> set[str]:
+        try:
+            with self._logged_in(user, password, None) as cursor:
+                return {database for database in databases if self._takes(cursor, database)}
+        except Refused:
+            return set()
+
+    @staticmethod
+    def _takes(cursor: "Cursor", database: str) -> bool:
+        try:
+            cursor.execute(f"USE {quoted(database)}")
+            cursor.execute("CREATE TABLE IF NOT EXISTS note (line text)")
+            cursor.execute("INSERT INTO note VALUES ('a row')")
+        except pymysql.err.Error:
+            return False
+        return True
 
     def get(self, user: str, password: str, database: str) -> list[str]:
         return [line for (line,) in self._as_user(user, password, database, "SELECT line FROM note")]
@@ -235,10 +258,15 @@ class MySQLAdapter(Adapter):
     def _as_user(
         self, user: str, password: str, database: str | None, statement: str, *values: str
     ) -> list[tuple[Any, ...]]:
+        with self._logged_in(user, password, database) as cursor:
+            cursor.execute(statement, values or None)
+            return list(cursor.fetchall())
+
+    @contextmanager
+    def _logged_in(self, user: str, password: str, database: str | None) -> Iterator["Cursor"]:
         with self._connect(user, password, database) as connection, connection.cursor() as cursor:
             try:
-                cursor.execute(statement, values or None)
-                return list(cursor.fetchall())
+                yield cursor
             except pymysql.err.Error as error:
                 raise Refused(str(error)) from None
 
