@@ -201,3 +201,16 @@ def test_a_server_that_can_not_be_read(command: Command, tmp_path: Path) -> None
     assert command("import", "postgresql", "--to", str(tmp_path / "to")) == 2
     assert "GRANT EVERYTHING;" in command.err
     assert not (tmp_path / "to").exists()
+
+
+def test_who_has_a_roster_takes_them_over_there(command: Command, tmp_path: Path) -> None:
+    """As docs/operations.md says: adopt.txt names them for `add`, too."""
+    private(command.directory / "users.txt", "zoe:Correct-horse-7-battery\n")
+    to = tmp_path / "to"
+    assert command("import", "postgresql", "--to", str(to)) == 0
+    assert command("add", "--from", str(to / "adopt.txt")) == 0
+    private(command.directory / "postgresql_databases.txt", "web\ntools\n")
+    assert command("sync", "postgresql", "--adopt-from", str(to / "adopt.txt")) == 0
+    assert command("plan", "postgresql", "--detailed-exitcode") == 0
+    assert {"ann", "bob", "cyd", "zoe"} <= command.server().accounts.keys()
+    assert command.server().databases["ann_web"].rows == ["data of ann"]
