@@ -5,6 +5,7 @@
     │   └── ChangedMeanwhile       somebody else has written the file that was to be written
     ├── ServerError            nothing can be done on this server                          exit 2
     │   ├── ConnectError           host, port, TLS, login of the admin, connection lost
+    │   │   ├── LoginRefused           the server knows no such admin, or not with this password
     │   │   └── Stalled                the server did not answer in time; not tried again
     │   ├── UnsupportedServer      product, version or role (replica, pooler) of the server
     │   ├── PrivilegeError         carries what the admin lacks
@@ -53,6 +54,10 @@ class ServerError(DbrosterError):
 
 class ConnectError(ServerError):
     """The server can't be reached, refused the admin's login, or the connection broke."""
+
+
+class LoginRefused(ConnectError):  # noqa: N818 - reads as what it is
+    """The server has refused the admin's login: the account is not there, or has another password."""
 
 
 class Stalled(ConnectError):  # noqa: N818 - reads as what it is

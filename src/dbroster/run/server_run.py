@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import join
 from threading import Event
 from typing import NamedTuple, TypeVar
 
@@ -12,7 +13,7 @@ from dbroster import engines
 from dbroster.audit.log_files import AUDIT_FILE, check_log
 from dbroster.config.connections import archive_warning, transport_warning
 from dbroster.engines.base import Handler
-from dbroster.errors import OperationError, PrivilegeError, ServerError, failure
+from dbroster.errors import LoginRefused, OperationError, PrivilegeError, ServerError, failure
 from dbroster.files.lock import lock_file
 from dbroster.model.connection import Connection
 from dbroster.model.plan import Plan
@@ -95,7 +96,7 @@ class ServerRun:
             if not self.options.dry_run:
                 check_log(self.options.audit_path)
                 stack.enter_context(lock_file(self._file_beside_audit("lock")))
-            handler = stack.enter_context(self.connect(self.connection))
+            handler = stack.enter_context(self._connected())
             self.reached = handler.server()
             missing = handler.missing_privileges(self.roster.templates)
             if missing:
@@ -104,6 +105,16 @@ class ServerRun:
             if not self.options.dry_run:
                 handler.acquire_sync_lock()
             return handler
+
+    def _connected(self) -> Handler:
+        """Log in; who is refused may have made no admin account yet. Raises ServerError."""
+        try:
+            return self.connect(self.connection)
+        except LoginRefused as error:
+            server = () if self.connection.server == "default" else ("--server", self.connection.server)
+            words = ("dbroster", "grants", self.connection.engine, "--config", str(self.options.directory), *server)
+            text = f"if there is no such account yet, this tells how to make it: {join(words)}"
+            raise LoginRefused(f"{str(error).rstrip()}\n{text}") from None
 
     def _refuse_without_archiver(self, handler: Handler) -> None:
         """Find out at the start, not at the first removal, that databases can't be archived here."""

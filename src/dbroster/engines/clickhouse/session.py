@@ -19,7 +19,7 @@ from dbroster.engines.clickhouse.cluster.nodes import LOST, Cluster
 from dbroster.engines.clickhouse.http.connections import Sockets, pool, timed_out
 from dbroster.engines.clickhouse.http.requests import RequestPool, SingleConnection
 from dbroster.engines.clickhouse.options import ClickHouseOptions
-from dbroster.errors import ConnectError, DbrosterError, OperationError, Stalled
+from dbroster.errors import ConnectError, DbrosterError, LoginRefused, OperationError, Stalled
 from dbroster.model.connection import Connection
 from dbroster.passwords.secret import Secret, scrub
 
@@ -29,6 +29,8 @@ ROLE_PREFIX = "dbroster:"
 _REFUSED_LOGINS = frozenset({192, 193, 194, 516})
 _CROWDED = 202
 _UNCLEAR_LOGINS = frozenset({201})  # a quota, maybe the one for failed logins
+_NO_CONNECTION = "Failed to establish a new connection: "
+"""urllib3's words, behind a class and its arguments."""
 _ADMIN_REFUSED = frozenset({516})
 _RETRYABLE = frozenset({159, 202, 209, 210, 999})
 LEFT_AMONG_ACCOUNTS = (
@@ -375,13 +377,15 @@ class Session:
             if _BLIND in str(error):
                 text = "the server answers with no rows at all, so a row policy hides even system.one from the admin"
                 return ConnectError(f"ClickHouse at {self.address}: {text}: {all_rows(self.account[0])}")
-            reason = getattr(error.__cause__, "reason", None) or error.__cause__ or error
-            return ConnectError(f"no answer from ClickHouse at {self.address}: {scrub(str(reason), secrets)}")
+            told = str(getattr(error.__cause__, "reason", None) or error.__cause__ or error)
+            reason = told.partition(_NO_CONNECTION)[2] or told
+            return ConnectError(f"no answer from ClickHouse at {self.address}: {scrub(reason, secrets)}")
         text = scrub(_words(error, code), secrets)
         if opening and code == _CROWDED:
             text += self._crowd()
         if opening or code in _ADMIN_REFUSED:
-            return ConnectError(f"ClickHouse at {self.address}: {text}")
+            kind = LoginRefused if code in _ADMIN_REFUSED else ConnectError
+            return kind(f"ClickHouse at {self.address}: {text}")
         advice = f"; {_ADVICE[code]}" if code in _ADVICE else ""
         return OperationError(f"{text} (code {code}){advice}", str(code), retryable=code in _RETRYABLE)
 

@@ -28,7 +28,7 @@ from pymongo.server_description import ServerDescription
 
 from dbroster.engines.mongodb.accounts import Document, read_by_usersinfo
 from dbroster.engines.mongodb.options import MongoDBOptions
-from dbroster.errors import ConnectError, DbrosterError, OperationError, Stalled, UnsupportedServer
+from dbroster.errors import ConnectError, DbrosterError, LoginRefused, OperationError, Stalled, UnsupportedServer
 from dbroster.model.connection import Connection
 from dbroster.model.loopback import is_loopback
 from dbroster.passwords.secret import scrub
@@ -306,7 +306,7 @@ def open_session(connection: Connection) -> Session:
         raise ConnectError(str(error)) from None
     except ConnectError as error:
         close_client(client)
-        raise ConnectError(f"{error}{_CROWDED if _CUT_OFF.search(str(error)) else ''}") from None
+        raise type(error)(f"{error}{_CROWDED if _CUT_OFF.search(str(error)) else ''}") from None
     except BaseException:
         close_client(client)
         raise
@@ -468,7 +468,7 @@ def _translate_failure(error: OperationFailure, secrets: Iterable[str]) -> Dbros
     told = next(filter(None, [details.get("errmsg"), *of_writing]), error.code)
     text = scrub(str(told).split(" to execute command")[0], secrets)
     if error.code == _WRONG_LOGIN:
-        return ConnectError(f"the server refused the admin's login: {text}")
+        return LoginRefused(f"the server refused the admin's login: {text}")
     if error.code in (_ATLAS, _UNKNOWN_COMMAND):
         text += " (a managed service? then accounts have to be made through the provider's API)"
     return OperationError(text, str(error.code), retryable=error.code in _RETRYABLE)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from dbroster.engines import tls
 from dbroster.engines.mysql.connection import CLIENT, DictCursor, Driver, SSDictCursor, pymysql
 from dbroster.engines.waits import breakable
-from dbroster.errors import ConnectError, OperationError, ServerError, Stalled
+from dbroster.errors import ConnectError, LoginRefused, OperationError, ServerError, Stalled
 from dbroster.model.connection import Connection
 from dbroster.passwords.secret import scrub
 
@@ -121,7 +121,8 @@ class Session:
             silent = self._driver.expired or isinstance(error.__context__, TimeoutError)
             if silent:
                 text = f"the login was not over within {connection.connect_timeout} s (connect_timeout)"
-            kind = Stalled if silent else ConnectError
+            refused = error.args[:1] == (_ACCESS_DENIED,)
+            kind = Stalled if silent else LoginRefused if refused else ConnectError
             raise kind(f"can't connect to {self.address} as {connection.username}: {text}") from None
 
     @cached_property

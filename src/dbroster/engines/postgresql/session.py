@@ -1,6 +1,7 @@
 """A session with PostgreSQL: how it is opened and judged, how statements are sent, and what errors become."""
 
 import os
+import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from psycopg.types.string import TextLoader
 
 from dbroster.engines.postgresql.connection import NOWHERE, Aborted, Expired, Patience, Patient
 from dbroster.engines.postgresql.options import PostgreSQLOptions
-from dbroster.errors import ConnectError, DbrosterError, OperationError, Stalled, UnsupportedServer
+from dbroster.errors import ConnectError, DbrosterError, LoginRefused, OperationError, Stalled, UnsupportedServer
 from dbroster.model.connection import Connection
 from dbroster.passwords.secret import scrub
 
@@ -46,6 +47,7 @@ LIBPQ_16 = 160000
 
 _RETRYABLE = {"40001", "40P01", "55006", "XX000"}  # XX000: "tuple concurrently updated", whatever its language
 _BROKEN = {"57P01", "57P02", "57P03", "57P05"}  # the server is going down, or has ended an idle session
+_NO_SUCH_LOGIN = re.compile(r'password authentication failed|role ".*" does not exist')
 _DETAILED = {DEPENDED_ON, DENIED, "55006"}  # their details name roles and databases, never a part of the statement
 
 _QUIET = {
@@ -247,7 +249,10 @@ def open_session(connection: Connection, database: str | None = None, settings: 
     except ConnectError as error:
         if "unsupported startup parameter" in str(error):  # PgBouncer's own words
             raise UnsupportedServer("there is a PgBouncer in between: connect to the server itself") from None
-        raise ConnectError(f"{error}{_a_place(str(error), connection.username)}") from None
+        # libpq tries twice where the server may or may not take TLS, and tells both
+        text = "\n".join(dict.fromkeys(str(error).removeprefix("connection failed: ").splitlines()))
+        kind = LoginRefused if _NO_SUCH_LOGIN.search(text) else ConnectError
+        raise kind(f"{text}{_a_place(text, connection.username)}") from None
     try:
         session = Session(raw)
     except BaseException:
