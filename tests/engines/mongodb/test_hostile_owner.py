@@ -84,6 +84,23 @@ def test_a_role_that_can_not_be_named_is_taken(site: Site, tmp_path: Path, monke
         handler.drop_user(ann)
 
 
+def test_what_is_given_meanwhile_stays(site: Site) -> None:
+    """Z1: others are looked at once for many databases; what they got since must not go with what they have to lose."""
+    ann = f"{site.bob}ann"
+    with site.handler() as handler:
+        site.make(handler)
+        handler.create_user(ann, Secret(PASSWORD))
+        site.dba.admin.command("grantRolesToUser", ann, roles=[{"role": "read", "db": site.web}])
+        grants = [Action(Verb.GRANT_PRIVILEGES, site.bob, database) for database in (site.web, f"{site.bob}_new")]
+        with handler.reading_ahead(grants):
+            site.dba.admin.command("grantRolesToUser", ann, roles=[{"role": "read", "db": f"{ann}_web"}])
+            handler.perform(*grants)
+        assert roles(site, ann) == [{"role": "read", "db": f"{ann}_web"}]
+        locked(handler, site.bob)
+        removed(handler, site)
+        handler.drop_user(ann)
+
+
 def test_what_only_looks_like_a_marker_is_none(site: Site) -> None:
     """Z2, W1: in an account of somebody else's database it was a defect; its owner could never be removed."""
     elsewhere = site.dba[f"{site.web}-else"]

@@ -23,11 +23,12 @@ from pymongo.collection import Collection
 
 from dbroster.archive import Archive, Draft
 from dbroster.engines.mongodb.access.admin_privileges import READER, lets_everybody_in, own_rights
+from dbroster.engines.mongodb.access.surroundings import taking
 from dbroster.engines.mongodb.accounts_inside import insiders, shut_out
 from dbroster.engines.mongodb.end_operations import end_operations
 from dbroster.engines.mongodb.options import MongoDBOptions
 from dbroster.engines.mongodb.session import RAW, UNAUTHORIZED, Session, open_session
-from dbroster.engines.mongodb.state import UNREADABLE, read_accounts, role_documents
+from dbroster.engines.mongodb.state import UNREADABLE, read_accounts
 from dbroster.engines.waits import breakable
 from dbroster.engines.zip_archiver import DAMAGED, ZipArchiver, member
 from dbroster.errors import OperationError, ServerError
@@ -74,8 +75,8 @@ class MongoDBArchiver(ZipArchiver):
         accounts = read_accounts(self._session, self.connection, {"roles.db": database}, credentials=False)
         for name, account in accounts.items():
             if account.existing.managed:
-                where, roles = self._session.auth_database, role_documents(account.roles_beside([database]))
-                self._session.change(where, {"updateUser": name, "roles": roles})
+                where, roles = self._session.auth_database, [role for role in account.roles if role[1] == database]
+                self._session.change(where, taking(self._session, self.connection, name, roles))
                 end_operations(self._session, [{"user": name, "db": where}])
         shut_out(self._session, insiders(self._session, [database]))
 

@@ -21,14 +21,9 @@ import bson
 
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler, Owned, gone, no_adoption, prove_adoptable, prove_managed
-from dbroster.engines.mongodb.access.admin_privileges import (
-    access_control_is_off,
-    lets_everybody_in,
-    own_rights,
-    too_many_roles,
-)
+from dbroster.engines.mongodb.access.admin_privileges import access_control_is_off, lets_everybody_in, own_rights
 from dbroster.engines.mongodb.access.mechanisms import other_mechanisms, refusal, refused_mechanisms, unusable
-from dbroster.engines.mongodb.access.surroundings import Surroundings, possible_owners, told
+from dbroster.engines.mongodb.access.surroundings import Surroundings, possible_owners, taking, told
 from dbroster.engines.mongodb.accounts_inside import Insider, insiders, left_in, let_in, shut_out, with_roles
 from dbroster.engines.mongodb.drop_database import Drop
 from dbroster.engines.mongodb.end_operations import end_operations
@@ -94,7 +89,7 @@ class MongoDBHandler(Handler):
         self._seen: dict[str, Account] = {}
         self._around: Surroundings | None = None
         self._refused: frozenset[str] = frozenset()
-        self._untold = False
+        self._untold: list[str] = []
 
     @classmethod
     def open(cls, connection: Connection) -> Self:
@@ -135,7 +130,7 @@ class MongoDBHandler(Handler):
     def missing_privileges(self, templates: Sequence[str]) -> list[str]:  # noqa: ARG002 - the same for all databases
         """Commands that give the admin everything that a sync needs, when anything is missing."""
         rights = own_rights(self._session)
-        self._untold = not rights.told
+        self._untold = rights.untold(self._session)
         missing = rights.statements(self._session.auth_database)
         return [] if missing and lets_everybody_in(self.connection) else missing
 
@@ -160,15 +155,13 @@ class MongoDBHandler(Handler):
 
     def warnings(self) -> list[Problem]:
         """Say that the server lets everybody in, that passwords travel in clear, and who plays a sync."""
-        texts = []
+        texts = list(self._untold)
         if access_control_is_off(self._session, self.connection):
             texts.append("access control is off, so accounts and roles protect nothing; start mongod with --auth")
         texts += [
             f"a connection of {who} calls itself a sync; it is no admin's, so dbroster ignores it"
             for who in sorted(self._lock.ignored if self._lock else ())
         ]
-        if self._untold:
-            texts.append(too_many_roles(self._session))
         if self._session.in_clear:
             texts.append(f"passwords travel to {self._session.in_clear} in clear, as allow_plaintext_transport permits")
         return [Problem(text, warning=True) for text in texts]
@@ -419,8 +412,8 @@ class MongoDBHandler(Handler):
         self._take_from_others(user, databases, around)
 
     def _take_from_others(self, user: str, databases: Sequence[str], around: Surroundings) -> None:
-        for name, left in around.left_to_others(user, databases):  # what is taken may have no name that can be sent
-            self._unless(USER_NOT_FOUND, {"updateUser": name, "roles": role_documents(left)})
+        for name, given in around.roles_of_others(user, databases):
+            self._unless(USER_NOT_FOUND, taking(self._session, self.connection, name, given))
 
     def _refuse_claim(self, user: str, databases: Sequence[str], around: Surroundings | None) -> None:
         """Raise OperationError for a database that can't become this user's; one that exists may not be `around`."""

@@ -5,8 +5,8 @@ A role outside the database `admin` reaches its own database only: the server re
 or on the database itself.
 """
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +83,20 @@ class Rights:
         grant = {"grantRolesToUser": self.admin["user"], "roles": [admin_role()]}
         return [shell_command(ADMIN, create), shell_command(self.admin["db"], grant)]
 
+    def untold(self, session: Session) -> list[str]:
+        """Say who has given the admin so many roles that the server can't list them."""
+        if self.told:
+            return []
+        roles: list[dict[str, str]] = []
+        with suppress(ServerError, OperationError):
+            held = (session.find_account(session.admin) or {}).get("roles", ())
+            roles = [role for role in held if role["db"] != ADMIN]
+        shown = ", ".join(f"{role['role'][:_LETTERS]}@{role['db']}" for role in roles[:_SHOWN]) or "them through a role"
+        return [
+            "the admin has too many roles for the server to tell them, so what it may do was not checked; whoever owns "
+            f"a database (dbOwner, userAdmin) can give its roles to anybody, and has given {shown}: take that away"
+        ]
+
     def _missing(self, auth_database: str) -> Privileges:
         missing = []
         for resource, actions in needed(auth_database):
@@ -110,29 +124,28 @@ def role_with_privileges(auth_database: str, *, exists: bool) -> dict[str, objec
     return {"createRole": ROLE, "privileges": privileges, "roles": []}
 
 
-def own_rights(session: Session) -> Rights:
-    """Ask what the admin may do."""
+@contextmanager
+def _past_a_break(session: Session) -> Iterator[None]:
+    """Go on if the server breaks the connection off, as it does where an answer has no room for all roles."""
     try:
-        status = session.command(ADMIN, {"connectionStatus": 1, "showPrivileges": True})["authInfo"]
+        yield
     except Stalled:
         raise
-    except ConnectError:  # the answer has no room for all roles: whoever owns a database may give its roles to anybody
+    except ConnectError:
         session.command(ADMIN, {"ping": 1})
+
+
+def own_rights(session: Session) -> Rights:
+    """Ask what the admin may do."""
+    status: Document | None = None
+    for _ in range(2):  # a connection may break for another reason, once
+        with _past_a_break(session):
+            status = session.command(ADMIN, {"connectionStatus": 1, "showPrivileges": True})["authInfo"]
+            break
+    if status is None:
         return Rights(session.admin, [], has_role=True, told=False)
     has_role = {"role": ROLE, "db": ADMIN} in status["authenticatedUserRoles"]
     return Rights(status["authenticatedUsers"][0], status["authenticatedUserPrivileges"], has_role)
-
-
-def too_many_roles(session: Session) -> str:
-    """Say who has given the admin so many roles that the server can't list them."""
-    roles: list[dict[str, str]] = []
-    with suppress(ServerError, OperationError):
-        roles = [role for role in (session.find_account(session.admin) or {}).get("roles", ()) if role["db"] != ADMIN]
-    shown = ", ".join(f"{role['role'][:_LETTERS]}@{role['db']}" for role in roles[:_SHOWN]) or "them through a role"
-    return (
-        "the admin has too many roles for the server to tell them, so what it may do was not checked; whoever owns a "
-        f"database (dbOwner, userAdmin) can give its roles to anybody, and has given {shown}: take that away"
-    )
 
 
 def _accounts(auth_database: str) -> Resource:

@@ -7,7 +7,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dbroster.engines.mongodb.session import Session
-from dbroster.engines.mongodb.state import FIELDS, Account, Role, account_of, role_documents, roles_of, shell_command
+from dbroster.engines.mongodb.state import (
+    FIELDS,
+    Account,
+    Role,
+    account_of,
+    read_accounts,
+    role_documents,
+    roles_of,
+    shell_command,
+)
 from dbroster.model.connection import Connection
 
 
@@ -52,12 +61,12 @@ class Surroundings:
         """Name the database that the server takes for this one."""
         return next((name for name in self.databases if name.lower() == database.lower()), None)
 
-    def left_to_others(self, user: str, databases: Collection[str]) -> Iterator[tuple[str, tuple[Role, ...]]]:
-        """Yield managed users besides this one who have roles on any of the databases, and their roles elsewhere."""
+    def roles_of_others(self, user: str, databases: Collection[str]) -> Iterator[tuple[str, list[Role]]]:
+        """Yield managed users besides this one, and their roles on any of the databases."""
         for name, account in self.holders.items():
-            left = account.roles_beside(databases)
-            if left != account.roles and name != user:
-                yield name, left
+            roles = [role for role in account.roles if role[1] in databases]
+            if roles and name != user:
+                yield name, roles
 
 
 def told(strangers: Sequence[Stranger], what: str) -> str:
@@ -65,6 +74,16 @@ def told(strangers: Sequence[Stranger], what: str) -> str:
     names = ", ".join(f"{stranger.name}@{stranger.where}" for stranger in strangers)
     commands = [shell_command(stranger.where, _taking(stranger)) for stranger in strangers]
     return f"{names} may {what}; take that away: {'; '.join(commands)}"
+
+
+def taking(session: Session, connection: Connection, user: str, roles: Collection[Role]) -> dict[str, object]:
+    """The command that takes these roles from a user; if one can't be named, it names those that stay."""
+    named = role_documents(roles)
+    if len(named) == len(roles):
+        return {"revokeRolesFromUser": user, "roles": named}
+    found = read_accounts(session, connection, {"user": user}, credentials=False)
+    left = {role for account in found.values() for role in account.roles} - set(roles)
+    return {"updateUser": user, "roles": role_documents(sorted(left))}
 
 
 def _taking(stranger: Stranger) -> dict[str, object]:
