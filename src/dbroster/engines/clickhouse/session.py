@@ -384,7 +384,7 @@ class Session:
         if opening and code == _CROWDED:
             text += self._crowd()
         if opening or code in _ADMIN_REFUSED:
-            kind = LoginRefused if code in _ADMIN_REFUSED else ConnectError
+            kind = LoginRefused if code in _REFUSED_LOGINS else ConnectError
             return kind(f"ClickHouse at {self.address}: {text}")
         advice = f"; {_ADVICE[code]}" if code in _ADVICE else ""
         return OperationError(f"{text} (code {code}){advice}", str(code), retryable=code in _RETRYABLE)
