@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler, Owned, prove_adoptable
 from dbroster.engines.clickhouse.access import roles
-from dbroster.engines.clickhouse.access.grants import Grants, read_grants
-from dbroster.engines.clickhouse.access.holders import read_holders
+from dbroster.engines.clickhouse.access.grants import Grants, read_grants, read_holders
 from dbroster.engines.clickhouse.access.password_check import check_passwords
 from dbroster.engines.clickhouse.access.powers import Powers
 from dbroster.engines.clickhouse.access.shared_tables import open_engines, reaching

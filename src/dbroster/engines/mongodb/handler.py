@@ -8,7 +8,6 @@ A command with a password never names a role: when it names one that is not buil
 password in clear (MongoDB 6.0).
 """
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -22,7 +21,8 @@ import bson
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler, Owned, gone, no_adoption, prove_adoptable, prove_managed
 from dbroster.engines.mongodb.access.admin_privileges import access_control_is_off, lets_everybody_in, own_rights
-from dbroster.engines.mongodb.access.mechanisms import other_mechanisms, refusal, refused_mechanisms, unusable
+from dbroster.engines.mongodb.access.mechanisms import refusal, refused_mechanisms, unusable
+from dbroster.engines.mongodb.access.password_check import check_passwords
 from dbroster.engines.mongodb.access.surroundings import Surroundings, possible_owners, taking, told
 from dbroster.engines.mongodb.accounts_inside import Insider, insiders, left_in, let_in, shut_out, with_roles
 from dbroster.engines.mongodb.drop_database import Drop
@@ -57,7 +57,6 @@ from dbroster.model.problems import Problem
 from dbroster.model.roster import User
 from dbroster.model.state import ExistingDatabase, ExistingUser, Holdings, Lock, PasswordCheck, Server
 from dbroster.passwords.secret import Secret
-from dbroster.passwords.verifiers.algorithms import Algorithm, Check
 from dbroster.plan.grace_period import stamp
 
 if TYPE_CHECKING:
@@ -217,28 +216,8 @@ class MongoDBHandler(Handler):
 
     def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
         """Compare with the stored credentials; other mechanisms than wanted count as a different password."""
-        from dbroster.passwords.verifiers.batch import matches_many  # most runs remember all passwords
-
-        stored = {user.name: v.value for user in users if user.name in existing for v in existing[user.name].verifiers}
-        checks = [
-            Check(Algorithm.MONGODB, user.name, user.password, stored[user.name])
-            for user in users
-            if user.name in stored
-        ]
-        found = {user.name: PasswordCheck.UNKNOWN for user in users}
-        self.doubts = {}
-        for check, matches in zip(checks, matches_many(checks), strict=True):
-            if matches is not None:
-                found[check.user] = self._compared(check) if matches else PasswordCheck.DIFFERENT
-        return found
-
-    def _compared(self, check: Check) -> PasswordCheck:
-        """Judge a right password by the mechanisms that it is kept for."""
-        kept, wanted = set(json.loads(check.stored.reveal())), set(wanted_mechanisms(self.connection))
-        if kept == wanted:
-            return PasswordCheck.SAME
-        self.doubts[check.user] = other_mechanisms(kept, wanted)
-        return PasswordCheck.DIFFERENT
+        answers, self.doubts = check_passwords(users, existing, wanted_mechanisms(self.connection))
+        return answers
 
     def foresee(self, actions: Sequence[Action]) -> list[str | None]:
         """Passwords can't be set for a mechanism that the server does not offer."""

@@ -48,8 +48,3 @@ def unusable(account: Account, refused: Collection[str]) -> str | None:
             f"the password is kept for {kept}, which the server does not offer (its parameter authenticationMechanisms)"
         )
     return None
-
-
-def other_mechanisms(kept: Collection[str], wanted: Collection[str]) -> str:
-    """Say that a password is right, but kept for other ways to log in than connections.yaml asks for."""
-    return f"the password is kept for {' and '.join(sorted(kept))}, not for {' and '.join(sorted(wanted))}"
