@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dbroster.audit.log_files import (
+    ARCHIVING,
     PERMITTED,
     RUN,
     entry_of,
@@ -52,7 +53,7 @@ class History:
     and not made again, with the time. `standing`: databases that it has made and not dropped, with their users.
     `accounts` and `databases`: what runs without permission have removed in the last 24 hours, and how often; of
     databases only those of users who stayed. `begun`, `begun_databases`: what of it was begun and perhaps not finished:
-    a run that goes on with it removes nothing more. `archived`: whether it has archived a database. `moving`: whom a
+    a run that goes on with it removes nothing more. `archived`: whether it has, or would have. `moving`: whom a
     rename that was not finished has given databases of another name. `doubts`: which of its files can't be read.
     """
 
@@ -209,7 +210,9 @@ class _Told:
             self._run, self._permitted = entry.get("run"), False
         action, user, database = entry.get("action"), entry.get("user"), entry.get("database")
         if action == RUN:
-            self._permitted |= entry.get("status") == "started" and PERMITTED in str(entry.get("reason"))
+            said = str(entry.get("reason")) if entry.get("status") == "started" else ""
+            self._permitted |= PERMITTED in said
+            self._archived |= ARCHIVING in said
         elif isinstance(user, str) and isinstance(database, str | None):
             self._change(str(action), user, database, done=entry.get("status") == "done", when=when)
 

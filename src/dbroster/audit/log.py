@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dbroster.audit.hash_chain import HashChain
-from dbroster.audit.log_files import PERMITTED, RUN
+from dbroster.audit.log_files import ARCHIVING, PERMITTED, RUN
 from dbroster.model.plan import REMOVALS, Action, Verb
 from dbroster.model.result import Outcome, Status
 
@@ -39,13 +39,15 @@ class AuditLog(HashChain):
             "server": server,
         }
 
-    def begin(self, plan: str, actions: int, permitted: str | None = None) -> None:
+    def begin(self, plan: str, actions: int, permitted: str | None = None, *, archiving: bool = False) -> None:
         """Write that the run begins, before anything on the server is touched. Raises AuditError.
 
         `permitted`: the removals that were permitted for this run; the guard does not count them on the next one.
+        `archiving`: whether what is dropped is archived; a later run that archives nothing needs permission.
         """
+        archives = f", {ARCHIVING}" if archiving else ""
         permission = f", {PERMITTED} {permitted}" if permitted else ""
-        self.append([self._entry(RUN, "started", f"{actions} actions, plan {plan}{permission}")])
+        self.append([self._entry(RUN, "started", f"{actions} actions, plan {plan}{archives}{permission}")])
 
     def end(self, outcomes: Sequence[Outcome]) -> None:
         """Write how the run has ended. Raises AuditError."""

@@ -17,7 +17,8 @@ from dbroster.model.result import Link
 
 RUN = "run"
 PERMITTED = "removals permitted by --max-removals"
-"""What two entries say that are read again: by `audit`, and by `history`, which a run without changes may need."""
+ARCHIVING = "with archives"
+"""What three entries say that are read again: by `audit`, and by `history`, which a run without changes may need."""
 AUDIT_FILE = "audit.jsonl"
 HEAD_SUFFIX = ".head"
 ORIGIN = Link(0, "0" * 64)

@@ -243,9 +243,7 @@ class Guard:
         drops = [action.database or "" for action in self.plan.of(Verb.DROP_DATABASE)]
         used = [name for name in drops if name in databases and databases[name].usable]
         if used and not (removals.archive_dir or removals.unarchived) and self._history.archived:
-            text = (
-                f"{_few(used)} would be dropped without an archive, but databases of this server were archived before"
-            )
+            text = f"{_few(used)} would be dropped without an archive, but earlier runs were to archive those"
             yield f"{text}, and removals.archive_dir is not set any more (archive_dir: false says that it is meant)"
 
     def _came_back(self) -> Iterator[str]:

@@ -214,7 +214,8 @@ class Sync(ServerRun):
             AuditLog(self.options.audit_path, self.connection.engine, self.connection.server) as audit,
             Sessions(lambda: self.connect(self.connection), jobs, spare=handler) as sessions,
         ):
-            audit.begin(result.plan or "", len(plan.actions), self.options.max_removals)
+            archiving = self.connection.removals.archive_dir is not None
+            audit.begin(result.plan or "", len(plan.actions), self.options.max_removals, archiving=archiving)
             handler.prepare()
             apply = Apply(
                 sessions, type(handler), starting=audit.started, finished=self._finished(audit), stop=self.stop,

@@ -183,6 +183,18 @@ def test_values_that_a_restore_computes_by_a_users_function_are_told(
     assert told == f"the values of public.g.day, which a restore computes anew by public.{function}"
 
 
+def test_setting_of_any_length_keeps_no_database(archiver: Handler, user: str, log_in: LogIn) -> None:
+    """X5, B4: an owner may give one a gigabyte, which neither this machine nor a manifest would hold."""
+    database = make(archiver, user)
+    with log_in(user, HOSTILE, database) as raw:
+        raw.execute(
+            "DO $$ BEGIN EXECUTE"
+            " format('ALTER DATABASE %I SET search_path TO %L', current_database(), repeat('x', 20000000)); END $$"
+        )
+    assert "search_path of the database, which has more than" in "; ".join(archiver.archiver().losses(database))
+    assert there_and_back(archiver, user, HOSTILE, database).manifest.settings["database"] == []
+
+
 def test_names_that_look_like_ends_of_lines_come_back(archiver: Handler, user: str, log_in: LogIn) -> None:
     """A8: what an owner writes into a name is no line of the list that pg_restore is given."""
     database = make(archiver, user)

@@ -92,6 +92,16 @@ def test_archives_are_known(path: Path) -> None:
     assert read(path).archived
 
 
+def test_archives_that_were_asked_for_are_known(path: Path) -> None:
+    """X7, U4: archive_dir may vanish before anything was ever dropped."""
+    with AuditLog(path, "postgresql", "main") as log:
+        log.begin("0" * 24, 1)
+    assert not read(path).archived
+    with AuditLog(path, "postgresql", "main") as log:
+        log.begin("0" * 24, 1, archiving=True)
+    assert read(path).archived
+
+
 def test_a_database_that_a_removal_has_left_still_stands(path: Path) -> None:
     written(path, CREATE)
     written(path, [*LOCK, (Verb.DROP_USER, "bob", None)])

@@ -143,6 +143,18 @@ def test_another_s_file_is_left(command: Command, tmp_path: Path, monkeypatch: p
     assert told.read_text() == "eve's"
 
 
+def test_a_file_that_the_config_directory_has_a_link_to_is_no_place_for_it(command: Command, tmp_path: Path) -> None:
+    """X6: the roster was replaced by a handout, with everybody's passwords in it."""
+    roster, real = command.directory / "users.txt", tmp_path / "real"
+    real.mkdir(0o700)
+    roster.rename(real / "users.txt")
+    roster.symlink_to(real / "users.txt")
+    before = roster.read_bytes()
+    assert command("handout", "bob", "--to", str(real / "users.txt")) == 2
+    assert "is in the config directory: name a file elsewhere" in command.err
+    assert roster.read_bytes() == before
+
+
 def test_the_config_directory_is_no_place_for_it(command: Command) -> None:
     before = (command.directory / "users.txt").read_bytes()
     assert command("handout", "bob", "--to", str(command.directory / "users.txt")) == 2

@@ -110,7 +110,7 @@ def test_archives_that_are_not_made_any_more_need_permission(tmp_path: Path) -> 
     """U4, A6: the line archive_dir is lost from connections.yaml; what goes now would be in no archive."""
     actual, wanted, before = state(people(4)), roster(*people(4)[1:]), History(archived=True)
     (text,) = guard(wanted, actual, history=before).refusals
-    assert text.startswith("u000_web would be dropped without an archive, but databases of this server were archived")
+    assert text.startswith("u000_web would be dropped without an archive, but earlier runs were to archive those")
     assert guard(wanted, actual, "1", history=before).refusals == ()
     for meant in (Removals(archive_dir=tmp_path), Removals(unarchived=True), Removals(grace_days=7)):
         actual = state(people(4))

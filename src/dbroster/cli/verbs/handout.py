@@ -68,8 +68,9 @@ def run(given: argparse.Namespace, _: Connect) -> int:
 
 
 def _write(given: argparse.Namespace, ways: Sequence[Way]) -> None:
+    kept = {path.resolve() for path in given.directory.iterdir()}  # some may be links to files elsewhere
     for path, text in _files(given, ways).items():
-        if path.parent.resolve() == given.directory.resolve():
+        if path.parent.resolve() == given.directory.resolve() or path.resolve() in kept:
             raise ConfigError([Problem(f"{path} is in the config directory: name a file elsewhere")])
         write_private_file(path, text.encode())
         say(f"wrote {printable(str(path))}\n")

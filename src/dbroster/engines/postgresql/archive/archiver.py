@@ -76,7 +76,8 @@ class PostgreSQLArchiver(Archiver):
         """Look into a database for what only a superuser could bring back, or what comes back otherwise."""
         for name, context, *_ in self._session.rows(SETTINGS, {"database": database, "user": None}):
             if context not in _OWNERS:
-                yield f"the setting {name.partition('=')[0]} of the database, which only a superuser may make"
+                why = "has more than 10,000 characters" if context == "long" else "only a superuser may make"
+                yield f"the setting {name.partition('=')[0]} of the database, which {why}"
         yield from self._kind(database)
         try:
             with self._enter(database) as raw:

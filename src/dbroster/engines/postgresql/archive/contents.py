@@ -90,12 +90,14 @@ COMPUTED: LiteralString = """
 """Stored values that a restore computes anew, by which function: it may depend on settings of who wrote the row."""
 
 SETTINGS: LiteralString = """
-    SELECT text, CASE split_part(text, '=', 1) WHEN 'role' THEN 'user' ELSE
+    SELECT CASE WHEN length(text) > 10000 THEN split_part(text, '=', 1) ELSE text END,
+        CASE WHEN length(text) > 10000 THEN 'long' WHEN split_part(text, '=', 1) = 'role' THEN 'user' ELSE
             (SELECT context FROM pg_settings WHERE lower(name) = lower(split_part(text, '=', 1))) END,
         CASE WHEN setrole = 0 THEN '' ELSE 'user' END
     FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase, unnest(setconfig) text
     WHERE datname = %(database)s
         AND setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = %(user)s)) ORDER BY 3, 1"""
+"""Settings of a database, with their kinds; `long`: an owner may give one a gigabyte, which nothing would hold."""
 
 EXTENSIONS: LiteralString = """
     SELECT v.name, bool_or(e.oid IS NOT NULL), bool_or(v.trusted OR NOT v.superuser OR r.rolsuper)
