@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from dbroster.engines.archiver import Archiver
+from dbroster.engines.renamer import Renamer
 from dbroster.errors import OperationError, Stalled
 from dbroster.model.connection import Connection
 from dbroster.model.plan import Action, Verb
@@ -66,12 +67,6 @@ class Handler(ABC):
 
     default_jobs: ClassVar[int] = 4
     """Parallel sessions when connections.yaml says nothing; chosen by measurement."""
-
-    renames: ClassVar[bool] = False
-    """Whether `rename_user` renames an account with its databases, all at once or nothing."""
-
-    copies: ClassVar[bool] = True
-    """Whether `move_database` leaves what is in the old database there: what broke off is dropped and made again."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -321,36 +316,9 @@ class Handler(ABC):
         if obstacle or archiver.note:
             self.notes[database] = "; ".join(filter(None, (obstacle and f"archived, but {obstacle}", archiver.note)))
 
-    # --- new names --------------------------------------------------------------------------------------------------
-
-    def refuse_rename(self, user: str, databases: Sequence[str]) -> Iterator[str]:  # noqa: ARG002 - for engines
-        """Say why these databases of a user can't get the name of another one, and what to do first."""
-        if databases and self.connection.removals.archive_dir is None:
-            yield "databases get another name by an archive: set removals: {archive_dir: DIR}"
-            return
-        archiver = self.archiver()
-        yield from archiver.missing() if databases else ()
-        for database in databases:
-            if losses := list(archiver.losses(database)):
-                yield f"{database} can't be copied whole, since an archive does not hold {'; '.join(losses)}"
-
-    def rename_user(self, user: str, new: str, password: Secret) -> None:
-        """Give a managed account and all its databases new names and markers, at once or not at all, and open it."""
-        raise NotImplementedError
-
-    def move_database(self, user: str, database: str, receiver: User, name: str) -> None:
-        """Bring all that is in a locked user's database into the empty one of another user, by an archive."""
-        from dbroster.archive import read_archive
-
-        self.archive_database(user, database)
-        if doubt := self.notes.pop(database, None):
-            raise OperationError(doubt)
-        if (made := self.archives.pop(database, None)) is None:
-            raise OperationError(f"{database} is not there any more, or was never finished")
-        archive, archiver = read_archive(made), self.archiver()
-        if not archiver.is_empty(receiver, name):
-            raise OperationError(f"{name} is not empty: nothing is ever restored over existing data")
-        archiver.restore(archive, receiver, name)
+    def renamer(self) -> Renamer:
+        """What brings an account and its databases under other names."""
+        return Renamer(self)
 
     # --- performing a plan ------------------------------------------------------------------------------------------
 

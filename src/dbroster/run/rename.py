@@ -97,7 +97,7 @@ class Rename(ServerRun):
             raise self._no(f"the account {old.name} is not managed by dbroster: {old.protected or 'it has no marker'}")
         if old.lock is Lock.FOREIGN:
             raise self._no(f"the account {old.name} is locked, but not by dbroster, and would be open then")
-        if new is not None and handler.renames:
+        if new is not None and handler.renamer().renames:
             raise self._no(f"an account {new.name} has been made meanwhile; drop or rename it, and run this again")
         owned = {handler.fold_database(d.name): d.name for d in actual.databases.values() if d.owner == old.name}
         names = {
@@ -142,12 +142,12 @@ class Rename(ServerRun):
             return
         old = self.wish.old
         asked = [step for step in steps if step.verb not in _OWN]
-        if handler.renames:
+        if handler.renamer().renames:
             asked = [Action(Verb.LOCK_USER, old), *(Action(Verb.DROP_DATABASE, old, name) for name in moved)]
         reasons = dict.fromkeys(self.refused(handler, Plan(tuple(asked))).values())
-        if why := [*reasons, *handler.refuse_rename(old, list(moved))]:
+        if why := [*reasons, *handler.renamer().obstacles(old, list(moved))]:
             raise self._no("; ".join(why))
-        if handler.copies and not (handler.renames or self.wish.begun):
+        if handler.renamer().copies and not (handler.renamer().renames or self.wish.begun):
             for name in list(moved)[:1]:  # what is copied is written with the user's login, which must be let in here
                 handler.archiver().is_empty(User(old, self.wish.password, 0), name)
 
@@ -155,14 +155,14 @@ class Rename(ServerRun):
 
     def _steps(self, handler: Handler, actual: Actual, moved: Mapping[str, str]) -> Iterator[Action]:
         old, new, password = self.wish.old, self.wish.new, self.wish.password
-        if handler.renames:
+        if handler.renamer().renames:
             databases = f", with {', '.join(moved)}" if moved else ""
             yield Action(Verb.RENAME_USER, new, None, password, f"was {old}{databases}")
             return
         there = self._of_new_name(handler, actual)
         yield from self._account(handler, begun=new in actual.users, closed=bool(moved))
         for was, name in moved.items():
-            if handler.copies and name in there:
+            if handler.renamer().copies and name in there:
                 undone = "a copy that was not finished"
                 yield Action(Verb.ARCHIVE_DATABASE, new, there[name].name, reason=undone)
                 yield Action(Verb.DROP_DATABASE, new, there[name].name, reason=undone)
@@ -186,10 +186,10 @@ class Rename(ServerRun):
         before = {name: was for was, name in moved.items()}
 
         def rename(_: Action) -> None:
-            handler.rename_user(self.wish.old, self.wish.new, self.wish.password)
+            handler.renamer().rename(self.wish.old, self.wish.new, self.wish.password)
 
         def move(action: Action) -> None:
             name = action.database or ""
-            handler.move_database(self.wish.old, before[name], self.user, name)
+            handler.renamer().move(self.wish.old, before[name], self.user, name)
 
         return {Verb.RENAME_USER: rename, Verb.MOVE_DATABASE: move}

@@ -34,9 +34,9 @@ def test_views_triggers_routines_and_events_are_the_new_users(site: Site, tmp_pa
                 cursor.execute(statement.replace("{bob}", bob))
         handler.create_user(robert, Secret(OTHER))
         new = give(handler, robert)
-        assert list(handler.refuse_rename(bob, [web])) == []
+        assert list(handler.renamer().obstacles(bob, [web])) == []
         handler.lock_user(bob)
-        handler.move_database(bob, web, User(robert, Secret(OTHER), 0), new)
+        handler.renamer().move(bob, web, User(robert, Secret(OTHER), 0), new)
     handler.drop_database(bob, web)
     handler.drop_user(bob)
     with closing(site.dba.login(robert, OTHER, new)) as raw, raw.cursor() as cursor:
@@ -46,6 +46,26 @@ def test_views_triggers_routines_and_events_are_the_new_users(site: Site, tmp_pa
         assert [*cursor.fetchall()] == [(n, 2 * n, n // 2, text) for n, text in enumerate(texts, start=1)]
         cursor.execute(f"SELECT EVENT_NAME, DEFINER FROM information_schema.EVENTS WHERE EVENT_SCHEMA = '{new}'")
         assert [*cursor.fetchall()] == [("later", f"{robert}@%")]
+
+
+def test_what_a_dba_has_given_is_told(site: Site, tmp_path: Path) -> None:
+    """A12: the new account would not have it."""
+    handler = site.archiving(tmp_path)
+    bob, web = site.user(handler, "web")
+    other, role = site.name(), site.name()
+    site.dba.run(f"CREATE DATABASE {other}", f"GRANT SELECT ON {other}.* TO {bob}", f"CREATE ROLE {role}")
+    site.dba.run(f"GRANT {role} TO {bob}")
+
+    def told() -> list[str]:
+        handler.get_existing_users()
+        handler.get_existing_databases()
+        return list(handler.renamer().obstacles(bob, [web]))
+
+    (text,) = told()
+    assert f"SELECT on {other}" in text
+    assert f"the role {role}" in text
+    site.dba.run(f"REVOKE SELECT ON {other}.* FROM {bob}", f"DROP ROLE {role}")
+    assert told() == []
 
 
 def test_only_what_makes_something_changes_its_definer(tmp_path: Path) -> None:

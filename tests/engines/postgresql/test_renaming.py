@@ -8,9 +8,7 @@ import pytest
 
 import servers
 from dbroster.engines.base import Handler
-from dbroster.engines.postgresql import renaming
-from dbroster.engines.postgresql.handler import PostgreSQLHandler
-from dbroster.engines.postgresql.state import read_databases
+from dbroster.engines.postgresql.renaming import PostgreSQLRenamer
 from dbroster.errors import OperationError
 from dbroster.model.state import ExistingDatabase, Lock
 from dbroster.passwords.secret import Secret
@@ -46,7 +44,7 @@ def test_everything_stays_but_the_names(
     server.admin(f"ALTER ROLE {user} IN DATABASE {database} SET work_mem = '5MB'; GRANT pg_monitor TO {user}")
     with log_in(user, GOOD.reveal(), database) as session:
         session.execute("CREATE TABLE t (n int); INSERT INTO t VALUES (7)")
-        handler.rename_user(user, new, OTHER)
+        handler.renamer().rename(user, new, OTHER)
         with pytest.raises(psycopg.OperationalError):
             session.execute("SELECT 1")
     assert _is(handler, new, user)
@@ -60,17 +58,18 @@ def test_everything_stays_but_the_names(
     handler.drop_user(new)
 
 
-def test_broken_off_before_the_names_change(handler: PostgreSQLHandler, user: str, database: str) -> None:
+def test_broken_off_before_the_names_change(handler: Handler, user: str, database: str) -> None:
     """A12: it is locked, and closed; a sync opens it again, and so does the second try under the new name."""
-    own = read_databases(handler._session, handler.connection, [database])
-    renaming.keep_out(handler._session, handler.connection, user, own)
+    renamer = handler.renamer()
+    assert isinstance(renamer, PostgreSQLRenamer)
+    renamer.keep_out(user, [database])
     found = handler.get_existing_users()[user], handler.get_existing_databases()[database]
     assert (found[0].lock, found[1].owner, found[1].granted) == (Lock.OURS, user, False)
     handler.update_user_password(user, GOOD)
     handler.grant_privileges(user, database)
     assert _is(handler, user, f"{user}r")
-    renaming.keep_out(handler._session, handler.connection, user, own)
-    handler.rename_user(user, f"{user}r", GOOD)
+    renamer.keep_out(user, [database])
+    handler.renamer().rename(user, f"{user}r", GOOD)
     assert _is(handler, f"{user}r", user)
 
 
@@ -79,7 +78,7 @@ def test_a_name_that_is_there_changes_nothing(handler: Handler, user: str, datab
     taken = f"{user}r"
     handler.create_user(taken, GOOD)
     with pytest.raises(OperationError):
-        handler.rename_user(user, taken, GOOD)
+        handler.renamer().rename(user, taken, GOOD)
     handler.update_user_password(user, GOOD)
     handler.grant_privileges(user, database)
     assert handler.get_existing_databases()[database].granted
@@ -87,13 +86,13 @@ def test_a_name_that_is_there_changes_nothing(handler: Handler, user: str, datab
 
 def test_what_is_prepared_is_told_beforehand(handler: Handler, user: str, database: str, log_in: LogIn) -> None:
     """A12: dbroster does not decide what becomes of it."""
-    assert list(handler.refuse_rename(user, [database])) == []
+    assert list(handler.renamer().obstacles(user, [database])) == []
     with log_in(user, GOOD.reveal(), database) as session:
         session.execute("BEGIN; CREATE TABLE t (n int); PREPARE TRANSACTION 'one'")
-        (reason,) = handler.refuse_rename(user, [database])
+        (reason,) = handler.renamer().obstacles(user, [database])
         assert f"{user} has prepared a transaction in {database}" in reason
         assert "COMMIT PREPARED 'one'; or ROLLBACK" in reason
         session.execute("ROLLBACK PREPARED 'one'")
     with suppress(OperationError):
-        handler.rename_user(user, f"{user}r", GOOD)
+        handler.renamer().rename(user, f"{user}r", GOOD)
     assert _is(handler, f"{user}r", user)

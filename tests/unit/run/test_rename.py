@@ -1,6 +1,6 @@
 """A user gets another name on a server: whatever breaks off, and whenever, no row is lost, and no sync drops one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dbroster.engines.base import Handler
+from dbroster.engines.renamer import Renamer
 from dbroster.model.connection import Removals
 from dbroster.model.plan import Verb
 from dbroster.model.result import Result, Status
@@ -28,19 +29,21 @@ RENAMED = roster("ann", "robert", templates=TEMPLATES)
 UNDER_WAY = parse_users(f"ann:{PASSWORD}\nbob>robert:{PASSWORD}\n".encode())._replace(templates=TEMPLATES)
 
 
-class InPlace(FakeHandler):
+class AtOnce(Renamer):
     """As PostgreSQL: everything at once."""
 
     renames = True
+    _handler: "InPlace"
 
-    def refuse_rename(self, user: str, databases: Sequence[str]) -> tuple[str, ...]:  # type: ignore[override]
-        return ()
+    def obstacles(self, user: str, databases: Sequence[str]) -> Iterator[str]:
+        yield from ()
 
-    def rename_user(self, user: str, new: str, password: Secret) -> None:
-        with self._change(Verb.LOCK_USER, user):
-            self._ours(user).lock = Lock.OURS
-        with self._change(Verb.RENAME_USER, user):
-            accounts, databases = self._fake.accounts, self._fake.databases
+    def rename(self, user: str, new: str, password: Secret) -> None:
+        handler = self._handler
+        with handler._change(Verb.LOCK_USER, user):
+            handler._ours(user).lock = Lock.OURS
+        with handler._change(Verb.RENAME_USER, user):
+            accounts, databases = handler._fake.accounts, handler._fake.databases
             accounts[new] = accounts.pop(user)
             accounts[new].named, accounts[new].lock = new, Lock.OPEN
             for name in [name for name, database in databases.items() if database.mark == user]:
@@ -48,19 +51,35 @@ class InPlace(FakeHandler):
                 database.mark, database.named, database.users = new, new + name.removeprefix(user), {new}
 
 
-class Moving(FakeHandler):
+class ByTables(Renamer):
     """As ClickHouse: one table after the other."""
 
     copies = False
+    _handler: "Moving"
 
-    def refuse_rename(self, user: str, databases: Sequence[str]) -> tuple[str, ...]:  # type: ignore[override]
-        return ()
+    def obstacles(self, user: str, databases: Sequence[str]) -> Iterator[str]:
+        yield from ()
 
-    def move_database(self, user: str, database: str, receiver: User, name: str) -> None:
-        source, target = self._owned(user, database), self._owned(receiver.name, name)
+    def move(self, user: str, database: str, receiver: User, name: str) -> None:
+        handler = self._handler
+        source, target = handler._owned(user, database), handler._owned(receiver.name, name)
         while source.rows:
-            with self._change(Verb.MOVE_DATABASE, user, database):
+            with handler._change(Verb.MOVE_DATABASE, user, database):
                 target.rows.append(source.rows.pop(0))
+
+
+class InPlace(FakeHandler):
+    """A server that renames."""
+
+    def renamer(self) -> Renamer:
+        return AtOnce(self)
+
+
+class Moving(FakeHandler):
+    """A server that moves."""
+
+    def renamer(self) -> Renamer:
+        return ByTables(self)
 
 
 WAYS = (FakeHandler, InPlace, Moving)

@@ -5,7 +5,7 @@ comment, which names it. All appear together with what they mark. Passwords leav
 except for the logins that check them. On a cluster every node is read in the same query, and changed ON CLUSTER.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from itertools import groupby
@@ -42,6 +42,7 @@ from dbroster.engines.clickhouse.state import (
     with_powers,
 )
 from dbroster.engines.clickhouse.sync_lock import SyncLock
+from dbroster.engines.renamer import Renamer
 from dbroster.errors import OperationError
 from dbroster.model.connection import Connection
 from dbroster.model.plan import Action, Verb
@@ -78,7 +79,6 @@ class ClickHouseHandler(Handler):
     }
     together: ClassVar[Collection[Verb]] = (Verb.GRANT_PRIVILEGES,)
     one_user_at_once: ClassVar[bool] = True
-    copies: ClassVar[bool] = False
 
     def __init__(self, connection: Connection, session: Session) -> None:
         super().__init__(connection)
@@ -432,20 +432,11 @@ class ClickHouseHandler(Handler):
             )
         self.grant_privileges(user, database)
 
-    def refuse_rename(self, user: str, databases: Sequence[str]) -> Iterator[str]:  # noqa: ARG002 - by databases
-        """Say what can't be moved; an archive can't become a database of another name."""
-        from dbroster.engines.clickhouse.moving import NEEDED, obstacles
+    def renamer(self) -> Renamer:
+        """By moving tables."""
+        from dbroster.engines.clickhouse.moving import ClickHouseRenamer
 
-        if databases and (lacking := self._server.tree.lacking(NEEDED, self._server.wanted)):
-            yield f"tables are moved with {', '.join(lacking)}, which `privileges` in connections.yaml lacks"
-        yield from obstacles(self._session, databases)
-
-    def move_database(self, user: str, database: str, receiver: User, name: str) -> None:
-        """Move the tables: each is in one of the two databases all the time."""
-        from dbroster.engines.clickhouse.moving import move
-
-        if self._ownership.own(user, database) and self._ownership.own(receiver.name, name):
-            move(self._session, database, name)
+        return ClickHouseRenamer(self, self._session, self._server, self._ownership)
 
     def archiver(self) -> Archiver:
         """Over HTTP."""

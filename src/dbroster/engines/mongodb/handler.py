@@ -50,6 +50,7 @@ from dbroster.engines.mongodb.state import (
     wanted_roles,
 )
 from dbroster.engines.mongodb.sync_lock import SyncLock, acquire_sync_lock, confirm_sync_lock
+from dbroster.engines.renamer import Renamer
 from dbroster.errors import OperationError
 from dbroster.model.connection import Connection
 from dbroster.model.plan import Action, Verb
@@ -368,6 +369,12 @@ class MongoDBHandler(Handler):
         self._managed(user)
         prove_adoptable(user, database, self.get_existing_databases().get(database))
         self._grant(user, [database], self._look([database]), foreign=True)
+
+    def renamer(self) -> Renamer:
+        """By archives, if the account has no other roles."""
+        from dbroster.engines.mongodb.renaming import MongoDBRenamer
+
+        return MongoDBRenamer(self, lambda user, databases: self._managed(user).roles_beside(databases))
 
     def archiver(self) -> Archiver:
         """By the driver itself."""

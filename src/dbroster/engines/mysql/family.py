@@ -36,6 +36,7 @@ from dbroster.engines.mysql.session import (
 )
 from dbroster.engines.mysql.state import Accounts, State
 from dbroster.engines.mysql.sync_lock import acquire_sync_lock
+from dbroster.engines.renamer import Renamer
 from dbroster.errors import OperationError
 from dbroster.model.connection import Connection
 from dbroster.model.plan import Action, Verb
@@ -491,6 +492,12 @@ class MySQLFamily(Handler):
         finally:
             if reading:
                 self._session.run(f"REVOKE {reading} ON {identifier(spelled)}.* FROM {accounts}")
+
+    def renamer(self) -> Renamer:
+        """By archives, if the account has nothing that others gave."""
+        from dbroster.engines.mysql.beforehand.renaming import MySQLRenamer
+
+        return MySQLRenamer(self, self._session, self._state, self._changes)
 
     def archiver(self) -> Archiver:
         """By the product's own dump program and client."""

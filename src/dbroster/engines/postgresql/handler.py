@@ -5,7 +5,7 @@ its user, and is opened only in the transaction that takes it away from everybod
 connects to a user's database. Statements that carry verifiers are kept out of the server's log where possible.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar, LiteralString, Self
 
@@ -31,6 +31,7 @@ from dbroster.engines.postgresql.session import (
 )
 from dbroster.engines.postgresql.state import DatabaseState, read_databases, read_sizes, read_users
 from dbroster.engines.postgresql.sync_lock import acquire_sync_lock
+from dbroster.engines.renamer import Renamer
 from dbroster.errors import OperationError
 from dbroster.model.connection import Connection
 from dbroster.model.plan import Action, Verb
@@ -66,7 +67,6 @@ class PostgreSQLHandler(Handler):
         Verb.DROP_USER: _BATCH,
     }
     together: ClassVar[Collection[Verb]] = batch_sizes.keys()
-    renames: ClassVar[bool] = True
 
     def __init__(self, connection: Connection, session: Session) -> None:
         super().__init__(connection)
@@ -334,25 +334,19 @@ class PostgreSQLHandler(Handler):
         self._need_marker_role()
         self._session.run([stated("ALTER DATABASE {} OWNER TO {}", database, user), *self._finish(user, state)])
 
-    def refuse_rename(self, user: str, databases: Sequence[str]) -> Iterator[str]:
-        """Say which prepared transactions keep databases from being renamed; other things the catalogs have told."""
-        from dbroster.engines.postgresql import renaming
+    def renamer(self) -> Renamer:
+        """By the server itself."""
+        from dbroster.engines.postgresql.renaming import PostgreSQLRenamer
 
-        return renaming.obstacles(self._session, user, databases)
+        return PostgreSQLRenamer(self, self._session, self._marker_role, self._to_be_renamed)
 
-    def rename_user(self, user: str, new: str, password: Secret) -> None:
-        """Rename role and databases in one transaction, with all that is in them and all that was granted."""
-        from dbroster.engines.postgresql import renaming
-
+    def _to_be_renamed(self, user: str) -> dict[str, DatabaseState]:
+        """Prove that an account is ours, get what it takes to rename it, and return its databases."""
         self._managed([user])
         self._reach([user])
         self._need_marker_role()
         every = read_databases(self._session, self.connection)
-        own = {name: state for name, state in every.items() if state.existing.owner == user}
-        renaming.keep_out(self._session, self.connection, user, own)
-        verifier = scram_sha_256(password.reveal(), iterations=self._session.iterations)
-        parts = renaming.renaming(self._session, self.connection, self._marker_role, own, user, new, verifier)
-        self._session.run_unlogged(parts, [password.reveal(), verifier])
+        return {name: state for name, state in every.items() if state.existing.owner == user}
 
     def archive_database(self, user: str, database: str) -> None:
         """Roll back what users have prepared in it first, whose locks pg_dump would wait for."""
