@@ -18,6 +18,7 @@ _MORE = """<{port}>{tcp}</{port}>
   <interserver_http_port>{interserver}</interserver_http_port>
   <interserver_http_host>127.0.0.1</interserver_http_host>
   <zookeeper><node><host>127.0.0.1</host><port>{keeper}</port></node></zookeeper>
+  <keeper_map_path_prefix>/maps</keeper_map_path_prefix>
   <distributed_ddl><path>/clickhouse/task_queue/ddl</path></distributed_ddl>
   <macros><shard>{shard}</shard><replica>{tcp}</replica></macros>
   <remote_servers><{name}><secret>between the nodes</secret><shard>

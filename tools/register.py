@@ -133,6 +133,7 @@ FAULTS = {
     "Z10": "ClickHouse cluster: views in a database that replicates itself are put away, too.",
     "Z11": "ClickHouse: an archive waits for an INSERT that is still in a view which the lock has put away.",
     "Z12": "ClickHouse: a view on what a run takes from its user stops no INSERT of the owner's.",
+    "Z13": "ClickHouse: a KeeperMap with the path of another user's is told.",
     "Z9": "MongoDB: an index whose name is no UTF-8 comes back, and keeps nothing else away.",
     "W1": "A defect in one action fails that action; all others are carried out.",
     "K1": "PostgreSQL: a login of a leaver that is under way and in no list of sessions is ended.",

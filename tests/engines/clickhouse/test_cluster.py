@@ -391,6 +391,25 @@ def test_replicas_of_another_users_table_are_told(cluster: Clustered, site: Site
     assert first.ask(ann, PASSWORD, f"SELECT x FROM {quoted(f'{ann}_web')}.t").strip() == "hers"
 
 
+@with_own_accounts
+def test_maps_of_another_users_path_are_told(cluster: Clustered, site: Site) -> None:
+    """Z13, J11, B6: who names the path of her KeeperMap reads and changes all its rows."""
+    ann, bob = site.users("ann", "bob")
+    site.sync()
+    first, engine = cluster.adapters[0], f"ENGINE = KeeperMap('/{site.prefix}') PRIMARY KEY x"
+    first.ask(ann, PASSWORD, f"CREATE TABLE {quoted(f'{ann}_web')}.t (x String) {engine}")
+    assert "replicas of each other" not in site.run("--dry-run").out
+    first.ask(ann, PASSWORD, f"INSERT INTO {quoted(f'{ann}_web')}.t VALUES ('hers')")
+    first.ask(bob, PASSWORD, f"CREATE TABLE {quoted(f'{bob}_web')}.k (x String) {engine}")
+    assert first.ask(bob, PASSWORD, f"SELECT x FROM {quoted(f'{bob}_web')}.k").strip() == "hers"
+    drop, run = f"DROP TABLE {quoted(f'{bob}_web')}.`k` SYNC", site.run("--dry-run")
+    assert f"the tables {ann}_web.t, {bob}_web.k of different users are replicas of each other" in run.out
+    assert drop in run.out
+    first.do(drop)
+    assert "replicas of each other" not in site.run("--dry-run").out
+    assert first.ask(ann, PASSWORD, f"SELECT x FROM {quoted(f'{ann}_web')}.t").strip() == "hers"
+
+
 def test_a_node_that_freezes_in_the_middle(cluster: Clustered, site: Site, tmp_path: Path) -> None:
     """E8: within timeout, by name; what was half done is finished by the next run, on every node."""
     _, bob = site.users("ann", "bob")

@@ -26,6 +26,9 @@ from dbroster.engines.clickhouse.session import (
 )
 
 _DISK, _PATH, _ACCOUNTS = "a disk", "a path", "accounts"
+_MAP = "KeeperMap"
+"""The engine that keeps its rows in ZooKeeper, at a path that its first argument names."""
+
 # by the statement: a server that is asked for a table's storage policy waits for every disk that is being made just now
 _OF_TABLES = f"""
     SELECT database, name, if(engine IN ({{engines}}), engine, '{_DISK}'), engine_full FROM system.tables
@@ -50,8 +53,8 @@ Table = tuple[str, str]
 
 def reaching(session: Session, owners: Mapping[str, str | None]) -> Iterator[str]:
     """Name each table of a roster user that gets at what is others', in one query."""
-    engines = ["Buffer", "Loop", *(["Merge"] if session.release < _MERGE_LOOKS else [])]
-    nodes = session.everywhere(_TABLES, engines=engines)
+    engines = ["Buffer", "Loop", _MAP, *(["Merge"] if session.release < _MERGE_LOOKS else [])]
+    nodes = [[_at_path(*row) for row in rows] for rows in session.everywhere(_TABLES, engines=engines)]
     paths = [{(database, table): path for database, table, kind, path in rows if kind == _PATH} for rows in nodes]
     yield from _misplaced(paths, session.cluster, owners)
     accounts = tuple({f"{place.rstrip('/')}/" for rows in nodes for *_, kind, place in rows if kind == _ACCOUNTS})
@@ -67,6 +70,12 @@ def reaching(session: Session, owners: Mapping[str, str | None]) -> Iterator[str
                 f"the table {table} in {user}'s database {database} gets at {target}, since the server checks no "
                 f"privilege behind the engine {engine}; to end that: DROP TABLE {qualified(database, table)};"
             )
+
+
+def _at_path(database: str, table: str, kind: str, text: str) -> tuple[str, str, str, str]:
+    """A row as of a replicated table, if it is of another one that whoever names its path gets at."""
+    found = _TARGET.match(text) if kind == _MAP else None
+    return (database, table, _PATH, f"{_MAP}:{unescaped(found[2])}") if found else (database, table, kind, text)
 
 
 def _of_own_disk(user: str, database: str, table: str) -> str:
