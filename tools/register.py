@@ -193,6 +193,7 @@ FAULTS = {
     "X7": "Archives that are not made any more need permission, also if none was made yet.",
     "Y1": "MySQL, MariaDB: no queue of several users' sessions keeps the lock of the sync.",
     "Y2": "MySQL, MariaDB: a prepared transaction that can't be looked for keeps a database from being archived.",
+    "Y3": "MySQL, MariaDB: own databases that name each other are told before a rename, which could not be finished.",
     "S14": "MariaDB: what others have on a package of a user's is told with the statement that takes it away.",
 }
 

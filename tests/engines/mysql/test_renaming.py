@@ -68,6 +68,22 @@ def test_what_a_dba_has_given_is_told(site: Site, tmp_path: Path) -> None:
     assert told() == []
 
 
+def test_own_databases_that_name_each_other_are_told(site: Site, tmp_path: Path) -> None:
+    """Y3: the copy could not be made, and its user was shut out from the old one and the new one for good."""
+    handler = site.archiving(tmp_path, least(site))
+    bob, web, tools = site.user(handler, "web", "tools")
+    site.dba.run_as(
+        bob, PASSWORD, f"CREATE TABLE {web}.p (n INT PRIMARY KEY) ENGINE = InnoDB",
+        f"CREATE TABLE {tools}.c (n INT, CONSTRAINT k FOREIGN KEY (n) REFERENCES {web}.p (n)) ENGINE = InnoDB",
+        f"CREATE VIEW {tools}.v AS SELECT n FROM {web}.p", f"CREATE VIEW {tools}.own AS SELECT n FROM {tools}.c",
+    )  # fmt: skip
+    key, view = handler.renamer().obstacles(bob, [tools, web])
+    assert f"{tools}.c refers to {web}" in key
+    assert f"the view {tools}.v reads {web}" in view
+    site.dba.run_as(bob, PASSWORD, *(text.rpartition(": ")[2] for text in (key, view)))
+    assert list(handler.renamer().obstacles(bob, [tools, web])) == []
+
+
 def test_only_what_makes_something_changes_its_definer(tmp_path: Path) -> None:
     """A12: never a row, also where it is longer than a piece that is read."""
     row = b"INSERT INTO t VALUES ('" + b"x" * 3_000_000 + b"CREATE DEFINER=`bob`@`%` ');\n"
