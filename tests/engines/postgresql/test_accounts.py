@@ -1,6 +1,6 @@
 """Roles: what marks them, what opens and shuts them, what never gets out, and what is never touched."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
@@ -17,6 +17,7 @@ from dbroster.model.result import Status
 from dbroster.model.roster import User
 from dbroster.model.state import ExistingUser, Lock, PasswordCheck
 from dbroster.passwords.secret import Secret
+from tests.engines.postgresql.conftest import ADMINS
 
 GOOD = Secret("Correct-horse-7")
 HOSTILE = [
@@ -29,6 +30,13 @@ HOSTILE = [
     "ﬁ\u00ad\u2168 ",
     "x" * 2000,
 ]
+
+
+@pytest.fixture(params=ADMINS)
+def handler(request: pytest.FixtureRequest, describe: Callable[..., Connection]) -> Iterator[Handler]:
+    """A session of each kind of admin: all-powerful, least privileges with pg_authid, least privileges without."""
+    with connect(describe(request.param)) as opened:
+        yield opened
 
 
 def role(handler: Handler, user: str) -> ExistingUser:

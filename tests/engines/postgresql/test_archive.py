@@ -18,10 +18,10 @@ from dbroster.errors import OperationError
 from dbroster.model.connection import Connection, Tls
 from dbroster.model.roster import User
 from dbroster.passwords.secret import Secret
+from tests.engines.postgresql.conftest import UNLIKE
 from tests.engines.postgresql.content import CONTENT, READ, settings
 from tests.support.archiving import archive, archiving, there_and_back
 
-ADMINS = ("superuser", "reader", "weak")
 HOSTILE = "pw:with\\all' \"of:it"
 LogIn = Callable[[str, str, str], psycopg.Connection]
 
@@ -32,7 +32,7 @@ def _own_programs(server: servers.PostgreSQL, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("PATH", f"{server.bindir}{os.pathsep}{os.environ['PATH']}")
 
 
-@pytest.fixture(params=ADMINS)
+@pytest.fixture(params=UNLIKE)
 def archiver(request: pytest.FixtureRequest, describe: Callable[..., Connection], tmp_path: Path) -> Iterator[Handler]:
     with connect(archiving(describe(request.param), tmp_path)) as handler:
         yield handler
