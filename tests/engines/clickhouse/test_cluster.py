@@ -190,7 +190,6 @@ def test_what_is_not_ours_on_one_node_is_left_alone_on_both(cluster: Clustered, 
         adapter.wipe(site.prefix)
 
 
-@on_unlike_kinds
 def test_a_policy_that_hides_rows_on_the_other_node(cluster: Clustered, site: Site) -> None:
     """J7: nothing is begun; the statement that is told lets the admin see everything on both nodes."""
     _, bob = site.users("ann", "bob")
@@ -252,7 +251,6 @@ def test_queries_of_a_leaver_end_on_the_other_node(cluster: Clustered, site: Sit
 # --- a node that is frozen, or down --------------------------------------------------------------------------------
 
 
-@on_unlike_kinds
 def test_a_frozen_node_ends_the_run(cluster: Clustered, site: Site) -> None:
     """E8: within connect_timeout, by name, before anything is changed; the next run does it all."""
     _, bob = site.users("ann", "bob")
@@ -432,7 +430,12 @@ def test_a_query_that_can_not_be_broken_off_holds_up_no_queue(cluster: Clustered
     site.sync()
     node, slow = cluster.adapters[1], "SELECT count() FROM {table} WHERE {slow} = 3"
     site.users("ann", "cy")
-    with unstoppable(node, bob, Secret(PASSWORD), slow, QUERY.format(bob)), within(20):
+
+    def end() -> None:
+        cluster.nodes[1].kill()
+        cluster.nodes[1].start()
+
+    with unstoppable(node, bob, Secret(PASSWORD), slow, QUERY.format(bob), end), within(20):
         site.sync("--max-removals", "all")
         assert node.do(QUERY.format(bob)).strip() == "1"
     assert cluster.accounts(site.prefix) == [{ann, site.name("cy")}] * 2

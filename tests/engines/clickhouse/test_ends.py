@@ -183,24 +183,29 @@ def test_a_drop_does_not_wait_for_ever_for_somebody_elses_query(
     assert web not in adapter.databases()
 
 
-def test_a_query_that_can_not_be_broken_off_keeps_no_drop_waiting(
-    adapter: ClickHouseAdapter, describe: Describe, handler: Handler, prefix: str
-) -> None:
+def test_a_query_that_can_not_be_broken_off_keeps_no_drop_waiting(tmp_path: Path) -> None:
     """J1, B4: the leaver's own, which would have ended every run; an archive fails at once, and names it."""
-    bob = make(handler, prefix + "bob")
-    web = f"{bob}_web"
-    with (
-        unstoppable(adapter, bob, GOOD, "SELECT count() FROM {table} WHERE {slow} = 3", QUERY.format(bob)),
-        connect(describe(timeout=2)) as hasty,
-    ):
-        hasty.lock_user(bob)
-        with within(8), pytest.raises(OperationError, match=rf"can't break off the query \S+ of {bob}, at work since"):
-            hasty.archiver().close(bob, web)
-        with within(8):
-            (outcome,) = hasty.perform_all([Action(Verb.DROP_DATABASE, bob, web)])
-        assert outcome.status is Status.DONE
-        assert f"of {bob}, at work since" in (outcome.note or "")
-        assert web not in adapter.databases()
+    query = "SELECT count() FROM {table} WHERE {slow} = 3"
+    with available(ClickHouse) as server:
+        adapter = ClickHouseAdapter(server)
+        connection = adapter.connection(tmp_path, "s")
+        with connect(connection) as handler:
+            handler.prepare()
+            bob = make(handler, "bob")
+        with (
+            unstoppable(adapter, bob, GOOD, query, QUERY.format(bob), server.kill),
+            connect(connection._replace(timeout=2)) as hasty,
+        ):
+            hasty.lock_user(bob)
+            told = rf"can't break off the query \S+ of {bob}, at work since"
+            with within(8), pytest.raises(OperationError, match=told):
+                hasty.archiver().close(bob, f"{bob}_web")
+            with within(8):
+                (outcome,) = hasty.perform_all([Action(Verb.DROP_DATABASE, bob, f"{bob}_web")])
+            assert outcome.status is Status.DONE
+            assert f"of {bob}, at work since" in (outcome.note or "")
+            assert f"{bob}_web" not in adapter.databases()
+        adapter.close()
 
 
 def test_a_mutation_that_can_not_be_broken_off_fails_its_database_only(

@@ -4,8 +4,10 @@ import http.client
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+
+from urllib3.exceptions import HTTPError
 
 from dbroster.passwords.secret import Secret
 from tests.contract.adapters import Refused
@@ -25,24 +27,37 @@ LONG = 45 if os.environ.get("DBROSTER_SOAK") else 15
 
 @contextmanager
 def unstoppable(
-    adapter: ClickHouseAdapter, user: str, password: Secret, statement: str, running: str
+    adapter: ClickHouseAdapter,
+    user: str,
+    password: Secret,
+    statement: str,
+    running: str,
+    end: Callable[[], object] | None = None,
 ) -> Iterator[None]:
-    """A statement with a {slow} function on a {table} that goes on for LONG seconds or so; `running` counts it."""
+    """A statement with a {slow} function on a {table} that goes on for LONG seconds or so; `running` counts it.
+
+    `end` kills the server when nobody needs the statement any more; without it everybody waits.
+    """
     table = f"{quoted(f'{user}_web')}.t"
     adapter.ask(user, password.reveal(), f"CREATE TABLE {table} (x UInt64, y UInt64) ENGINE = MergeTree ORDER BY x")
     adapter.ask(user, password.reveal(), f"INSERT INTO {table} SELECT number, 0 FROM numbers({_rows(adapter)})")
 
     def work() -> None:
-        with suppress(Refused, OSError, http.client.HTTPException):
+        with suppress(Refused, OSError, http.client.HTTPException, HTTPError):
             adapter.ask(user, password.reveal(), statement.format(table=table, slow=SLOW))
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     wait_until(lambda: adapter._do(running).strip() != "0")
-    yield
-    thread.join(4 * LONG * BUSY)
-    # a client that has been broken off ends long before what the server is at
-    wait_until(lambda: adapter._do(running).strip() == "0", 4 * LONG)
+    try:
+        yield
+    finally:
+        if end:
+            end()
+    if not end:
+        thread.join(4 * LONG * BUSY)
+        # a client that has been broken off ends long before what the server is at
+        wait_until(lambda: adapter._do(running).strip() == "0", 4 * LONG)
 
 
 def _rows(adapter: ClickHouseAdapter) -> int:
