@@ -19,7 +19,7 @@ def attack(site: Site) -> tuple[str, str]:
     return al, me
 
 
-def test_the_next_sync_runs_nothing_of_a_hostile_owner(site: Site) -> None:
+def test_the_next_sync_runs_nothing_of_a_hostile_owner_who_is_removed_like_everybody_else(site: Site) -> None:
     al, me = attack(site)
     site.users("al", "bob", mallory=OTHER_PASSWORD)
     site.templates("web", "more")
@@ -32,13 +32,7 @@ def test_the_next_sync_runs_nothing_of_a_hostile_owner(site: Site) -> None:
         assert done.returncode == 0
         assert all(who.startswith(me) for who in done.stdout.split()), "an event of theirs may run, as themselves"
     assert site.adapter.get(al, PASSWORD, f"{al}_web") == ["his"]
-    site.users("al")
-    site.sync("--max-removals", "all")
-
-
-def test_a_hostile_owner_is_removed_like_everybody_else(site: Site) -> None:
-    al, me = attack(site)
-    with site.adapter.session(me, PASSWORD):
+    with site.adapter.session(me, OTHER_PASSWORD):
         site.users("al")
         site.converge("--max-removals", "all")
     assert me not in site.adapter.accounts()

@@ -161,16 +161,16 @@ def test_an_import_shows_no_password(loud: Loud, site: Site, tmp_path: Path) -> 
     assert leaks(secrets, {**watched.said(), **loud.said(), **watched.showed()}) == []
 
 
-@pytest.mark.parametrize("output", ["text", "json", "csv", "html"])
-def test_a_status_shows_no_password(loud: Loud, site: Site, tmp_path: Path, output: str) -> None:
+def test_a_status_shows_no_password(loud: Loud, site: Site, tmp_path: Path) -> None:
     watched = Watched(site, tmp_path / "tmp")
     old, new = password(1), password(2)
     site.users("ann", bob=old)
     site.sync()
     site.users("ann", bob=new)
     site.write("users.txt", (site.directory / "users.txt").read_text() + f"weak:{new[:6]}\nno colon {new}\n")
-    assert watched.run_verb("status", "--output", output, "--sizes", "--verbose").code == 1
-    assert site.name("bob") in watched.runs[-1].out
+    for output in ("text", "json", "csv", "html"):
+        assert watched.run_verb("status", "--output", output, "--sizes", "--verbose").code == 1
+        assert site.name("bob") in watched.runs[-1].out
     verifiers = {f"verifier {number}": text for number, text in enumerate(_verifiers(site))}
     secrets = {"old": old, "new": new, "the admin's": site.adapter.server.admin_password}
     assert leaks(secrets, {**watched.said(), **loud.said(), **watched.showed()}) == []

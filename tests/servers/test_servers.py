@@ -2,6 +2,7 @@
 
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,10 +28,11 @@ FOUND = {
 }
 
 
-@pytest.fixture(params=sorted(ENGINES))
-def server(request: pytest.FixtureRequest) -> LocalServer:
-    """A server of each engine, not started."""
-    return available(ENGINES[request.param])
+@pytest.fixture(scope="module", params=sorted(ENGINES))
+def running(request: pytest.FixtureRequest) -> Iterator[LocalServer]:
+    """A server of each engine, for tests that let it run."""
+    with available(ENGINES[request.param]) as server:
+        yield server
 
 
 def answer(server: Server) -> str:
@@ -42,58 +44,50 @@ def processes(server: LocalServer) -> set[int]:
     return {server.process.pid} | descendants(server.process.pid)
 
 
-def test_native_client_answers_and_the_password_is_nowhere_to_be_seen(server: LocalServer) -> None:
-    with server:
-        assert answer(server) == ('{"ok": 1.0}' if server.engine == "mongodb" else "1")
-        done = server.client(server.admin_user, "wrong", "", SELECT.get(server.engine, "SELECT 1"))
-        assert done.returncode != 0
-        assert "wrong" not in " ".join(done.args)
-        for pid in processes(server):
-            assert server.admin_password.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
-        assert server.log_files()
-        assert not server.logs_contain(server.admin_password)
+def test_native_client_answers_and_the_password_is_nowhere_to_be_seen(running: LocalServer) -> None:
+    assert answer(running) == ('{"ok": 1.0}' if running.engine == "mongodb" else "1")
+    done = running.client(running.admin_user, "wrong", "", SELECT.get(running.engine, "SELECT 1"))
+    assert done.returncode != 0
+    assert "wrong" not in " ".join(done.args)
+    for pid in processes(running):
+        assert running.admin_password.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
+    assert running.log_files()
+    assert not running.logs_contain(running.admin_password)
 
 
-def test_closing_leaves_neither_process_nor_file(server: LocalServer) -> None:
-    with server:
-        directory, pids = server.directory, processes(server)
+@pytest.mark.parametrize("engine", sorted(ENGINES))
+def test_a_server_comes_back_with_its_data_on_its_port_and_leaves_nothing_in_the_end(engine: str) -> None:
+    """When it was killed, and when it was stopped; when it is closed, neither process nor file is left."""
+    with available(ENGINES[engine]) as server:
+        port, pids, directory = server.port, processes(server), server.directory
         assert directory
         assert directory.exists()
-    assert not directory.exists()
-    assert not any(map(is_alive, pids))
-
-
-def test_a_killed_server_comes_back_with_its_data_on_its_port(server: LocalServer) -> None:
-    with server:
-        port, pids = server.port, processes(server)
-        server.admin(CREATE.get(server.engine, "CREATE DATABASE kept"))
+        server.admin(CREATE.get(engine, "CREATE DATABASE kept"))
         server.kill()
         assert not server.is_running
         assert not any(map(is_alive, pids))
         server.start()
         assert server.port == port
-        assert "kept" in server.admin(FOUND.get(server.engine, "SHOW DATABASES"))
-
-
-def test_a_stopped_server_comes_back(server: LocalServer) -> None:
-    with server:
-        server.admin(CREATE.get(server.engine, "CREATE DATABASE kept"))
+        assert "kept" in server.admin(FOUND.get(engine, "SHOW DATABASES"))
         server.restart()
-        assert "kept" in server.admin(FOUND.get(server.engine, "SHOW DATABASES"))
+        assert server.port == port
+        assert "kept" in server.admin(FOUND.get(engine, "SHOW DATABASES"))
+        pids = processes(server)
+    assert not directory.exists()
+    assert not any(map(is_alive, pids))
 
 
-def test_a_given_server_is_used_and_left_alone(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    with server:
-        monkeypatch.setenv(variable(server.engine), server.url)
-        with find(server.engine) as given:
-            assert isinstance(given, GivenServer)
-            assert (given.port, given.admin_password, given.ca) == (server.port, server.admin_password, server.ca)
-            assert answer(given) == answer(server)
-            given.stop()
-            given.kill()
-        assert server.is_running
-        assert not given.can_kill
-        assert given.log_files() == []
+def test_a_given_server_is_used_and_left_alone(running: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable(running.engine), running.url)
+    with find(running.engine) as given:
+        assert isinstance(given, GivenServer)
+        assert (given.port, given.admin_password, given.ca) == (running.port, running.admin_password, running.ca)
+        assert answer(given) == answer(running)
+        given.stop()
+        given.kill()
+    assert running.is_running
+    assert not given.can_kill
+    assert given.log_files() == []
 
 
 def test_without_a_given_server_there_is_a_throw_away_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,21 +100,19 @@ def test_a_url_without_a_login_is_refused() -> None:
         GivenServer("mysql", "mysql://host:3306")
 
 
-def test_statements_are_logged(server: LocalServer) -> None:
-    if server.engine == "mongodb":
-        pytest.skip("MongoDB logs slow commands only")
-    with server:
-        server.admin("CREATE DATABASE seen_in_the_log")
-        assert server.logs_contain("seen_in_the_log")
+@pytest.mark.parametrize("running", sorted(ENGINES.keys() - {"mongodb"}), indirect=True)
+def test_statements_are_logged(running: LocalServer) -> None:
+    """But MongoDB logs slow commands only."""
+    running.admin("CREATE DATABASE seen_in_the_log")
+    assert running.logs_contain("seen_in_the_log")
 
 
-@pytest.mark.parametrize("engine", ["postgresql", "mysql", "mariadb", "mongodb"])
-def test_tls_is_on_and_its_certificate_is_good(engine: str) -> None:
-    with available(ENGINES[engine]) as server:
-        # The native clients check certificate and name as soon as there is an authority.
-        assert server.ca
-        assert server.ca.exists()
-        answer(server)
+@pytest.mark.parametrize("running", ["postgresql", "mysql", "mariadb", "mongodb"], indirect=True)
+def test_tls_is_on_and_its_certificate_is_good(running: LocalServer) -> None:
+    # The native clients check certificate and name as soon as there is an authority.
+    assert running.ca
+    assert running.ca.exists()
+    answer(running)
 
 
 def test_several_servers_of_a_kind_run_at_once() -> None:
