@@ -6,6 +6,7 @@ variable like DBROSTER_TEST_POSTGRESQL names a server that runs already (see ser
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, islice
 from typing import Any
 
 import pytest
@@ -18,6 +19,25 @@ from tests.support import mysql_tools
 Figure = Callable[[str], None]
 
 _OPTIONS = {"postgresql": adapter_postgresql.OPTIONS, "mongodb": adapter_mongodb.OPTIONS}
+LONG = (
+    "/clickhouse/test_cluster.py",
+    "/kill/test_stalled.py",
+    "/kill/test_script_killed.py",
+    "/kill/test_server_killed.py",
+    "/postgresql/test_waiting.py",
+    "/clickhouse/test_ends.py",
+    "/mongodb/test_elections.py",
+    "/e2e/test_standing_alone.py",
+    "/mongodb/test_ends.py",
+    "/mongodb/test_removal.py",
+    "/servers/test_servers.py",
+    "/e2e/test_encrypted_roster.py",
+    "/e2e/test_plan_examples.py",
+    "/e2e/test_everybody.py",
+    "/mongodb/test_lock.py",
+    "/cli/test_stopping.py",
+)
+"""Files with tests of ten seconds and more, the longest first."""
 ENGINES = ("postgresql", "mysql", "mariadb", "clickhouse", "mongodb")
 
 
@@ -68,6 +88,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         others = [item for item in items if engine not in engines_of(item)]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if engine in engines_of(item)]
+    if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+        items[:] = long_ones_first(items, int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+
+
+def long_ones_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """Begin each worker's share with files that have long tests in them: for those nobody waits at the end then.
+
+    xdist gives each worker an equal share at first, and whoever has done that takes the last ones of another's.
+    """
+    files = {place: [item for item in items if place in f"{item.path}"] for place in LONG}
+    shares = [[item for place in LONG[number::workers] for item in files[place]] for number in range(workers)]
+    others = iter([item for item in items if not any(place in f"{item.path}" for place in LONG)])
+    for number, share in enumerate(shares):
+        size = len(items) * (number + 1) // workers - len(items) * number // workers
+        share += islice(others, max(0, size - len(share)))
+    return [*chain(*shares), *others]
 
 
 def engines_of(item: pytest.Item) -> set[str]:
