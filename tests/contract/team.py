@@ -10,8 +10,8 @@ from dbroster.model.result import Outcome, Result, Status
 from dbroster.model.roster import USERS_FILE
 from dbroster.report.exit_codes import Exit
 from dbroster.report.json_document import as_json
+from dbroster.report.plain.text import as_text
 from dbroster.report.report import Report
-from dbroster.report.text import as_text
 from dbroster.roster.parse import read_roster
 from dbroster.roster.source import UsersSource
 from dbroster.run.server_run import Connect, Options

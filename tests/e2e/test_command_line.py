@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from dbroster.report.by_user import MOST
+from dbroster.report.plain.by_user import MOST
 from tests.e2e.conftest import on_one_product
 from tests.e2e.site import ROOT, Site
 

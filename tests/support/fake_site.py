@@ -12,7 +12,7 @@ from dbroster.model.result import Outcome, Result
 from dbroster.model.roster import Roster
 from dbroster.passwords.policy import PasswordRules
 from dbroster.report.exit_codes import exit_code
-from dbroster.run.check import Check
+from dbroster.run.reading.check import Check
 from dbroster.run.server_run import Options
 from dbroster.run.sync import Sync
 from tests.fake import FakeHandler, FakeServer, fake_connection

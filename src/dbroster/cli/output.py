@@ -10,8 +10,8 @@ from dbroster.model.problems import Problem
 from dbroster.model.result import Result
 from dbroster.report.exit_codes import exit_code, gravest
 from dbroster.report.formats import FORMATS
+from dbroster.report.plain.text import printable, problem_text
 from dbroster.report.report import Report
-from dbroster.report.text import printable, problem_text
 from dbroster.run.server_run import Options
 
 

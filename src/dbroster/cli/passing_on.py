@@ -9,8 +9,8 @@ from dbroster.errors import ConfigError
 from dbroster.files.read import Files
 from dbroster.model.result import Result, Status
 from dbroster.report.exit_codes import WENT_WRONG
+from dbroster.report.plain.text import printable, problem_text
 from dbroster.report.report import Report
-from dbroster.report.text import printable, problem_text
 
 
 def pass_on(report: Report, given: argparse.Namespace, files: Files) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 
 from dbroster.report.json_document import as_json
+from dbroster.report.plain.text import as_texts
 from dbroster.report.report import Report
-from dbroster.report.text import as_texts
 
 
 def _as_markdown(report: Report) -> str:

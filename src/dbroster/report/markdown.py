@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 from dbroster.model.plan import REMOVALS
 from dbroster.model.result import Result
-from dbroster.report.by_user import CHANGED, NEW, REMOVED, WRONG, Line, told_lines
 from dbroster.report.labels import label
+from dbroster.report.plain.by_user import CHANGED, NEW, REMOVED, WRONG, Line, told_lines
+from dbroster.report.plain.text import counts_of, plans_of, printable, trouble_of_all
 from dbroster.report.report import Report, is_idle
-from dbroster.report.text import counts_of, plans_of, printable, trouble_of_all
 
 MOST_ACTIONS = 200
 """Actions in the list, removals first: comments may hold 65,536 characters."""

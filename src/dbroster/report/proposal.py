@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dbroster.plan.proposal import SHARED_BY, Proposal
-from dbroster.report.text import printable
+from dbroster.report.plain.text import printable
 
 
 def proposal_text(

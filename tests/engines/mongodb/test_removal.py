@@ -14,8 +14,8 @@ import pytest
 from pymongo.errors import PyMongoError
 
 from dbroster.engines import connect
-from dbroster.engines.mongodb import drop_database as mongodb_drop
 from dbroster.engines.mongodb.access.admin_privileges import needed
+from dbroster.engines.mongodb.removal import drop_database as mongodb_drop
 from dbroster.errors import OperationError
 from dbroster.model.connection import Removals
 from dbroster.model.plan import Action, Verb

@@ -22,8 +22,8 @@ from dbroster.model.result import Outcome, Status
 from dbroster.passwords.secret import Secret
 from dbroster.report.exit_codes import Exit
 from dbroster.report.json_document import as_json
+from dbroster.report.plain.text import as_text
 from dbroster.report.report import Report
-from dbroster.report.text import as_text
 from tests.fake import FakeHandler
 from tests.fake_server import FakeServer
 from tests.support.fake_site import Site, code

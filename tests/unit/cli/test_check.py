@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from dbroster.cli.main import main, parser
-from dbroster.cli.verbs.check import FILES
+from dbroster.cli.verbs.servers.check import FILES
 from dbroster.engines import ENGINES
 from tests.support.command import BOTH, TWO, Command
 from tests.support.samples import PASSWORD, config, private

@@ -90,7 +90,7 @@ def test_a_defect_in_a_verb_shows_nothing_that_it_held(
     def broken(*_: object) -> str:
         raise RuntimeError(PASSWORD)
 
-    monkeypatch.setattr("dbroster.cli.verbs.edit.edit", broken)
+    monkeypatch.setattr("dbroster.cli.verbs.roster.edit.edit", broken)
     assert command("edit") == 2
     assert "a defect in dbroster, please report it: RuntimeError in broken" in command.err
     assert PASSWORD not in command.out + command.err

@@ -5,7 +5,7 @@ import sys
 
 PROGRAM = """
 import sys
-import dbroster.cli.main, dbroster.cli.verbs.sync, dbroster.engines.mysql.mariadb
+import dbroster.cli.main, dbroster.cli.verbs.servers.sync, dbroster.engines.mysql.mariadb
 print(*sys.modules)
 """
 SLOW = {"dataclasses", "inspect", "logging", "concurrent.futures", "asyncio", "shutil", "dbroster.run.apply"}

@@ -14,7 +14,7 @@ from dbroster.model.plan import Verb
 from dbroster.model.result import Result, Status
 from dbroster.model.roster import Roster
 from dbroster.model.state import Lock
-from dbroster.report.text import as_text
+from dbroster.report.plain.text import as_text
 from tests.fake_server import Killed
 from tests.support.fake_site import Site, code, short
 from tests.support.samples import roster

@@ -10,7 +10,7 @@ from dbroster.model.roster import Roster
 from dbroster.model.state import Actual, ExistingDatabase, ExistingUser
 from dbroster.plan.diff import Differ
 from dbroster.plan.leftovers import Leftovers
-from dbroster.report.text import as_text
+from dbroster.report.plain.text import as_text
 from tests.fake_server import Database
 from tests.support.fake_site import Site, code
 from tests.support.samples import roster

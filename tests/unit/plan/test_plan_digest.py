@@ -14,8 +14,8 @@ from dbroster.passwords.secret import Secret
 from dbroster.plan.plan_digest import plan_digest, unexpected
 from dbroster.report.exit_codes import Exit
 from dbroster.report.json_document import as_json
+from dbroster.report.plain.text import as_text
 from dbroster.report.report import Report
-from dbroster.report.text import as_text
 from tests.fake import FakeServer, fake_connection
 from tests.support.fake_site import Site, code
 from tests.support.samples import OTHER_PASSWORD, roster

@@ -7,10 +7,10 @@ import pytest
 from dbroster.model.plan import NEW_USER, NOT_LISTED, OTHER_PASSWORD, TAKEN_BACK, Action, Verb
 from dbroster.model.problems import Problem
 from dbroster.model.result import Link, Outcome, Result, Status
-from dbroster.report.by_user import MOST
 from dbroster.report.exit_codes import Exit
+from dbroster.report.plain.by_user import MOST
+from dbroster.report.plain.text import as_text, as_texts
 from dbroster.report.report import Report
-from dbroster.report.text import as_text, as_texts
 
 DBS = ("analytics", "tools", "web")
 D = Status.DONE

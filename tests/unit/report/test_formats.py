@@ -15,8 +15,8 @@ from dbroster.passwords.secret import Secret
 from dbroster.report.exit_codes import Exit, exit_code, gravest
 from dbroster.report.json_document import as_json
 from dbroster.report.markdown import as_markdown
+from dbroster.report.plain.text import as_text, as_texts, printable, problem_text
 from dbroster.report.report import Report, summary
-from dbroster.report.text import as_text, as_texts, printable, problem_text
 
 CREATE = Action(Verb.CREATE_USER, "bob", None, Secret("S3cr3t-password"), "in users.txt, not on the server")
 GRANT = Action(Verb.GRANT_PRIVILEGES, "bob", "bob_web", reason="new database")

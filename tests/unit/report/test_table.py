@@ -5,7 +5,7 @@ from typing import Any
 from dbroster.model.plan import Action, Verb
 from dbroster.model.result import Outcome, Result, Status
 from dbroster.report.exit_codes import Exit
-from dbroster.report.table import WIDTH, closing_table
+from dbroster.report.plain.table import WIDTH, closing_table
 
 
 def result(engine: str, server: str = "default", **more: Any) -> Result:

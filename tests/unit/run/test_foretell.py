@@ -10,7 +10,7 @@ from dbroster.model.connection import Removals
 from dbroster.model.plan import Action, Verb
 from dbroster.model.result import Outcome, Result, Status
 from dbroster.report.exit_codes import Exit, exit_code
-from dbroster.run.check import Check
+from dbroster.run.reading.check import Check
 from dbroster.run.server_run import Options
 from dbroster.run.sync import Sync
 from tests.fake import FakeHandler, FakeServer, fake_connection

@@ -13,7 +13,7 @@ from dbroster.model.result import Result, Status
 from dbroster.model.roster import Roster
 from dbroster.model.state import Lock
 from dbroster.roster.parse import parse_users
-from dbroster.run.proposing import Proposed, Proposing, users_text
+from dbroster.run.reading.proposing import Proposed, Proposing, users_text
 from dbroster.run.server_run import Options
 from dbroster.run.sync import Sync
 from tests.fake import FakeHandler, FakeServer, fake_connection

@@ -17,8 +17,8 @@ from dbroster.model.state import ExistingUser
 from dbroster.passwords.policy import PasswordRules
 from dbroster.report.exit_codes import exit_code
 from dbroster.report.json_document import as_json
+from dbroster.report.plain.text import as_text
 from dbroster.report.report import Report
-from dbroster.report.text import as_text
 from dbroster.roster.parse import parse_users
 from dbroster.roster.source import UsersSource
 from dbroster.run.server_run import Options

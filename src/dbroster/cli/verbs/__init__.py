@@ -7,10 +7,16 @@ from typing import Protocol, cast
 
 from dbroster.cli.stopping import Connect
 
+ROOMS = {
+    "begin": ("init", "grants", "import"),
+    "roster": ("add", "passwd", "remove", "rename", "encrypt", "edit"),
+    "servers": ("sync", "plan", "status", "check", "audit", "restore", "handout"),
+}
 VERBS = (
     "init", "grants", "add", "passwd", "remove", "rename", "sync", "plan", "status", "check", "audit", "encrypt",
     "edit", "restore", "handout", "import",
 )  # fmt: skip
+"""In the order in which `--help` tells them."""
 
 
 class Verb(Protocol):
@@ -27,4 +33,5 @@ class Verb(Protocol):
 
 def module_of(verb: str) -> Verb:
     """Import a verb's module; one that is named as Python's own word ends in `_`."""
-    return cast("Verb", import_module(f"dbroster.cli.verbs.{verb}{'_' * iskeyword(verb)}"))
+    room = next(room for room, verbs in ROOMS.items() if verb in verbs)
+    return cast("Verb", import_module(f"dbroster.cli.verbs.{room}.{verb}{'_' * iskeyword(verb)}"))

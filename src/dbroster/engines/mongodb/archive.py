@@ -24,9 +24,9 @@ from pymongo.collection import Collection
 from dbroster.archive import Archive, Draft
 from dbroster.engines.mongodb.access.admin_privileges import READER, lets_everybody_in, own_rights
 from dbroster.engines.mongodb.access.surroundings import taking
-from dbroster.engines.mongodb.accounts_inside import insiders, shut_out
-from dbroster.engines.mongodb.end_operations import end_operations
 from dbroster.engines.mongodb.options import MongoDBOptions
+from dbroster.engines.mongodb.removal.accounts_inside import insiders, shut_out
+from dbroster.engines.mongodb.removal.end_operations import end_operations
 from dbroster.engines.mongodb.session import RAW, UNAUTHORIZED, Session, open_session
 from dbroster.engines.mongodb.state import UNREADABLE, read_accounts
 from dbroster.engines.waits import breakable

@@ -24,11 +24,11 @@ from dbroster.engines.mongodb.access.admin_privileges import access_control_is_o
 from dbroster.engines.mongodb.access.mechanisms import refusal, refused_mechanisms, unusable
 from dbroster.engines.mongodb.access.password_check import check_passwords
 from dbroster.engines.mongodb.access.surroundings import Surroundings, possible_owners, taking, told
-from dbroster.engines.mongodb.accounts_inside import Insider, insiders, left_in, let_in, shut_out, with_roles
-from dbroster.engines.mongodb.drop_database import Drop
-from dbroster.engines.mongodb.end_operations import end_operations
 from dbroster.engines.mongodb.holdings import holdings
 from dbroster.engines.mongodb.options import MongoDBOptions
+from dbroster.engines.mongodb.removal.accounts_inside import Insider, insiders, left_in, let_in, shut_out, with_roles
+from dbroster.engines.mongodb.removal.drop_database import Drop
+from dbroster.engines.mongodb.removal.end_operations import end_operations
 from dbroster.engines.mongodb.session import (
     NAMESPACE_EXISTS,
     ROLE_NOT_FOUND,

@@ -18,13 +18,13 @@ from dbroster.engines.mysql.access.database_owners import Estate
 from dbroster.engines.mysql.access.grants import Rules
 from dbroster.engines.mysql.access.password_check import by_password, check_passwords
 from dbroster.engines.mysql.beforehand import warnings
+from dbroster.engines.mysql.beforehand.holdings import holdings
 from dbroster.engines.mysql.facts import ServerFacts
-from dbroster.engines.mysql.grant_changes import GrantChanges
-from dbroster.engines.mysql.holdings import holdings
 from dbroster.engines.mysql.options import MySQLOptions
 from dbroster.engines.mysql.removal import prepared_transactions
 from dbroster.engines.mysql.removal.drop_database import drop_database
 from dbroster.engines.mysql.removal.ending_sessions import end_logins, end_sessions
+from dbroster.engines.mysql.removal.grant_changes import GrantChanges
 from dbroster.engines.mysql.session import (
     DATABASE_EXISTS,
     Session,

@@ -14,10 +14,10 @@ from psycopg import sql
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.base import Handler, Owned, no_adoption, prove_managed, prove_own
 from dbroster.engines.postgresql import statements
+from dbroster.engines.postgresql.access.markers import Claim, Marker, marker_role
+from dbroster.engines.postgresql.access.password_logins import check_logins
 from dbroster.engines.postgresql.beforehand.warnings import warnings
-from dbroster.engines.postgresql.markers import Claim, Marker, marker_role
 from dbroster.engines.postgresql.options import PostgreSQLOptions
-from dbroster.engines.postgresql.password_logins import check_logins
 from dbroster.engines.postgresql.removal import eviction
 from dbroster.engines.postgresql.removal.dependencies import dependencies, explain
 from dbroster.engines.postgresql.session import (

@@ -7,7 +7,7 @@ from typing import ClassVar, LiteralString
 from psycopg import sql
 
 from dbroster.engines.postgresql import statements
-from dbroster.engines.postgresql.markers import Claim, Marker
+from dbroster.engines.postgresql.access.markers import Claim, Marker
 from dbroster.engines.postgresql.options import PostgreSQLOptions
 from dbroster.engines.postgresql.removal import eviction
 from dbroster.engines.postgresql.session import Session, stated

@@ -7,7 +7,7 @@ queries repeat.
 from collections.abc import Collection, Sequence
 from typing import Any, LiteralString, NamedTuple
 
-from dbroster.engines.postgresql.markers import ROLE_PREFIX, Claim, Marker, marker_role
+from dbroster.engines.postgresql.access.markers import ROLE_PREFIX, Claim, Marker, marker_role
 from dbroster.engines.postgresql.options import PostgreSQLOptions
 from dbroster.engines.postgresql.session import MEMBERSHIP_OPTIONS, Session, quoted
 from dbroster.model.connection import Connection

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from psycopg import sql
 
-from dbroster.engines.postgresql.markers import SETTING, Claim, Marker
+from dbroster.engines.postgresql.access.markers import SETTING, Claim, Marker
 from dbroster.engines.postgresql.session import MEMBERSHIP_OPTIONS, stated
 from dbroster.engines.postgresql.state import DatabaseState
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dbroster.model.way import Way
 from dbroster.report.handout.client_files import client_files
 from dbroster.report.labels import label
-from dbroster.report.text import printable
+from dbroster.report.plain.text import printable
 
 
 def as_text(ways: Sequence[Way]) -> str:

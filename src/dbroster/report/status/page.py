@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from dbroster.model.standing import Standing
+from dbroster.report.plain.text import printable
 from dbroster.report.status.columns import RARE, headings, rows
 from dbroster.report.status.page_parts import BODY, PAGE, SCRIPT, STYLE
 from dbroster.report.status.view import View, beside_rows, minute
-from dbroster.report.text import printable
 
 
 def as_page(view: View) -> str:

@@ -3,9 +3,9 @@
 import csv
 import io
 
+from dbroster.report.plain.text import printable
 from dbroster.report.status.columns import headings, rows
 from dbroster.report.status.view import View, beside_rows
-from dbroster.report.text import printable
 
 _FORMULA = "=+-@\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
 

@@ -5,6 +5,7 @@ from textwrap import fill
 
 from dbroster.model.result import Result
 from dbroster.model.standing import Standing
+from dbroster.report.plain.text import printable
 from dbroster.report.status.view import (
     PASSWORDS,
     View,
@@ -15,7 +16,6 @@ from dbroster.report.status.view import (
     megabytes,
     server_name,
 )
-from dbroster.report.text import printable
 
 WIDTH = 80
 _RED = "31"

@@ -12,7 +12,7 @@ from dbroster.model.standing import Databases, Pending, Standing
 from dbroster.model.state import PasswordCheck
 from dbroster.report.exit_codes import Exit
 from dbroster.report.labels import label
-from dbroster.report.text import problem_text
+from dbroster.report.plain.text import problem_text
 
 MEGABYTE = 1_000_000
 

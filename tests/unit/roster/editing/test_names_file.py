@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dbroster.errors import ConfigError
-from dbroster.report.text import problem_text
+from dbroster.report.plain.text import problem_text
 from dbroster.roster.editing.names_file import Names, read_names
 from tests.support.samples import PASSWORD, private
 

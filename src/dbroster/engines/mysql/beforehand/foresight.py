@@ -7,8 +7,8 @@ from functools import cached_property
 from dbroster.engines.mysql.access import ways_in
 from dbroster.engines.mysql.access.accounts import Account, Key
 from dbroster.engines.mysql.access.grants import Grant
-from dbroster.engines.mysql.grant_changes import GrantChanges
 from dbroster.engines.mysql.removal import dependencies, prepared_transactions
+from dbroster.engines.mysql.removal.grant_changes import GrantChanges
 from dbroster.engines.mysql.session import Session, reading
 from dbroster.engines.mysql.state import State
 from dbroster.model.connection import Connection

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from dbroster.engines.mysql.beforehand.foresight import Foresight
-from dbroster.engines.mysql.grant_changes import GrantChanges
 from dbroster.engines.mysql.removal.dependencies import referring
+from dbroster.engines.mysql.removal.grant_changes import GrantChanges
 from dbroster.engines.mysql.session import Session, identifier
 from dbroster.engines.mysql.state import State
 from dbroster.engines.renamer import Archiving, Renamer, given_elsewhere

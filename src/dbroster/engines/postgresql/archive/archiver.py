@@ -17,6 +17,7 @@ from dbroster.archive import Archive, Draft
 from dbroster.engines import programs
 from dbroster.engines.archiver import Archiver
 from dbroster.engines.postgresql import client_programs, statements
+from dbroster.engines.postgresql.access.markers import Claim
 from dbroster.engines.postgresql.archive.contents import (
     ANYTHING,
     COMPUTED,
@@ -32,7 +33,6 @@ from dbroster.engines.postgresql.archive.contents import (
 from dbroster.engines.postgresql.archive.restore import WENT_ON, Returning, summary
 from dbroster.engines.postgresql.client_programs import Programs
 from dbroster.engines.postgresql.connection import Patient
-from dbroster.engines.postgresql.markers import Claim
 from dbroster.engines.postgresql.options import PostgreSQLOptions
 from dbroster.engines.postgresql.removal.eviction import end_sessions_in
 from dbroster.engines.postgresql.session import Session, login_parameters, quoted, stated, translated

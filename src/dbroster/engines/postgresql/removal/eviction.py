@@ -8,7 +8,7 @@ from typing import LiteralString
 from psycopg import sql
 
 from dbroster.engines.postgresql import statements
-from dbroster.engines.postgresql.markers import FORM
+from dbroster.engines.postgresql.access.markers import FORM
 from dbroster.engines.postgresql.session import BUSY, DENIED, WAITS, Session, open_session, quoted, stated
 from dbroster.errors import ConnectError, OperationError, ServerError
 from dbroster.model.connection import Connection

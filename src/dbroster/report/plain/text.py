@@ -44,7 +44,7 @@ def as_texts(report: Report) -> str:
     else:
         told = ["\n".join(_of_several(report)) + "\n" if report.results else ""]
     if len(report.results) > 1 and not report.quiet:
-        from dbroster.report.table import closing_table  # most runs have one server
+        from dbroster.report.plain.table import closing_table  # most runs have one server
 
         told.append(closing_table(report.results, report.codes) + _closing_all(report))
     return "\n".join(text for text in told if text.strip())
@@ -109,7 +109,7 @@ def _user_lines(results: Sequence[Result], report: Report) -> Iterator[str]:
     """One line for each user that changes; long lists are cut, but for removals."""
     if not any(result.outcomes for result in results):
         return
-    from dbroster.report.by_user import told_lines  # most runs change nothing
+    from dbroster.report.plain.by_user import told_lines  # most runs change nothing
 
     told = told_lines(results, silent=report.silent)
     width = min(max((len(line.user) for line in told), default=0), _NAME_WIDTH)

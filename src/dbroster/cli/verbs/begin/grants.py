@@ -15,7 +15,7 @@ from dbroster.files.read import Files
 from dbroster.model.connection import Connection
 from dbroster.report.exit_codes import Exit
 from dbroster.roster.parse import read_templates
-from dbroster.run.admin_script import Wanted, find, lines
+from dbroster.run.reading.admin_script import Wanted, find, lines
 from dbroster.run.sync import configured
 
 HELP = "print the statements that make the admin account, for psql, mysql, mongosh or clickhouse-client"

@@ -7,7 +7,7 @@ and get them back when that is opened again. Roles on databases of the server it
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from dbroster.engines.mongodb.end_operations import end_operations
+from dbroster.engines.mongodb.removal.end_operations import end_operations
 from dbroster.engines.mongodb.session import Session
 from dbroster.engines.mongodb.state import SYSTEM_DATABASES, UNREADABLE
 from dbroster.errors import OperationError

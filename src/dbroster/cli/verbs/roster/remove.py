@@ -5,7 +5,7 @@ import argparse
 from dbroster.cli.arguments import epilog
 from dbroster.cli.roster_changes import EXIT_CODES, listed, options, tell, were
 from dbroster.cli.stopping import Connect
-from dbroster.cli.verbs import sync
+from dbroster.cli.verbs.servers import sync
 from dbroster.roster.editing.change import Place, remove
 from dbroster.roster.editing.interrupts import Interrupts
 from dbroster.roster.editing.judge import servers_of

@@ -17,9 +17,9 @@ from dbroster.model.way import Way
 from dbroster.report.exit_codes import Exit
 from dbroster.report.handout.client_files import client_files
 from dbroster.report.handout.formats import HANDOUT_FORMATS, SUFFIXES
-from dbroster.report.text import printable, problem_text
+from dbroster.report.plain.text import printable, problem_text
 from dbroster.roster.source import UsersSource
-from dbroster.run.handout import find
+from dbroster.run.reading.handout import find
 
 HELP = "tell a user's hosts, URIs and commands, one for each database; asks no server"
 

@@ -8,8 +8,8 @@ import re
 import time
 
 from dbroster.engines.mongodb.access.surroundings import Surroundings, told
-from dbroster.engines.mongodb.accounts_inside import insiders, shut_out
-from dbroster.engines.mongodb.end_operations import end_operations
+from dbroster.engines.mongodb.removal.accounts_inside import insiders, shut_out
+from dbroster.engines.mongodb.removal.end_operations import end_operations
 from dbroster.engines.mongodb.session import ADMIN, MAX_TIME_EXPIRED, Session
 from dbroster.errors import OperationError
 

@@ -16,7 +16,7 @@ from dbroster.cli.roster_changes import (
     were,
 )
 from dbroster.cli.stopping import Connect
-from dbroster.cli.verbs import sync
+from dbroster.cli.verbs.servers import sync
 from dbroster.errors import ConfigError
 from dbroster.model.problems import Problem
 from dbroster.roster.editing.change import add

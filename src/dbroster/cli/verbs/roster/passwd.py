@@ -5,7 +5,7 @@ import argparse
 from dbroster.cli.arguments import epilog
 from dbroster.cli.roster_changes import EXIT_CODES, listed, password_options, set_passwords, tell, wanted_by, were
 from dbroster.cli.stopping import Connect
-from dbroster.cli.verbs import sync
+from dbroster.cli.verbs.servers import sync
 from dbroster.roster.editing.change import change_passwords
 
 HELP = "give users of the roster a new password"

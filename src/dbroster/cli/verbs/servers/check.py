@@ -17,7 +17,7 @@ from dbroster.model.problems import Problem
 from dbroster.model.result import Result
 from dbroster.model.roster import AGE_FILE, USERS_FILE
 from dbroster.report.exit_codes import Exit, gravest
-from dbroster.run.check import Check
+from dbroster.run.reading.check import Check
 from dbroster.run.server_run import Options
 
 HELP = "judge all files, and with --connect logins and privileges; changes nothing"

@@ -23,7 +23,7 @@ from dbroster.model.problems import Problem
 from dbroster.model.roster import USERS_FILE, Roster
 from dbroster.report.exit_codes import Exit
 from dbroster.report.proposal import proposal_text
-from dbroster.run.proposing import Proposed, Proposing, users_text
+from dbroster.run.reading.proposing import Proposed, Proposing, users_text
 from dbroster.run.server_run import Options
 
 HELP = "propose a roster for a server that others made; changes nothing there, and no roster"

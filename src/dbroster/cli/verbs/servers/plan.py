@@ -4,7 +4,7 @@ import argparse
 
 from dbroster.cli.arguments import SYNC_CODES, epilog
 from dbroster.cli.stopping import Connect
-from dbroster.cli.verbs import sync
+from dbroster.cli.verbs.servers import sync
 
 HELP = "say what a sync would do; changes nothing"
 

@@ -14,7 +14,7 @@ from dbroster.model.result import Result
 from dbroster.report.exit_codes import Exit, gravest, standing_code
 from dbroster.report.status.formats import STATUS_FORMATS
 from dbroster.report.status.view import View
-from dbroster.run.look import Look
+from dbroster.run.reading.look import Look
 from dbroster.run.server_run import Options
 
 HELP = "tell who has what, where, and what is not as it should be; changes nothing"

@@ -1,0 +1,1 @@
+"""The verbs that work on servers, or tell what is on them."""

@@ -1,0 +1,1 @@
+"""Getting out who would rather stay, and dropping what is theirs."""

@@ -1,0 +1,1 @@
+"""Whose roles and databases are: markers, and logins that check passwords."""

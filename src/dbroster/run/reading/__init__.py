@@ -1,0 +1,1 @@
+"""What is only read or told: a check, who has what, what a server could become, what makes the admin."""
