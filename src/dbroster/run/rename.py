@@ -63,7 +63,7 @@ class Rename(ServerRun):
         steps = [] if stay is None else list(self._steps(handler, actual, stay))
         self._refuse(handler, steps, stay or {})
         told = self.problems(Roster(), *(p for p in self.warnings(handler) if p.user in (None, self.wish.old)))
-        result = result._replace(problems=told, unchanged=not steps)
+        result = result._replace(problems=told, unchanged=int(not steps))
         if self.options.dry_run or not steps:
             planned = tuple(Outcome(step, Status.PLANNED) for step in steps)
             return result._replace(outcomes=planned, plan=plan_digest(self.connection, steps))

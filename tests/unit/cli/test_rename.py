@@ -54,7 +54,9 @@ def test_a_dry_run_changes_nothing(command: Command) -> None:
     before = files(command.directory)
     assert command("rename", "bob", "robert", "--dry-run", "--detailed-exitcode") == 4
     assert "bob" in command.out
-    assert "robert" in command.out
+    assert "~ robert  account created (the new name of bob): 1 database moved" in command.out
+    assert "- bob     removed (robert now): 1 database dropped" in command.out
+    assert "False" not in command.out
     assert files(command.directory) == before
 
 

@@ -82,7 +82,12 @@ def test_removals_stand_first_and_names_below_each_other() -> None:
         (did(Verb.RESTORE_DATABASE, "bob", "web"), "+ bob  1 database restored (web)"),
         (changed("bob") + did(Verb.CREATE_DATABASE, "bob", "web"), "~ bob  password changed: 1 database created (web)"),
         (did(Verb.RENAME_USER, "bob", why="was rob, with rob_web"), "~ bob  renamed (was rob, with rob_web)"),
-        (did(Verb.MOVE_DATABASE, "bob", "web", why="from rob_web"), "~ bob  1 database moved (web)"),
+        (
+            did(Verb.CREATE_USER, "bob", why="the new name of rob") + did(Verb.CREATE_DATABASE, "bob", "web")
+            + did(Verb.GRANT_PRIVILEGES, "bob", "web") + did(Verb.MOVE_DATABASE, "bob", "web", why="from rob_web")
+            + did(Verb.UPDATE_PASSWORD, "bob", why="that of rob"),
+            "~ bob  account created (the new name of rob): 1 database moved (web)",
+        ),
     ],
 )  # fmt: skip
 def test_the_words_of_each_change(outcomes: list[Outcome], told: str) -> None:

@@ -108,6 +108,8 @@ class _Changes:
 
     def _account(self) -> str:
         own = {o.action.verb: o.action.reason for o in self.outcomes if o.action.database is None}
+        if Verb.CREATE_USER in own and Verb.MOVE_DATABASE in self.verbs:
+            own.pop(Verb.UPDATE_PASSWORD, None)  # its own password comes behind that
         if Verb.DROP_USER in own:
             return "removed" + _because(own[Verb.DROP_USER], NOT_LISTED)
         told = {
@@ -120,9 +122,10 @@ class _Changes:
         return ", ".join(text + _because(own[verb], usual) for verb, (text, usual) in told.items() if verb in own)
 
     def _databases(self) -> str:
-        created, archived = self._names(Verb.CREATE_DATABASE), self._names(Verb.ARCHIVE_DATABASE)
+        archived, moved = self._names(Verb.ARCHIVE_DATABASE), self._names(Verb.MOVE_DATABASE)
+        created = [name for name in self._names(Verb.CREATE_DATABASE) if name not in moved]
         dropped, adopted = self._names(Verb.DROP_DATABASE), self._names(Verb.ADOPT)
-        granted = [name for name in self._names(Verb.GRANT_PRIVILEGES) if name not in (*created, *adopted)]
+        granted = [name for name in self._names(Verb.GRANT_PRIVILEGES) if name not in (*created, *adopted, *moved)]
         saved = bool(dropped) and set(dropped) <= set(archived)
         stays = Verb.DROP_USER not in self.verbs
         told = (
@@ -132,7 +135,7 @@ class _Changes:
             self._some(adopted, "taken over", Verb.ADOPT),
             self._some(granted, "granted anew", Verb.GRANT_PRIVILEGES),
             self._some(self._names(Verb.RESTORE_DATABASE), "restored"),
-            self._some(self._names(Verb.MOVE_DATABASE), "moved"),
+            self._some(moved, "moved"),
         )
         return "; ".join(filter(None, told))
 
