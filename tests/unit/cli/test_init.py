@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from dbroster.cli.main import main
+from dbroster.cli.verbs import VERBS
 from dbroster.config.connections import read_connections
 from dbroster.engines import ENGINES
 from dbroster.engines.base import Handler
@@ -91,6 +92,16 @@ def test_init_overwrites_nothing(empty: Path, capsys: pytest.CaptureFixture[str]
     assert main(["init"]) == 2
     assert capsys.readouterr().err == "problem: config/connections.yaml is there already; nothing was changed\n"
     assert {path: path.read_bytes() for path in (empty / "config").iterdir()} == before
+
+
+def test_init_takes_the_directory_as_every_other_verb_does(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", "--config", "team"]) == 0
+    assert "  dbroster plan --config team " in capsys.readouterr().out
+    assert (empty / "team/connections.yaml").exists()
+    with pytest.raises(SystemExit):
+        main(["init", "here", "--config", "there"])
+    assert "not allowed with" in capsys.readouterr().err
+    assert not (empty / "here").exists()
 
 
 def test_init_makes_no_second_roster_beside_an_encrypted_one(empty: Path) -> None:
@@ -197,7 +208,16 @@ def test_the_first_directory_that_is_there_is_taken(
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("verb", ["sync", "plan", "check", "edit", "encrypt", "audit verify", "restore mysql x.sql"])
+USES = {
+    "audit": "audit verify",
+    "restore": "restore mysql x.sql",
+    "rename": "rename bob robert",
+    "import": "import mysql",
+    **{verb: f"{verb} bob" for verb in ("add", "passwd", "remove", "handout")},
+}
+
+
+@pytest.mark.parametrize("verb", [USES.get(verb, verb) for verb in VERBS if verb != "init"])
 def test_a_missing_directory_is_one_sentence_that_names_init(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     """D9: it was 12 problems."""
     assert main([*verb.split(), "--config", "team"]) == 2

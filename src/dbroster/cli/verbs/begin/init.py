@@ -25,7 +25,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "dbroster init config --engine postgresql=db1.example.com --engine mysql=db2.example.com:3307",
         "0 made; 2 could not be made, nothing was overwritten",
     )
-    parser.add_argument("place", nargs="?", type=Path, metavar="DIR", help="default: $DBROSTER_CONFIG, or ./config")
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("place", nargs="?", type=Path, metavar="DIR", help="default: $DBROSTER_CONFIG, or ./config")
+    place.add_argument("--config", "--config-path", dest="named", type=Path, metavar="DIR", help="the same")
     parser.add_argument(
         "--engine", action="append", default=[], type=_server, dest="first_servers", metavar="ENGINE[=HOST[:PORT]]",
         help="a server that you have (repeatable; default host: 127.0.0.1); without, connections.yaml has a section of "
@@ -35,7 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace, _: Connect) -> int:
     """Make it, and say what comes next."""
-    directory = given.place or first_choice()
+    directory = given.place or given.named or first_choice()
     servers = named(given.first_servers)
     made = make_directory(directory, servers)
     say(f"{directory}: made {', '.join(made)}\n{_next(directory, servers)}")
