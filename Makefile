@@ -29,6 +29,7 @@ soaked = \
 	tests/e2e/test_archive.py \
 	tests/e2e/test_command_line.py \
 	tests/e2e/test_files.py \
+	tests/e2e/test_first_hour.py \
 	tests/e2e/test_guard.py \
 	tests/e2e/test_passing_on.py \
 	tests/e2e/test_witness.py \

@@ -1,16 +1,15 @@
 """A newcomer with an empty directory and one server: what the README promises, command by command."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.site import Site
 from tests.e2e.test_grants import CLEANING
+from tests.support import warm
 from tests.support.admin_script import pipe
 
 ROLES = {
@@ -38,13 +37,10 @@ def empty(site: Site, tmp_path: Path) -> Iterator[Path]:
 
 def dbroster(directory: Path, *words: str) -> str:
     """Type a command, and see that it succeeds."""
-    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(
-        [sys.executable, "-m", "dbroster", *words],
-        cwd=directory, env=environment, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    with chdir(directory):
+        code, out, err = warm.run(["-m", "dbroster", *words], warm.with_nothing_but_a_path())
+    assert code == 0, out + err
+    return out
 
 
 def test_bob_is_logged_in_after_six_commands(site: Site, empty: Path) -> None:

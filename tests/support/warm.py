@@ -34,6 +34,11 @@ def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
 _AT_START = _read_at_start({**os.environ, "PYTHONPATH": SOURCE})
 
 
+def with_nothing_but_a_path() -> dict[str, str]:
+    """An environment that says where programs are, and no more than Python has read at its start."""
+    return {"PATH": os.environ["PATH"], **_AT_START}
+
+
 @cache
 def _server() -> socket.socket:
     """Start the process that forks; it ends when nobody can give it orders any more."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from dbroster.passwords.verifiers.sha_crypt import caching_sha2_matches
 from tests.unit.passwords.test_verifiers import MAKERS, USER, check, credentials
 
 
+@cache  # a second for two hundred
 def checks_of(kind: str, count: int) -> list[Check]:
     """Checks of which every third has a wrong password."""
     stored = [MAKERS[kind](f"pencil-{number}") for number in range(count)]
