@@ -19,7 +19,8 @@ def attack(site: Site) -> tuple[str, str]:
     return al, me
 
 
-def test_the_next_sync_runs_nothing_of_a_hostile_owner_who_is_removed_like_everybody_else(site: Site) -> None:
+def test_the_next_sync_runs_nothing_of_a_hostile_owner(site: Site) -> None:
+    """And who leaves afterwards is removed like everybody else, with all that the database holds."""
     al, me = attack(site)
     site.users("al", "bob", mallory=OTHER_PASSWORD)
     site.templates("web", "more")
