@@ -15,7 +15,7 @@ from dbroster.errors import DbrosterError, ServerError
 from dbroster.model.plan import Action, Plan, Verb
 from dbroster.model.result import Outcome, Result, Status
 from dbroster.model.roster import Roster, User
-from dbroster.model.state import Actual, ExistingDatabase, Lock
+from dbroster.model.state import Actual, ExistingDatabase, Lock, PasswordCheck
 from dbroster.passwords.generated import generated
 from dbroster.passwords.secret import Secret
 from dbroster.plan.plan_digest import plan_digest
@@ -58,7 +58,7 @@ class Rename(ServerRun):
         server = handler.server()
         result = result._replace(product=server.product, host=server.host)
         self._refuse_name(handler)
-        actual = self.read(handler, self._with(self.wish.old))
+        actual = self.read(handler, self._with(self.wish.old, self.wish.new))
         stay = self._to_be_moved(handler, actual)
         steps = [] if stay is None else list(self._steps(handler, actual, stay))
         self._refuse(handler, steps, stay or {})
@@ -72,9 +72,10 @@ class Rename(ServerRun):
 
     # --- may it be done? --------------------------------------------------------------------------------------------
 
-    def _with(self, name: str) -> Roster:
-        """The roster as if it had this user alone, on a good line."""
-        return Roster({name: User(name, self.wish.password, 0)}, templates=self.roster.templates)
+    def _with(self, *names: str) -> Roster:
+        """The roster as if it had these users alone, on good lines."""
+        users = {name: User(name, self.wish.password, 0) for name in names}
+        return Roster(users, templates=self.roster.templates)
 
     def _refuse_name(self, handler: Handler) -> None:
         """Raise for a name that a sync would refuse here, with its databases, or for this password."""
@@ -108,6 +109,11 @@ class Rename(ServerRun):
         }
         if missing := sorted(name for fold, name in owned.items() if fold not in names):
             raise self._no(f"no template names {', '.join(missing)} any more: put it back until {old.name} is renamed")
+        if owned and actual.passwords.get(self.wish.new) is PasswordCheck.SAME:  # which it gets when nothing is left
+            found = ", ".join(sorted(owned.values()))
+            raise self._no(
+                f"{self.wish.new} is whole, and {old.name} has got databases anew ({found}): drop those first"
+            )
         return {owned[fold]: names[fold] for fold in names if fold in owned}
 
     def _refuse_others(self, handler: Handler, actual: Actual) -> None:

@@ -34,6 +34,10 @@ def test_views_triggers_routines_and_events_are_the_new_users(site: Site, tmp_pa
                 cursor.execute(statement.replace("{bob}", bob))
         handler.create_user(robert, Secret(OTHER))
         new = give(handler, robert)
+        ((logs,),) = site.dba.run("SELECT @@log_bin")
+        with site.setting("log_bin_trust_function_creators", "0", "1"):
+            told = list(handler.renamer().obstacles(bob, [web]))
+        assert ["log_bin_trust_function_creators" in text for text in told] == [True] * logs
         assert list(handler.renamer().obstacles(bob, [web])) == []
         handler.lock_user(bob)
         handler.renamer().move(bob, web, User(robert, Secret(OTHER), 0), new)

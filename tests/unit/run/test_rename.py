@@ -324,6 +324,18 @@ def test_asked_to_stop_it_begins_nothing_more(tmp_path: Path) -> None:
     assert scene.has_everything()
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_who_has_come_back_is_not_the_truth(way: type[FakeHandler], tmp_path: Path) -> None:
+    """A12: another machine's roster has made the old user anew, whose empty databases must replace nothing."""
+    scene = Scene(tmp_path, way)
+    scene.rename()
+    before = scene.rows()
+    scene.sync_to(roster("ann", "bob", "robert", templates=TEMPLATES))
+    assert "bob_web" in scene.server.databases
+    assert scene.rename().fatal
+    assert scene.rows() == before
+
+
 def test_a_template_that_is_not_listed_any_more(tmp_path: Path) -> None:
     """A12: its database would stay behind with an account that goes."""
     scene = Scene(tmp_path)

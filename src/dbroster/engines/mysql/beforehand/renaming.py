@@ -17,6 +17,14 @@ _READING = """
         AND INSTR(v.VIEW_DEFINITION, CONCAT('`', s.SCHEMA_NAME, '`.')) > 0"""
 
 
+_UNTRUSTED = """
+    SELECT 1 FROM DUAL WHERE @@GLOBAL.log_bin AND NOT @@GLOBAL.log_bin_trust_function_creators AND (
+        EXISTS (SELECT 1 FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA IN %s)
+        OR EXISTS (
+            SELECT 1 FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA IN %s AND ROUTINE_TYPE = 'FUNCTION'))"""
+"""Users without SUPER may make neither triggers nor functions then, whoever has let them make these."""
+
+
 class MySQLRenamer(Renamer):
     """By archives."""
 
@@ -33,6 +41,9 @@ class MySQLRenamer(Renamer):
         others = sorted(f"the role {role}" for role in roles if not role.startswith("dbroster"))
         yield from given_elsewhere(user, taken if self._session.is_mariadb else [*taken, *others])
         yield from self._naming(databases)
+        if databases and self._session.rows(_UNTRUSTED, tuple(databases), tuple(databases)):
+            text = "users may not make triggers and functions here, as long as the binary log is on"
+            yield f"{text}; let them do so for a while: SET GLOBAL log_bin_trust_function_creators = 1;"
         yield from super().obstacles(user, databases)
 
     def _naming(self, databases: Sequence[str]) -> Iterator[str]:
