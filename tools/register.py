@@ -191,6 +191,8 @@ FAULTS = {
     "X5": "PostgreSQL: a setting of any length on an own database does not keep it.",
     "X6": "A handout takes the place of no file that the config directory has a link to.",
     "X7": "Archives that are not made any more need permission, also if none was made yet.",
+    "X8": "Ctrl-C while notify_command is at work changes no exit code, and shows no traceback.",
+    "X9": "No report says of an account that it is locked where that has failed.",
     "Y1": "MySQL, MariaDB: no queue of several users' sessions keeps the lock of the sync.",
     "Y2": "MySQL, MariaDB: a prepared transaction that can't be looked for keeps a database from being archived.",
     "Y3": "MySQL, MariaDB: own databases that name each other are told before a rename, which could not be finished.",

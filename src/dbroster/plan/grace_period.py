@@ -40,7 +40,7 @@ class GracePeriod(NamedTuple):
         return existing.lock is Lock.OPEN or (existing.lock is Lock.OURS and existing.locked_since is None)
 
     def note(self, existing: ExistingUser) -> Problem:
-        """Say for an account that is kept until when."""
+        """Say for an account that is kept until when; in the run that locks it, that may fail yet."""
         until = self.ends(existing)
         if until is None:
             text = (
@@ -48,7 +48,7 @@ class GracePeriod(NamedTuple):
                 "long for (removals.grace_days); open it, and the next run locks it and counts from then on"
             )
         else:
-            text = f"not in users.txt: locked, and kept until {until:%Y-%m-%d %H:%M} UTC with its databases"
+            text = f"not in users.txt: kept until {until:%Y-%m-%d %H:%M} UTC with its databases"
         return Problem(text, user=existing.name, warning=True)
 
 

@@ -41,6 +41,8 @@ def notify(files: Files, report: Report, seconds: float = SECONDS) -> None:
         process.communicate(as_json(report).encode(), timeout=seconds)
     except subprocess.TimeoutExpired:
         raise _failure(f"{command[0]} was not done after {seconds:g} seconds, and was ended") from None
+    except KeyboardInterrupt:  # the run is over, and its exit code stands
+        raise _failure(f"{command[0]} was not done before Ctrl-C, and was ended") from None
     finally:
         _end(process)
     if process.returncode:

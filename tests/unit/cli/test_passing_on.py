@@ -108,6 +108,13 @@ def test_its_failure_is_a_warning(command: Command, monkeypatch: pytest.MonkeyPa
             os.kill(int(pid.read_text()), signal.SIG_DFL)
 
 
+def test_ctrl_c_meanwhile_ends_the_program_and_changes_no_exit_code(command: Command) -> None:
+    """X8: a traceback, and the exit code of a run that was broken off."""
+    tell_by(command, "#!/bin/sh\ncat > told.json\nkill -INT $PPID\nexec sleep 600\n")
+    assert command("sync", "--quiet") == 0
+    assert "was not done before Ctrl-C, and was ended" in command.err
+
+
 def test_a_wrong_one_is_a_problem_before_anything_is_done(command: Command) -> None:
     private(command.directory / "connections.yaml", f"notify_command: mail\n{CONNECTIONS}")
     assert command("check") == 2
