@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "proofs.md"
-_IDS = re.compile(r"(?:[A-EJ-NPQSTUVWXYZ]\d+(?:, )?)+(?=:)")
+_IDS = re.compile(r"(?:[A-EGJ-NPQSTUVWXYZ]\d+(?:, )?)+(?=:)")
 _INVARIANT = re.compile(r"test_invariants?_(\d+(?:_and_\d+)*)_")
 
 HEAD = """\

@@ -53,8 +53,8 @@ class History:
     and not made again, with the time. `standing`: databases that it has made and not dropped, with their users.
     `accounts` and `databases`: what runs without permission have removed in the last 24 hours, and how often; of
     databases only those of users who stayed. `begun`, `begun_databases`: what of it was begun and perhaps not finished:
-    a run that goes on with it removes nothing more. `archived`: whether it has, or would have. `moving`: whom a
-    rename that was not finished has given databases of another name. `doubts`: which of its files can't be read.
+    a run that goes on with it removes nothing more. `archived`: whether it has, or would have. `moving`: both names of
+    whom a rename that was not finished has given databases of another name. `doubts`: which of its files can't be read.
     """
 
     known: Set[str] = frozenset()
@@ -174,7 +174,8 @@ class _Told:
         self._accounts: Counter[str] = Counter()
         self._databases: Counter[str] = Counter()
         self._archived = False
-        self._moving: set[str] = set()
+        self._moving: dict[str, str] = {}
+        self._locked = ""
 
     def history(self, doubts: tuple[str, ...]) -> History:
         """Return what was heard."""
@@ -188,7 +189,7 @@ class _Told:
             begun={user for user, removal in self._removals.items() if removal.locked or self._recent(removal.since)},
             begun_databases={name for name, since in self._begun.items() if self._recent(since)},
             archived=self._archived,
-            moving=self._moving,
+            moving=self._moving.keys() | self._moving.values(),
             doubts=doubts,
         )
 
@@ -245,15 +246,16 @@ class _Told:
         elif action == Verb.ARCHIVE_DATABASE:
             self._archived |= done
         elif action == Verb.MOVE_DATABASE:
-            self._moving.add(user)
+            self._moving[user] = self._locked  # a rename locks whom it takes databases from, and nobody else
         elif action == Verb.LOCK_USER:
+            self._locked = user
             self._removed(user, when).locked |= done
         elif action == Verb.DROP_USER and (user, None) not in self._new:
             self._pending.pop(user, None)
             self._removed(user, when).lost = True
             self._gone |= {user} if done else set()
-        if done and action in (Verb.UPDATE_PASSWORD, Verb.DROP_USER):
-            self._moving.discard(user)  # a rename sets the password when all is moved
+        if action == Verb.DROP_USER:  # which is how a rename ends
+            self._moving = {new: old for new, old in self._moving.items() if user not in (new, old)}
         if done and action in (Verb.DROP_DATABASE, Verb.DROP_USER):
             self._dropped[user, database] = when
 

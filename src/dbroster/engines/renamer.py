@@ -62,7 +62,7 @@ class Renamer:
         handler.archive_database(user, database)
         if doubt := handler.notes.pop(database, None):
             raise OperationError(doubt)
-        if (made := handler.archives.pop(database, None)) is None:
+        if (made := handler.archives.get(database)) is None:
             raise OperationError(f"{database} is not there any more, or was never finished")
         archive, archiver = read_archive(made), handler.archiver()
         if not archiver.is_empty(receiver, name):

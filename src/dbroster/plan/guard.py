@@ -256,10 +256,10 @@ class Guard:
             yield f"{_few(back)} came back, by the audit log: was a backup of the server restored?"
 
     def _half_renamed(self) -> Iterator[str]:
-        """Tell whose databases a rename has begun to fill, and has not finished."""
+        """Tell whose databases a rename has begun to fill, or to empty, and has not finished."""
         if half := [name for name in self._accounts if name in self._history.moving]:
-            text = "got databases of another name, by a rename that is not finished"
-            yield f"{_few(half)} {text}: write OLD>NEW into its line again, and dbroster rename OLD NEW goes on"
+            text = "databases got another name, or not yet, by a rename that is not finished"
+            yield f"{_few(half)}: {text}: write OLD>NEW into the line again, and dbroster rename OLD NEW goes on"
 
     def _whose(self) -> str:
         """Say whose the accounts seem to be."""

@@ -191,7 +191,7 @@ def _split(number: int, text: str) -> UserLine:
         return found
     if not is_name(name):
         return UserLine(number, problem=f"not a user name ({NAME_RULE}); nothing is removed")
-    if _looks_secret(name) and is_name(password.strip()) and not _looks_secret(password):
+    if _swapped(name, password):
         return UserLine(number, problem=f"name and password seem to be swapped: username:password; {_NOTHING_REMOVED}")
     return UserLine(number, name, password, _password_problem(password) or _name_problem(name))
 
@@ -199,10 +199,15 @@ def _split(number: int, text: str) -> UserLine:
 def _renaming(number: int, name: str, password: str) -> UserLine | None:
     """Read a line that `dbroster rename` has written."""
     old, _, new = name.partition(RENAMING)
-    if not (is_name(old) and is_name(new)) or _looks_secret(old) or _looks_secret(new):
+    if not (is_name(old) and is_name(new)) or _swapped(old, password) or _swapped(new, password):
         return None
     text = f"{old} is being renamed to {new}; both are left as found until that is finished"
     return UserLine(number, old, password, f"{text}: dbroster rename {old} {new}", becomes=new)
+
+
+def _swapped(name: str, password: str) -> bool:
+    """Whether the name looks like a password, and the password like a name."""
+    return _looks_secret(name) and is_name(password.strip()) and not _looks_secret(password)
 
 
 def _looks_secret(text: str) -> bool:

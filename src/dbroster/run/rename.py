@@ -1,9 +1,9 @@
 """Giving a user another name on one server: account and databases, so that nothing is lost wherever it breaks off.
 
 While it lasts, the roster says that it is under way (`old>new:password`), and no sync touches either name. What is
-left to do is told by the server alone: as long as a database of the old name is there, it is the truth, and nobody
-else can have written into the one of the new name, whose user has a password that nobody knows. The old account goes
-last.
+left to do is told by the server alone: as long as the new user has a password that nobody knows, the databases of the
+old name are the truth, and nobody else can have written into those of the new name. From the password of the roster on
+it is the other way round, and the old ones may go, if they are as they were copied. The old account goes last.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from dbroster.engines.base import Handler
-from dbroster.errors import DbrosterError, ServerError
+from dbroster.errors import DbrosterError, OperationError, ServerError
 from dbroster.model.plan import Action, Plan, Verb
 from dbroster.model.result import Outcome, Result, Status
 from dbroster.model.roster import Roster, User
@@ -109,7 +109,8 @@ class Rename(ServerRun):
         }
         if missing := sorted(name for fold, name in owned.items() if fold not in names):
             raise self._no(f"no template names {', '.join(missing)} any more: put it back until {old.name} is renamed")
-        if owned and actual.passwords.get(self.wish.new) is PasswordCheck.SAME:  # which it gets when nothing is left
+        whole = actual.passwords.get(self.wish.new) is PasswordCheck.SAME
+        if owned and whole and old.lock is Lock.OPEN:  # a rename has locked it long before
             found = ", ".join(sorted(owned.values()))
             raise self._no(
                 f"{self.wish.new} is whole, and {old.name} has got databases anew ({found}): drop those first"
@@ -165,19 +166,34 @@ class Rename(ServerRun):
             databases = f", with {', '.join(moved)}" if moved else ""
             yield Action(Verb.RENAME_USER, new, None, password, f"was {old}{databases}")
             return
+        copies, whole = handler.renamer().copies, self._is_whole(handler, actual)
         there = self._of_new_name(handler, actual)
-        yield from self._account(handler, begun=new in actual.users, closed=bool(moved))
-        for was, name in moved.items():
-            if handler.renamer().copies and name in there:
+        open_ones = {was: name for was, name in moved.items() if not (whole and name in there)}
+        yield from self._account(handler, begun=new in actual.users, closed=bool(moved) and not whole)
+        for was, name in open_ones.items():
+            if copies and name in there:
                 undone = "a copy that was not finished"
                 yield Action(Verb.ARCHIVE_DATABASE, new, there[name].name, reason=undone)
                 yield Action(Verb.DROP_DATABASE, new, there[name].name, reason=undone)
             yield from (Action(verb, new, name, reason=f"was {was}") for verb in handler.creation_order)
         yield Action(Verb.LOCK_USER, old, reason=f"{new} now")
-        yield from (Action(Verb.MOVE_DATABASE, new, name, reason=f"from {was}") for was, name in moved.items())
+        yield from (Action(Verb.MOVE_DATABASE, new, name, reason=f"from {was}") for was, name in open_ones.items())
+        again = moved if copies else ()
+        yield from (Action(Verb.ARCHIVE_DATABASE, old, was, reason="has somebody written into it?") for was in again)
+        if not whole:
+            yield Action(Verb.UPDATE_PASSWORD, new, None, password, f"that of {old}")
         yield from (Action(Verb.DROP_DATABASE, old, was, reason=f"it is {name} now") for was, name in moved.items())
-        yield Action(Verb.UPDATE_PASSWORD, new, None, password, f"that of {old}")
         yield Action(Verb.DROP_USER, old, reason=f"{new} now")
+
+    def _is_whole(self, handler: Handler, actual: Actual) -> bool:
+        """Whether everything was copied: then, and not before, the new user has the password of the roster."""
+        if not handler.renamer().copies or self.wish.new not in actual.users:
+            return False
+        check = actual.passwords.get(self.wish.new)
+        if check is PasswordCheck.UNKNOWN:
+            why = actual.doubts.get(self.wish.new, "the password could not be checked")
+            raise self._no(f"whether everything was copied can't be told: {why}")
+        return check is PasswordCheck.SAME
 
     def _account(self, handler: Handler, *, begun: bool, closed: bool) -> Iterator[Action]:
         """Make the account, with a password that nobody knows until everything is in its databases."""
@@ -198,4 +214,13 @@ class Rename(ServerRun):
             name = action.database or ""
             handler.renamer().move(self.wish.old, before[name], self.user, name)
 
-        return {Verb.RENAME_USER: rename, Verb.MOVE_DATABASE: move}
+        def archive(action: Action) -> None:
+            name = action.database or ""
+            copied = handler.archives.get(name) if action.user == self.wish.old else None
+            handler.archive_database(action.user, name)
+            if copied and handler.archives.get(name) != copied:
+                raise OperationError(
+                    f"{name} has changed since it was copied; end who writes into it, and run this again"
+                )
+
+        return {Verb.RENAME_USER: rename, Verb.MOVE_DATABASE: move, Verb.ARCHIVE_DATABASE: archive}

@@ -55,7 +55,7 @@ def test_a_dry_run_changes_nothing(command: Command) -> None:
     assert command("rename", "bob", "robert", "--dry-run", "--detailed-exitcode") == 4
     assert "bob" in command.out
     assert "~ robert  account created (the new name of bob): 1 database moved" in command.out
-    assert "- bob     removed (robert now): 1 database dropped" in command.out
+    assert "- bob     removed (robert now): 1 database archived and dropped" in command.out
     assert "False" not in command.out
     assert files(command.directory) == before
 
@@ -122,3 +122,24 @@ def test_a_line_that_only_looks_like_a_rename(command: Command) -> None:
     private(command.directory / "users.txt", f"ann:{PASSWORD}\nSecret-Word-77>{PASSWORD}:bob\n")
     assert command("plan") == 1
     assert "Secret-Word" not in command.out + command.err
+
+
+@pytest.mark.parametrize("name", ["RobertMiller12", "Service.Account.01"])
+def test_names_that_look_like_passwords(command: Command, name: str) -> None:
+    """G1: what is written while it is under way is read again, and the new name has its end, too."""
+    last = list(command.servers.values())[-1]
+    last.fail(Verb.LOCK_USER, "bob")
+    assert command("rename", "bob", name) == 1
+    assert command("sync") == 1
+    assert f"bob is being renamed to {name}" in command.out
+    last.revive()
+    assert command("rename", "bob", name) == 0
+    assert command("rename", name, "robert") == 0
+    assert text(command) == RENAMED
+    assert command("plan", "--detailed-exitcode") == 0
+
+
+def test_a_line_that_would_not_be_read(command: Command) -> None:
+    """G1: refused beforehand; add and passwd refuse it as well."""
+    private(command.directory / "users.txt", PLAIN.replace(f"bob :{PASSWORD}", "bob :correct-horse-battery"))
+    assert "would be taken for swapped" in refused(command, "bob", "RobertMiller12")

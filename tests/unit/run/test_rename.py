@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -195,13 +196,40 @@ def test_a_line_that_was_put_back_too_late(tmp_path: Path) -> None:
     scene.rename()
     before = scene.rows()
     result = scene.sync_to(TEAM)
-    assert any("robert got databases of another name, by a rename" in text for text in result.refusals)
+    assert any("robert: databases got another name, or not yet, by a rename" in text for text in result.refusals)
     assert scene.rows() == before
     scene.server.revive()
     scene.rename()
     assert scene.has_everything()
     scene.sync_to(TEAM.without({"bob"}, ()))  # known by now: he may leave like anybody else
     assert "robert" not in scene.server.accounts
+
+
+@pytest.mark.parametrize("way", [FakeHandler, Moving])
+def test_a_line_that_has_the_new_name_too_early(way: type[FakeHandler], tmp_path: Path) -> None:
+    """G4: what is still in databases of the old name is not dropped with them, also when a second run has failed."""
+    dead = True
+    for moment in count(1):
+        if not dead:
+            break
+        scene = Scene(tmp_path / str(moment), way)
+        scene.server.kill(moment)
+        with suppress(Killed):
+            scene.rename()
+        dead = scene.server.dead
+        scene.server.revive()
+        if not any(line["action"] == Verb.MOVE_DATABASE for line in scene.audit) or "bob" not in scene.server.accounts:
+            continue
+        for _ in range(2):
+            before = scene.rows()
+            result = scene.sync_to(RENAMED)
+            assert any("databases got another name, or not yet" in text for text in result.refusals), moment
+            assert scene.rows() == before
+            scene.server.fail(Verb.CREATE_DATABASE, "robert")
+            scene.rename()
+            if "bob" not in scene.server.accounts:
+                break
+            scene.server.revive()
 
 
 def _account(server: FakeServer) -> None:
@@ -296,7 +324,7 @@ def test_an_open_session_ends(tmp_path: Path) -> None:
 def test_nobody_gets_in_before_everything_is_there(tmp_path: Path) -> None:
     """A12: what somebody wrote into a copy would be lost when it is made again."""
     scene = Scene(tmp_path)
-    scene.server.fail(Verb.DROP_DATABASE, "bob")
+    scene.server.fail(Verb.ARCHIVE_DATABASE, "bob")
     scene.rename()
     assert "robert" in scene.server.accounts
     with pytest.raises(PermissionError), scene.server.login("robert", PASSWORD):
@@ -312,6 +340,51 @@ def test_a_failure_keeps_the_old_databases(tmp_path: Path) -> None:
     assert {"bob_tools", "bob_web"} <= scene.server.databases.keys()
     assert not {o.status for o in scene.rename().outcomes} - {Status.DONE}
     assert scene.has_everything()
+
+
+class WrittenInto(Renamer):
+    """Somebody whom nobody can lock out writes into what has just been copied."""
+
+    _handler: "Busy"
+
+    def move(self, user: str, database: str, receiver: User, name: str) -> None:
+        super().move(user, database, receiver, name)
+        self._handler._fake.databases[database].rows.append("late")
+
+
+class Busy(FakeHandler):
+    """A server with an application of a DBA's."""
+
+    def renamer(self) -> Renamer:
+        return WrittenInto(self)
+
+
+def test_what_is_written_behind_a_copy_is_not_dropped(tmp_path: Path) -> None:
+    """G2: the run fails and names the database; when nobody writes any more, the next one ends it with all rows."""
+    scene = Scene(tmp_path, Busy)
+    result = scene.rename()
+    assert any("bob_tools has changed since it was copied" in (outcome.error or "") for outcome in result.outcomes)
+    assert scene.rows()["bob_web"] == ["web 0", "web 1", "late"]
+    assert scene.sync_to(UNDER_WAY).outcomes == ()
+    scene.connect = FakeHandler.open
+    assert {o.status for o in scene.rename().outcomes} == {Status.DONE}
+    assert {name: rows for name, rows in scene.rows().items() if name.startswith("robert")} == {
+        f"robert_{template}": [f"{template} 0", f"{template} 1", "late"] for template in TEMPLATES
+    }
+
+
+def test_a_database_that_comes_back_takes_no_copy_away(tmp_path: Path) -> None:
+    """G3: as at MongoDB, by an INSERT of somebody else; what is in it then is archived."""
+    scene = Scene(tmp_path)
+    scene.server.fail(Verb.DROP_USER, "bob")
+    scene.rename()
+    bob_web = replace(scene.server.databases["robert_web"], mark="bob", named="bob_web", users=set(), rows=["stray"])
+    scene.server.databases["bob_web"] = bob_web
+    scene.server.revive()
+    again = scene.rename()
+    assert {o.status for o in again.outcomes} == {Status.DONE}
+    assert scene.has_everything()
+    assert any("stray" in path.read_text() for path in (tmp_path / "archives").rglob("bob_web-*.rows"))
 
 
 def test_asked_to_stop_it_begins_nothing_more(tmp_path: Path) -> None:

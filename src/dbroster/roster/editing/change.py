@@ -192,6 +192,9 @@ def _judged(place: Place, names: Collection[str], users: Users, data: bytes) -> 
     """Return what shall be written. Raises ConfigError if a sync would refuse one of these users."""
     problems = judge(place.directory, data, users.name, place.servers)
     refused = [Problem(problem.text, user=problem.user) for problem in problems if problem.user in names]
+    if set(names) - {line.name for line in user_lines(data, users.name, place.directory)}:
+        text = "a name that looks like a password, with a password that looks like a name, would be taken for swapped"
+        refused.append(Problem(f"{text}: choose another password, or another name"))
     if refused:
         raise ConfigError([*refused, Problem(f"nothing was changed in {users.name}")])
     return data
