@@ -98,6 +98,8 @@ def _with_driver(engine: Engine, name: str) -> Iterator[None]:
         finally:
             _refuse_old_driver(engine)
     except ModuleNotFoundError as error:
+        if (error.name or "").startswith("dbroster."):
+            raise ServerError(f"a file of dbroster is missing ({error.name}): install dbroster again") from None
         raise ServerError(
             f"the driver for {name} is not installed ({error.name} is missing): {engine.install}"
         ) from None

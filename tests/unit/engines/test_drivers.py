@@ -1,5 +1,6 @@
 """Drivers that are too old are refused by name and version, before anything is sent."""
 
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -49,6 +50,14 @@ def test_an_old_driver_is_refused_by_name_and_version(engine: str, version: str,
 def test_the_drivers_that_are_installed_are_taken(engine: str, tmp_path: Path) -> None:
     """C5: nothing listens on port 1, so all that is wrong is the connection."""
     assert answer(engine, tmp_path).startswith("ConnectError")
+
+
+def test_a_file_of_our_own_that_is_missing_is_no_missing_driver(tmp_path: Path) -> None:
+    """D8: an installation that was broken off, or is being replaced."""
+    shutil.copytree(ROOT / "src/dbroster", tmp_path / "dbroster", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "dbroster/engines/mysql/handler.py").unlink()
+    told = "a file of dbroster is missing (dbroster.engines.mysql.handler): install dbroster again\n"
+    assert answer("mysql", tmp_path) == f"ServerError {told}"
 
 
 @pytest.mark.parametrize("engine", ENGINES)
