@@ -300,6 +300,13 @@ class Adapter(ABC):
         return True
 
 
+def written_since(path: Path, size: int) -> bytes:
+    """What a log has grown by since it had this size; all that tests wrote before may be a hundred megabytes."""
+    with path.open("rb") as log:
+        log.seek(size)
+        return log.read()
+
+
 def _led_through(proxy: Proxy, connection: Connection) -> Connection:
     """The way through a relay; the dead are not waited for, as MongoDB's driver would, to its limit."""
     seconds = 1 if proxy.is_over else connection.connect_timeout

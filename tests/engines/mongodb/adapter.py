@@ -16,7 +16,7 @@ from dbroster.engines.base import Handler
 from dbroster.model.connection import Connection
 from dbroster.passwords.verifiers.saslprep import saslprep_offender
 from servers import GivenServer, MongoDB
-from tests.contract.adapters import Adapter, Refused
+from tests.contract.adapters import Adapter, Refused, written_since
 from tests.support.proxy import Proxy
 
 Client = MongoClient[dict[str, Any]]
@@ -189,7 +189,7 @@ class MongoDBAdapter(Adapter):
         before = [path.stat().st_size for path in files]
         found: list[str] = []
         yield found
-        texts = [path.read_bytes()[start:].decode() for path, start in zip(files, before, strict=True)]
+        texts = [written_since(path, start).decode() for path, start in zip(files, before, strict=True)]
         entries = [json.loads(line) for text in texts for line in text.splitlines() if '"Slow query"' in line]
         commands = [
             entry["attr"]["command"]

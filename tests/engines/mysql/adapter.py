@@ -11,7 +11,7 @@ import pymysql
 import pytest
 
 from servers import MariaDB, MySQL
-from tests.contract.adapters import Adapter, Refused
+from tests.contract.adapters import Adapter, Refused, written_since
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection as PyMySQLConnection
@@ -202,7 +202,7 @@ class MySQLAdapter(Adapter):
         before = log.stat().st_size
         found: list[str] = []
         yield found
-        text = log.read_bytes()[before:].decode(errors="replace")
+        text = written_since(log, before).decode(errors="replace")
         statements = [
             entry["text"].strip()
             for entry in _ENTRY.finditer(text)
