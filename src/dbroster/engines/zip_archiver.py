@@ -54,3 +54,8 @@ class ZipArchiver(Archiver, ABC):
 def member(database: str, name: str) -> str:
     """What a member of an archive is called, but for its ending; names may hold bytes that are no UTF-8."""
     return f"{database}/{quote(name, safe='', errors='surrogateescape')}"
+
+
+def write_text(file: zipfile.ZipFile, name: str, text: str) -> None:
+    """Write a member without the time of day, so that an archive of the same is the same."""
+    file.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED, 1)

@@ -2,9 +2,11 @@
 
 import datetime
 import os
+import time
 import uuid
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -133,6 +135,23 @@ def test_everything_comes_back_as_it_was(site: Site, tmp_path: Path) -> None:
 
 FAR = DatetimeMS(9 * 10**15)
 """A date that Python has none for."""
+
+
+def test_the_same_is_archived_once(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """G2: at another time of day, and however the server lists collections; a rename compares what it has copied."""
+    with connect(archiving(site.connection(), tmp_path)) as handler:
+        site.make(handler)
+        with site.login(site.bob, PASSWORD) as bob:
+            for name in ("t", "a", "z", "m", "b", "y"):
+                bob[site.web][name].insert_one({"_id": name})
+        first = archive(handler, site.bob, site.web)
+        monkeypatch.setattr(zipfile, "time", SimpleNamespace(time=time.time, localtime=lambda _: (2000, 1, 1, 0, 0, 0)))
+        for name in ("y", "a"):
+            site.dba[site.web][name].rename(f"{name}2")
+            site.dba[site.web][f"{name}2"].rename(name)
+        assert archive(handler, site.bob, site.web) == first
+        site.dba[site.web].t.insert_one({"_id": "late"})
+        assert archive(handler, site.bob, site.web) != first
 
 
 def test_dates_that_python_does_not_know_come_back(site: Site, tmp_path: Path) -> None:

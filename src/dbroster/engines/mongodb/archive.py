@@ -30,7 +30,7 @@ from dbroster.engines.mongodb.removal.end_operations import end_operations
 from dbroster.engines.mongodb.session import RAW, UNAUTHORIZED, Session, open_session
 from dbroster.engines.mongodb.state import UNREADABLE, read_accounts
 from dbroster.engines.waits import breakable
-from dbroster.engines.zip_archiver import DAMAGED, ZipArchiver, member
+from dbroster.engines.zip_archiver import DAMAGED, ZipArchiver, member, write_text
 from dbroster.errors import OperationError, ServerError
 from dbroster.model.connection import Connection
 from dbroster.model.roster import User
@@ -90,14 +90,14 @@ class MongoDBArchiver(ZipArchiver):
     def dump(self, user: str, database: str, draft: Draft) -> None:  # noqa: ARG002 - only PostgreSQL's needs it
         """Write each collection with its documents and indexes; a view has neither."""
         with self._writing(draft, database) as file:
-            for entry in _collections(self._session, database):
+            for entry in sorted(_collections(self._session, database), key=lambda entry: str(entry["name"])):
                 name, indexes = entry["name"], []
                 if entry["type"] not in _LATE:
                     with file.open(member(database, name) + _BSON, "w", force_zip64=True) as target:
                         draft.counts[name] = self._copy(self._session.client[database][name], target)
                     with self._session.talking():
                         indexes = self._session.listed(database, "listIndexes", name)
-                file.writestr(member(database, name) + _METADATA, _metadata(entry, indexes))
+                write_text(file, member(database, name) + _METADATA, _metadata(entry, indexes))
 
     def _copy(self, collection: Collection[Any], target: IO[bytes]) -> int:
         number = 0

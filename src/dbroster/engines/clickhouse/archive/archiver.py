@@ -36,7 +36,7 @@ from dbroster.engines.clickhouse.session import (
     qualified,
     writable,
 )
-from dbroster.engines.zip_archiver import ZipArchiver, member
+from dbroster.engines.zip_archiver import ZipArchiver, member, write_text
 from dbroster.errors import OperationError, Stalled
 from dbroster.model.roster import User
 
@@ -154,7 +154,7 @@ class ClickHouseArchiver(ZipArchiver):
             _empty(http, qualified(database, table.name))
         with self._writing(draft, database) as file:
             content = {"database": database, "tables": [asdict(table) for table in tables]}
-            file.writestr(f"{database}/{_TABLES}", json.dumps(content, indent=1))
+            write_text(file, f"{database}/{_TABLES}", json.dumps(content, indent=1))
             for table in (table for table in tables if table.columns):
                 with file.open(member(database, table.name) + _ROWS, "w", force_zip64=True) as target:
                     draft.counts[table.name] = self._read(http, database, table, target)
