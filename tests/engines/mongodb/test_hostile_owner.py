@@ -16,7 +16,7 @@ from pymongo.errors import PyMongoError
 from dbroster.engines import connect
 from dbroster.engines.base import Handler
 from dbroster.engines.mongodb.access.admin_privileges import needed
-from dbroster.errors import ConnectError, OperationError
+from dbroster.errors import DbrosterError, OperationError
 from dbroster.model.connection import Connection, Removals
 from dbroster.model.plan import Action, Verb
 from dbroster.model.result import Status
@@ -175,7 +175,7 @@ def test_too_much_for_usersinfo_is_told_with_the_cure(site: Site) -> None:
                 web.command("createRole", role, privileges=[], roles=[])
                 site.dba.admin.command("grantRolesToUser", other, roles=[{"role": role, "db": site.web}])
         as_view = site.connection()._replace(username=name, password=Secret(PASSWORD))
-        told = pytest.raises(ConnectError, match=r"let it find in admin\.system\.users")
+        told = pytest.raises(DbrosterError, match=r"let it find in admin\.system\.users")
         with connect(as_view) as view, told:
             view.get_existing_users()
         locked(handler, site.bob)

@@ -62,6 +62,7 @@ _CROWDED = (
     "; the server takes a new connection and closes it at once, as it does when net.maxIncomingConnections are open: "
     "net.maxIncomingConnectionsOverride in its configuration lets in those from this machine's address all the same"
 )
+_TOO_LONG = "BSON size limit"
 _CANCELLED = "operation cancelled"
 """What the driver says when it was told so, or has found out by itself that the server is silent."""
 
@@ -259,13 +260,19 @@ class Session:
         return None
 
     def _users(self, body: Document) -> list[Document]:
+        text = (
+            "if accounts have more roles than one answer of usersInfo has room for: let it find in admin.system.users"
+        )
         try:
             users: list[Document] = self.command(self.auth_database, body)["users"]
         except Stalled:
             raise
         except ConnectError as error:
-            text = "if accounts have more roles than one answer of usersInfo has room for: let it find in"
-            raise ConnectError(f"{error}; {text} admin.system.users") from None
+            raise ConnectError(f"{error}; {text}") from None
+        except OperationError as error:  # what 5.0 says, instead of breaking the connection off
+            if _TOO_LONG not in str(error):
+                raise
+            raise OperationError(f"{error}; {text}", error.code) from None
         return users
 
     def database_names(self, like: Collection[str] | None = None) -> list[str]:

@@ -126,12 +126,12 @@ def role_with_privileges(auth_database: str, *, exists: bool) -> dict[str, objec
 
 @contextmanager
 def _past_a_break(session: Session) -> Iterator[None]:
-    """Go on if the server breaks the connection off, as it does where an answer has no room for all roles."""
+    """Go on if an answer has no room for all roles: the server breaks the connection off then; 5.0 says so."""
     try:
         yield
     except Stalled:
         raise
-    except ConnectError:
+    except (ConnectError, OperationError):
         session.command(ADMIN, {"ping": 1})
 
 
