@@ -75,6 +75,8 @@ FAULTS = {
     "G2": "What somebody writes behind a copy is not dropped with the old database.",
     "G3": "A database that comes back after a rename has dropped it never replaces the one of the new name.",
     "G4": "A line that has the new name too early lets no sync drop what a rename has not moved yet.",
+    "G5": "The file of --adopt-from is believed only where nobody else could have written it.",
+    "G6": "A directory that can't be made is one sentence, whatever its path leads to.",
     "J1": "A database that the server does not finish with fails alone, and all others go on.",
     "J2": "ClickHouse: no second archive is begun while the query of an earlier one is still at work.",
     "J3": "MongoDB: an update that can't be interrupted, and so keeps a database, is named.",

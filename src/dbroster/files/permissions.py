@@ -78,7 +78,7 @@ def place_problem(directory: Path) -> str | None:
     users = trusted(directory)
     try:
         return next(_doubts(directory, users), None)
-    except OSError:
+    except (OSError, RuntimeError):  # the latter for links that lead to each other
         return None  # who reads it says why that fails
 
 

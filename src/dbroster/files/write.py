@@ -78,8 +78,9 @@ def write_private_directory(path: Path, files: Mapping[str, bytes]) -> None:
 
 def refuse_directory(path: Path) -> None:
     """Raise ConfigError where no new directory can be made: there is one with something in it, a link, another's."""
-    if reason := place_problem(path.parent) or _in_the_way(path):
-        raise ConfigError([Problem(f"{reason}; nothing was written")])
+    with failing(path):
+        if reason := place_problem(path.parent) or _in_the_way(path):
+            raise ConfigError([Problem(f"{reason}; nothing was written")])
 
 
 def _in_the_way(path: Path) -> str | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dbroster.errors import ConfigError
 from dbroster.files.lines import Line, significant
-from dbroster.files.permissions import open_problem
+from dbroster.files.permissions import open_problem, owner_problem, place_problem
 from dbroster.files.read import is_utf8, read_file
 from dbroster.model.names import NAME_RULE, is_name, system_account
 from dbroster.model.problems import Problem
@@ -18,8 +18,8 @@ def read_adopted(path: Path) -> frozenset[str]:
         raise ConfigError([content.problem])
     lines = list(significant(content.data, path.name, path.parent))
     problems = [Problem(text, path.name, line.number) for line in lines for text in _wrong(line)]
-    if unsafe := open_problem(path, content.mode):
-        problems.append(unsafe)
+    problems += filter(None, (open_problem(path, content.mode), owner_problem(path, content.owner)))
+    problems += [Problem(others) for others in [place_problem(path.parent)] if others]
     if problems:
         raise ConfigError([*problems, Problem(f"nobody is taken over before {path} can be used")])
     return frozenset(line.raw.decode().strip() for line in lines)

@@ -10,6 +10,7 @@ from dbroster.config.connections import USERS_COMMAND
 from dbroster.errors import ConfigError
 from dbroster.files.permissions import closed_directory_problem, me, mode_problem, place_problem, trusted
 from dbroster.files.read import Files
+from dbroster.roster.adopted import read_adopted
 from dbroster.roster.source import UsersSource
 from dbroster.run.sync import load
 from tests.support.samples import CONNECTIONS, PASSWORD, config, private
@@ -78,6 +79,16 @@ def test_the_admins_password_in_a_file_of_somebody_else(directory: Path, root: C
     assert well(directory)
     root(directory / "pw")
     assert f"{directory / 'pw'} belongs to another user" in refused(directory)
+
+
+@pytest.mark.parametrize("part", ["adopt.txt", ""])
+def test_whom_somebody_else_lets_take_over(part: str, directory: Path, root: Callable[[Path], None]) -> None:
+    """G5: the file of `--adopt-from`, and its directory, too."""
+    path = private(directory / "adopt.txt", "ann\n")
+    assert read_adopted(path) == {"ann"}
+    root(directory / part)
+    with pytest.raises(ConfigError, match=f"{directory / part} belongs to another user"):
+        read_adopted(path)
 
 
 @pytest.mark.parametrize("part", ["config", "parent"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dbroster.errors import ConfigError
-from dbroster.files.write import write_private_directory
+from dbroster.files.write import refuse_directory, write_private_directory
 
 FILES = {"users.txt": b"bob:secret\n", "adopt.txt": b"bob\n"}
 
@@ -72,3 +72,12 @@ def test_a_name_that_no_file_can_have_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nothing was changed"):
         write_private_directory(tmp_path / "new", {**FILES, "x" * 300: b""})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_paths_that_lead_nowhere(tmp_path: Path) -> None:
+    """G6: told as one sentence, before the server is asked."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("file/new", "loop/new", "x" * 300):
+        with pytest.raises(ConfigError, match="nothing was"):
+            refuse_directory(tmp_path / name)
