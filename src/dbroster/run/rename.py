@@ -177,12 +177,15 @@ class Rename(ServerRun):
                 yield Action(Verb.DROP_DATABASE, new, there[name].name, reason=undone)
             yield from (Action(verb, new, name, reason=f"was {was}") for verb in handler.creation_order)
         yield Action(Verb.LOCK_USER, old, reason=f"{new} now")
-        yield from (Action(Verb.MOVE_DATABASE, new, name, reason=f"from {was}") for was, name in open_ones.items())
-        again = moved if copies else ()
-        yield from (Action(Verb.ARCHIVE_DATABASE, old, was, reason="has somebody written into it?") for was in again)
+        drops = {was: Action(Verb.DROP_DATABASE, old, was, reason=f"it is {name} now") for was, name in moved.items()}
+        for was, name in open_ones.items():
+            yield Action(Verb.MOVE_DATABASE, new, name, reason=f"from {was}")
+            if not copies:
+                yield drops.pop(was)  # at once, before somebody makes a table there
+        yield from (Action(Verb.ARCHIVE_DATABASE, old, was, reason="has somebody written into it?") for was in drops)
         if not whole:
             yield Action(Verb.UPDATE_PASSWORD, new, None, password, f"that of {old}")
-        yield from (Action(Verb.DROP_DATABASE, old, was, reason=f"it is {name} now") for was, name in moved.items())
+        yield from drops.values()
         yield Action(Verb.DROP_USER, old, reason=f"{new} now")
 
     def _is_whole(self, handler: Handler, actual: Actual) -> bool:

@@ -373,6 +373,14 @@ def test_what_is_written_behind_a_copy_is_not_dropped(tmp_path: Path) -> None:
     }
 
 
+def test_what_is_emptied_goes_before_the_next_one_is(tmp_path: Path) -> None:
+    """G2: where tables move, somebody could make another one in a database that waits for its drop."""
+    scene = Scene(tmp_path, Moving)
+    steps = [(o.action.verb, o.action.database) for o in scene.rename().outcomes]
+    assert steps.index((Verb.DROP_DATABASE, "bob_tools")) < steps.index((Verb.MOVE_DATABASE, "robert_web"))
+    assert scene.has_everything()
+
+
 def test_a_database_that_comes_back_takes_no_copy_away(tmp_path: Path) -> None:
     """G3: as at MongoDB, by an INSERT of somebody else; what is in it then is archived."""
     scene = Scene(tmp_path)
