@@ -203,6 +203,8 @@ class Rename(ServerRun):
         if closed:
             rules = [self.connection.rules, *handler.password_rules()]
             self.user = self.user._replace(password=Secret(generated(self.wish.new, rules)))
+        if closed and begun and handler.renamer().copies:  # what a run that was killed has sent may still be at work
+            yield Action(Verb.LOCK_USER, self.wish.new, reason="until the copy is made again")
         if closed or not begun:
             verb = Verb.UPDATE_PASSWORD if begun else Verb.CREATE_USER
             yield Action(verb, self.wish.new, None, self.user.password, f"the new name of {self.wish.old}")
