@@ -190,7 +190,8 @@ class Rename(ServerRun):
 
     def _is_whole(self, handler: Handler, actual: Actual) -> bool:
         """Whether everything was copied: then, and not before, the new user has the password of the roster."""
-        if not handler.renamer().copies or self.wish.new not in actual.users:
+        new = actual.users.get(self.wish.new)
+        if not handler.renamer().copies or new is None or new.lock is Lock.OURS:  # locked until a copy is made again
             return False
         check = actual.passwords.get(self.wish.new)
         if check is PasswordCheck.UNKNOWN:

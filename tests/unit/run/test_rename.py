@@ -1,6 +1,6 @@
 """A user gets another name on a server: whatever breaks off, and whenever, no row is lost, and no sync drops one."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
@@ -14,7 +14,7 @@ from dbroster.model.connection import Removals
 from dbroster.model.plan import Verb
 from dbroster.model.result import Result, Status
 from dbroster.model.roster import Roster, User
-from dbroster.model.state import Lock
+from dbroster.model.state import ExistingUser, Lock, PasswordCheck
 from dbroster.passwords.secret import Secret
 from dbroster.roster.parse import parse_users
 from dbroster.run.rename import Rename, Wish
@@ -371,6 +371,27 @@ def test_what_is_written_behind_a_copy_is_not_dropped(tmp_path: Path) -> None:
     assert {name: rows for name, rows in scene.rows().items() if name.startswith("robert")} == {
         f"robert_{template}": [f"{template} 0", f"{template} 1", "late"] for template in TEMPLATES
     }
+
+
+class Blind(FakeHandler):
+    """A server where nobody can tell the password of an account that is locked."""
+
+    def check_passwords(self, users: Sequence[User], existing: Mapping[str, ExistingUser]) -> dict[str, PasswordCheck]:
+        found = super().check_passwords(users, existing)
+        locked = {name for name in found if existing[name].lock is Lock.OURS}
+        return found | dict.fromkeys(locked, PasswordCheck.UNKNOWN)
+
+
+def test_who_is_locked_until_the_copy_is_made_again_has_no_whole_one(tmp_path: Path) -> None:
+    """G3: killed behind that lock, when the password can't be checked."""
+    scene = Scene(tmp_path, Blind)
+    scene.server.fail(Verb.ARCHIVE_DATABASE, "bob", times=1)
+    scene.rename()
+    scene.server.fail(Verb.UPDATE_PASSWORD, "robert", times=1)
+    scene.rename()
+    assert scene.server.accounts["robert"].lock is Lock.OURS
+    assert {o.status for o in scene.rename().outcomes} == {Status.DONE}
+    assert scene.has_everything()
 
 
 def test_what_is_emptied_goes_before_the_next_one_is(tmp_path: Path) -> None:
