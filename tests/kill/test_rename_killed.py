@@ -69,7 +69,7 @@ class Naming:
         return run.code == -signal.SIGKILL
 
     def no_sync_harms_it(self) -> None:
-        """What a sync finds of a rename that is under way, it leaves alone; the server may still end the last message."""
+        """What a sync finds of a rename that is under way, it leaves alone; the last message may still be at work."""
         under_way = ">" in (self.site.directory / "users.txt").read_text()
         run = self.site.run("--max-removals", "all")
         assert run.code == int(under_way), run.out + run.err
