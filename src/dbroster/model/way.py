@@ -1,7 +1,7 @@
 """How a user reaches one database: what `dbroster handout` tells."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from dbroster.model.connection import Connection, Tls
 from dbroster.passwords.secret import Secret
@@ -42,6 +42,20 @@ class Way(NamedTuple):
     commands: Mapping[str, str]
     file: ClientFile | None = None
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def to(
+        cls,
+        connection: Connection,
+        visitor: Visitor,
+        uri: str,
+        commands: Mapping[str, str],
+        file: ClientFile | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> Self:
+        """Make one to the server of a connection."""
+        where = connection.engine, connection.server, connection.host, connection.port
+        return cls(*where, visitor, uri, commands, file, notes)
 
 
 def public(connection: Connection) -> Connection:

@@ -14,11 +14,8 @@ NATIVE, NATIVE_TLS = 9000, 9440
 def way(connection: Connection, visitor: Visitor) -> Way:
     """Return it for one database; `connection` is as users make it."""
     ca = connection.tls.ca
-    return Way(
-        connection.engine,
-        connection.server,
-        connection.host,
-        connection.port,
+    return Way.to(
+        connection,
         visitor,
         _uri(connection, visitor),
         {"clickhouse-client": _command(connection, visitor)},

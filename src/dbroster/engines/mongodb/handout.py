@@ -12,11 +12,8 @@ def way(connection: Connection, visitor: Visitor) -> Way:
     """Return it for one database; `connection` is as users make it."""
     source = MongoDBOptions.of(connection).auth_database
     nameless = uri(connection, visitor.database, "", source)
-    return Way(
-        connection.engine,
-        connection.server,
-        connection.host,
-        connection.port,
+    return Way.to(
+        connection,
         visitor,
         uri(connection, visitor.database, login(visitor), source),
         {"mongosh": f"mongosh {quote(nameless)} --username {quote(visitor.user)}"},

@@ -26,11 +26,8 @@ def way(connection: Connection, visitor: Visitor) -> Way:
     if mode == "disable":
         mysql.append("--get-server-public-key")
     hosts = MySQLOptions.of(connection).hosts
-    return Way(
-        connection.engine,
-        connection.server,
-        connection.host,
-        connection.port,
+    return Way.to(
+        connection,
         visitor,
         _uri(connection, visitor),
         {

@@ -13,11 +13,8 @@ def way(connection: Connection, visitor: Visitor) -> Way:
     command = f"psql {quote(_uri(connection, visitor._replace(password=None)))}"
     place_in_file = (connection.host, str(connection.port), visitor.database, visitor.user, visitor.told)
     line = ":".join(re.sub(r"([\\:])", r"\\\1", field) for field in place_in_file)
-    return Way(
-        connection.engine,
-        connection.server,
-        connection.host,
-        connection.port,
+    return Way.to(
+        connection,
         visitor,
         _uri(connection, visitor),
         {"psql": command},
