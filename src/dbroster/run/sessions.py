@@ -5,7 +5,7 @@ turn by turn: to lock that user makes room for the others.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Self
@@ -73,10 +73,14 @@ class Sessions:
         """
         if not self._guarded:
             return None
-        with self._spare_is_lent, suppress(ServerError):
-            if self._spare and self._spare.still_holds_sync_lock():
-                return None
-        return "the sync lock was lost, so another sync may have changed what this one has seen: run again"
+        lost = "the sync lock was lost"
+        try:
+            with self._spare_is_lent:
+                if self._spare and self._spare.still_holds_sync_lock():
+                    return None
+        except ServerError as error:
+            lost = f"whether the sync lock is held can't be seen: {error}"
+        return f"{lost}; another sync may have changed what this one has seen: run again"
 
     @contextmanager
     def _borrow_spare(self) -> Iterator[Handler]:

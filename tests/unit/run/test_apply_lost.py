@@ -179,3 +179,21 @@ def test_who_has_lost_the_sync_lock_removes_nothing_more(tmp_path: Path, after: 
     assert {"bob", "cy"} <= server.accounts.keys()
     assert {"bob_web", "cy_web"} <= server.databases.keys()
     assert "the sync lock was lost" in str(result.outcomes)
+
+
+def test_a_server_that_does_not_say_whether_the_lock_is_held_is_named(tmp_path: Path) -> None:
+    """C2: a silent server, and one SIGTERM: the report said that the lock was lost, and named nobody."""
+    site = Site(tmp_path)
+    site.run(roster("al", "bob"))
+
+    class Silent(FakeHandler):
+        def still_holds_sync_lock(self) -> bool:
+            raise Stalled("Fake at 127.0.0.1 did not answer within 5 s")
+
+    site.connect = Silent.open
+    result = site.run(roster("al"), max_removals="all")
+    assert code(result) == 1
+    assert {o.error for o in result.outcomes} == {
+        "whether the sync lock is held can't be seen: Fake at 127.0.0.1 did not answer within 5 s; "
+        "another sync may have changed what this one has seen: run again"
+    }
