@@ -29,8 +29,9 @@ def test_the_next_sync_runs_nothing_of_a_hostile_owner(site: Site) -> None:
     site.in_step()
     server = site.adapter.server
     if server.engine in TRAPPED:
-        done = server.client(server.admin_user, server.admin_password, f"{me}_web", TRAPPED[server.engine])
-        assert done.returncode == 0
+        admin = server.admin_user, server.admin_password
+        tries = (server.client(*admin, f"{me}_web", TRAPPED[server.engine]) for _ in range(20))
+        done = next(done for done in tries if done.returncode == 0)  # the attacker has set a timeout of a millisecond
         assert all(who.startswith(me) for who in done.stdout.split()), "an event of theirs may run, as themselves"
     assert site.adapter.get(al, PASSWORD, f"{al}_web") == ["his"]
     with site.adapter.session(me, OTHER_PASSWORD):

@@ -41,7 +41,9 @@ def made(site: Site) -> Iterator[Site]:
     """A server that others made, and a config directory whose admin has been made by `dbroster grants`."""
     admin = f"adm_{site.prefix}"
     site.templates("other")
-    site.configure(username=admin, password=SECRET)
+    left = {name for name in site.adapter.accounts() if name.isidentifier() and not name.startswith(site.prefix)}
+    others = sorted(left - {site.adapter.server.admin_user})
+    site.configure(username=admin, password=SECRET, protected=others)  # what other tests of this server have left
     pipe(site.adapter.server, grants(site, "--show").out)
     with _by_hand(site):
         yield site
