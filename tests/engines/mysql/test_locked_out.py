@@ -32,6 +32,20 @@ def sessions(site: Site, user: str) -> int:
     return sum(row[1] == user for row in site.dba.run("SHOW PROCESSLIST"))
 
 
+def prepare_transaction(site: Site, bob: str, web: str, tools: str) -> None:
+    """Leave a row of `web` in a prepared XA transaction, whose session is gone."""
+    site.dba.run_as(bob, PASSWORD, f"CREATE TABLE {web}.t (n INT) ENGINE = InnoDB")
+    with closing(site.dba.login(bob, PASSWORD, tools)) as raw:
+        for statement in (
+            f"XA START '{bob}'",
+            f"INSERT INTO {web}.t VALUES (1)",
+            f"XA END '{bob}'",
+            f"XA PREPARE '{bob}'",
+        ):
+            raw.query(statement)
+        raw._force_close()
+
+
 @contextmanager
 def always_connected(site: Site, user: str, number: int, statement: str = "SELECT 1") -> Iterator[None]:
     """Let a user have so many sessions that each run a statement, and come back when they are ended."""
@@ -349,16 +363,7 @@ def test_a_prepared_transaction_keeps_the_database_of_a_user_who_connects_again(
     """V1: the pool of an application is back as soon as its sessions are ended, and could commit it."""
     handler = site.archiving(tmp_path)
     bob, web, tools = site.user(handler, "web", "tools")
-    site.dba.run_as(bob, PASSWORD, f"CREATE TABLE {web}.t (n INT) ENGINE = InnoDB")
-    with closing(site.dba.login(bob, PASSWORD, tools)) as raw:
-        for statement in (
-            f"XA START '{bob}'",
-            f"INSERT INTO {web}.t VALUES (1)",
-            f"XA END '{bob}'",
-            f"XA PREPARE '{bob}'",
-        ):
-            raw.query(statement)
-        raw._force_close()
+    prepare_transaction(site, bob, web, tools)
     with always_connected(site, bob, 6):
         for _ in range(3):
             with pytest.raises(OperationError, match="XA RECOVER"):
@@ -423,16 +428,7 @@ def test_a_prepared_transaction_that_can_not_be_looked_for_keeps_the_database(si
     site.dba.run(*site.archiving(tmp_path, login, options=few).archiver().missing())
     handler = site.archiving(tmp_path, login, options=few)
     bob, web, tools = site.user(handler, "web", "tools")
-    site.dba.run_as(bob, PASSWORD, f"CREATE TABLE {web}.t (n INT) ENGINE = InnoDB")
-    with closing(site.dba.login(bob, PASSWORD, tools)) as raw:
-        for statement in (
-            f"XA START '{bob}'",
-            f"INSERT INTO {web}.t VALUES (1)",
-            f"XA END '{bob}'",
-            f"XA PREPARE '{bob}'",
-        ):
-            raw.query(statement)
-        raw._force_close()
+    prepare_transaction(site, bob, web, tools)
     try:
         with pytest.raises(OperationError, match="XA RECOVER"):
             handler.archive_database(bob, web)
